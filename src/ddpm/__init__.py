@@ -1,0 +1,1 @@
+"""Denoising diffusion models of a person's images: trained, measured, promoted, reproducible."""

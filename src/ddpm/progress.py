@@ -1,0 +1,103 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log, each with rate and time left."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts `total` things called `unit`; `advance` is called as they are done.
+
+    `note` is a short text shown behind the figures, for example the loss.
+    """
+
+    def __init__(self, label: str, total: int, unit: str) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = 0
+        self.first = 0
+        self.started = self.spoken = time.monotonic()
+
+    def start_at(self, done: int) -> None:
+        """Say that `done` things were there already (a resumed job); they do not count in the rate."""
+        self.done = self.first = done
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Count `count` more, and show it when it is time to."""
+        self.done += count
+        self.show(note)
+
+    def rate(self) -> float:
+        """Things per second since the start of this process's work."""
+        return (self.done - self.first) / max(time.monotonic() - self.started, 1e-9)
+
+    def show(self, note: str) -> None:
+        """Print a line if the last one is old enough."""
+        now = time.monotonic()
+        if now - self.spoken >= SECONDS_BETWEEN_LINES and self.done < self.total:
+            self.spoken = now
+            print(self.line(note), flush=True)
+
+    def line(self, note: str) -> str:
+        """`train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312`."""
+        rate = self.rate()
+        left = (self.total - self.done) / rate if rate > 0 else float("inf")
+        text = (
+            f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "
+            f"{rate:,.3g}/s, {duration(left)} left"
+        )
+        return f"{text}, {note}" if note else text
+
+    def close(self) -> None:
+        """Say how it ended."""
+        seconds = time.monotonic() - self.started
+        print(f"{self.label}: {self.done:,} {self.unit} in {duration(seconds)} ({self.rate():,.3g}/s)", flush=True)
+
+
+class BarProgress(Progress):
+    """The same on a terminal, as a bar."""
+
+    def __init__(self, label: str, total: int, unit: str) -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        super().__init__(label, total, unit)
+        self.bar = RichProgress(TextColumn("{task.description}"), BarColumn(), transient=True)
+        self.task = self.bar.add_task(label, total=total)
+        self.bar.start()
+
+    def show(self, note: str) -> None:
+        """Redraw the bar."""
+        self.bar.update(self.task, completed=self.done, description=self.line(note))
+
+    def close(self) -> None:
+        """Remove the bar, then say how it ended."""
+        self.bar.stop()
+        super().close()
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
+    """Show progress while the block runs; a block that fails ends it without a closing line."""
+    shown: Progress = BarProgress(label, total, unit) if sys.stdout.isatty() else Progress(label, total, unit)
+    try:
+        yield shown
+    except BaseException:
+        if isinstance(shown, BarProgress):
+            shown.bar.stop()
+        raise
+    shown.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `48s`, `3m 57s`, `2h 05m`."""
+    if seconds == float("inf"):
+        return "unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
