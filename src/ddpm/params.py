@@ -160,6 +160,7 @@ class Sample(Section):
     guidance: float = Field(ge=0, le=100)
     clamp: bool
     batch: Count
+    strip: int = Field(ge=2, le=64)
 
 
 class Evaluate(Section):
@@ -168,7 +169,6 @@ class Evaluate(Section):
     splits: Count
     neighbours: Count
     grid: int = Field(ge=1, le=64)
-    strip: int = Field(ge=2, le=64)
 
 
 class Promote(Section):
@@ -208,8 +208,8 @@ class Params(Section):
         resolution, net = self.prepare.resolution, self.net
         if resolution % net.downsampling:
             raise ValueError(
-                f"prepare.resolution = {resolution} must be divisible by {net.downsampling}: net.patch = {net.patch} and "
-                f"{len(net.multipliers)} levels in net.multipliers halve it {net.downsampling.bit_length() - 1} times"
+                f"prepare.resolution = {resolution} must be divisible by {net.downsampling}: "
+                f"net.patch = {net.patch} and {len(net.multipliers)} levels in net.multipliers halve it {net.downsampling.bit_length() - 1} times"
             )
         sides = [resolution // net.patch // 2**level for level in range(len(net.multipliers))]
         for side in net.attention:
@@ -217,9 +217,7 @@ class Params(Section):
                 raise ValueError(f"net.attention = {side} is no resolution of this U-Net; it has {sides}")
         labelled = self.prepare.labels == "folders"
         if self.sample.guidance != 1 and not labelled:
-            raise ValueError(
-                f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; use 1"
-            )
+            raise ValueError(f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; use 1")
         if self.sample.guidance != 1 and self.train.label_dropout == 0:
             raise ValueError(
                 f"sample.guidance = {self.sample.guidance} needs a model that has also learnt without labels, "

@@ -1,0 +1,84 @@
+"""A checkpoint is a folder: what leaves training, and all that sampling needs.
+
+weights.safetensors: averaged weights; raw.safetensors: those of the last step; config.json: image, net and diffusion
+sections, with the digest of the training that made them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ddpm import build, files, runtime
+from ddpm.diffusion.denoiser import Denoiser
+
+VERSION = 1
+WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded checkpoint. `sha256` is that of its weights file; `config` is its config.json."""
+
+    denoiser: Denoiser
+    config: Mapping[str, Any]
+    sha256: str
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.config["image"]["resolution"])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return int(self.config["image"]["channels"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels; empty for a model without."""
+        return tuple(self.config["image"]["classes"])
+
+    @property
+    def steps(self) -> int:
+        """T, the steps of the forward process."""
+        return int(self.config["diffusion"]["steps"])
+
+
+def save(folder: Path, config: Mapping[str, Any], averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint; the folder appears whole or not at all."""
+    with files.fresh_folder(folder) as new:
+        files.write_tensors(new / WEIGHTS, averaged)
+        files.write_tensors(new / RAW, raw)
+        files.write_json(new / CONFIG, {"version": VERSION, **config})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a checkpoint, without its weights. Raises ValueError or FileNotFoundError in words."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
+    config: dict[str, Any] = files.read_json(path)
+    if config.get("version") != VERSION:
+        raise ValueError(f"{path} has version {config.get('version')!r}; this program reads version {VERSION}")
+    return config
+
+
+def load(folder: Path, *, weights: str = "weights", device: str = "cpu") -> Model:
+    """Load a checkpoint, ready to sample. weights: `weights` (averaged) or `raw`.
+
+    Raises FileNotFoundError for a missing file, ValueError for a damaged one or one that does not fit its config.
+    """
+    config = read_config(folder)
+    path = folder / {"weights": WEIGHTS, "raw": RAW}[weights]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing. Run the train stage again.")
+    denoiser = build.denoiser(config)
+    try:
+        denoiser.load_state_dict(files.read_tensors(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {CONFIG} beside it: {error}") from error
+    denoiser.requires_grad_(requires_grad=False).eval().to(runtime.device(device))
+    return Model(denoiser, config, files.sha256_file(path))

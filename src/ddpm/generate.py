@@ -1,0 +1,165 @@
+"""Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm import randomness, runtime
+from ddpm.checkpoint import Model
+from ddpm.diffusion import guidance as guide
+from ddpm.diffusion import samplers, schedule
+
+Images = NDArray[np.uint8]
+
+
+def check(
+    config: Mapping[str, Any],
+    count: int,
+    *,
+    seed: int = 0,
+    sampler: str,
+    steps: int,
+    spacing: str,
+    eta: float,
+    variance: str,
+    guidance: float,
+    labels: Sequence[int] | None,
+    batch: int,
+) -> None:
+    """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights."""
+    total, classes = config["diffusion"]["steps"], config["image"]["classes"]
+    _one_of("sampler", sampler, samplers.SAMPLERS)
+    _one_of("spacing", spacing, schedule.SPACINGS)
+    _one_of("variance", variance, samplers.VARIANCES)
+    if not 1 <= steps <= total:
+        raise ValueError(f"steps = {steps}: this model has T = {total}, so 1 to {total} are possible")
+    if not 0 <= eta <= 1 or (eta and sampler != "ddim"):
+        raise ValueError(f"eta = {eta}: 0 to 1 with sampler ddim, 0 with any other")
+    if count < 1 or batch < 1 or seed < 0:
+        raise ValueError(f"count = {count}, batch = {batch}, seed = {seed}: count and batch from 1, seed from 0")
+    if not classes and (labels is not None or guidance != 1):
+        raise ValueError("this model was trained without labels: leave out label, and guidance (1)")
+    if guidance < 0 or (guidance != 1 and not config["image"].get("label_dropout")):
+        raise ValueError(f"guidance = {guidance}: from 0, and other than 1 only for a model trained with label_dropout")
+    if labels is not None:
+        if len(labels) != count:
+            raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
+        wrong = [label for label in labels if not 0 <= label < len(classes)]
+        if wrong:
+            names = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
+            raise ValueError(f"label {wrong[0]} does not exist; this model has {names}")
+
+
+def generate(
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    sampler: str = "dpm-solver++",
+    steps: int = 20,
+    spacing: str = "log-snr",
+    eta: float = 0.0,
+    variance: str = "small",
+    guidance: float = 1.0,
+    clamp: bool = True,
+    labels: Sequence[int] | None = None,
+    batch: int = 250,
+    device: str = "auto",
+    advance: Callable[[int], None] | None = None,
+    watch: Callable[[int, Tensor, Tensor], None] = samplers.unwatched,
+) -> Images:
+    """Draw `count` images: (count, H, W, C) uint8.
+
+    labels: one per image; None takes the classes in turn (i modulo classes). guidance: 1 none. clamp: keep estimates
+    in [-1, 1]. `advance(n)` is called after every n images; `watch` sees every step of every batch. Raises ValueError
+    for what the model cannot do.
+    """
+    check(
+        model.config, count, seed=seed, sampler=sampler, steps=steps, spacing=spacing, eta=eta, variance=variance,
+        guidance=guidance, labels=labels, batch=batch,
+    )  # fmt: skip
+    where = runtime.device(device)
+    denoiser = model.denoiser.to(where).eval()
+    table = denoiser.sigmas.cpu()
+    levels = torch.cat([table[schedule.visited(spacing, table, steps)], torch.zeros(1, dtype=torch.float64)])
+    draw = samplers.SAMPLERS[sampler]
+    options = {"eta": eta, "variance": variance}
+    chosen = {name: options[name] for name in samplers.OPTIONS[sampler]}
+    all_labels = default_labels(count, len(model.classes)) if labels is None else list(labels)
+
+    images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
+    for start in range(0, count, batch):
+        stop = min(start + batch, count)
+        label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
+        noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
+        denoise = _denoise(denoiser, label, len(model.classes), guidance, clamp=clamp)
+        first = (1 + levels[0] ** 2).sqrt().item() * noise(-1)  # x_T ~ N(0, I) in sigma coordinates
+        with torch.inference_mode():
+            images[start:stop] = to_uint8(draw(denoise, first, levels, noise, watch=watch, **chosen))
+        if advance is not None:
+            advance(stop - start)
+    return images
+
+
+def strip(model: Model, count: int, moments: int, **options: Any) -> Images:
+    """The way from noise to image: (count, moments, H, W, C) uint8.
+
+    Column j shows `x_t` at evenly chosen steps of the sampler, in the coordinates of unit variance; the last column is
+    the finished image. Options as for `generate`.
+    """
+    seen: list[Images] = []
+
+    def watch(step: int, y: Tensor, x0: Tensor) -> None:
+        seen.append(to_uint8(y / max(1.0, y.std().item())))
+
+    final = generate(model, count, **{**options, "batch": count, "watch": watch})
+    chosen = np.linspace(0, len(seen), moments).round().astype(int)
+    return np.stack([[*seen, final][i] for i in chosen], axis=1)
+
+
+def default_labels(count: int, classes: int) -> list[int]:
+    """The classes in turn, so that every class is present; empty for an unlabelled model."""
+    return [i % classes for i in range(count)] if classes else []
+
+
+def to_uint8(images: Tensor) -> Images:
+    """[-1, 1] (B, C, H, W) to rounded uint8 (B, H, W, C)."""
+    result: Images = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return result
+
+
+def to_tensor(images: Tensor) -> Tensor:
+    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _denoise(
+    denoiser: torch.nn.Module, label: Tensor | None, classes: int, guidance: float, *, clamp: bool
+) -> samplers.Denoise:
+    if label is None or guidance == 1:
+        denoise = guide.conditional(denoiser, label)
+    elif guidance == 0:
+        denoise = guide.conditional(denoiser, torch.full_like(label, classes))
+    else:
+        denoise = guide.classifier_free(denoiser, label, classes, guidance)
+    return guide.clamped(denoise) if clamp else denoise
+
+
+def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:
+    """noise(i): standard normal (B, C, H, W), one generator for each image; i is unused, steps come in order."""
+    generators = [randomness.generator(seed, "sample") for seed in seeds]
+    height, width, channels = shape
+
+    def noise(step: int) -> Tensor:
+        return torch.stack([torch.randn(channels, height, width, generator=each) for each in generators]).to(where)
+
+    return noise
+
+
+def _one_of(key: str, value: str, table: Mapping[str, object]) -> None:
+    if value not in table:
+        raise ValueError(f"{key} = {value!r} is unknown; possible: {', '.join(table)}")

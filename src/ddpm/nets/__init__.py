@@ -1,0 +1,1 @@
+"""Networks: images and step indices in, images out. They know neither noise schedules nor predictions."""

@@ -1,0 +1,13 @@
+"""The stages that DVC runs, each as `python -m ddpm.stages.NAME` in the project's folder."""
+
+import sys
+from collections.abc import Callable
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage; an error meant for people ends it with one message instead of a traceback, and status 1."""
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
