@@ -1,0 +1,27 @@
+"""MLflow runs: the record of every training. Spool first, ship later: training never waits for it or fails by it.
+
+`Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
+"""
+
+from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
+from ddpm.tracking.record import complete, reconcile
+from ddpm.tracking.ship import replay, run_of
+from ddpm.tracking.spool import SPOOLS
+from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, shown, tracking_uri
+from ddpm.tracking.tracker import Tracker
+
+__all__ = [
+    "LINEAGE_TAGS",
+    "SPOOLS",
+    "Tracker",
+    "TrackingError",
+    "TrackingUnavailableError",
+    "client",
+    "complete",
+    "lineage",
+    "reconcile",
+    "replay",
+    "run_of",
+    "shown",
+    "tracking_uri",
+]

@@ -1,0 +1,151 @@
+"""Completing the record: after evaluation, on a machine that never trained, and after a trainer was killed."""
+
+import csv
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ddpm import files
+from ddpm.tracking import store
+from ddpm.tracking.lineage import LINEAGE_TAGS
+from ddpm.tracking.locks import LockBusyError
+from ddpm.tracking.ship import TAGS_PER_BATCH, log_tags, ship
+from ddpm.tracking.spool import SPOOLS, Spool
+
+RECORD_TAG = "ddpm.record"
+PATIENCE = 10.0
+
+
+def reconcile(folder: Path = SPOOLS) -> list[str]:
+    """Close as KILLED every record whose trainer died without a word, and ship what was left behind.
+
+    Returns the digests of the trainings closed so. Raises TrackingUnavailableError when MLflow does not answer.
+    """
+    closed: list[str] = []
+    for events in sorted(folder.glob("*/events.jsonl")):
+        spool = Spool(events.parent)
+        try:
+            with spool.writing():
+                if spool.heard.started and spool.heard.status is None:
+                    spool.finish("KILLED")
+                    closed.append(spool.digest)
+        except LockBusyError:
+            continue  # its trainer is alive, and ships itself
+        if not _all_shipped(spool):
+            ship(spool)
+    return closed
+
+
+def complete(
+    digest: str,
+    metrics: Mapping[str, Any],
+    artifacts: Sequence[Path] = (),
+    tags: Mapping[str, str] | None = None,
+    *,
+    params: Mapping[str, str] | None = None,
+    history: Path | None = None,
+    folder: Path = SPOOLS,
+) -> str:
+    """Add what evaluation found to the run of this training, and return the run's id.
+
+    Ships what training left behind first. Without a record here (the stages were restored from DVC's cache) it is made
+    from `params` and `history` (out/train/history.csv). metrics: nested numbers become `a.b`, at the last image count;
+    the whole mapping is kept as metrics.json. artifacts: files and folders; those under out/ keep their path in it.
+    Lineage tags that the run has are kept: they are those of the training. Equal content again does nothing.
+
+    Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing artifact, LockBusyError
+    when the training is running.
+    """
+    contents = dict(_contents(artifacts))
+    spool = Spool(folder / digest)
+    with spool.writing(PATIENCE):
+        _fill_in(spool, params or {}, tags or {}, history)
+    run_id = ship(spool)
+
+    connection = store.client()
+    there = connection.get_run(run_id).data
+    hashes = {name: files.sha256_file(path) for name, path in contents.items()}
+    fingerprint = files.sha256_json({"metrics": dict(metrics), "artifacts": hashes})
+    new = {
+        k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and k in there.tags)
+    }
+    if there.tags.get(RECORD_TAG) == fingerprint:
+        log_tags(connection, run_id, new)
+        return run_id
+    for name, path in contents.items():
+        parent = str(Path(name).parent)
+        connection.log_artifact(run_id, str(path), None if parent == "." else parent)
+    connection.log_dict(run_id, dict(metrics), "metrics.json")
+    _log_scores(run_id, metrics, spool)
+    log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
+    return run_id
+
+
+def _fill_in(spool: Spool, params: Mapping[str, str], tags: Mapping[str, str], history: Path | None) -> None:
+    """Add to the spool what the history knows and the spool does not, and that the training is finished."""
+    if not spool.heard.started:
+        spool.start(params, tags)
+    if history is not None:
+        for images, values in _rows(history):
+            spool.metrics(images, values)
+    if spool.heard.status != "FINISHED":
+        spool.finish("FINISHED")
+
+
+def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """The lines of a history: images seen, and the other columns. Raises ValueError that names the file."""
+    with history.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                values = {key: float(value) for key, value in row.items()}
+                yield int(values.pop("images")), values
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{history} is damaged at {row}. Run the train stage again.") from error
+
+
+def _log_scores(run_id: str, metrics: Mapping[str, Any], spool: Spool) -> None:
+    """All numbers, at the image count that training ended with."""
+    from mlflow.entities import Metric
+
+    step = max(spool.heard.metrics.values(), default=0)
+    now = time.time_ns() // 1_000_000
+    batch = [Metric(name, value, now, step) for name, value in _numbers(metrics)]
+    for first in range(0, len(batch), TAGS_PER_BATCH):
+        store.client().log_batch(run_id, metrics=batch[first : first + TAGS_PER_BATCH])
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Finite numbers by dotted name, in letters that MLflow allows; `conditions` are no scores."""
+    for key, value in metrics.items():
+        name = f"{prefix}{re.sub(r'[^A-Za-z0-9_. /-]', '_', str(key))}"
+        if isinstance(value, Mapping):
+            if name != "conditions":
+                yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield name, float(value)
+
+
+def _contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Name in the run, and file. Raises FileNotFoundError."""
+    for path in artifacts:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing, so the record cannot be completed. Run the stages again.")
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                yield _name(file, path), file
+
+
+def _name(file: Path, given: Path) -> str:
+    """`report/index.html` for out/report/index.html; elsewhere the path below what was given."""
+    out = Path("out").resolve()
+    base = out if file.resolve().is_relative_to(out) else given.resolve().parent
+    return file.resolve().relative_to(base).as_posix()
+
+
+def _all_shipped(spool: Spool) -> bool:
+    """Whether some server has everything of this record."""
+    size = spool.events.stat().st_size
+    return any(files.read_json(path)["offset"] == size for path in spool.folder.glob("shipped-*.json"))

@@ -1,0 +1,154 @@
+"""Where MLflow's record is: the server that `MLFLOW_TRACKING_URI` names, or a database of this checkout."""
+
+import contextlib
+import functools
+import os
+import re
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddpm.tracking.locks import locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EMBEDDED = Path(".state/mlflow")
+PROBE_SECONDS = 5.0
+
+
+class TrackingError(ValueError):
+    """Something about the record is wrong; the message says what and what to do."""
+
+
+class TrackingUnavailableError(TrackingError):
+    """MLflow does not answer now. What was meant for it is kept, and it may answer later."""
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or the embedded SQLite database under `.state/mlflow` as an absolute URI."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database()}"
+
+
+def embedded() -> bool:
+    """Whether the record is the embedded database of this checkout."""
+    return tracking_uri() == f"sqlite:///{_database()}"
+
+
+def artifact_root() -> Path:
+    """Where the embedded record keeps its files."""
+    return EMBEDDED.resolve() / "artifacts"
+
+
+def experiment_name() -> str:
+    """`MLFLOW_EXPERIMENT_NAME`, or `ddpm`."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ddpm"
+
+
+def shown(uri: str) -> str:
+    """A URI as it may be printed: without credentials."""
+    return re.sub(r"//[^/@]+@", "//", uri)
+
+
+def quiet() -> None:
+    """Switch off what MLflow does unasked: telemetry, update checks, pickle, chatter. Before its import."""
+    for key, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }.items():
+        os.environ.setdefault(key, value)
+
+
+def client() -> "MlflowClient":
+    """A client of the record; the embedded database is created when missing.
+
+    Raises TrackingUnavailableError, within seconds, when a server is named and does not answer.
+    """
+    uri = tracking_uri()
+    probe(uri)
+    quiet()
+    if embedded():
+        _create_database(_database())
+    return _client(uri)
+
+
+@functools.lru_cache(maxsize=8)
+def _client(uri: str) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def probe(uri: str) -> None:
+    """Ask a server whether it is there; any answer counts. Raises TrackingUnavailableError."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 http(s) only
+            return
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        raise TrackingUnavailableError(
+            f"MLflow at {shown(uri)} does not answer ({error}). Start it, or correct MLFLOW_TRACKING_URI, or unset it "
+            "to use the embedded record."
+        ) from error
+
+
+def experiment(connection: "MlflowClient", name: str) -> str:
+    """The id of the experiment `name`, created when missing. Raises TrackingError when it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    found = connection.get_experiment_by_name(name)
+    if found is None:
+        location = f"{artifact_root().as_uri()}/{name}" if embedded() else None
+        try:
+            return str(connection.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = connection.get_experiment_by_name(name)  # another process was faster
+    if found is None or found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow's experiment {name} was deleted. Restore it in MLflow, or name another in MLFLOW_EXPERIMENT_NAME."
+        )
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """Short HTTP time limits during the block (they are settings of the process), where a person set none."""
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    added = [key for key in limits if key not in os.environ]
+    os.environ.update({key: limits[key] for key in added})
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+def _database() -> Path:
+    return EMBEDDED.resolve() / "mlflow.db"
+
+
+def _create_database(path: Path) -> None:
+    """Create the database under another name first, so that one killed half-way is never mistaken for a whole one."""
+    if path.exists():
+        return
+    with locked(path.with_suffix(".lock"), "another process is creating MLflow's database", patience=120):
+        if path.exists():
+            return
+        for leftover in path.parent.glob(".new-*.db*"):
+            leftover.unlink()
+        from mlflow import MlflowClient
+
+        temporary = path.with_name(f".new-{uuid.uuid4().hex}.db")
+        MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments(max_results=1)
+        os.replace(temporary, path)

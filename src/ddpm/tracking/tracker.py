@@ -1,0 +1,108 @@
+"""What a trainer writes to. A thread ships it to MLflow meanwhile; the trainer never waits for that or fails by it."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.tracking import store
+from ddpm.tracking.record import reconcile
+from ddpm.tracking.ship import ship
+from ddpm.tracking.spool import SPOOLS, Spool
+
+Status = Literal["FINISHED", "KILLED", "FAILED"]
+SECONDS_BETWEEN_SHIPMENTS = 10.0
+SECONDS_TO_SAY_GOODBYE = 20.0
+PATIENCE = 5.0  # `reconcile` holds the writer's lock for a moment
+
+
+class Tracker:
+    """The record of one training, named by its digest. One process at a time writes it.
+
+    Everything is first on disk (`folder/<digest>/events.jsonl`) and shipped every `interval` seconds; what could not
+    be shipped is completed later by `replay`. Left by an exception without `finish`, the run ends FAILED (KILLED for an
+    interrupt). Raises LockBusyError (a ValueError) when another training writes the same record.
+    """
+
+    def __init__(self, digest: str, folder: Path = SPOOLS, *, interval: float = SECONDS_BETWEEN_SHIPMENTS) -> None:
+        self.spool = Spool(folder / digest)
+        self.interval = interval
+        self.trouble: str | None = None
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(self.spool.writing(PATIENCE))
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """The training begins or goes on; a run that was killed continues under the same id."""
+        self.spool.start(params, tags)
+        self._thread = threading.Thread(target=self._ship_until_stopped, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def metrics(self, images: int, values: Mapping[str, float]) -> None:
+        """Values after `images` images seen; those of an image count already recorded are left out."""
+        self.spool.metrics(images, values)
+
+    def picture(self, name: str, picture: Path | NDArray[np.uint8], images: int) -> None:
+        """A picture (a file, or uint8 (H, W) or (H, W, C)) after `images` images seen."""
+        self.spool.picture(name, picture, images)
+
+    def finish(self, status: Status) -> None:
+        """How the training ended; ships the rest, as `close` does."""
+        self.spool.finish(status)
+        self.close()
+
+    def close(self, patience: float = SECONDS_TO_SAY_GOODBYE) -> None:
+        """Ship the rest, for at most `patience` seconds; what is left over is shipped by the next `replay`."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(patience)
+            if self._thread.is_alive():
+                self._complain("it is slow")
+            self._thread = None
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None and self.spool.heard.started and self.spool.heard.status is None:
+                self.finish("FAILED" if issubclass(kind, Exception) else "KILLED")
+        finally:
+            self.close()
+
+    def _ship_until_stopped(self) -> None:
+        with store.impatient():
+            self._attempt(lambda: ship(self.spool))
+            self._attempt(lambda: reconcile(self.spool.folder.parent))
+            while not self._stop.wait(self.interval):
+                self._attempt(lambda: ship(self.spool))
+            self._attempt(lambda: ship(self.spool))
+
+    def _attempt(self, work: Callable[[], object]) -> None:
+        """Nothing that happens to MLflow may end a training: say it once, keep the record, try again later."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 the reason is in the line above
+            self._complain(str(error))
+        else:
+            self.trouble = None
+
+    def _complain(self, trouble: str) -> None:
+        if self.trouble is None:
+            print(
+                f"MLflow is not recording now: {trouble}\nTraining goes on. The record is kept in {self.spool.folder} "
+                "and is completed when MLflow can be reached.",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.trouble = trouble
