@@ -1,0 +1,77 @@
+"""Images that a set has twice: to the bit, or nearly."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRID = 8
+CANDIDATES = 1_000_000
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class NearPairs:
+    """Pairs (i, j), i < j, of near duplicates in order; `complete` is False when there were too many to look at."""
+
+    pairs: list[tuple[int, int]]
+    complete: bool
+
+
+def exact(digests: Sequence[str]) -> list[list[int]]:
+    """Groups of two or more equal digests, as indices in order."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, digest in enumerate(digests):
+        groups[digest].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def near(images: NDArray[np.uint8], limit: float, candidates: int = CANDIDATES) -> NearPairs:
+    """Pairs of images (N, H, W, C) whose root mean square difference is at most `limit` and not zero.
+
+    Averages over blocks of pixels, weighted by block size, never differ by more than the images do (Jensen), so a
+    search among them in a k-d tree finds every pair; the full images then decide. A set in which more than
+    `candidates` pairs come into question (a video, say) is looked at in part.
+    """
+    from scipy.spatial import cKDTree
+
+    if limit == 0 or len(images) < 2:
+        return NearPairs([], True)
+    tree = cKDTree(summaries(images))
+    radius = limit * (1 + 1e-9) + 1e-6
+    counts = np.asarray(tree.query_ball_point(tree.data, radius, return_length=True), dtype=np.int64)
+    complete = int(counts.sum() - len(images)) // 2 <= candidates
+    busy = np.flatnonzero(counts > 1)
+    if not complete:
+        busy = busy[np.cumsum(counts[busy]) <= candidates]
+    pairs = []
+    for index in busy:
+        others = [other for other in tree.query_ball_point(tree.data[index], radius) if other > index]
+        pairs += [(int(index), other) for other in sorted(others) if 0 < rms(images[index], images[other]) <= limit]
+    return NearPairs(pairs, complete)
+
+
+def rms(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Root mean square difference of two images, in grey values (0 to 255)."""
+    difference = first.astype(np.float64) - second
+    return float(np.sqrt(np.mean(difference * difference)))
+
+
+def summaries(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Vectors (N, at most 64) whose Euclidean distance is at most the root mean square difference of the images.
+
+    Each entry is the mean of a block of pixels and channels, times the root of the block's share of the image.
+    """
+    side = images.shape[1]
+    edges = np.unique(np.linspace(0, side, min(GRID, side) + 1).astype(int))
+    shares = np.diff(edges) / side
+    weights = np.sqrt(np.outer(shares, shares))
+    blocks = []
+    for start in range(0, len(images), BLOCK):
+        grey = images[start : start + BLOCK].mean(axis=3, dtype=np.float64)
+        sums = np.add.reduceat(np.add.reduceat(grey, edges[:-1], axis=1), edges[:-1], axis=2)
+        means = sums / np.outer(np.diff(edges), np.diff(edges))
+        blocks.append((means * weights).reshape(len(grey), -1))
+    return np.concatenate(blocks)

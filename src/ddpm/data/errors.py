@@ -1,0 +1,19 @@
+"""What can be wrong with data, said in words."""
+
+from collections.abc import Sequence
+
+
+class DataError(ValueError):
+    """The data as a whole cannot be used; the message says which, why, and what to do."""
+
+
+class BadImageError(ValueError):
+    """One file is no usable image; the message says why and what to do (the caller knows the file's name)."""
+
+
+def listing(lines: Sequence[str], limit: int = 20) -> str:
+    """The first lines, indented, and how many more there are."""
+    shown = [f"  {line}" for line in lines[:limit]]
+    if len(lines) > limit:
+        shown.append(f"  ... and {len(lines) - limit:,} more")
+    return "\n".join(shown)

@@ -1,0 +1,207 @@
+"""From image files to the prepared set: every file decoded once, checked, and written into one array.
+
+What is written depends on the files' paths inside the source, their content and the arguments, and on nothing else: not
+on where the source lies, whether it is a folder or an archive, the order of its files, or their times.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from ddpm.data import duplicates, statistics
+from ddpm.data.contact import contact_sheet
+from ddpm.data.errors import BadImageError, DataError, listing
+from ddpm.data.images import prepare_image
+from ddpm.data.prepared import identity
+from ddpm.data.sources import Source, class_names
+from ddpm.data.split import is_held_out
+from ddpm.files import fresh_folder, sha256_bytes, write_json, write_npy
+
+MIN_HELD_OUT = 32
+"""Held-out images below which distances between distributions say nothing."""
+
+
+SCRATCH = "scratch.npy"
+"""Rows as they come, before it is known which are good and in which order they belong."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A good image: its row in the scratch array and what the manifest says about it."""
+
+    row: int
+    path: str
+    sha256: str
+    pixels_sha256: str
+    format: str
+    mode: str
+    size: tuple[int, int]
+    done: tuple[str, ...]
+
+
+def prepare(
+    source: Source,
+    target: Path,
+    *,
+    resolution: int,
+    channels: int,
+    labels: str,
+    background: int,
+    holdout: float,
+    max_pixels: int,
+    max_bad_fraction: float,
+    near_duplicate: float,
+    min_train: int = 1,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Prepare the images of `source` into the folder `target`; return their statistics.
+
+    `labels`: "folders" or "none". `min_train`: training images needed at least, such as a batch. `advance(1)` is called
+    after each file. Raises DataError in words; then `target` is as it was.
+    """
+    with fresh_folder(target) as folder:
+        raw = open_memmap(
+            folder / SCRATCH, "w+", dtype=np.uint8, shape=(len(source.entries), resolution, resolution, channels)
+        )
+        options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
+        taken, bad = _decode(source, raw, options, advance)
+        _check_bad(source, bad, max_bad_fraction)
+        classes, numbers = _labels([image.path for image in taken], labels)
+        heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
+        _check_counts(numbers, classes, heldout, holdout, min_train)
+        images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
+        (folder / SCRATCH).unlink()
+        write_npy(folder / "labels.npy", numbers)
+        write_npy(folder / "heldout.npy", heldout)
+        contact_sheet(images, numbers, classes, [image.pixels_sha256 for image in taken]).save(folder / "contact.png")
+        pairs = duplicates.near(images, near_duplicate)
+        manifest = {
+            "version": 1,
+            "resolution": resolution,
+            "channels": channels,
+            "classes": list(classes),
+            "images": _about(taken, numbers, heldout),
+            "set_aside": [{"path": path, "reason": reason} for path, reason in bad],
+            "duplicates": _named_duplicates(taken, pairs.pairs),
+        }
+        found = statistics.collect(images, manifest, pairs.complete) | {"sha256": identity(images, numbers, heldout)}
+        write_json(folder / "manifest.json", manifest)
+        write_json(folder / "statistics.json", found)
+    return found
+
+
+def _decode(
+    source: Source, raw: NDArray[np.uint8], options: dict[str, int], advance: Callable[[int], None] | None
+) -> tuple[list[Taken], list[tuple[str, str]]]:
+    """Every file once: good images, in order of their paths, and (path, reason) of the others."""
+    taken, bad = [], []
+    for row, (entry, content) in enumerate(source.read()):
+        try:
+            if isinstance(content, BadImageError):
+                raise content
+            picture = prepare_image(content, entry.path, **options)
+        except BadImageError as error:
+            bad.append((entry.path, str(error)))
+        else:
+            raw[row] = picture.pixels
+            digests = sha256_bytes(content), sha256_bytes(picture.pixels.tobytes())
+            taken.append(Taken(row, entry.path, *digests, picture.format, picture.mode, picture.size, picture.done))
+        if advance is not None:
+            advance(1)
+    return sorted(taken, key=lambda image: image.path), sorted(bad)
+
+
+def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> None:
+    """Stop when too large a share of the files is bad."""
+    total = len(source.entries)
+    if len(bad) > most * total or len(bad) == total:
+        named = listing([f"{path}: {reason}" for path, reason in bad])
+        raise DataError(
+            f"{len(bad):,} of {total:,} files in {source.location} are no usable images, above "
+            f"prepare.max_bad_fraction = {most}. Mend or remove them:\n{named}"
+        )
+
+
+def _labels(paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Class names, sorted, and the label of each path; no names and -1 for an unlabelled set."""
+    if labels == "none":
+        return (), np.full(len(paths), -1, np.int64)
+    found = class_names(paths)
+    outside = [path for path, name in zip(paths, found, strict=True) if name is None]
+    if len(outside) == len(paths):
+        raise DataError(
+            f"The images are in no class folders (the first is {paths[0]}), and prepare.labels = folders. "
+            "Put each class into a folder of its own, or set prepare.labels: none."
+        )
+    if outside:
+        raise DataError(
+            f"{len(outside):,} images lie beside the class folders:\n{listing(outside, 5)}\n"
+            "Put them into a class folder, or set prepare.labels: none."
+        )
+    names = tuple(sorted({name for name in found if name is not None}))
+    index = {name: number for number, name in enumerate(names)}
+    return names, np.array([index[str(name)] for name in found], np.int64)
+
+
+def _check_counts(
+    labels: NDArray[np.int64], classes: Sequence[str], heldout: NDArray[np.bool_], share: float, min_train: int
+) -> None:
+    """Stop when training or evaluation would have too few images."""
+    train, held = int((~heldout).sum()), int(heldout.sum())
+    if train < min_train:
+        raise DataError(
+            f"{len(labels):,} images leave {train:,} for training (prepare.holdout = {share}), fewer than a batch of "
+            f"{min_train} (train.batch). Add images or make the batch smaller."
+        )
+    if held < MIN_HELD_OUT:
+        raise DataError(
+            f"{len(labels):,} images leave {held} held out (prepare.holdout = {share}), fewer than the {MIN_HELD_OUT} "
+            "that evaluation needs. Add images or raise prepare.holdout."
+        )
+    present = set(labels[~heldout].tolist())
+    missing = [name for number, name in enumerate(classes) if number not in present]
+    if missing:
+        raise DataError(
+            f"No training images remain of: {', '.join(missing)}. Add images of these classes or remove them."
+        )
+
+
+def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArray[np.uint8]:
+    """The good rows of the scratch array, in order of their paths, as the final array."""
+    images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(rows), *raw.shape[1:]))
+    for position, row in enumerate(rows):
+        images[position] = raw[row]
+    images.flush()
+    return images
+
+
+def _about(taken: Sequence[Taken], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """What the manifest says about each image."""
+    return [
+        {
+            "path": image.path,
+            "sha256": image.sha256,
+            "pixels_sha256": image.pixels_sha256,
+            "format": image.format,
+            "mode": image.mode,
+            "size": list(image.size),
+            "label": int(label),
+            "heldout": bool(held),
+            "done": list(image.done),
+        }
+        for image, label, held in zip(taken, labels, heldout, strict=True)
+    ]
+
+
+def _named_duplicates(taken: Sequence[Taken], near: Sequence[tuple[int, int]]) -> dict[str, list[list[str]]]:
+    """Groups of exact and pairs of near duplicates, by path."""
+    exact = duplicates.exact([image.pixels_sha256 for image in taken])
+    return {
+        "exact": [[taken[index].path for index in group] for group in exact],
+        "near": [[taken[first].path, taken[second].path] for first, second in near],
+    }

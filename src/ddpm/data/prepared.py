@@ -1,0 +1,73 @@
+"""The prepared set: what every later stage reads."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.data.errors import DataError
+from ddpm.files import read_json, read_npy
+
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """All images, in order of their paths.
+
+    images: uint8 (N, H, W, C), memory-mapped, read-only; labels: int64 (N,), index into `classes` or -1 (unlabelled);
+    heldout: bool (N,), True for images that training must not see; sha256: identity of these three arrays.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    heldout: NDArray[np.bool_]
+    classes: tuple[str, ...]
+    resolution: int
+    channels: int
+    sha256: str
+
+    @property
+    def train_indices(self) -> NDArray[np.int64]:
+        """Indices of the training images, ascending."""
+        return np.flatnonzero(~self.heldout)
+
+    @property
+    def heldout_indices(self) -> NDArray[np.int64]:
+        """Indices of the held-out images, ascending."""
+        return np.flatnonzero(self.heldout)
+
+
+def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSet:
+    """Open a prepared set; `verify` hashes it again. Raises DataError or FileNotFoundError that say what to do."""
+    if not (folder / "statistics.json").exists():
+        raise FileNotFoundError(f"{folder} has no prepared images. Run `dvc repro prepare` (or `make run`).")
+    manifest, statistics = read_json(folder / "manifest.json"), read_json(folder / "statistics.json")
+    images = read_npy(folder / "images.npy", memory_map=True)
+    labels, heldout = read_npy(folder / "labels.npy"), read_npy(folder / "heldout.npy")
+    side, channels = manifest["resolution"], manifest["channels"]
+    count = len(manifest["images"])
+    if images.shape != (count, side, side, channels) or len(labels) != count or len(heldout) != count:
+        raise DataError(
+            f"{folder} does not fit together: {count} images in the manifest, array {images.shape}. {_AGAIN}"
+        )
+    if verify and identity(images, labels, heldout) != statistics["sha256"]:
+        raise DataError(
+            f"{folder} was changed after it was prepared: its SHA-256 is not that of its statistics. {_AGAIN}"
+        )
+    return PreparedSet(images, labels, heldout, tuple(manifest["classes"]), side, channels, statistics["sha256"])
+
+
+_AGAIN = "Run `dvc repro --force prepare`."
+
+
+def identity(images: NDArray[np.uint8], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> str:
+    """SHA-256 over shape, pixels, labels and split, whatever the byte order of the machine."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    for start in range(0, len(images), BLOCK):
+        digest.update(images[start : start + BLOCK].tobytes())
+    digest.update(labels.astype("<i8").tobytes())
+    digest.update(heldout.astype("u1").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,31 @@
+"""Stage prepare: images in, one checked array out."""
+
+from pathlib import Path
+
+from ddpm import params
+from ddpm.data import statistics
+from ddpm.data.errors import listing
+from ddpm.data.prepare import prepare
+from ddpm.data.sources import find
+from ddpm.files import read_json
+from ddpm.progress import progress
+from ddpm.stages import run
+
+DATA, OUT = Path("data"), Path("out/prepare")
+
+
+def main() -> None:
+    """Prepare `data` as params.yaml says; train.batch is read to see that there is a batch of images at all."""
+    settings = params.load()
+    source = find(DATA)
+    with progress("prepare", len(source.entries), "files") as shown:
+        found = prepare(
+            source, OUT, **settings.prepare.model_dump(), min_train=settings.train.batch, advance=shown.advance
+        )
+    print("\n".join(statistics.in_words(found)))
+    if aside := read_json(OUT / "manifest.json")["set_aside"]:
+        print(f"set aside, {len(aside):,} files:\n" + listing([f"{bad['path']}: {bad['reason']}" for bad in aside]))
+
+
+if __name__ == "__main__":
+    run(main)
