@@ -95,17 +95,12 @@ class Net(Section):
 
     @model_validator(mode="after")
     def widths_divide(self) -> Self:
-        """GroupNorm needs whole groups and attention whole heads."""
+        """GroupNorm needs whole groups."""
         for multiplier in self.multipliers:
             width = self.channels * multiplier
             if width % self.groups:
                 raise ValueError(
                     f"groups = {self.groups} must divide every level's width; channels * {multiplier} = {width}"
-                )
-            if self.attention and width % self.head_channels:
-                raise ValueError(
-                    f"head_channels = {self.head_channels} must divide every level's width; "
-                    f"channels * {multiplier} = {width}"
                 )
         return self
 
@@ -205,16 +200,37 @@ class Params(Section):
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
         """The rules that no section can check alone."""
+        self._net_fits_images()
+        self._guidance_has_labels()
+        if self.sample.steps > self.diffusion.steps:
+            raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
+        if self.sample.sampler != "ddim" and self.sample.eta != 0:
+            raise ValueError(f"sample.eta = {self.sample.eta} applies to sampler ddim only; use 0")
+        if self.evaluate.splits > self.sample.count:
+            raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
+        return self
+
+    def _net_fits_images(self) -> None:
         resolution, net = self.prepare.resolution, self.net
         if resolution % net.downsampling:
             raise ValueError(
                 f"prepare.resolution = {resolution} must be divisible by {net.downsampling}: "
-                f"net.patch = {net.patch} and {len(net.multipliers)} levels in net.multipliers halve it {net.downsampling.bit_length() - 1} times"
+                f"net.patch = {net.patch} and {len(net.multipliers)} levels in net.multipliers "
+                f"halve it {net.downsampling.bit_length() - 1} times"
             )
         sides = [resolution // net.patch // 2**level for level in range(len(net.multipliers))]
         for side in net.attention:
             if side not in sides:
                 raise ValueError(f"net.attention = {side} is no resolution of this U-Net; it has {sides}")
+        for side, multiplier in zip(sides, net.multipliers, strict=True):
+            width = net.channels * multiplier
+            if (side in net.attention or side == sides[-1]) and width % net.head_channels:
+                raise ValueError(
+                    f"net.head_channels = {net.head_channels} must divide the width {width} (channels * {multiplier}) "
+                    f"of the level with side {side}, which has attention; the deepest level always has"
+                )
+
+    def _guidance_has_labels(self) -> None:
         labelled = self.prepare.labels == "folders"
         if self.sample.guidance != 1 and not labelled:
             raise ValueError(f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; use 1")
@@ -227,13 +243,6 @@ class Params(Section):
             raise ValueError(
                 "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception"
             )
-        if self.sample.steps > self.diffusion.steps:
-            raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
-        if self.sample.sampler != "ddim" and self.sample.eta != 0:
-            raise ValueError(f"sample.eta = {self.sample.eta} applies to sampler ddim only; use 0")
-        if self.evaluate.splits > self.sample.count:
-            raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
-        return self
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

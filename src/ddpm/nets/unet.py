@@ -62,7 +62,8 @@ class UNet(nn.Module):
     """`F(x, t, labels)`: x (B, C, H, W), t (B,) float, labels (B,) int64 or None; returns (B, C, H, W) float32.
 
     resolution: H = W, divisible by `patch * 2^(levels - 1)`. attention: sides, after `patch`, that have attention;
-    the middle has it when the deepest level does. classes: labels including the one for none, or 0.
+    the middle
+    always has it. classes: labels including the one for none, or 0.
     """
 
     def __init__(
@@ -107,9 +108,8 @@ class UNet(nn.Module):
             width = outputs
         self.encoder = nn.ModuleList(encoder)
 
-        self.middle = Middle(
-            [block(width, width), block(width, width)], [attend(width, sides[-1]), nn.Identity()], nn.Identity()
-        )
+        middle_attention = [Attention(width, head_channels, groups), nn.Identity()]
+        self.middle = Middle([block(width, width), block(width, width)], middle_attention, nn.Identity())
 
         decoder = []
         for level, (outputs, side) in reversed(list(enumerate(zip(widths, sides, strict=True)))):
