@@ -3,9 +3,11 @@
 No absolute names, no `..`, no links or devices (CVE-2025-4517 is one of many reasons), sizes capped.
 """
 
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,6 +17,9 @@ from ddpm.data.errors import BadImageError, DataError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_ARCHIVE_BYTES = 256 * 2**30
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
+"""What the libraries raise at a broken archive."""
+
 Files = Iterator[tuple[Entry, bytes | BadImageError]]
 
 
@@ -44,7 +49,7 @@ def list_tar(location: Path) -> list[Entry]:
     """All wanted files of a tar archive, compressed or not."""
     entries = []
     total = 0
-    with tarfile.open(location) as archive:
+    with told(location), tarfile.open(location) as archive:
         for member in archive:
             path = safe_name(location, member.name)
             if not member.isfile() and not member.isdir():
@@ -53,7 +58,17 @@ def list_tar(location: Path) -> list[Entry]:
             _check_total(location, total)
             if member.isfile() and wanted(path):
                 entries.append(Entry(str(path), member.size))
+        _check_end(archive)
     return entries
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """A whole archive ends with zero blocks; the library passes over a header that is cut off or damaged."""
+    if archive.fileobj is None:
+        raise tarfile.ReadError("it is closed")
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"it is cut off or damaged at byte {archive.offset:,}")
 
 
 def _link_in_archive(location: Path, name: str) -> str:
@@ -80,12 +95,9 @@ def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
             try:
                 with archive.open(info) as file:
                     yield entry, read_capped(file)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as error:
+            except (*DAMAGE, RuntimeError, NotImplementedError, ValueError) as error:
                 # RuntimeError: encrypted; NotImplementedError: a compression that Python lacks.
-                yield (
-                    entry,
-                    BadImageError(f"the archive is damaged here or protected ({error}); make the archive again"),
-                )
+                yield entry, BadImageError(f"the archive is damaged here or protected ({error}); make it again")
 
 
 def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
@@ -104,5 +116,5 @@ def told(location: Path) -> Iterator[None]:
     """Say which archive is damaged; the libraries do not."""
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise DataError(f"{location} cannot be read: {error}. Is the archive whole? Fetch or make it again.") from error

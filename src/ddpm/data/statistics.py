@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.data.survey import counted
+
 BLOCK = 1024
 MOST_COMMON = 20
 
@@ -73,7 +75,8 @@ def in_words(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{found['count']:,} images: {found['train']:,} for training, {found['heldout']:,} held out",
         f"classes: {_shares(found['classes'])}",
-        f"sizes: {_counted(found['sizes'])}; modes: {_counted(found['modes'])}; formats: {_counted(found['formats'])}",
+        f"sizes: {counted(found['sizes'].items())}",
+        f"modes: {counted(found['modes'].items())}; formats: {counted(found['formats'].items())}",
         f"exact duplicates: {twins['exact']:,}; near duplicates: {twins['near']:,} pairs"
         + ("" if twins["near_complete"] else " (at least; there are too many to look at all)"),
     ]
@@ -92,9 +95,3 @@ def _shares(classes: dict[str, dict[str, int]], limit: int = 12) -> str:
     shown = [f"{name} {share['train'] + share['heldout']:,}" for name, share in list(classes.items())[:limit]]
     more = f" and {len(classes) - limit:,} more" if len(classes) > limit else ""
     return f"{len(classes):,} ({', '.join(shown)}{more})" if classes else "none (unlabelled)"
-
-
-def _counted(counts: dict[str, int], limit: int = 4) -> str:
-    """`28x28 5,000, 32x32 4`."""
-    shown = [f"{name} ({count:,})" for name, count in list(counts.items())[:limit]]
-    return ", ".join(shown) + (" and others" if len(counts) > limit else "")

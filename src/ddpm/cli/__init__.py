@@ -1,0 +1,55 @@
+"""The command `ddpm`, for people.
+
+Each module of this package has a typer app called `app`; a line in COMMANDS mounts it. The modules import what is heavy
+(torch, mlflow, dvc) inside their functions, so that `ddpm --help` is quick.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    # module of this package: name of its group of commands; "" puts its commands at the top
+    "data": "data",
+    "preset": "",
+}
+
+
+class Polite(TyperGroup):
+    """Errors meant for people are one message and exit status 1; DDPM_TRACEBACK=1 shows where they come from."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            if os.environ.get("DDPM_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print("stopped", file=sys.stderr, flush=True)
+            raise typer.Exit(130) from error
+
+
+def _app() -> typer.Typer:
+    """All commands in one."""
+    top = typer.Typer(cls=Polite, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    top.callback()(_about)
+    for module, name in COMMANDS.items():
+        top.add_typer(import_module(f"ddpm.cli.{module}").app, name=name or None)
+    return top
+
+
+def _about() -> None:
+    """Diffusion models of your images: trained, measured, promoted and reproduced.
+
+    The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
+    """
+
+
+app = _app()

@@ -1,0 +1,70 @@
+"""Changing params.yaml for a person: what differs, and writing it without losing a comment."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from ddpm import params
+from ddpm.files import write_text
+
+
+def flat(value: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"train": {"lr": 0.1}}` as `{"train.lr": 0.1}`."""
+    return {f"{section}.{key}": item for section, keys in value.items() for key, item in dict(keys or {}).items()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, old value, new value) of every flat key that differs, in the order of `new`; None where a key is not."""
+    keys = [*new, *(key for key in old if key not in new)]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def changed(text: str, changes: Mapping[str, Any]) -> str:
+    """The YAML text with some flat keys changed; comments, order and layout stay."""
+    yaml = YAML()  # round trip
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))
+    document = yaml.load(text)
+    for key, value in changes.items():
+        section, name = key.split(".")
+        if isinstance(value, list | tuple):
+            document[section][name] = yaml.seq(value)
+            document[section][name].fa.set_flow_style()
+        else:
+            document[section][name] = value
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    return buffer.getvalue()
+
+
+def write(path: Path, text: str) -> None:
+    """Write a params file, checked first. Raises ParamsError; then the file is as it was."""
+    params.parse(YAML(typ="safe", pure=True).load(text), f"the new {path}")
+    write_text(path, text)
+
+
+def table(rows: Sequence[tuple[str, Any, Any]]) -> None:
+    """Print what changes, by key, in colour on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("key", "from", "to"):
+        shown.add_column(heading)
+    for key, old, new in rows:
+        shown.add_row(key, Text(said(old), "red"), Text(said(new), "green"))
+    Console().print(shown)
+
+
+def said(value: Any) -> str:
+    """A value as YAML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    return '""' if value == "" else str(list(value) if isinstance(value, tuple) else value)

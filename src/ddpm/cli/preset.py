@@ -1,0 +1,60 @@
+"""`ddpm preset`: complete parameter files to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+PRESETS = Path("presets")
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(help="Which one; none lists them.", show_default=False)] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the difference.")] = False,
+) -> None:
+    """Put a complete params.yaml in place and show the difference, or list what there is."""
+    import difflib
+
+    from ddpm import params
+    from ddpm.cli import edit
+
+    known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+    if not known:
+        raise FileNotFoundError(f"{Path.cwd()} has no presets/*.yaml. Run this in the project's folder.")
+    if not name:
+        for path in known.values():
+            print(f"{path.stem:<12}{_header(path)[0]}")
+        print("Put one in place: `ddpm preset NAME`.")
+        return
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+        raise ValueError(f"There is no preset {name}; {hint}")
+    params.load(known[name])
+    try:
+        old = edit.flat(params.read_yaml(params.PARAMS_FILE)) if params.PARAMS_FILE.exists() else {}
+    except params.ParamsError as error:
+        print(f"note: the present file is replaced whole, because it cannot be compared: {error}")
+        old = {}
+    changes = edit.differences(old, edit.flat(params.read_yaml(known[name])))
+    if not changes:
+        print(f"params.yaml has the values of {name} already.")
+    else:
+        edit.table(changes)
+    if not dry_run:
+        edit.write(params.PARAMS_FILE, known[name].read_text(encoding="utf-8"))
+        print(f"params.yaml is now the preset {name}. {' '.join(_header(known[name])[1:])}".rstrip())
+        print("next: `make run`")
+
+
+def _header(path: Path) -> list[str]:
+    """The comment at the head of a preset: what it is for, then what it needs."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return lines

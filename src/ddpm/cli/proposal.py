@@ -1,0 +1,99 @@
+"""Which parameters suit a set of images: a proposal, with reasons, for a person to take or leave."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ddpm.data.prepare import MIN_HELD_OUT
+from ddpm.data.survey import Survey
+from ddpm.params import Params
+
+RESOLUTIONS = (8, 16, 28, 32, 64)
+MOST = RESOLUTIONS[-1]
+DEEPEST_SIDE = 8
+"""The deepest level of the U-Net has about this side in published networks of every resolution."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key with its new value, and why."""
+
+    key: str
+    value: Any
+    why: str
+
+
+def propose(found: Survey, now: Params, name: str) -> list[Change]:
+    """The changes of the present parameters that the images `found` in a set called `name` ask for."""
+    wished = [
+        *_of_images(found),
+        *_of_net(_resolution(found)[0], now),
+        *_of_counts(found, now),
+        *_of_gate(found, now, name),
+    ]
+    flat = {f"{section}.{key}": value for section, keys in now.model_dump().items() for key, value in keys.items()}
+    return [change for change in wished if flat[change.key] != change.value]
+
+
+def _of_images(found: Survey) -> Iterator[Change]:
+    """What the images themselves say."""
+    resolution, why = _resolution(found)
+    yield Change("prepare.resolution", resolution, why)
+    yield Change("prepare.channels", 3 if found.colour else 1, "colour was found" if found.colour else "all are grey")
+    if found.classes and not found.outside:
+        yield Change("prepare.labels", "folders", "the folders are taken as classes")
+        return
+    why = "some images are in no class folder" if found.classes else "there are no class folders"
+    yield Change("prepare.labels", "none", why)
+    yield Change("features.extractor", "inception", "the classifier needs labels; see docs/data.md, `Without labels`")
+    yield Change("sample.guidance", 1.0, "guidance needs labels")
+    yield Change("promote.min_class_share", None, "there are no classes")
+
+
+def _resolution(found: Survey) -> tuple[int, str]:
+    """The side to train at, and why."""
+    side = found.shorter_side
+    if len(found.sizes) == 1 and side % 4 == 0 and RESOLUTIONS[0] <= side <= MOST:
+        return side, "the size of all images"
+    below = max((one for one in RESOLUTIONS if one <= side), default=RESOLUTIONS[0])
+    why = f"half of the images have a shorter side of {side} or less"
+    return below, f"{why}; with a GPU you may go higher" if side > MOST else why
+
+
+def _of_net(resolution: int, now: Params) -> Iterator[Change]:
+    """A network whose sides divide and whose deepest level is small enough."""
+    patch: int = 1 if resolution <= 2 * DEEPEST_SIDE else now.net.patch
+    while resolution % patch:
+        patch //= 2
+    multipliers = list(now.net.multipliers)
+    while len(multipliers) > 1 and resolution % (patch * 2 ** (len(multipliers) - 1)):
+        multipliers.pop()
+    while (side := resolution // patch // 2 ** (len(multipliers) - 1)) > DEEPEST_SIDE and side % 2 == 0:
+        multipliers.append(multipliers[-1])
+    sides = [resolution // patch // 2**level for level in range(len(multipliers))]
+    yield Change("net.patch", patch, "suits the resolution")
+    yield Change("net.multipliers", tuple(multipliers), f"levels with sides {', '.join(map(str, sides))}")
+    if any(side not in sides for side in now.net.attention):
+        yield Change("net.attention", (sides[-1],), "the deepest level")
+
+
+def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
+    """Enough held out, and a batch for training."""
+    if found.count * now.prepare.holdout < 2 * MIN_HELD_OUT:
+        share = min(0.5, max(now.prepare.holdout, round(2 * MIN_HELD_OUT / found.count + 0.05, 1)))
+        yield Change("prepare.holdout", share, f"evaluation needs at least {MIN_HELD_OUT} held-out images")
+    if found.count < 4 * now.train.batch and now.train.accumulation == 1:
+        yield Change("train.batch", max(1, found.count // 4), "there are few images")
+
+
+def _of_gate(found: Survey, now: Params, name: str) -> Iterator[Change]:
+    """A registered model of its own, and no limits that were set for other images."""
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "images"
+    yield Change("promote.name", f"ddpm-{slug}"[:100], "models of other images are not its rivals")
+    why = "the limit was set for other images; set your own after the first run"
+    yield Change("promote.max_fid", None, why)
+    yield Change("promote.min_inception_score", None, why)
+    fair = 1 / max(len(found.classes), 1)
+    if now.promote.min_class_share is not None and now.promote.min_class_share > fair / 2 and found.classes:
+        yield Change("promote.min_class_share", round(fair / 5, 4), f"a fifth of a fair share of {len(found.classes)}")

@@ -1,0 +1,95 @@
+"""What a source holds: each file decoded as it is, before anybody decides what to make of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ddpm.data.errors import BadImageError
+from ddpm.data.images import open_image, square_of_floats
+from ddpm.data.sources import Source, class_names
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found. `classes` is empty when no images are in class folders, `outside` counts those beside them."""
+
+    count: int
+    bad: tuple[tuple[str, str], ...]
+    classes: dict[str, int]
+    outside: int
+    sizes: dict[tuple[int, int], int]
+    modes: dict[str, int]
+    formats: dict[str, int]
+    colour: bool
+
+    @property
+    def shorter_side(self) -> int:
+        """The median of the images' shorter sides, in pixels."""
+        sides = sorted((min(size), count) for size, count in self.sizes.items())
+        return int(np.repeat([side for side, _ in sides], [count for _, count in sides])[(self.count - 1) // 2])
+
+
+def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | None = None) -> Survey:
+    """Decode every file of a source. Bad files are listed with their reasons, sorted; `advance(1)` after each file."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    modes: Counter[str] = Counter()
+    formats: Counter[str] = Counter()
+    paths, bad, colour = [], [], False
+    for entry, content in source.read():
+        try:
+            if isinstance(content, BadImageError):
+                raise content
+            opened = open_image(content, entry.path, max_pixels=max_pixels)
+            colour = colour or _has_colour(square_of_floats(opened.image, None, 0, []))
+        except BadImageError as error:
+            bad.append((entry.path, str(error)))
+        else:
+            paths.append(entry.path)
+            sizes[opened.image.size] += 1
+            modes[opened.mode] += 1
+            formats[opened.format] += 1
+        if advance is not None:
+            advance(1)
+    classes = Counter(class_names(sorted(paths)))
+    outside = classes.pop(None, 0)
+    named = {str(name): count for name, count in sorted(classes.items(), key=lambda item: str(item[0]))}
+    return Survey(
+        len(paths), tuple(sorted(bad)), named, outside, _ranked(sizes), _ranked(modes), _ranked(formats), colour
+    )
+
+
+def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
+    """Whether the channels differ by more than what JPEG makes of grey."""
+    return values.shape[2] == 3 and float(np.ptp(values, axis=2).max()) > 8
+
+
+def _ranked(counts: Counter[Any]) -> dict[Any, int]:
+    """The most common first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
+
+
+def in_words(found: Survey) -> list[str]:
+    """What was found, as lines for a person."""
+    if found.classes:
+        shown = [f"{name} {count:,}" for name, count in list(found.classes.items())[:12]]
+        more = f" and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
+        classes = f"{len(found.classes)} ({', '.join(shown)}{more})"
+    else:
+        classes = "none (the images are in no class folders)"
+    return [
+        f"images: {found.count:,}" + (f", and {len(found.bad):,} files that are none" if found.bad else ""),
+        f"classes: {classes}" + (f"; {found.outside:,} images beside them" if found.classes and found.outside else ""),
+        f"sizes: {counted((f'{size[0]}x{size[1]}', count) for size, count in found.sizes.items())}",
+        f"modes: {counted(found.modes.items())}; {'colour' if found.colour else 'grey only'}",
+        f"formats: {counted(found.formats.items())}",
+    ]
+
+
+def counted(counts: Iterable[tuple[str, int]], limit: int = 4) -> str:
+    """`28x28 (5,000), 32x32 (4) and 3 others`."""
+    shown = [f"{name} ({count:,})" for name, count in counts]
+    more = f" and {len(shown) - limit} others" if len(shown) > limit else ""
+    return ", ".join(shown[:limit]) + more
