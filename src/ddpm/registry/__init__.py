@@ -1,0 +1,34 @@
+"""MLflow's registered versions: registration by content, the clean-process check, aliases, the audit trail.
+
+Aliases: `candidate` is the version last put forward, `champion` the one in use, `previous` what the champion replaced.
+Only `promote` and `rollback` move champion and previous, one process at a time, and write each move down first.
+"""
+
+from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
+from ddpm.registry.audit import Move, history
+from ddpm.registry.fetch import download
+from ddpm.registry.pack import content_sha256
+from ddpm.registry.verify import VerificationError, verify
+from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
+
+__all__ = [
+    "ALIASES",
+    "ConflictError",
+    "Move",
+    "RegistryError",
+    "Status",
+    "VerificationError",
+    "Version",
+    "WithdrawnError",
+    "annotate",
+    "content_sha256",
+    "download",
+    "history",
+    "promote",
+    "register",
+    "rollback",
+    "status",
+    "verify",
+    "version",
+    "withdrawn",
+]

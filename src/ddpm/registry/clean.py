@@ -1,0 +1,59 @@
+"""Run by path in an isolated Python: load a registered model, draw from it, and say what came out as one JSON line.
+
+Nothing of the project may be imported here except what the model carries; that is enforced, then checked.
+"""
+
+import importlib.abc
+import json
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+IMAGES = 2
+
+
+class OnlyFromModel(importlib.abc.MetaPathFinder):
+    """Finds the package `ddpm` inside the model's folder or nowhere, however the project may be installed here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Asked first for every import; leaves all other packages to the rest."""
+        if fullname != "ddpm":
+            return None
+        packed = [entry for entry in sys.path if Path(entry).resolve().is_relative_to(self.folder)]
+        found = PathFinder.find_spec(fullname, packed)
+        if found is None:
+            raise ModuleNotFoundError("the model does not carry the package ddpm", name=fullname)
+        return found
+
+
+def main(uri: str) -> None:
+    """Load, draw, report."""
+    import mlflow.artifacts
+    import mlflow.pyfunc
+    import pandas as pd
+
+    folder = Path(mlflow.artifacts.download_artifacts(uri)).resolve()
+    sys.meta_path.insert(0, OnlyFromModel(folder))
+    model = mlflow.pyfunc.load_model(str(folder))
+    images = model.predict(pd.DataFrame({"label": [-1] * IMAGES}), params={"seed": 0})
+    source = Path(sys.modules["ddpm"].__file__ or "").resolve()
+    if not source.is_relative_to(folder):
+        raise SystemExit(f"the code came from {source}, not from the model")
+    facts = {
+        "shape": list(images.shape),
+        "expected": [IMAGES, *model.metadata.signature.outputs.inputs[0].shape[1:]],
+        "dtype": str(images.dtype),
+        "constant": bool(images.min() == images.max()),
+    }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

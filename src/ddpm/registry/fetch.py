@@ -1,0 +1,61 @@
+"""The checkpoint folder behind a model's address."""
+
+import os
+import re
+from pathlib import Path
+
+from ddpm import checkpoint, files
+from ddpm.registry import pack
+from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
+from ddpm.tracking import store
+
+CACHE = Path(".state/models")
+FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder such as out/train/model"
+
+
+def download(uri: str) -> Path:
+    """The checkpoint folder behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a local folder.
+
+    A version's weights and config are checked against the hash they were registered with. Raises RegistryError.
+    """
+    if not uri.startswith("models:/"):
+        folder = Path(uri)
+        if not (folder / checkpoint.CONFIG).is_file():
+            raise RegistryError(f"{uri} is no model. Give {FORMS}.")
+        return folder
+    found = resolve(uri)
+    if not found.content:
+        raise RegistryError(f"{uri} was not registered by this program: it carries no {CONTENT_TAG}")
+    cached = CACHE / found.content
+    if not cached.is_dir():
+        import mlflow.artifacts
+
+        with files.fresh_folder(cached) as new:
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{found.source}/artifacts/checkpoint",
+                dst_path=str(new),
+                tracking_uri=store.tracking_uri(),
+            )
+            for path in (new / "checkpoint").iterdir():
+                os.replace(path, new / path.name)
+            (new / "checkpoint").rmdir()
+    if pack.content_sha256(cached) != found.content:
+        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
+    return cached
+
+
+def resolve(uri: str) -> Version:
+    """The version that a models:/ URI names. Raises RegistryError."""
+    alias = re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri)
+    number = re.fullmatch(r"models:/([^/@]+)/(\d+)", uri)
+    if number:
+        return version(number[1], int(number[2]))
+    if not alias:
+        raise RegistryError(f"{uri} is no model address. Give {FORMS}.")
+    aliases = status(alias[1]).aliases
+    if alias[2] not in aliases:
+        known = (
+            ", ".join(f"{each} (version {there})" for each, there in aliases.items()) or "none yet; `make run` first"
+        )
+        raise RegistryError(f"{alias[1]} has no {alias[2]}. It has: {known}.")
+    return version(alias[1], aliases[alias[2]])

@@ -1,0 +1,89 @@
+"""The check before any alias moves: does a version load and draw images where this project is not installed?"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
+from ddpm.tracking import store
+
+CHILD = Path(__file__).with_name("clean.py")
+TIME_LIMIT = 600.0
+KEPT_LINES = 6
+
+
+class VerificationError(RegistryError):
+    """The version cannot be used; the message ends with what its process said."""
+
+
+def verify(name: str, number: int, *, again: bool = False, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
+    """Load the version and draw images in a clean process: isolated Python, empty folder, nothing of this project
+    importable but what is packed with the model. Returns what was seen, and notes it on the version.
+
+    A version verified before is not loaded again, unless asked. Raises VerificationError, RegistryError.
+    """
+    known = version(name, number)
+    if known.verified and not again:
+        found: dict[str, Any] = json.loads(known.tags[VERIFIED_TAG])
+        return found
+    uri = f"models:/{name}/{number}"
+    started = time.monotonic()
+    try:
+        facts = _facts(uri, _in_clean_process(uri, time_limit))
+    except VerificationError as error:
+        annotate(name, number, {FAILED_TAG: str(error)[-2000:]})
+        raise
+    facts["seconds"] = round(time.monotonic() - started, 1)
+    annotate(name, number, {VERIFIED_TAG: json.dumps(facts)})
+    return facts
+
+
+def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProcess[str]:
+    """Python -I ignores PYTHONPATH and the current folder; the child refuses an installed project itself."""
+    store.quiet()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["MLFLOW_TRACKING_URI"] = store.tracking_uri()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return subprocess.run(
+                [sys.executable, "-I", str(CHILD), uri],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=time_limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise VerificationError(
+                f"{uri} was not loaded and sampled within {time_limit:g} s; it was stopped"
+            ) from error
+
+
+def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    if answer.returncode != 0:
+        said = "\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:])
+        raise VerificationError(
+            f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{said}"
+        )
+    facts: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
+    problem = _problem(facts)
+    if problem:
+        raise VerificationError(f"{uri} loads, but {problem}. It was not promoted.")
+    return facts
+
+
+def _problem(facts: dict[str, Any]) -> str | None:
+    """What is wrong with the images, if anything."""
+    if facts["dtype"] != "uint8":
+        return f"its images are {facts['dtype']}, not uint8"
+    if len(facts["shape"]) != 4 or facts["shape"] != facts["expected"]:
+        return f"its images have the shape {facts['shape']} instead of {facts['expected']}"
+    if facts["constant"]:
+        return "it draws images of a single value"
+    return None

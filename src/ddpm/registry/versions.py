@@ -1,0 +1,207 @@
+"""Versions of a registered model: making one (once per content), listing them, fetching the checkpoint of one."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm import checkpoint, files
+from ddpm.registry import pack
+from ddpm.tracking import store
+from ddpm.tracking.locks import locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", "ddpm.weights", "ddpm.evidence"
+VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
+LONGEST_TAG = 90_000
+
+
+class RegistryError(ValueError):
+    """Something asked of the registry is impossible; the message says what and what to do."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version. evidence: its evaluation (metrics.json) as it was registered."""
+
+    name: str
+    number: int
+    created: datetime
+    run_id: str
+    source: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    @property
+    def content(self) -> str:
+        """Identity of weights and config, or an empty text for a version that this program did not register."""
+        return self.tags.get(CONTENT_TAG, "")
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """What evaluation found."""
+        found: dict[str, Any] = json.loads(self.tags.get(EVIDENCE_TAG, "{}"))
+        return found
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was loaded and sampled in a clean process."""
+        return VERIFIED_TAG in self.tags
+
+
+@dataclass(frozen=True)
+class Status:
+    """A registered model: which version each alias names, and all versions, newest first."""
+
+    name: str
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def champion(self) -> Version | None:
+        """The version in use."""
+        return self._of("champion")
+
+    @property
+    def candidate(self) -> Version | None:
+        """The version last put forward."""
+        return self._of("candidate")
+
+    def _of(self, alias: str) -> Version | None:
+        return next((each for each in self.versions if alias in each.aliases), None)
+
+
+def status(name: str) -> Status:
+    """Aliases and versions; empty for a name that does not exist yet."""
+    connection = store.client()
+    aliases = _aliases(connection, name)
+    found = connection.search_model_versions(f"name = '{name}'", max_results=1000) if aliases is not None else []
+    versions = tuple(sorted((_plain(each, aliases or {}) for each in found), key=lambda each: -each.number))
+    return Status(name, aliases or {}, versions)
+
+
+def version(name: str, number: int) -> Version:
+    """One version. Raises RegistryError when it does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    connection = store.client()
+    try:
+        found = connection.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        there = [each.number for each in status(name).versions]
+        known = f"it has {', '.join(map(str, there))}" if there else "it has none yet; `make run` registers one"
+        raise RegistryError(f"{name} has no version {number}; {known}") from error
+    return _plain(found, _aliases(connection, name) or {})
+
+
+def register(
+    model_folder: Path,
+    name: str,
+    run_id: str,
+    evidence: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> int:
+    """Register a checkpoint under `name` as an artifact of the run, and return its version; it becomes the candidate.
+
+    Idempotent by content: weights and config that are registered already keep their version; its evidence and tags are
+    brought up to date. Only a version that failed verification is registered anew, once the packed code has changed.
+    Raises FileNotFoundError for a missing checkpoint.
+    """
+    from mlflow.exceptions import MlflowException
+
+    connection = store.client()
+    text = json.dumps(evidence or {}, allow_nan=False)
+    if len(text) > LONGEST_TAG:
+        raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
+    weights = files.sha256_file(model_folder / checkpoint.WEIGHTS)
+    all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
+    with registry_lock(name):
+        if _aliases(connection, name) is None:
+            with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
+                connection.create_registered_model(name)
+        same = _registered(connection, name, pack.content_sha256(model_folder))
+        if same:
+            number = same.number
+            annotate(name, number, {key: value for key, value in all_tags.items() if same.tags.get(key) != value})
+        else:
+            number = _make(connection, model_folder, name, run_id, all_tags)
+        if (_aliases(connection, name) or {}).get("candidate") != number:
+            connection.set_registered_model_alias(name, "candidate", str(number))
+    return number
+
+
+def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
+    """Set tags on a version, for example the gate's verdict."""
+    for key, value in tags.items():
+        store.client().set_model_version_tag(name, str(number), key, value)
+
+
+def registry_lock(name: str) -> contextlib.AbstractContextManager[None]:
+    """One process at a time registers or moves aliases of `name` on one tracking server, as far as this machine goes.
+
+    The only place to change when a lock that the server itself holds takes over.
+    """
+    uri = store.tracking_uri()
+    folder = (
+        store.EMBEDDED.parent / "locks" if store.embedded() else Path(tempfile.gettempdir()) / f"ddpm-{os.getuid()}"
+    )
+    key = files.sha256_bytes(f"{uri} {name}".encode())[:16]
+    return locked(folder / f"registry-{key}.lock", f"another process is changing {name} in the registry", patience=300)
+
+
+def _registered(connection: "MlflowClient", name: str, content: str) -> Version | None:
+    """The first version of this content that is good, or would fail just as it did."""
+    found = connection.search_model_versions(f"name = '{name}' and tags.`{CONTENT_TAG}` = '{content}'")
+    for each in sorted((_plain(one, {}) for one in found), key=lambda one: one.number):
+        if FAILED_TAG not in each.tags or each.tags.get(CODE_TAG) == pack.code_sha256():
+            return each
+    return None
+
+
+def _make(connection: "MlflowClient", model_folder: Path, name: str, run_id: str, tags: Mapping[str, str]) -> int:
+    """Pack the checkpoint, log it to the run, and create the version."""
+    content, code = pack.content_sha256(model_folder), pack.code_sha256()
+    path = f"models/{content[:12]}-{code[:6]}"
+    with tempfile.TemporaryDirectory() as temporary:
+        packed = Path(temporary) / "model"
+        pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))
+        connection.log_artifacts(run_id, str(packed), path)
+    source = f"{connection.get_run(run_id).info.artifact_uri}/{path}"
+    new = {**tags, CONTENT_TAG: content, CODE_TAG: code}
+    return int(connection.create_model_version(name, source, run_id, tags=new).version)
+
+
+def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:
+    """Alias to version; None when the model does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = connection.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return {alias: int(number) for alias, number in found.aliases.items()}
+
+
+def _plain(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
+    number = int(found.version)
+    return Version(
+        name=found.name,
+        number=number,
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        run_id=found.run_id or "",
+        source=found.source or "",
+        aliases=tuple(sorted(alias for alias, there in aliases.items() if there == number)),
+        tags=dict(found.tags),
+    )
