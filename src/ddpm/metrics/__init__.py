@@ -1,0 +1,1 @@
+"""Scores of image sets: feature extractors, Fréchet distance, Inception Score, class shares, nearest neighbours."""
