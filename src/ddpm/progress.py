@@ -1,11 +1,13 @@
 """Progress of long work: a bar on a terminal, plain lines in a log, each with rate and time left."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = float(os.environ.get("DDPM_PROGRESS_SECONDS", "10"))
+"""The flow asks for a line a second when it draws them as a bar on a terminal."""
 
 
 class Progress:

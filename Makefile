@@ -1,0 +1,81 @@
+# One command does everything: `make run`. Each target says what it is about to do.
+# Set-up is made once into .venv, from the committed lock files only, and again when they change.
+#
+# Linux without a GPU: the ordinary torch package brings gigabytes of CUDA. To install PyTorch's CPU build instead, point
+# pip at PyTorch's CPU wheel index before the first `make`:  PIP_EXTRA_INDEX_URL=<that index> make run
+
+PYTHON ?= python3
+MLFLOW_PORT ?= 5000
+PREFECT_PORT ?= 4200
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOG := $(VENV)/install.log
+PIP := $(BIN)/python -m pip install --quiet --no-input --no-compile --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help run serve ui test lint lock clean
+
+help: ## List the targets.
+	@echo "make TARGET, where TARGET is:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo "Linux without a GPU: see the top of the Makefile for a smaller installation."
+
+run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registered version, champion.
+	@echo "make run: data, stages, record, registration and promotion; what has not changed is not done again"
+	@$(BIN)/python -m flows
+
+serve: $(VENV)/.run ## Retrain on the schedule of params.yaml until Ctrl-C.
+	@echo "make serve: the retraining service on the schedule of params.yaml; Ctrl-C ends it"
+	@$(BIN)/python -m flows.retrain
+
+ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT, PREFECT_PORT) until Ctrl-C.
+	@echo "make ui: MLflow's and Prefect's pages on 127.0.0.1; Ctrl-C ends both"
+	@$(BIN)/python -m flows.ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
+
+test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
+	@echo "make test: pytest $(TESTS)"
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev ## Check style, format and types.
+	@echo "make lint: ruff check, ruff format --check, mypy"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: ## Refresh both lock files from pyproject.toml (needs uv on PATH).
+	@echo "make lock: resolving pyproject.toml into requirements.lock and requirements-dev.lock"
+	@scripts/lock.sh
+
+clean: ## Remove what can be made again: outputs, caches, .venv. Data, models and records stay.
+	@echo "make clean: removing out/, caches and $(VENV); data/, .dvc/cache and .state/ (models, records) stay"
+	@rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info
+	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
+	    { echo "error: this needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." \
+	           "Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "make: creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || \
+	    { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment;" \
+	           "on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# $(call install,LOCKFILE,WHAT)
+define install
+	@echo "make: installing $(2) from $(1) into $(VENV) (about a minute, plus the download)"
+	@{ $(PIP) -r $(1) && $(PIP) --no-deps --no-build-isolation -e .; } >$(LOG) 2>&1 || \
+	    { grep -v '^WARNING: Location' $(LOG) | tail -n 15; \
+	      echo "error: the installation failed; all of pip's words are in $(LOG)"; exit 1; }
+	@touch $@
+endef
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock,what runs)
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock,what runs and what tests)
+	@touch $(VENV)/.run

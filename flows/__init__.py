@@ -1,0 +1,26 @@
+"""The workflow: Prefect over the stages of DVC, with MLflow as the record. The only package that imports prefect.
+
+Prefect reads its settings when it is first imported, so they are put into the environment here, before any module of
+this package can import it. This is the one place in the project where importing something does something.
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's folder."""
+
+SETTINGS = {
+    # Everything of the embedded server lies here, apart from the settings of other projects of this person.
+    "PREFECT_HOME": str(Path.cwd() / ".state" / "prefect"),
+    # A slot held by a process that was killed is freed when its lease ends, even if the server died with it.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # Nobody is told anything, and nothing is asked of the internet.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+for _name, _value in SETTINGS.items():
+    os.environ.setdefault(_name, _value)

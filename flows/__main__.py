@@ -1,0 +1,61 @@
+"""`python -m flows`: one run of the pipeline for a person at a terminal, with a summary at its end."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from ddpm import params
+from flows import console, server
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def main() -> None:
+    """Run the pipeline; exit status 0 whatever the verdict, 1 when something failed, 130 after Ctrl-C."""
+
+    def work() -> object:
+        from flows.pipeline import pipeline
+
+        return pipeline()
+
+    guarded(work)
+
+
+def guarded(work: Callable[[], object]) -> None:
+    """Run a flow with a server and a terminal, show the report it returns, and put what goes wrong into words."""
+    if console.wants_bars():
+        os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
+    terminal = console.reporter.attach()
+    try:
+        params.load()  # what is wrong there is said at once, not after a server has started
+        with server.connected() as prefect:
+            run(work, terminal, prefect)
+    except KeyboardInterrupt:
+        terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
+        sys.exit(INTERRUPTED)
+    except (ValueError, RuntimeError, OSError) as error:
+        terminal.line("failed", str(error), "red")
+        sys.exit(1)
+    except BaseException as error:
+        if type(error).__name__ != "TerminationSignal":  # Prefect's own, for SIGTERM; importing it takes a second
+            raise
+        terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
+        sys.exit(TERMINATED)
+
+
+def run(work: Callable[[], object], terminal: console.Terminal, prefect: server.Server) -> None:
+    """Import while the server starts, run the flow, and show what came of it."""
+    import flows.pipeline  # noqa: F401 - takes its seconds while the server takes its own
+    from flows import summary
+
+    console.quieten()
+    prefect.wait()
+    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {prefect.page}", "dim")
+    report = work()
+    if isinstance(report, summary.Report):
+        summary.show(report, terminal.console, prefect="" if prefect.own else prefect.page)
+
+
+if __name__ == "__main__":
+    main()

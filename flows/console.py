@@ -1,0 +1,120 @@
+"""What a person sees of a flow on a terminal: one calm line per event, and a bar that moves while something is long.
+
+Prefect gets every line for its page as well; its own chatter stays off the terminal.
+"""
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+PROGRESS = re.compile(r"\((\d{1,3})%\).* left")
+SECONDS_BETWEEN_LOGGED = 10.0
+BAR = 20
+STYLES = {
+    "Cached": "cyan",
+    "Restored": "cyan",
+    "Completed": "green",
+    "Fetched": "green",
+    "Recorded": "yellow",
+    "Skipped": "cyan",
+    "Failed": "bold red",
+}
+
+
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+class Terminal:
+    """Writes lines with the name of the part they are about; progress lines become a bar when it is a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.bar = False
+
+    def line(self, part: str, text: str, style: str = "") -> None:
+        """One line. A progress line replaces the one before it."""
+        share = PROGRESS.search(text) if self.console.is_terminal else None
+        shown = _without(part, text)
+        if self.bar:
+            self.console.control(_erase())
+            self.bar = False
+        if share:
+            done = round(BAR * min(int(share[1]), 100) / 100)
+            room = max(self.console.width - BAR - 16, 20)
+            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {shown[:room]}", "cyan", end="\r")
+            self.bar = True
+        else:
+            self._write(f"{part:<10}", shown, style, end="\n")
+
+    def _write(self, part: str, text: str, style: str, end: str) -> None:
+        from rich.text import Text
+
+        self.console.print(Text.assemble((part, "bold"), (text, style)), end=end)
+
+
+class Reporter:
+    """Hands lines to Prefect's logger and, in a run that a person started, to the terminal."""
+
+    terminal: Terminal | None = None
+
+    def sayer(self, part: str, logger: Logger) -> Callable[[str], None]:
+        """A function that takes the lines of one part. Progress reaches the log every ten seconds, not every second."""
+        logged = 0.0
+
+        def say(text: str) -> None:
+            nonlocal logged
+            if self.terminal:
+                self.terminal.line(part, text)
+            if PROGRESS.search(text):
+                if time.monotonic() - logged < SECONDS_BETWEEN_LOGGED:
+                    return
+                logged = time.monotonic()
+            logger.info("%s", text)
+
+        return say
+
+    def ended(self, part: str, did: str, text: str) -> None:
+        """How a part ended."""
+        if self.terminal:
+            self.terminal.line(part, f"{did}{f' {text}' if text else ''}", STYLES.get(did, "green"))
+
+    def attach(self) -> Terminal:
+        """Show lines on this terminal from now on, and only warnings of everybody else."""
+        self.terminal = Terminal()
+        return self.terminal
+
+
+reporter = Reporter()
+"""One per process."""
+
+
+def quieten() -> None:
+    """Keep Prefect's own lines off the terminal, but not its warnings. To be called after Prefect is imported."""
+    for name in (None, "prefect"):
+        for handler in logging.getLogger(name).handlers:
+            if type(handler).__name__ == "PrefectConsoleHandler":
+                handler.setLevel(logging.WARNING)
+                # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
+                handler.addFilter(lambda record: not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")))
+
+
+def wants_bars() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def _without(part: str, text: str) -> str:
+    """`train: 12,000 of ...` under the heading `train` needs no `train: `."""
+    return text.removeprefix(f"{part}: ")
+
+
+def _erase() -> Any:
+    from rich.control import Control
+    from rich.segment import ControlType
+
+    return Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))

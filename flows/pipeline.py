@@ -1,0 +1,106 @@
+"""The flow that `make run` runs: every stage of DVC as a Prefect task, then record, register, judge and promote."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from ddpm import params
+from flows import changes, promote, publish, stage
+from flows.console import reporter
+from flows.stage import BusyError, Outcome, Stage
+from flows.summary import Report
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import TaskRun
+
+SECONDS_BETWEEN_TRIES = 5.0
+SLOT_LEASE = 120.0
+"""Seconds after which the slot of a killed run is free again; a living one renews it."""
+
+
+@flow(name="pipeline", flow_run_name="pipeline", persist_result=False, validate_parameters=False)
+def pipeline() -> Report:
+    """Bring everything up to date: data, stages, record, registered version, champion."""
+    settings = params.load()
+    started, before = time.monotonic(), changes.fingerprint()
+    outcomes = [run_stage(each, settings.flow) for each in stage.graph(Path.cwd())]
+    report = promote.promote(settings, outcomes)
+    report.seconds = time.monotonic() - started
+    publish.publish(report)
+    changes.finished(before)
+    return report
+
+
+def run_stage(each: Stage, settings: params.Flow) -> Outcome:
+    """Run one stage as a task of its own name, tried again only when something transient was in the way."""
+    named = bring_up_to_date.with_options(
+        name=each.name,
+        task_run_name=each.name,
+        retries=settings.retries,
+        retry_delay_seconds=SECONDS_BETWEEN_TRIES,
+        retry_condition_fn=transient,
+    )
+    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
+    return state.result()
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def bring_up_to_date(each: Stage, limit: float) -> Any:
+    """One stage, in a process group that ends with this task. The final state is named by what DVC did."""
+    say = reporter.sayer(each.name, get_run_logger())
+    with slot(each.slot):
+        try:
+            outcome = stage.run(each, say, folder=Path.cwd(), limit=limit)
+        except BusyError:
+            say("another DVC process is at work here; trying again shortly")
+            raise
+    reporter.ended(each.name, outcome.did, outcome.text)
+    return Completed(name=outcome.did, message=outcome.text, data=outcome)
+
+
+def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
+    """Whether trying again can help: only when another DVC process was in the way."""
+    try:
+        state.result()
+    except BusyError:
+        return True
+    except Exception:  # noqa: BLE001 - any other failure would fail again
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def slot(name: str | None) -> Iterator[None]:
+    """Hold one slot of the global limit `name` (made with one slot when it is missing), where there is a GPU."""
+    if name is None or not gpu_present():
+        yield
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.concurrency.sync import concurrency
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            client.upsert_global_concurrency_limit_by_name(name, 1)
+    with concurrency(name, occupy=1, lease_duration=SLOT_LEASE, strict=True):
+        yield
+
+
+def gpu_present() -> bool:
+    """Whether this machine has a GPU, asked without importing torch."""
+    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
+
+
+if __name__ == "__main__":
+    from flows.__main__ import main
+
+    main()

@@ -1,0 +1,152 @@
+"""Run one command so that it can always be stopped: in a session of its own, with its output read line by line."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+CHILD = Path(__file__).with_name("child.py")
+LINES_KEPT = 400
+GRACE = 60.0
+"""Seconds between the request to stop, on which training saves, and the end by force."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status, its last lines, and whether the time limit stopped it."""
+
+    code: int
+    lines: tuple[str, ...]
+    timed_out: bool
+
+
+def child(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m MODULE ARGUMENTS` and ends when the process that started it does."""
+    return [sys.executable, "-P", str(CHILD), module, *arguments]
+
+
+def run(
+    command: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    limit: float | None = None,
+    grace: float = GRACE,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Ended:
+    """Run `command` to its end, calling `say` with each line as it comes (from a thread of its own).
+
+    After `limit` seconds the whole group is stopped. Any exception that reaches the waiting thread (Ctrl-C, SIGTERM
+    turned into an exception, cancellation) stops the group too, and goes on. No process of the group is left behind.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=environment,
+        cwd=folder,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    lines: deque[str] = deque(maxlen=LINES_KEPT)
+    reader = threading.Thread(target=_read, args=(process, lines, say), daemon=True)
+    reader.start()
+    timed_out = threading.Event()
+    timer = threading.Timer(limit, _out_of_time, (process, grace, timed_out)) if limit else None
+    if timer:
+        timer.start()
+    try:
+        process.wait()
+    finally:
+        if timer:
+            timer.cancel()
+        if timer and timed_out.is_set():
+            timer.join()  # it is stopping the group: asking twice would be asking for an end without saving
+        else:
+            stop(process, grace)
+        reader.join(timeout=5)
+    return Ended(process.returncode, tuple(lines), timed_out.is_set())
+
+
+def stop(process: subprocess.Popen[str], grace: float) -> None:
+    """Interrupt every process that `process` started, wait for `grace` seconds, then kill what is left.
+
+    A second Ctrl-C while waiting kills at once. Processes that went into a session of their own are found as well, as
+    long as the chain of parents holds. Nothing happens if all have ended.
+    """
+    alive = _family(process)
+    if not alive:
+        process.wait()
+        return
+    _interrupt(process.pid, alive)
+    try:
+        deadline = time.monotonic() + grace
+        while alive and time.monotonic() < deadline:
+            process.poll()  # reaps it
+            alive = [each for each in alive if _runs(each)]
+            time.sleep(0.05)
+    finally:
+        for each in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
+
+
+def _interrupt(group: int, alive: Sequence[psutil.Process]) -> None:
+    """SIGINT to the group, and to those of its family that left it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGINT)
+    for each in alive:
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(each.pid) != group:
+                each.send_signal(signal.SIGINT)
+
+
+def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """What still runs of the process, its descendants, and the members of its group whose parent has gone."""
+    found: dict[int, psutil.Process] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(process.pid)
+        if process.poll() is None:
+            found = {each.pid: each for each in (leader, *leader.children(recursive=True))}
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+            if each.pid not in found and os.getpgid(each.pid) == process.pid:
+                found[each.pid] = each
+    return [each for each in found.values() if _runs(each)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it is the same process and more than a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: threading.Event) -> None:
+    """What the timer does."""
+    timed_out.set()
+    stop(process, grace)
+
+
+def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
+    """Hand on each line; the thread ends with the last writer of the pipe."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    for line in process.stdout:
+        text = line.rstrip()
+        if text:
+            lines.append(text)
+            say(text)

@@ -1,0 +1,184 @@
+"""From finished stages to a judged model: record, register, verify, score the champion anew, decide, promote.
+
+Each step is a task of its own and safe to repeat: the record is found by the training's digest, the version by its
+content, the check by its mark on the version, the champion's scores by what went into them, the decision is pure, and
+the champion moves by compare-and-set. So a run that was killed between any two of them is finished by the next one.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from ddpm import files, gate, params
+from ddpm.gate import Verdict
+from flows import process
+from flows.console import reporter
+from flows.stage import Outcome
+from flows.summary import REPORT_PAGE, Registered, Report
+
+MODEL = Path("out/train/model")
+HISTORY = Path("out/train/history.csv")
+METRICS = Path("out/evaluate/metrics.json")
+PICTURES = Path("out/evaluate/pictures")
+RESCORED = Path(".state/champion")
+SCORING_CODE = ("metrics", "diffusion", "nets", "generate.py", "build.py", "checkpoint.py", "reference.py", "stages")
+"""What of the package shapes a score; part of the name under which the champion's scores are kept."""
+
+
+def promote(settings: params.Params, outcomes: Sequence[Outcome]) -> Report:
+    """Everything after the stages."""
+    metrics = files.read_json(METRICS)
+    name = settings.promote.name
+    run_id: str = _step("record", record, settings, metrics)
+    number, new = _step("register", register, name, run_id, metrics)
+    champion = _champion(name)
+    against = metrics if champion == number else None
+    if champion != number:
+        _step("verify", verify, name, number)
+        if champion is not None:
+            against = _step("champion", rescore, name, champion, settings)
+    verdict: Verdict = _step("gate", judge, settings.promote, name, number, metrics, against)
+    if verdict.promote:
+        _step("promote", move, name, number, verdict, champion)
+    there = _status(name)
+    aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
+    return Report(outcomes, verdict, Registered(name, number, new, aliases, there.get("champion"), run_id), metrics)
+
+
+def _step(name: str, work: Any, *arguments: Any) -> Any:
+    """Run one of the tasks below; its result."""
+    state = work.with_options(name=name, task_run_name=name)(*arguments, return_state=True)
+    return state.result()
+
+
+def _done(part: str, did: str, text: str, data: Any) -> Any:
+    """The final state of a task, told on the terminal as well."""
+    reporter.ended(part, did, text)
+    get_run_logger().info("%s", text)
+    return Completed(name=did, message=text, data=data)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def record(settings: params.Params, metrics: Mapping[str, Any]) -> Any:
+    """Complete the MLflow run of this training; its id."""
+    from ddpm import tracking
+
+    digest = files.read_json(MODEL / "config.json")["digest"]
+    weights = {"ddpm.weights": files.sha256_file(MODEL / "weights.safetensors")}
+    run_id = tracking.complete(
+        digest,
+        metrics,
+        [REPORT_PAGE, PICTURES],
+        tracking.lineage() | weights,
+        params=params.flatten(settings),
+        history=HISTORY,
+    )
+    return _done("record", "Completed", f"MLflow run {run_id}", run_id)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
+    """Register the model, once per content: its version, and whether that is new."""
+    from ddpm import registry, tracking
+
+    before = {version.number for version in registry.status(name).versions}
+    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage())
+    new = number not in before
+    text = f"{name} version {number}" + ("" if new else ", registered before")
+    return _done("register", "Completed" if new else "Cached", text, (number, new))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def verify(name: str, number: int) -> Any:
+    """Load the version and draw from it in a clean process, unless that was done before."""
+    from ddpm import registry
+
+    known = registry.version(name, number).verified
+    found = registry.verify(name, number)
+    text = f"loaded and sampled in a clean process: images {tuple(found['shape'][1:])} {found['dtype']}"
+    return _done("verify", "Cached" if known else "Completed", text, None)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def rescore(name: str, champion: int, settings: params.Params) -> Any:
+    """The champion's scores under the candidate's conditions: same reference, seeds and extractor."""
+    from ddpm import registry
+
+    say = reporter.sayer("champion", get_run_logger())
+    folder = registry.download(f"models:/{name}/{champion}")
+    target = RESCORED / scoring_key(folder, settings) / "metrics.json"
+    if target.exists():
+        return _done("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
+    say(f"scoring version {champion}, the champion, under the same conditions")
+    ended = process.run(
+        process.child("ddpm.stages.rescore", str(folder), str(target)),
+        say,
+        limit=settings.flow.time_limit,
+        environment=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    if ended.timed_out or ended.code:
+        raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
+    return _done("champion", "Completed", f"version {champion} scored", files.read_json(target))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def judge(
+    limits: params.Promote, name: str, number: int, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None
+) -> Any:
+    """The gate's verdict, noted on the version."""
+    from ddpm import registry
+
+    verdict = gate.decide(metrics, champion, **limits.model_dump(exclude={"name"}))
+    if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
+        return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
+    if verdict.promote and (withdrawn := registry.withdrawn(name, number)):
+        reason = f"but it was rolled back before ({withdrawn}); `ddpm promote {number}` insists"
+        verdict = replace(verdict, promote=False, reasons=(*verdict.reasons, reason))
+    registry.annotate(name, number, {"ddpm.verdict": verdict.verdict, "ddpm.reasons": "; ".join(verdict.reasons)})
+    return _done("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
+    """Make the version the champion, if the champion is still the one it was judged against."""
+    from ddpm import registry
+
+    done = registry.promote(
+        name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=verdict.as_json()
+    )
+    return _done("promote", "Completed", str(done), None)
+
+
+def scoring_key(model: Path, settings: params.Params, package: Path | None = None) -> str:
+    """What the champion's scores depend on, as one hash: weights, sampling, reference, and the code that scores."""
+    package = package or Path(params.__file__).parent
+    code: list[Path] = []
+    for part in SCORING_CODE:
+        path = package / part
+        code += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return files.sha256_json(
+        {
+            "model": {each.name: files.sha256_file(each) for each in sorted(model.iterdir())},
+            "sample": settings.sample.model_dump(mode="json"),
+            "evaluate": settings.evaluate.model_dump(mode="json"),
+            "features": files.sha256_file(Path("out/features/features.json")),
+            "code": {each.relative_to(package).as_posix(): files.sha256_file(each) for each in code},
+        }
+    )[:32]
+
+
+def _champion(name: str) -> int | None:
+    return _status(name).get("champion")
+
+
+def _status(name: str) -> dict[str, int]:
+    """Alias to version."""
+    from ddpm import registry
+
+    return dict(registry.status(name).aliases)

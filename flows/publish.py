@@ -1,0 +1,41 @@
+"""Artifacts on Prefect's page: the scores, the samples, and links to the rest."""
+
+import base64
+import re
+from pathlib import Path
+
+from flows.summary import REPORT_PAGE, Report, markdown
+
+PICTURE = Path("out/evaluate/pictures/samples.png")
+LARGEST_PICTURE = 512 * 1024
+"""Bytes of a picture that still goes into Prefect's database; a larger one is linked."""
+
+
+def publish(report: Report) -> None:
+    """Write the artifacts of this flow run; equal keys form a history from run to run."""
+    from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+    name = re.sub(r"[^a-z0-9]+", "-", report.registered.name.lower()).strip("-")
+    create_markdown_artifact(key=f"{name}-scores", markdown=markdown(report), description="Scores against the gate")
+    create_markdown_artifact(key=f"{name}-links", markdown=links(report), description="Where to look next")
+    if PICTURE.exists():
+        create_image_artifact(key=f"{name}-samples", image_url=picture_url(PICTURE), description="Samples")
+
+
+def picture_url(path: Path) -> str:
+    """The picture itself as a data URL, or the file's address when it is large."""
+    if path.stat().st_size > LARGEST_PICTURE:
+        return path.resolve().as_uri()
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def links(report: Report) -> str:
+    """The report page, the model and its run."""
+    made = report.registered
+    return "\n".join(
+        [
+            f"- Report: [{REPORT_PAGE}]({REPORT_PAGE.resolve().as_uri()}), opens from disk",
+            f"- Model: `models:/{made.name}/{made.version}`",
+            f"- MLflow run: `{made.run_id}` (`make ui` shows it)",
+        ]
+    )

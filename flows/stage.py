@@ -1,0 +1,181 @@
+"""Run a stage of DVC, and say what DVC did with it.
+
+DVC decides what is stale; nothing here repeats its graph or its rules. A stage is run by `dvc repro --single-item`, in
+an order that DVC's own graph gives, so that the flow and `dvc repro` do the same.
+"""
+
+import enum
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from ddpm.progress import duration
+from flows import process
+
+
+class Did(enum.StrEnum):
+    """What DVC did with a stage; also the name of its final state in Prefect."""
+
+    RAN = "Completed"
+    CACHED = "Cached"
+    RESTORED = "Restored"
+    FETCHED = "Fetched"
+    RECORDED = "Recorded"
+
+
+class StageError(RuntimeError):
+    """A stage ended badly; the message says which, how, and its last words."""
+
+
+class BusyError(StageError):
+    """Another DVC process held a lock: trying again later helps."""
+
+
+class TimeLimitError(StageError):
+    """The time limit stopped the stage."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as DVC knows it. `data`: a tracked input (`data.dvc`) rather than a command; `slot`: `meta.slot`."""
+
+    name: str
+    data: bool
+    slot: str | None
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage, and the seconds it took."""
+
+    stage: str
+    did: Did
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """A few words for a person."""
+        if self.did is Did.CACHED:
+            return "nothing changed"
+        if self.did is Did.RESTORED:
+            return f"from DVC's cache in {duration(self.seconds)}"
+        if self.did is Did.RECORDED:
+            return "the data had changed: their new version is in the .dvc file"
+        return f"in {duration(self.seconds)}"
+
+
+BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
+CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
+RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
+RECORDED = re.compile(r"^Verifying data sources in stage: ")
+CHATTER = re.compile(
+    r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
+    r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
+    r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying data sources)"
+)
+"""What DVC says to a person who called it by hand."""
+
+
+def graph(folder: Path) -> list[Stage]:
+    """The stages of the repository at `folder`, each after those it depends on; otherwise in the order of dvc.yaml."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        index = repo.index
+        stages = list(index.stages)
+        # DVC's edges run from a stage to what it depends on.
+        sorter = TopologicalSorter({stage: list(index.graph.successors(stage)) for stage in stages})
+        sorter.prepare()
+        ordered = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready(), key=stages.index)
+            sorter.done(*ready)
+            ordered += ready
+        return [_described(stage, folder) for stage in ordered]
+
+
+def _described(stage: Any, folder: Path) -> Stage:
+    """What is needed of DVC's stage."""
+    return Stage(
+        name=stage.addressing,
+        data=stage.is_data_source,
+        slot=(getattr(stage, "meta", None) or {}).get("slot"),
+        missing=tuple(os.path.relpath(out.fs_path, folder) for out in stage.outs if not out.exists),
+    )
+
+
+def run(
+    stage: Stage,
+    say: Callable[[str], None],
+    *,
+    folder: Path,
+    limit: float | None = None,
+    grace: float = process.GRACE,
+) -> Outcome:
+    """Bring one stage up to date. Raises BusyError, TimeLimitError or StageError."""
+    started = time.monotonic()
+    fetch = stage.data and bool(stage.missing)
+    arguments = ["pull", "--quiet", stage.name] if fetch else ["repro", "--single-item", stage.name]
+    ended = _dvc(arguments, say, folder, limit, grace)
+    _check(stage, ended, limit)
+    did = Did.FETCHED if fetch else _did(ended.lines)
+    return Outcome(stage.name, did, time.monotonic() - started)
+
+
+def stale(folder: Path) -> list[str]:
+    """The stages and data that `dvc status` says would be done again. Takes a second. Raises BusyError."""
+    ended = _dvc(["status", "--json"], lambda line: None, folder, limit=600, grace=5)
+    _check(Stage("dvc status", data=False, slot=None, missing=()), ended, 600)
+    return sorted(json.loads(ended.lines[-1]))
+
+
+def _dvc(
+    arguments: list[str], say: Callable[[str], None], folder: Path, limit: float | None, grace: float
+) -> process.Ended:
+    """Run DVC with the interpreter of this process first on the path, where the stages' `python` is looked for."""
+    own = str(Path(sys.executable).parent)
+    environment = os.environ | {
+        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    return process.run(
+        process.child("dvc", *arguments),
+        lambda line: None if CHATTER.match(line) else say(line),
+        limit=limit,
+        grace=grace,
+        environment=environment,
+        folder=folder,
+    )
+
+
+def _did(lines: tuple[str, ...]) -> Did:
+    """Read from DVC's words what it did."""
+    for pattern, did in ((CACHED, Did.CACHED), (RESTORED, Did.RESTORED), (RECORDED, Did.RECORDED)):
+        if any(pattern.match(line) for line in lines):
+            return did
+    return Did.RAN
+
+
+def _check(stage: Stage, ended: process.Ended, limit: float | None) -> None:
+    """Raise what is to be raised."""
+    if ended.timed_out:
+        raise TimeLimitError(
+            f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
+            "Training has saved its state: run again to go on, with a higher limit if needed."
+        )
+    if ended.code == 0:
+        return
+    said = [line for line in ended.lines if not CHATTER.match(line)]
+    words = "\n".join(f"  {line}" for line in said[-12:])
+    if any(BUSY.search(line) for line in ended.lines):
+        raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{words}")
+    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last words:\n{words}")

@@ -1,0 +1,159 @@
+"""The closing page of a run, for a person: the scores against the gate, the verdict, and where to look next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm.gate import Row, Verdict
+from ddpm.progress import duration
+from flows.stage import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REPORT_PAGE = Path("out/report/index.html")
+HEADINGS = {
+    "first": ("green", "promoted: the first champion"),
+    "better": ("green", "promoted: the new champion"),
+    "unchanged": ("cyan", "is the champion already: nothing to promote"),
+    "too close": ("yellow", "not promoted: too close to the champion"),
+    "worse": ("yellow", "not promoted: worse than the champion"),
+    "outside limits": ("red", "not promoted: outside the limits"),
+    "refused": ("red", "not promoted: not comparable"),
+}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry: its name and number, its aliases, the champion's number, and the run behind it."""
+
+    name: str
+    version: int
+    new: bool
+    aliases: tuple[str, ...]
+    champion: int | None
+    run_id: str
+
+
+@dataclass
+class Report:
+    """What a run found and did."""
+
+    outcomes: Sequence[Outcome]
+    verdict: Verdict
+    registered: Registered
+    metrics: dict[str, Any]
+    seconds: float = 0.0
+
+
+def heading(verdict: Verdict) -> tuple[str, str]:
+    """(style, words) of a verdict."""
+    if verdict.verdict in {"first", "better"} and not verdict.promote:
+        return "yellow", "not promoted: rolled back before"
+    return HEADINGS[verdict.verdict]
+
+
+def show(report: Report, console: "Console", prefect: str = "") -> None:
+    """Print the page. prefect: the address of this run on Prefect's page, if that stays up."""
+    from rich.padding import Padding
+    from rich.rule import Rule
+
+    style, words = heading(report.verdict)
+    made = report.registered
+    console.print()
+    console.print(Rule(f"[bold]{made.name} version {made.version}[/] {words}", style=style, align="left"))
+    for part in (scores(report.verdict.rows), reasons(report), times(report), places(report, prefect)):
+        console.print(Padding(part, (1, 0, 0, 1)))
+    console.print()
+
+
+def scores(rows: Sequence[Row]) -> "RenderableType":
+    """The scores beside the champion's, those of real images, and the limits."""
+    from rich.table import Table
+    from rich.text import Text
+
+    marks = {True: Text("yes", "green"), False: Text("no", "bold red"), None: Text("")}
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("score")
+    for heading in ("this model", "champion", "real images", "limit"):
+        table.add_column(heading, justify="right")
+    table.add_column("passed")
+    for row in rows:
+        value = Text(number(row.candidate), "bold")
+        table.add_row(row.name, value, number(row.champion), number(row.floor), row.limit or "-", marks[row.ok])
+    return table
+
+
+def reasons(report: Report) -> "RenderableType":
+    """The verdict's reasons, and what the registry holds now."""
+    made = report.registered
+    lines = [("Why", "; ".join(report.verdict.reasons))]
+    state = "registered now" if made.new else "registered before"
+    aliases = f", alias {' and '.join(made.aliases)}" if made.aliases else ", no alias"
+    lines.append(("Version", f"models:/{made.name}/{made.version}, {state}{aliases}"))
+    if made.champion is not None and made.champion != made.version:
+        lines.append(("Champion", f"models:/{made.name}/{made.champion} stays"))
+    return pairs(lines)
+
+
+def times(report: Report) -> "RenderableType":
+    """What became of each stage, and where the time went."""
+    parts = [
+        f"{each.stage} {each.did.lower() if each.seconds < 1 else duration(each.seconds)}" for each in report.outcomes
+    ]
+    if len({each.did for each in report.outcomes}) == 1 and report.outcomes[0].did == "Cached":
+        parts = [f"all {len(parts)} stages cached: nothing changed"]
+    return pairs([("Time", f"{duration(report.seconds)} in all: {', '.join(parts)}")])
+
+
+def places(report: Report, prefect: str) -> "RenderableType":
+    """Where to look next."""
+    name = report.registered.name
+    known = [
+        ("Report", f"{REPORT_PAGE}  (pictures, scores and curves; opens from disk)"),
+        ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
+        ("Draw", f"ddpm sample models:/{name}@champion  (images from the champion)"),
+        ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
+    ]
+    return pairs(known)
+
+
+def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
+    """A label and a text per line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", min_width=8)
+    table.add_column(overflow="fold")
+    for label, text in lines:
+        table.add_row(label, Text(text))
+    return table
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def markdown(report: Report) -> str:
+    """The same for Prefect's page."""
+    made = report.registered
+    lines = [
+        f"**{made.name} version {made.version}** {heading(report.verdict)[1]}",
+        "",
+        *(f"- {reason}" for reason in report.verdict.reasons),
+        "",
+        "| score | this model | champion | real images | limit | passed |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    marks = {True: "yes", False: "**no**", None: ""}
+    lines += [
+        f"| {row.name} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} | {row.limit or '-'} "
+        f"| {marks[row.ok]} |"
+        for row in report.verdict.rows
+    ]
+    lines += ["", "| stage | state | time |", "|---|---|---:|"]
+    lines += [f"| {each.stage} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
+    return "\n".join(lines)
