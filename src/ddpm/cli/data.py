@@ -141,7 +141,7 @@ def _say_next(source: str, found: "Survey", apply: bool) -> None:
     from ddpm.cli import edit, switch
     from ddpm.cli.proposal import propose
 
-    steps = ["git add data.dvc && git commit -m 'Other data'", "make run"]
+    steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if source in switch.embedded():
         steps.insert(0, f"ddpm preset {'quick' if source == 'digits' else source}")
     else:

@@ -33,7 +33,8 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
         *_of_gate(found, now, name),
     ]
     flat = {f"{section}.{key}": value for section, keys in now.model_dump().items() for key, value in keys.items()}
-    return [change for change in wished if flat[change.key] != change.value]
+    order = list(flat)
+    return sorted((one for one in wished if flat[one.key] != one.value), key=lambda one: order.index(one.key))
 
 
 def _of_images(found: Survey) -> Iterator[Change]:

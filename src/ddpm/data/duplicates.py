@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRID = 8
-CANDIDATES = 1_000_000
+CANDIDATES = 100_000
 BLOCK = 4096
 
 
@@ -28,28 +28,31 @@ def exact(digests: Sequence[str]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near(images: NDArray[np.uint8], limit: float, candidates: int = CANDIDATES) -> NearPairs:
-    """Pairs of images (N, H, W, C) whose root mean square difference is at most `limit` and not zero.
+def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candidates: int = CANDIDATES) -> NearPairs:
+    """Pairs of images (N, H, W, C) whose root mean square difference is at most `limit` (0 to 255), and not zero.
 
-    Averages over blocks of pixels, weighted by block size, never differ by more than the images do (Jensen), so a
-    search among them in a k-d tree finds every pair; the full images then decide. A set in which more than
-    `candidates` pairs come into question (a video, say) is looked at in part.
+    Of exact copies (equal digests) only the first is looked at. Averages over blocks of pixels, weighted by block size,
+    never differ by more than the images do (Jensen), so a search among them in a k-d tree finds every pair; the full
+    images then decide. A set in which more than `candidates` pairs come into question (a video, say) is looked at in
+    part.
     """
     from scipy.spatial import cKDTree
 
-    if limit == 0 or len(images) < 2:
+    kept = np.array(sorted({digest: index for index, digest in reversed(list(enumerate(digests)))}.values()))
+    if limit == 0 or len(kept) < 2:
         return NearPairs([], True)
-    tree = cKDTree(summaries(images))
+    tree = cKDTree(summaries(images)[kept])
     radius = limit * (1 + 1e-9) + 1e-6
-    counts = np.asarray(tree.query_ball_point(tree.data, radius, return_length=True), dtype=np.int64)
-    complete = int(counts.sum() - len(images)) // 2 <= candidates
+    counts = np.asarray(tree.query_ball_point(tree.data, radius, return_length=True, workers=-1), dtype=np.int64)
+    complete = int(counts.sum() - len(kept)) // 2 <= candidates
     busy = np.flatnonzero(counts > 1)
     if not complete:
         busy = busy[np.cumsum(counts[busy]) <= candidates]
     pairs = []
     for index in busy:
-        others = [other for other in tree.query_ball_point(tree.data[index], radius) if other > index]
-        pairs += [(int(index), other) for other in sorted(others) if 0 < rms(images[index], images[other]) <= limit]
+        others = sorted(other for other in tree.query_ball_point(tree.data[index], radius) if other > index)
+        named = [(int(kept[index]), int(kept[other])) for other in others]
+        pairs += [(one, two) for one, two in named if rms(images[one], images[two]) <= limit]
     return NearPairs(pairs, complete)
 
 

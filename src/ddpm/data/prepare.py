@@ -79,7 +79,7 @@ def prepare(
         write_npy(folder / "labels.npy", numbers)
         write_npy(folder / "heldout.npy", heldout)
         contact_sheet(images, numbers, classes, [image.pixels_sha256 for image in taken]).save(folder / "contact.png")
-        pairs = duplicates.near(images, near_duplicate)
+        pairs = duplicates.near(images, near_duplicate, [image.pixels_sha256 for image in taken])
         manifest = {
             "version": 1,
             "resolution": resolution,
