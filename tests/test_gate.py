@@ -117,3 +117,9 @@ def test_deciding_changes_nothing():
     before = copy.deepcopy((candidate, champion))
     gate.decide(candidate, champion, **LIMITS)
     assert (candidate, champion) == before
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_by_its_scores():
+    verdict = gate.decide(measured(10.0, "a"), measured(30.0, "b"), **LIMITS, withdrawn="sevens upside down")
+    assert (verdict.verdict, verdict.promote) == ("withdrawn", False)
+    assert "sevens upside down" in verdict.reasons[0]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Outcome = Literal["first", "better", "too close", "worse", "outside limits", "refused", "unchanged"]
+Outcome = Literal["first", "better", "too close", "worse", "outside limits", "refused", "unchanged", "withdrawn"]
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
@@ -43,13 +43,15 @@ def decide(
     min_inception_score: float | None = None,
     min_class_share: float | None = None,
     min_improvement: float = 0.0,
+    withdrawn: str | None = None,
 ) -> Verdict:
     """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's, measured alike.
 
     A limit of None does not apply. min_improvement: share of the champion's FID that the candidate's must be lower.
+    withdrawn: why a person rolled this candidate back before; such a one is only promoted by a person.
     The verdict is `first` or `better` (promote), or else: `outside limits`, `worse`, `too close` (a gain below
-    min_improvement), `unchanged` (the champion's own weights), `refused` (numbers missing, or measured under different
-    conditions and so not to be compared).
+    min_improvement), `unchanged` (the champion's own weights), `withdrawn`, `refused` (numbers missing, or measured
+    under different conditions and so not to be compared).
     """
     rows = (
         _row("FID", "fid", "fid_floor", candidate, champion, max_fid, "at most"),
@@ -57,17 +59,19 @@ def decide(
         _row("smallest class share", "class_share_min", None, candidate, champion, min_class_share),
         _row("class accuracy", "class_accuracy", None, candidate, champion, None),
     )
-    outcome, reasons = _alone(candidate, champion, rows) or _against(candidate, champion, min_improvement)
+    outcome, reasons = _alone(candidate, champion, rows, withdrawn) or _against(candidate, champion, min_improvement)
     shown = tuple(row for row in rows if row.ok is not None or row.candidate is not None)
     return Verdict(outcome, outcome in {"first", "better"}, reasons, shown)
 
 
 def _alone(
-    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, rows: tuple[Row, ...]
+    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, rows: tuple[Row, ...], withdrawn: str | None
 ) -> tuple[Outcome, tuple[str, ...]] | None:
     """What can be said before any comparison; None when the candidate deserves one."""
     if champion is not None and _same_weights(candidate, champion):
         return "unchanged", ("the candidate has the champion's own weights",)
+    if withdrawn is not None:
+        return "withdrawn", (f"it was rolled back ({withdrawn}); only a person promotes it again: `ddpm promote`",)
     missing = _missing(candidate, rows)
     if missing:
         return "refused", tuple(missing)

@@ -16,6 +16,8 @@ COMMANDS = {
     # module of this package: name of its group of commands; "" puts its commands at the top
     "data": "data",
     "preset": "",
+    "sample": "",
+    "models": "",
 }
 
 

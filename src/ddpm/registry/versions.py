@@ -113,8 +113,9 @@ def register(
 ) -> int:
     """Register a checkpoint under `name` as an artifact of the run, and return its version; it becomes the candidate.
 
-    Idempotent by content: weights and config that are registered already keep their version; its evidence and tags are
-    brought up to date. Only a version that failed verification is registered anew, once the packed code has changed.
+    Idempotent by content: weights and config that are registered already keep their version and its tags, which say
+    where it comes from; its evidence is brought up to date. Only a version that failed verification is registered anew,
+    once the packed code has changed.
     Raises FileNotFoundError for a missing checkpoint.
     """
     from mlflow.exceptions import MlflowException
@@ -132,7 +133,7 @@ def register(
         same = _registered(connection, name, pack.content_sha256(model_folder))
         if same:
             number = same.number
-            annotate(name, number, {key: value for key, value in all_tags.items() if same.tags.get(key) != value})
+            annotate(name, number, {EVIDENCE_TAG: text} if same.tags.get(EVIDENCE_TAG) != text else {})
         else:
             number = _make(connection, model_folder, name, run_id, all_tags)
         if (_aliases(connection, name) or {}).get("candidate") != number:

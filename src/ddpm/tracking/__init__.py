@@ -7,7 +7,7 @@ from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
 from ddpm.tracking.spool import SPOOLS
-from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, shown, tracking_uri
+from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, in_words, shown, tracking_uri
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "TrackingUnavailableError",
     "client",
     "complete",
+    "in_words",
     "lineage",
     "reconcile",
     "replay",

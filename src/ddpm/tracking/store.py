@@ -123,6 +123,17 @@ def experiment(connection: "MlflowClient", name: str) -> str:
 
 
 @contextlib.contextmanager
+def in_words() -> Iterator[None]:
+    """MLflow's own errors inside the block as TrackingError, so that a command can show them without a traceback."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {error.message}") from error
+
+
+@contextlib.contextmanager
 def impatient() -> Iterator[None]:
     """Short HTTP time limits during the block (they are settings of the process), where a person set none."""
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}

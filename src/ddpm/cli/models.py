@@ -1,0 +1,167 @@
+"""`ddpm promote`, `rollback`, `status`, `history`: registered models, for a person."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ddpm.registry import Move, Version
+
+app = typer.Typer()
+
+Name = Annotated[
+    str,
+    typer.Option("--name", help="The registered model; by default promote.name of params.yaml.", show_default=False),
+]
+Why = Annotated[str, typer.Option("--why", help="The reason; it is kept in the audit trail.", show_default=False)]
+
+
+@app.command()
+def promote(
+    version: Annotated[int, typer.Argument(help="The version to make champion.", min=1)], why: Why, name: Name = ""
+) -> None:
+    """Make a version the champion: your decision, whatever the gate said.
+
+    The version is first loaded and sampled in a clean process. The old champion becomes `previous`.
+    """
+    from ddpm import registry, tracking
+
+    if not why.strip():
+        raise ValueError("--why is empty: say in a few words why this version should be champion")
+    model = _name(name)
+    with tracking.in_words():
+        chosen, champion = registry.version(model, version), registry.status(model).champion
+        print(f"gate: {_gate(chosen)}")
+        if not chosen.verified:
+            print(f"verify: loading version {version} and drawing from it in a clean process", flush=True)
+        move = registry.promote(
+            model,
+            version,
+            why=why,
+            expected_champion=champion.number if champion else None,
+            evidence={"decided_by": "person", "gate": _gate(chosen), "evaluation": chosen.evidence},
+            insist=True,
+        )
+    print(move)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        int | None, typer.Option("--to", help="Go back to this version instead of `previous`.", show_default=False)
+    ] = None,
+    why: Why = "",
+    name: Name = "",
+) -> None:
+    """Make the previous champion the champion again. Safe to repeat.
+
+    The version that is left will not be promoted again by its scores, only by `ddpm promote`.
+    """
+    from ddpm import registry, tracking
+
+    with tracking.in_words():
+        print(registry.rollback(_name(name), to, why=why))
+
+
+@app.command()
+def status(name: Name = "") -> None:
+    """Show the registered versions: aliases, scores, what the gate said, and where they come from."""
+    from rich.console import Console
+
+    from ddpm import registry, tracking
+
+    model = _name(name)
+    with tracking.in_words():
+        found = registry.status(model)
+    print(f"{model} at {tracking.shown(tracking.tracking_uri())}")
+    if not found.versions:
+        print("no version is registered yet: `make run` trains one and registers it")
+        return
+    Console().print(_versions(found.versions))
+    if found.champion:
+        print(f'load the champion: mlflow.pyfunc.load_model("models:/{model}@champion")')
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            print(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")
+    else:
+        print("no version is champion: none has passed the gate, and none was promoted by hand")
+
+
+@app.command()
+def history(name: Name = "") -> None:
+    """Show every move of the champion: when, from and to, by whom and why."""
+    from rich.console import Console
+
+    from ddpm import registry, tracking
+
+    model = _name(name)
+    with tracking.in_words():
+        moves = registry.history(model)
+    if not moves:
+        print(f"the champion of {model} has never moved")
+        return
+    Console().print(_moves(moves))
+
+
+def _versions(versions: tuple["Version", ...]) -> "Table":
+    table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
+    for each in versions:
+        scores = each.evidence
+        table.add_row(
+            str(each.number),
+            ", ".join(each.aliases),
+            f"{each.created.astimezone():%Y-%m-%d %H:%M}",
+            _score(scores.get("fid")),
+            _score(scores.get("inception_score")),
+            each.tags.get("ddpm.verdict", ""),
+            "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
+            each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
+            each.tags.get("ddpm.data_hash", "")[:8],
+            style="bold" if "champion" in each.aliases else "",
+        )
+    return table
+
+
+def _moves(moves: list["Move"]) -> "Table":
+    table = _table("#", "when", "move", "from", "to", "by", "why", "outcome")
+    for each in moves:
+        table.add_row(
+            str(each.sequence),
+            f"{each.when.astimezone():%Y-%m-%d %H:%M:%S}",
+            each.kind,
+            str(each.origin or "-"),
+            str(each.target),
+            each.who,
+            each.why,
+            each.outcome,
+        )
+    return table
+
+
+def _table(*headings: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _score(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
+def _gate(version: "Version") -> str:
+    """What the gate said of a version, as it was noted on it."""
+    if "ddpm.verdict" not in version.tags:
+        return "has not judged this version"
+    return f"{version.tags['ddpm.verdict']}: {version.tags.get('ddpm.reasons', '')}"
+
+
+def _name(given: str) -> str:
+    """The registered model that is meant. Raises ParamsError when only params.yaml could say it and it does not."""
+    from ddpm import params
+
+    return given or params.load().promote.name

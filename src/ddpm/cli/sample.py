@@ -1,0 +1,134 @@
+"""`ddpm sample`: images from a registered version or a checkpoint."""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+app = typer.Typer()
+
+LARGEST_GRID = 10_000
+SMALLEST_TILE = 56  # pixels; smaller images are enlarged in a grid
+STEPS = 20
+
+
+@app.command()
+def sample(
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
+    ] = "out/train/model",
+    count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
+    sampler: Annotated[str, typer.Option(help="ddpm, ddim or dpm-solver++.")] = "dpm-solver++",
+    steps: Annotated[
+        int | None,
+        typer.Option(help=f"Network evaluations per image; {STEPS}, or T if that is less.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="A class, by name or index; by default all in turn.", show_default=False)
+    ] = None,
+    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is none.", min=0)] = 1.0,
+    spacing: Annotated[str, typer.Option(help="Steps visited: uniform, trailing, quadratic or log-snr.")] = "log-snr",
+    eta: Annotated[float, typer.Option(help="ddim only: 0 deterministic, 1 as noisy as ddpm.")] = 0.0,
+    variance: Annotated[str, typer.Option(help="ddpm only: small or large.")] = "small",
+    clamp: Annotated[bool, typer.Option(help="Keep the denoised estimate in [-1, 1].")] = True,
+    batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path, typer.Option(help="A .png (one grid), a .npy (an array), or a folder (a PNG each).")] = Path(
+        "samples.png"
+    ),
+) -> None:
+    """Draw images from a model into a picture, a folder or an array."""
+    write = _writer(out, count)
+
+    from ddpm import checkpoint, generate, registry, tracking
+    from ddpm.progress import progress
+
+    with tracking.in_words():
+        folder = registry.download(model)
+    config = checkpoint.read_config(folder)
+    options: dict[str, Any] = {
+        "seed": seed, "sampler": sampler, "steps": min(STEPS, config["diffusion"]["steps"]) if steps is None else steps,
+        "spacing": spacing, "eta": eta, "variance": variance, "guidance": guidance, "batch": batch,
+        "labels": None if label is None else [class_index(label, config["image"]["classes"])] * count,
+    }  # fmt: skip
+    generate.check(config, count, **options)
+    loaded = checkpoint.load(folder)
+    with progress("sample", count, "images") as shown:
+        images = generate.generate(loaded, count, **options, clamp=clamp, device=device, advance=shown.advance)
+    write(images)
+    print(f"sample: {count:,} images of {model} are in {out}")
+
+
+def class_index(label: str, classes: list[str]) -> int:
+    """A class by its name, or else by its index. Raises ValueError that lists what there is."""
+    if not classes:
+        raise ValueError(f"label {label}: this model was trained without labels; leave --label out")
+    if label in classes:
+        return classes.index(label)
+    if label.isdecimal() and int(label) < len(classes):
+        return int(label)
+    raise ValueError(f"label {label} does not exist; this model has {', '.join(classes)}")
+
+
+def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
+    """How to write to `out`, decided by its ending before any work. Raises ValueError for an impossible target."""
+    from ddpm import files
+
+    writers: Mapping[str, Callable[[NDArray[np.uint8]], None]] = {
+        ".png": lambda images: _grid(out, images),
+        ".npy": lambda images: files.write_npy(out, images),
+        "": lambda images: _folder(out, images),
+    }
+    if out.suffix not in writers and not out.is_dir():
+        raise ValueError(f"--out {out}: end it with .png for one grid, .npy for an array, or name a folder")
+    if out.suffix == ".png" and count > LARGEST_GRID:
+        raise ValueError(f"a grid of {count:,} images cannot be looked at; use a folder or a .npy file")
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"the folder {out} is not empty; name a new one")
+    if out.exists() and not out.is_dir() and out.suffix == "":
+        raise ValueError(f"{out} is a file; name a folder, a .png or a .npy file")
+    return writers["" if out.is_dir() else out.suffix]
+
+
+def _grid(out: Path, images: "NDArray[np.uint8]") -> None:
+    """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
+    import numpy as np
+
+    from ddpm import files
+
+    count, height, width, channels = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
+    sheet[:count] = images
+    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    zoom = max(1, SMALLEST_TILE // max(height, width))
+    picture = sheet.reshape(rows * height, columns * width, channels).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    files.write_bytes(out, _png(picture))
+
+
+def _folder(out: Path, images: "NDArray[np.uint8]") -> None:
+    """A PNG per image, named by its place; the folder appears whole or not at all."""
+    from ddpm import files
+
+    digits = max(6, len(str(len(images) - 1)))
+    with files.fresh_folder(out) as new:
+        for index, image in enumerate(images):
+            (new / f"{index:0{digits}d}.png").write_bytes(_png(image))
+
+
+def _png(image: "NDArray[np.uint8]") -> bytes:
+    """(H, W, 1 or 3) uint8 as PNG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()
