@@ -134,7 +134,8 @@ def judge(
     """The gate's verdict, noted on the version."""
     from ddpm import registry
 
-    verdict = gate.decide(metrics, champion, **limits.model_dump(exclude={"name"}))
+    reason = registry.withdrawn(name, number)
+    verdict = gate.decide(metrics, champion, **limits.model_dump(exclude={"name"}), withdrawn=reason)
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
     if verdict.promote and (withdrawn := registry.withdrawn(name, number)):
