@@ -70,9 +70,9 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
 
 
 def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
-    """Read one array, whole or as a read-only memory map. Raises ValueError that names a damaged file."""
+    """Read one array, whole or as a memory map (copy on write). Raises ValueError that names a damaged file."""
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="c" if memory_map else None, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it and run the stage that writes it.") from error
     return array

@@ -12,6 +12,7 @@ from ddpm import randomness, runtime
 from ddpm.checkpoint import Model
 from ddpm.diffusion import guidance as guide
 from ddpm.diffusion import samplers, schedule
+from ddpm.diffusion.pixels import to_uint8
 
 Images = NDArray[np.uint8]
 
@@ -124,17 +125,6 @@ def strip(model: Model, count: int, moments: int, **options: Any) -> Images:
 def default_labels(count: int, classes: int) -> list[int]:
     """The classes in turn, so that every class is present; empty for an unlabelled model."""
     return [i % classes for i in range(count)] if classes else []
-
-
-def to_uint8(images: Tensor) -> Images:
-    """[-1, 1] (B, C, H, W) to rounded uint8 (B, H, W, C)."""
-    result: Images = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return result
-
-
-def to_tensor(images: Tensor) -> Tensor:
-    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _denoise(

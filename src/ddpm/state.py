@@ -19,7 +19,7 @@ from torch import Tensor
 from ddpm import files
 from ddpm.diffusion.denoiser import Denoiser
 
-STATE_FILE = "state.json"
+TENSORS, PROGRESS = "state.safetensors", "progress.json"
 DIGESTS_KEPT = 3
 
 
@@ -68,24 +68,19 @@ def owned(folder: Path) -> Iterator[None]:
 def save(state: State, folder: Path, keep: int) -> None:
     """Write a resumable checkpoint, then prune older ones to `keep`. Raises StateError when the disk is too full."""
     optimizer = {
-        f"{index}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        f"{index}.{name}": value
         for index, values in state.optimizer.state_dict()["state"].items()
         for name, value in values.items()
         if value is not None
     }
-    parts: dict[str, Mapping[str, Tensor]] = {
-        "weights": state.denoiser.state_dict(),
-        "average": state.average,
-        "optimizer": optimizer,
-    }
-    _need_space(folder, sum(t.numel() * t.element_size() for part in parts.values() for t in part.values()))
-    target = folder / f"step-{state.step:09d}"
-    with files.fresh_folder(target) as new:
-        for name, tensors in parts.items():
-            files.write_tensors(new / f"{name}.safetensors", tensors)
-        hashes = {name: files.sha256_file(new / f"{name}.safetensors") for name in parts}
+    parts = {"weights": state.denoiser.state_dict(), "average": state.average, "optimizer": optimizer}
+    tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+    _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    with files.fresh_folder(folder / f"step-{state.step:09d}") as new:
+        files.write_tensors(new / TENSORS, tensors)
         progress = {"step": state.step, "losses": state.losses, "history": state.history}
-        files.write_json(new / STATE_FILE, {**progress, "sha256": hashes, "check": files.sha256_json(progress)})
+        hashes = {"tensors": files.sha256_file(new / TENSORS), "progress": files.sha256_json(progress)}
+        files.write_json(new / PROGRESS, {**progress, "sha256": hashes})
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
     for half_written in folder.glob(".step-*"):
@@ -121,17 +116,18 @@ def prune_digests(root: Path, current: str) -> None:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """Everything of one checkpoint, each file checked against its hash."""
-    content: dict[str, Any] = files.read_json(folder / STATE_FILE)
-    progress = {key: content[key] for key in ("step", "losses", "history")}
-    if files.sha256_json(progress) != content["check"]:
-        raise ValueError(f"{STATE_FILE} does not match its own hash")
-    for name, sha256 in content["sha256"].items():
-        path = folder / f"{name}.safetensors"
-        if files.sha256_file(path) != sha256:
-            raise ValueError(f"{path.name} does not match its hash")
-        content[name] = files.read_tensors(path)
-    return content
+    """Everything of one checkpoint, checked against its hashes."""
+    content: dict[str, Any] = files.read_json(folder / PROGRESS)
+    hashes = content.pop("sha256")
+    if files.sha256_json(content) != hashes["progress"]:
+        raise ValueError(f"{PROGRESS} does not match its own hash")
+    if files.sha256_file(folder / TENSORS) != hashes["tensors"]:
+        raise ValueError(f"{TENSORS} does not match its hash")
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
+    for name, tensor in files.read_tensors(folder / TENSORS).items():
+        part, rest = name.split("/", 1)
+        parts[part][rest] = tensor
+    return content | parts
 
 
 def _fill(state: State, content: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm import randomness, runtime
-from ddpm.generate import to_tensor
+from ddpm.diffusion.pixels import to_tensor
 from ddpm.state import State
 
 

@@ -26,9 +26,16 @@ from ddpm.tracking import Tracker, lineage
 OUT = Path("out/train")
 STATE = Path(".state/train")
 CODE = (
-    "diffusion", "nets", "build.py", "checkpoint.py", "generate.py", "randomness.py", "runtime.py", "state.py",
-    "train.py", "stages/train.py",
-)  # fmt: skip
+    "build.py",
+    "checkpoint.py",
+    "diffusion",
+    "nets",
+    "randomness.py",
+    "runtime.py",
+    "stages/train.py",
+    "state.py",
+    "train.py",
+)
 """What of the package shapes the weights; dvc.yaml lists the same."""
 
 

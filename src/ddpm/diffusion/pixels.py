@@ -1,0 +1,19 @@
+"""Between pictures and numbers: uint8 (B, H, W, C) and float32 (B, C, H, W) in [-1, 1]."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def to_tensor(images: Tensor) -> Tensor:
+    """uint8 (B, H, W, C) to float32 (B, C, H, W) in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """[-1, 1] (B, C, H, W) to uint8 (B, H, W, C), rounded to the nearest level."""
+    rounded: NDArray[np.uint8] = (
+        ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    )
+    return rounded

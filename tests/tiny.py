@@ -1,0 +1,53 @@
+"""A diffusion model small enough to train in a test, and images that it can learn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ddpm import build, checkpoint, state, train
+
+CONFIG: dict[str, Any] = {
+    "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
+    "net": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8, "groups": 4,
+            "scale_shift": True, "dropout": 0.1, "patch": 1},
+    "diffusion": {"steps": 50, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "v",
+                  "sigma_data": 0.5},
+    "digest": "0" * 64,
+}  # fmt: skip
+RECIPE = train.Recipe(
+    seed=3, images=160, batch=8, accumulation=1, lr=2e-3, warmup=16, decay=0.5, clip=1.0, ema=64, label_dropout=0.1,
+    flip=True, precision="fp32", weighting="output", log_every=24, sample_every=80, checkpoint_every=40,
+)  # fmt: skip
+
+
+def unlabelled(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
+    """The same model without labels."""
+    return {**config, "image": {**config["image"], "classes": []}}
+
+
+def data(labelled: bool = True) -> train.Data:
+    """30 images, of which 27 are for training: dark ones with label 0, light ones with label 1."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(30) % 2
+    images = (generator.integers(0, 60, (30, 8, 8, 1)) + 180 * labels[:, None, None, None]).astype(np.uint8)
+    return train.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
+
+
+def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state.State:
+    """A training at step 0."""
+    torch.manual_seed(0)
+    denoiser = build.denoiser(config)
+    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
+    return state.State(denoiser, average, chosen)
+
+
+def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG) -> Path:
+    """A checkpoint with random weights everywhere; raw and averaged differ."""
+    torch.manual_seed(1)
+    denoiser = build.denoiser(config)
+    averaged = {name: torch.randn_like(tensor) * 0.2 for name, tensor in denoiser.state_dict().items()}
+    checkpoint.save(folder, config, averaged, {name: tensor * 2 for name, tensor in averaged.items()})
+    return folder
