@@ -21,6 +21,7 @@ HEADINGS = {
     "worse": ("yellow", "not promoted: worse than the champion"),
     "outside limits": ("red", "not promoted: outside the limits"),
     "refused": ("red", "not promoted: not comparable"),
+    "withdrawn": ("yellow", "not promoted: it was rolled back before"),
 }
 
 
@@ -113,7 +114,7 @@ def places(report: Report, prefect: str) -> "RenderableType":
     known = [
         ("Report", f"{REPORT_PAGE}  (pictures, scores and curves; opens from disk)"),
         ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
-        ("Draw", f"ddpm sample models:/{name}@champion  (images from the champion)"),
+        ("Draw", f"ddpm sample --model models:/{name}@champion  (images from the champion)"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
     return pairs(known)
