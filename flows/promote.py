@@ -7,7 +7,6 @@ the champion moves by compare-and-set. So a run that was killed between any two 
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +137,6 @@ def judge(
     verdict = gate.decide(metrics, champion, **limits.model_dump(exclude={"name"}), withdrawn=reason)
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
-    if verdict.promote and (withdrawn := registry.withdrawn(name, number)):
-        reason = f"but it was rolled back before ({withdrawn}); `ddpm promote {number}` insists"
-        verdict = replace(verdict, promote=False, reasons=(*verdict.reasons, reason))
     registry.annotate(name, number, {"ddpm.verdict": verdict.verdict, "ddpm.reasons": "; ".join(verdict.reasons)})
     return _done("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
 
