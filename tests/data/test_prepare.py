@@ -1,0 +1,306 @@
+"""The stage's whole logic: what it refuses, what it writes, and what that depends on."""
+
+import io
+import json
+import os
+import random
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpm.data.errors import DataError
+from ddpm.data.prepare import prepare
+from ddpm.data.prepared import load
+from ddpm.data.sources import find
+from tests.imagefiles import encoded, zipped
+
+Files = dict[str, bytes]
+Write = Callable[[Files], Path]
+
+NOISE = np.random.default_rng(9).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def run(location: Path, target: Path, **changes: Any) -> dict[str, Any]:
+    options = {
+        "resolution": 8,
+        "channels": 1,
+        "labels": "folders",
+        "background": 0,
+        "holdout": 0.3,
+        "max_pixels": 10_000,
+        "max_bad_fraction": 0.0,
+        "near_duplicate": 2.0,
+        "min_train": 16,
+    }
+    return prepare(find(location), target, **(options | changes))
+
+
+def written(folder: Path) -> Files:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def bomb() -> bytes:
+    """A PNG of 30,000 x 30,000 black pixels in 200 KB."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    side = 30_000
+    rows = zlib.compress(bytes((side // 8 + 1) * side), 9)
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def half(kind: str) -> bytes:
+    content = encoded(NOISE, kind)
+    return content[: len(content) // 2]
+
+
+def damaged_png() -> bytes:
+    content = bytearray(encoded(NOISE))
+    content[len(content) // 2] ^= 0xFF
+    return bytes(content)
+
+
+def floating() -> bytes:
+    return encoded(NOISE[:, :, 0].astype(np.float32), "TIFF")
+
+
+BAD: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
+    "zero bytes": ("a/x.png", lambda: b"", "empty", "fetch it again"),
+    "text": ("a/x.png", lambda: b"hello, world", "no PNG image", "fetch it again"),
+    "web page": ("a/x.jpg", lambda: b"<html>not found</html>", "no JPEG image", "fetch it again"),
+    "truncated PNG": ("a/x.png", lambda: half("PNG"), "truncated or damaged", "fetch it again"),
+    "truncated JPEG": ("a/x.jpg", lambda: half("JPEG"), "truncated or damaged", "fetch it again"),
+    "truncated WebP": ("a/x.webp", lambda: half("WEBP"), "truncated or damaged", "fetch it again"),
+    "truncated BMP": ("a/x.bmp", lambda: half("BMP"), "truncated or damaged", "fetch it again"),
+    "truncated TIFF": ("a/x.tif", lambda: half("TIFF"), "damaged|no TIFF image", "fetch it again"),
+    "truncated GIF": ("a/x.gif", lambda: half("GIF"), "truncated or damaged", "fetch it again"),
+    "one bit wrong": ("a/x.png", damaged_png, "truncated or damaged", "fetch it again"),
+    "header alone": ("a/x.png", lambda: encoded(NOISE)[:33], "no PNG image", "fetch it again"),
+    "bomb beyond any limit": ("a/x.png", bomb, "prepare.max_pixels = 10000", "shrink it"),
+    "more pixels than allowed": ("a/x.png", lambda: encoded(np.zeros((101, 100), np.uint8)), "101 pixels", "shrink it"),
+    "JPEG called PNG": ("a/x.png", lambda: encoded(NOISE, "JPEG"), "its content is JPEG", "rename it to .jpeg"),
+    "PNG called TIFF": ("a/x.tif", lambda: encoded(NOISE), "its content is PNG", "rename it to .png"),
+    "a known kind that is not allowed": ("a/x.png", lambda: encoded(NOISE, "PPM"), "no PNG image", "remove it"),
+    "unknown ending": ("a/x.psd", lambda: encoded(NOISE), "ending .psd is unknown", "convert it"),
+    "no ending": ("a/x", lambda: encoded(NOISE), "ending (none) is unknown", "convert it"),
+    "floating point": ("a/x.tif", floating, "mode F", "convert it to 8 or 16 bits"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_stop_or_are_set_aside(case: str, good: Files, folder: Write, tmp_path: Path) -> None:
+    name, content, reason, remedy = BAD[case]
+    location = folder(good | {name: content()})
+    target = tmp_path / "out" / "prepare"
+    target.mkdir(parents=True)
+    (target / "old").write_text("as it was")
+    with pytest.raises(DataError) as error:
+        run(location, target)
+    told = str(error.value)
+    assert name in told
+    assert any(one in told for one in reason.split("|")), told
+    assert remedy in told
+    assert "max_bad_fraction" in told
+    assert [path.name for path in target.parent.iterdir()] == ["prepare"]
+    assert written(target) == {"old": b"as it was"}
+
+    found = run(location, target, max_bad_fraction=0.01)
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert [one["path"] for one in manifest["set_aside"]] == [name]
+    assert remedy in manifest["set_aside"][0]["reason"]
+    assert (found["count"], found["set_aside"]) == (240, 1)
+
+
+def test_every_pixel_cap_holds_for_every_format(good: Files, folder: Write, tmp_path: Path) -> None:
+    endings = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "tif": "TIFF", "gif": "GIF"}
+    location = folder(good | {f"a/x.{ending}": encoded(NOISE, kind) for ending, kind in endings.items()})
+    with pytest.raises(DataError, match="6 of 246 files"):
+        run(location, tmp_path / "out", max_pixels=64 * 64 - 1)
+    assert run(location, tmp_path / "out", max_pixels=64 * 64)["count"] == 246
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_a_file_without_permission(good: Files, folder: Write, tmp_path: Path) -> None:
+    location = folder(good)
+    (location / "a" / "000.png").chmod(0)
+    with pytest.raises(DataError, match=r"a/000\.png: it cannot be read"):
+        run(location, tmp_path / "out")
+
+
+def test_a_file_that_is_no_regular_file(good: Files, folder: Write, tmp_path: Path) -> None:
+    location = folder(good)
+    os.mkfifo(location / "a" / "pipe.png")
+    with pytest.raises(DataError, match=r"a/pipe\.png: it is no regular file"):
+        run(location, tmp_path / "out")
+
+
+def test_the_array_holds_the_images_in_order_of_their_paths(good: Files, folder: Write, tmp_path: Path) -> None:
+    found = run(folder(good), tmp_path / "out")
+    prepared = load(tmp_path / "out", verify=True)
+    assert prepared.classes == ("a", "b", "c")
+    assert (prepared.resolution, prepared.channels, prepared.sha256) == (8, 1, found["sha256"])
+    assert isinstance(prepared.images, np.memmap)
+    prepared.images[0] = 0  # a private copy of one page: the file stays
+    prepared = load(tmp_path / "out", verify=True)
+    for index, name in enumerate(sorted(good)):
+        assert (prepared.images[index, :, :, 0] == np.asarray(Image.open(io.BytesIO(good[name])))).all()
+        assert prepared.classes[prepared.labels[index]] == name[0]
+    assert sorted([*prepared.train_indices, *prepared.heldout_indices]) == list(range(240))
+    assert not set(prepared.train_indices) & set(prepared.heldout_indices)
+    assert found["train"] == len(prepared.train_indices)
+    assert found["channels"]["mean"][0] == pytest.approx(float(prepared.images.mean()), abs=1e-5)
+    assert found["channels"]["std"][0] == pytest.approx(float(prepared.images.std()), abs=1e-5)
+    assert Image.open(tmp_path / "out" / "contact.png").width > 16 * 48
+
+
+def test_the_result_depends_on_content_alone(good: Files, folder: Write, tmp_path: Path) -> None:
+    """Not on the place, the kind of source, the order of the files, their times, or what was there before."""
+    plain = folder(good)
+    run(plain, tmp_path / "one")
+    shuffled = list(good.items())
+    random.Random(5).shuffle(shuffled)
+    elsewhere = tmp_path / "else where"
+    for name, content in shuffled:
+        path = elsewhere / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (1e9, 1e9))
+    run(elsewhere, tmp_path / "two")
+    run(zipped(tmp_path / "images.zip", dict(shuffled)), tmp_path / "three")
+    with tarfile.open(tmp_path / "images.tgz", "w:gz") as archive:
+        for name, _ in shuffled:
+            archive.add(elsewhere / name, name)
+    run(tmp_path / "images.tgz", tmp_path / "three")
+    expected = written(tmp_path / "one")
+    assert set(expected) == {
+        "images.npy",
+        "labels.npy",
+        "heldout.npy",
+        "manifest.json",
+        "statistics.json",
+        "contact.png",
+    }
+    assert written(tmp_path / "two") == expected
+    assert written(tmp_path / "three") == expected
+    assert str(tmp_path).encode() not in b"".join(expected.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_split_is_stable_when_images_come_go_and_move(
+    seed: int, good: Files, folder: Write, tmp_path: Path
+) -> None:
+    def sides(location: Path) -> dict[str, bool]:
+        run(location, tmp_path / "out", min_train=1)
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        return {one["pixels_sha256"]: one["heldout"] for one in manifest["images"]}
+
+    chance = np.random.default_rng(seed)
+    before = sides(folder(good))
+    kept = {name: content for name, content in good.items() if chance.random() > 0.2}
+    renamed = {f"b/{chance.integers(1 << 30)}{name[2:]}": content for name, content in kept.items()}
+    more = {f"a/new{index}.png": encoded(chance.integers(0, 256, (8, 8), dtype=np.uint8)) for index in range(150)}
+    after = sides(zipped(tmp_path / "other.zip", renamed | more))
+    common = before.keys() & after.keys()
+    assert len(common) == len(kept)
+    assert {key: after[key] for key in common} == {key: before[key] for key in common}
+    assert any(common and after[key] for key in after.keys() - before.keys())
+
+
+def test_copies_are_found_and_never_lie_on_both_sides(good: Files, folder: Write, tmp_path: Path) -> None:
+    """Whatever the file: the same pixels in another format are the same image."""
+    copies = {
+        f"{name[0]}/copy-{name[2:5]}.bmp": encoded(np.asarray(Image.open(io.BytesIO(content))), "BMP")
+        for name, content in good.items()
+    }
+    near = np.asarray(Image.open(io.BytesIO(good["a/000.png"]))).copy()
+    near[0, 0] ^= 1
+    found = run(
+        folder(good | copies | {"b/near.png": encoded(near), "b/twin.png": good["c/002.png"]}), tmp_path / "out"
+    )
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    side = {one["path"]: one["heldout"] for one in manifest["images"]}
+    assert len(manifest["duplicates"]["exact"]) == 240
+    assert all(len({side[path] for path in group}) == 1 for group in manifest["duplicates"]["exact"])
+    assert manifest["duplicates"]["near"] == [["a/000.png", "b/near.png"]]
+    assert found["duplicates"]["exact"] == 241
+    assert found["duplicates"]["exact_across_classes"] == 1
+
+
+def test_unlabelled_images(good: Files, folder: Write, tmp_path: Path) -> None:
+    flat = {name.replace("/", "-"): content for name, content in good.items()}
+    run(folder(flat), tmp_path / "out", labels="none")
+    prepared = load(tmp_path / "out")
+    assert prepared.classes == ()
+    assert (prepared.labels == -1).all()
+    with pytest.raises(DataError, match=r"no class folders.*prepare\.labels: none"):
+        run(tmp_path / "images", tmp_path / "out")
+
+
+def test_images_beside_the_class_folders(good: Files, folder: Write, tmp_path: Path) -> None:
+    location = folder(good | {"lost.png": encoded(NOISE)})
+    with pytest.raises(DataError, match=r"(?s)1 images lie beside.*lost\.png"):
+        run(location, tmp_path / "out")
+    assert run(location, tmp_path / "out", labels="none")["count"] == 241
+
+
+def test_too_few_images(good: Files, folder: Write, tmp_path: Path) -> None:
+    location = folder(good)
+    with pytest.raises(
+        DataError, match=r"240 images leave 1\d\d for training.*fewer than a batch of 200 \(train\.batch\)"
+    ):
+        run(location, tmp_path / "out", min_train=200)
+    with pytest.raises(
+        DataError, match=r"held out \(prepare\.holdout = 0\.05\), fewer than the 32 that evaluation needs"
+    ):
+        run(location, tmp_path / "out", holdout=0.05)
+    held = next(one["path"] for one in _manifest(location, tmp_path)["images"] if one["heldout"])
+    (location / "rare").mkdir()
+    (location / held).rename(location / "rare" / "1.png")
+    with pytest.raises(DataError, match="No training images remain of: rare"):
+        run(location, tmp_path / "out")
+
+
+def _manifest(location: Path, tmp_path: Path) -> Any:
+    run(location, tmp_path / "probe")
+    return json.loads((tmp_path / "probe" / "manifest.json").read_text())
+
+
+def test_all_files_bad_is_an_error_whatever_share_is_allowed(folder: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="3 of 3 files"):
+        run(folder({f"a/{index}.png": b"" for index in range(3)}), tmp_path / "out", max_bad_fraction=1.0)
+
+
+def test_colour_at_64(tmp_path: Path, folder: Write) -> None:
+    random = np.random.default_rng(2)
+    files = {
+        f"{'ab'[index % 2]}/{index}.jpg": encoded(random.integers(0, 256, (80, 64, 3), dtype=np.uint8), "JPEG")
+        for index in range(150)
+    }
+    found = run(folder(files), tmp_path / "out", resolution=64, channels=3)
+    assert load(tmp_path / "out").images.shape == (150, 64, 64, 3)
+    assert found["sizes"] == {"64x80": 150}
+
+
+def test_a_changed_array_is_noticed(good: Files, folder: Write, tmp_path: Path) -> None:
+    run(folder(good), tmp_path / "out")
+    path = tmp_path / "out" / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    load(tmp_path / "out")
+    with pytest.raises(DataError, match=r"changed after it was prepared.*dvc repro --force prepare"):
+        load(tmp_path / "out", verify=True)
+    np.save(tmp_path / "out" / "labels.npy", np.zeros(3, np.int64))
+    with pytest.raises(DataError, match="does not fit together"):
+        load(tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="dvc repro prepare"):
+        load(tmp_path / "nowhere")
