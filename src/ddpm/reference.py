@@ -119,7 +119,8 @@ def _inception(weights: str, device: str) -> Extractor:
     if not weights or not path.is_file():
         raise ExtractorError(
             f"features.weights = {weights!r} is no file. Inception needs {INCEPTION_FILE} "
-            f"(SHA-256 {INCEPTION_SHA256}): get it from {INCEPTION_URL}, keep it under a version with `dvc add`, and name it in features.weights"
+            f"(SHA-256 {INCEPTION_SHA256}): get it from {INCEPTION_URL}, "
+            "keep it under a version with `dvc add`, and name it in features.weights"
         )
     return InceptionExtractor(path.read_bytes(), device=device)
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LABEL_SMOOTHING = 0.05
 WARMUP = 0.1  # share of the run over which the learning rate rises
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.98  # decay of the weight average per optimiser step
@@ -94,7 +93,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / (WARMUP * steps), (steps - step) / (steps * (1 - WARMUP)))
         shifted = _shift(pixels[chosen.to(device)], max(1, resolution // 12), order)
-        loss = F.cross_entropy(model(shifted), targets[chosen.to(device)], label_smoothing=LABEL_SMOOTHING)
+        loss = F.cross_entropy(model(shifted), targets[chosen.to(device)])
         if not torch.isfinite(loss):
             raise ValueError(f"the classifier's loss is {loss.item()} at step {step}; use a smaller features.lr ({lr})")
         optimizer.zero_grad(set_to_none=True)

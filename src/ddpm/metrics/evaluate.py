@@ -54,12 +54,27 @@ def score(
 ) -> dict[str, Any]:
     """Score images uint8 (N, H, W, C), drawn for `labels` (N,) (None, or -1: for no class), against real ones.
 
-    Returns `fid`, `inception_score`, their floors, class shares where the extractor knows the classes, distances to
-    the nearest training images, and `conditions`: without equal conditions two scores cannot be compared. A key
-    that does not apply is left out. Raises ValueError: too few images, wrong dtype or shape, features not finite.
+    As `score_features`. Raises ValueError: too few images, wrong dtype or shape, features not finite.
     """
     scores.require_enough(len(images), "the samples", "Raise sample.count.")
-    features = extractor(images, advance)
+    return score_features(extractor(images, advance), labels, extractor, reference, splits=splits)
+
+
+def score_features(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64] | None,
+    extractor: Extractor,
+    reference: Reference,
+    *,
+    splits: int,
+) -> dict[str, Any]:
+    """Score images of which the features (N, D) are known.
+
+    Returns `fid`, `inception_score`, their floors, class shares where the extractor knows the classes, distances to
+    the nearest training images, and `conditions`: without equal conditions two scores cannot be compared. A key
+    that does not apply is left out. Raises ValueError: too few images, features not finite.
+    """
+    scores.require_enough(len(features), "the samples", "Raise sample.count.")
     logits = extractor.logits(features)
     result: dict[str, Any] = {
         "fid": scores.frechet_distance(scores.moments(features), reference.moments),
@@ -68,19 +83,18 @@ def score(
         **_class_scores(logits, labels, extractor, reference.classes),
         **memorisation(features, reference),
     }
-    return {key: _rounded(value) for key, value in result.items()} | {
-        "conditions": {
-            "extractor": extractor.name,
-            "extractor_sha256": extractor.sha256,
-            "feature_dimension": extractor.dimension,
-            "reference_sha256": reference.sha256,
-            "reference_count": reference.moments.count,
-            "count": len(images),
-            "inception_score_splits": splits,
-            # With no more images than features the covariance has no full rank, and FID is far too high.
-            "full_rank": min(len(images), reference.moments.count) > extractor.dimension,
-        }
+    conditions = {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.sha256,
+        "feature_dimension": extractor.dimension,
+        "reference_sha256": reference.sha256,
+        "reference_count": reference.moments.count,
+        "count": len(features),
+        "inception_score_splits": splits,
+        # With no more images than features the covariance has no full rank, and FID is far too high.
+        "full_rank": min(len(features), reference.moments.count) > extractor.dimension,
     }
+    return _rounded(result) | {"conditions": conditions}
 
 
 def memorisation(features: NDArray[np.floating], reference: Reference) -> dict[str, float]:
@@ -127,8 +141,6 @@ def _class_scores(
     return {"class_accuracy": scores.class_accuracy(logits, labels)} | result
 
 
-def _rounded(value: Any) -> Any:
-    """Every score in `value` to DIGITS significant digits."""
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return significant(value)
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Every score to DIGITS significant digits."""
+    return {key: _rounded(value) if isinstance(value, dict) else significant(value) for key, value in values.items()}

@@ -123,7 +123,7 @@ def inception_score(logits: NDArray[np.floating], splits: int, seed: int = 0) ->
     """
     if len(logits) < splits:
         raise ValueError(f"evaluate.splits = {splits} exceeds the {len(logits)} images to score")
-    from torchmetrics.image import InceptionScore
+    from torchmetrics.image.inception import InceptionScore  # the package itself hides it without torch-fidelity
 
     with warnings.catch_warnings():
         # It warns that it keeps all features in memory; these are only the logits.

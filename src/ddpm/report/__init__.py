@@ -1,0 +1,1 @@
+"""Pictures, plots and the page that a person reads."""

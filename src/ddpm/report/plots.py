@@ -1,0 +1,97 @@
+"""Plots as PNG: transparent, in tones that read on a light and on a dark page, without global state.
+
+Equal numbers give equal bytes: no dates, and fonts that come with matplotlib.
+"""
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
+WIDTH, HEIGHT, DPI = 9.0, 3.1, 160
+MOST_NAMES = 24  # more class names than this overlap
+
+
+def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]) -> bytes:
+    """Loss (logarithmic) and learning rate over the training images seen."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, values, name, colour in ((left, loss, "training loss", BLUE), (right, lr, "learning rate", ORANGE)):
+        axes.plot(images, values, color=colour, linewidth=1.8, marker="o" if len(images) < 3 else None)
+        _tidy(axes)
+        axes.set_title(name, loc="left", color=GREY, fontsize=11)
+        axes.set_xlabel("training images seen", color=GREY)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+        axes.set_xlim(left=0)
+    if min(loss) > 0:
+        left.set_yscale("log")
+        left.yaxis.set_major_locator(_few_per_decade(min(loss), max(loss)))
+        left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+    right.set_ylim(bottom=0)
+    return _png(figure)
+
+
+def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[float]) -> bytes:
+    """Share of each class among the generated images (bars) and among the training images (marks)."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(names))
+    axes.bar(places, [100 * share for share in generated], width=0.66, color=BLUE, label="generated")
+    half = 0.4
+    axes.hlines(
+        [100 * share for share in real],
+        [place - half for place in places],
+        [place + half for place in places],
+        color=ORANGE,
+        linewidth=2.5,
+        label="training set",
+    )
+    _tidy(axes)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel("share of images (%)", color=GREY)
+    axes.set_xlabel("class, as the classifier sees it", color=GREY)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    if len(names) <= MOST_NAMES:
+        long = max(map(len, names)) > 4
+        axes.set_xticks(list(places), names, rotation=40 if long else 0, ha="right" if long else "center")
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY, borderaxespad=0, fontsize=10
+    )
+    return _png(figure)
+
+
+def _tidy(axes: Axes) -> None:
+    """Two spines, a faint grid, grey lettering."""
+    axes.set_facecolor("none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GREY)
+    axes.tick_params(colors=GREY, which="both", labelsize=9)
+    axes.grid(visible=True, color=GREY, alpha=0.22, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _few_per_decade(low: float, high: float) -> LogLocator:
+    """Ticks for a logarithmic axis that may span less than a decade."""
+    narrow = high / low < 20
+    return LogLocator(base=10, subs=(1, 2, 3, 5, 7) if narrow else (1,), numticks=12)
+
+
+def _thousands(value: float, _: int) -> str:
+    """2,000 or 60k: short, without an offset above the axis."""
+    return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f}k"
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure's bytes, without the date and version that matplotlib would add."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
+    return buffer.getvalue()
