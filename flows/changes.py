@@ -27,7 +27,7 @@ def unchanged() -> bool:
     """Whether the last finished run is up to date. DVC is asked last, because that takes longest (a second)."""
     if not FINISHED.exists() or files.read_json(FINISHED) != fingerprint():
         return False
-    return not stage.stale(Path.cwd())
+    return not stage.stale()
 
 
 def _hashes(paths: Iterable[Path]) -> dict[str, str]:

@@ -30,7 +30,7 @@ def pipeline() -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion."""
     settings = params.load()
     started, before = time.monotonic(), changes.fingerprint()
-    outcomes = [run_stage(each, settings.flow) for each in stage.graph(Path.cwd())]
+    outcomes = [run_stage(each, settings.flow) for each in stage.graph()]
     report = promote.promote(settings, outcomes)
     report.seconds = time.monotonic() - started
     publish.publish(report)
@@ -57,7 +57,7 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
     say = reporter.sayer(each.name, get_run_logger())
     with slot(each.slot):
         try:
-            outcome = stage.run(each, say, folder=Path.cwd(), limit=limit)
+            outcome = stage.run(each, say, limit=limit)
         except BusyError:
             say("another DVC process is at work here; trying again shortly")
             raise

@@ -41,7 +41,6 @@ def run(
     limit: float | None = None,
     grace: float = GRACE,
     environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
 ) -> Ended:
     """Run `command` to its end, calling `say` with each line as it comes (from a thread of its own).
 
@@ -55,7 +54,6 @@ def run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
         env=environment,
-        cwd=folder,
         text=True,
         encoding="utf-8",
         errors="replace",

@@ -84,11 +84,11 @@ CHATTER = re.compile(
 """What DVC says to a person who called it by hand."""
 
 
-def graph(folder: Path) -> list[Stage]:
-    """The stages of the repository at `folder`, each after those it depends on; otherwise in the order of dvc.yaml."""
+def graph() -> list[Stage]:
+    """The stages of the current folder's repository, each after those it depends on, else in the order of dvc.yaml."""
     from dvc.repo import Repo
 
-    with Repo(str(folder)) as repo:
+    with Repo() as repo:
         index = repo.index
         stages = list(index.stages)
         # DVC's edges run from a stage to what it depends on.
@@ -99,16 +99,16 @@ def graph(folder: Path) -> list[Stage]:
             ready = sorted(sorter.get_ready(), key=stages.index)
             sorter.done(*ready)
             ordered += ready
-        return [_described(stage, folder) for stage in ordered]
+        return [_described(stage) for stage in ordered]
 
 
-def _described(stage: Any, folder: Path) -> Stage:
+def _described(stage: Any) -> Stage:
     """What is needed of DVC's stage."""
     return Stage(
         name=stage.addressing,
         data=stage.is_data_source,
         slot=(getattr(stage, "meta", None) or {}).get("slot"),
-        missing=tuple(os.path.relpath(out.fs_path, folder) for out in stage.outs if not out.exists),
+        missing=tuple(os.path.relpath(out.fs_path) for out in stage.outs if not out.exists),
     )
 
 
@@ -116,7 +116,6 @@ def run(
     stage: Stage,
     say: Callable[[str], None],
     *,
-    folder: Path,
     limit: float | None = None,
     grace: float = process.GRACE,
 ) -> Outcome:
@@ -124,22 +123,20 @@ def run(
     started = time.monotonic()
     fetch = stage.data and bool(stage.missing)
     arguments = ["pull", "--quiet", stage.name] if fetch else ["repro", "--single-item", stage.name]
-    ended = _dvc(arguments, say, folder, limit, grace)
+    ended = _dvc(arguments, say, limit, grace)
     _check(stage, ended, limit)
     did = Did.FETCHED if fetch else _did(ended.lines)
     return Outcome(stage.name, did, time.monotonic() - started)
 
 
-def stale(folder: Path) -> list[str]:
+def stale() -> list[str]:
     """The stages and data that `dvc status` says would be done again. Takes a second. Raises BusyError."""
-    ended = _dvc(["status", "--json"], lambda line: None, folder, limit=600, grace=5)
+    ended = _dvc(["status", "--json"], lambda line: None, limit=600, grace=5)
     _check(Stage("dvc status", data=False, slot=None, missing=()), ended, 600)
     return sorted(json.loads(ended.lines[-1]))
 
 
-def _dvc(
-    arguments: list[str], say: Callable[[str], None], folder: Path, limit: float | None, grace: float
-) -> process.Ended:
+def _dvc(arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float) -> process.Ended:
     """Run DVC with the interpreter of this process first on the path, where the stages' `python` is looked for."""
     own = str(Path(sys.executable).parent)
     environment = os.environ | {
@@ -153,7 +150,6 @@ def _dvc(
         limit=limit,
         grace=grace,
         environment=environment,
-        folder=folder,
     )
 
 
@@ -178,4 +174,5 @@ def _check(stage: Stage, ended: process.Ended, limit: float | None) -> None:
     words = "\n".join(f"  {line}" for line in said[-12:])
     if any(BUSY.search(line) for line in ended.lines):
         raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{words}")
-    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last words:\n{words}")
+    remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
+    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last words:\n{words}{remedy}")

@@ -1,0 +1,29 @@
+"""What small repositories are made of."""
+
+import subprocess
+from pathlib import Path
+
+DVC_YAML = """\
+stages:
+  shout:
+    cmd: python shout.py
+    deps: [data, shout.py]
+    outs: [loud.txt]
+    meta: {slot: gpu}
+  count:
+    cmd: wc -c < loud.txt > size.txt
+    deps: [loud.txt]
+    outs: [size.txt]
+"""
+SHOUT = """\
+from pathlib import Path
+print("shouting")
+Path("loud.txt").write_text("".join(path.read_text().upper() for path in sorted(Path("data").iterdir())))
+"""
+
+
+def sh(folder: Path, *command: str) -> str:
+    """Run a command in a folder; its output."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
