@@ -1,0 +1,190 @@
+"""Wrong parameters fail before any work, in words: the key, its value, the limit, the nearest valid name."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddpm import params
+from ddpm.cli.edit import changed, flat
+
+ROOT = Path(__file__).parents[1]
+VALID = params.read_yaml(ROOT / "params.yaml")
+# What the rules below speak of, so that tuning the default does not touch them.
+VALID["prepare"] |= {"resolution": 28, "labels": "folders"}
+VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
+VALID["net"] |= {"channels": 32, "multipliers": [1, 2], "attention": [7], "head_channels": 32, "groups": 8, "patch": 2}
+VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
+VALID["sample"] |= {"count": 2000, "sampler": "dpm-solver++", "steps": 20, "eta": 0.0, "guidance": 1.0}
+
+
+def with_changes(**changes: Any) -> dict[str, Any]:
+    """The default parameters with `section__key=value` changed."""
+    value = copy.deepcopy(VALID)
+    for name, new in changes.items():
+        section, key = name.split("__")
+        value[section][key] = new
+    return value
+
+
+def refusal(value: dict[str, Any]) -> str:
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(value)
+    return str(error.value)
+
+
+def test_the_committed_file_is_valid_and_frozen() -> None:
+    found = params.load(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        found.train.lr = 1.0  # type: ignore[misc]  # that it cannot be set is what is tested
+
+
+@pytest.mark.parametrize(
+    ("section", "misspelt", "nearest"),
+    [
+        ("train", "learning_rates", "log_every"),
+        ("train", "acumulation", "accumulation"),
+        ("train", "optimiser", "optimizer"),
+        ("prepare", "resolutoin", "resolution"),
+        ("diffusion", "shedule", "schedule"),
+        ("net", "chanels", "channels"),
+        ("sample", "guidence", "guidance"),
+        ("evaluate", "neighbors", "neighbours"),
+        ("promote", "maxfid", "max_fid"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest_valid_one(section: str, misspelt: str, nearest: str) -> None:
+    value = with_changes()
+    value[section][misspelt] = 1
+    told = refusal(value)
+    assert f"{section}.{misspelt} is not a parameter" in told
+    if misspelt != "learning_rates":
+        assert f"did you mean {nearest}?" in told
+
+
+def test_a_misspelt_section_and_a_name_unlike_any() -> None:
+    assert "trian is not a parameter; did you mean train?" in refusal(VALID | {"trian": {}})
+    value = with_changes()
+    value["promote"]["xyzzy"] = 1
+    assert "promote.xyzzy is not a parameter; valid: name, max_fid" in refusal(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limit"),
+    [
+        ("prepare__resolution", 3, "greater than or equal to 4"),
+        ("prepare__resolution", 28.0, "integer"),
+        ("prepare__channels", 2, "1 or 3"),
+        ("prepare__labels", "yes", "'folders' or 'none'"),
+        ("prepare__background", 256, "less than or equal to 255"),
+        ("prepare__holdout", 0.0, "greater than 0"),
+        ("prepare__holdout", 0.95, "less than 0.9"),
+        ("prepare__max_bad_fraction", 1.5, "less than or equal to 1"),
+        ("diffusion__steps", 0, "greater than or equal to 1"),
+        ("diffusion__steps", 5001, "less than or equal to 5000"),
+        ("diffusion__schedule", "cosin", "'linear', 'cosine', 'quadratic' or 'sigmoid'"),
+        ("diffusion__beta_start", float("nan"), "finite"),
+        ("net__dropout", 1.0, "less than 1"),
+        ("net__patch", 3, "1, 2 or 4"),
+        ("train__seed", -1, "greater than or equal to 0"),
+        ("train__lr", 0.0, "greater than 0"),
+        ("train__lr", "2e-3", "valid number"),
+        ("train__batch", 0, "greater than or equal to 1"),
+        ("train__flip", 1, "boolean"),
+        ("train__keep", 1, "greater than or equal to 2"),
+        ("sample__eta", 1.5, "less than or equal to 1"),
+        ("promote__name", "has space", "pattern"),
+        ("promote__max_fid", -1.0, "greater than 0"),
+    ],
+)
+def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, limit: str) -> None:
+    told = refusal(with_changes(**{key: value}))
+    assert f"{key.replace('__', '.')} = {value!r}" in told
+    assert limit in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"prepare__resolution": 30}, ["prepare.resolution = 30 must be divisible by 4", "net.patch = 2"]),
+        ({"net__attention": [9]}, ["net.attention = 9", "[14, 7]"]),
+        ({"net__groups": 5}, ["groups = 5 must divide", "channels * 1 = 32"]),
+        ({"net__head_channels": 24}, ["head_channels = 24 must divide", "64"]),
+        ({"train__accumulation": 3}, ["accumulation = 3 must divide batch = 32"]),
+        ({"train__images": 16, "train__warmup": 0}, ["images = 16 is below one batch = 32"]),
+        ({"train__warmup": 100_000_000}, ["warmup = 100000000 exceeds images"]),
+        ({"diffusion__beta_start": 0.5}, ["beta_start = 0.5 must be below beta_end = 0.02"]),
+        (
+            {"prepare__labels": "none", "features__extractor": "inception", "sample__guidance": 2.0},
+            ["sample.guidance = 2.0 needs labels", "prepare.labels = none"],
+        ),
+        ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
+        ({"prepare__labels": "none"}, ["features.extractor = classifier needs labels", "inception"]),
+        ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
+        ({"sample__eta": 0.5}, ["sample.eta = 0.5 applies to sampler ddim only"]),
+        ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
+    ],
+)
+def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
+    refused = refusal(with_changes(**changes))
+    for part in told:
+        assert part in refused
+
+
+@pytest.mark.parametrize("steps", [1000, 2000, 5000])
+def test_long_forward_processes_are_allowed(steps: int) -> None:
+    assert params.parse(with_changes(diffusion__steps=steps)).diffusion.steps == steps
+
+
+def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
+    value = with_changes(train__lr=-1.0, prepare__background=-1)
+    del value["net"]["blocks"]
+    told = refusal(value)
+    assert all(part in told for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a: [1", "not valid YAML"), ("just text", "must hold sections"), ("", "must hold sections")],
+)
+def test_a_file_that_is_no_params_file(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(params.ParamsError, match=told) as error:
+        params.load(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(params.ParamsError, match="ddpm preset mnist"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_yaml_1_2_is_read_and_no_python_objects(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: !!python/object/apply:os.system ['true']")
+    with pytest.raises(params.ParamsError, match="not valid YAML"):
+        params.load(path)
+    path.write_text("a: no")
+    assert params.read_yaml(path) == {"a": "no"}
+
+
+def test_flatten_has_every_key_as_text() -> None:
+    found = params.flatten(params.parse(VALID))
+    assert set(found) == set(flat(VALID))
+    assert found["prepare.resolution"] == str(VALID["prepare"]["resolution"])
+
+
+def test_editing_keeps_every_other_byte() -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert changed(text, {}) == text
+    edited = changed(
+        text, {"prepare.resolution": 64, "net.attention": [8], "promote.max_fid": None, "train.flip": True}
+    )
+    before, after = text.splitlines(), edited.splitlines()
+    differing = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in differing] == [
+        "resolution: 64",
+        "attention: [8]",
+        "flip: true",
+        "max_fid: null",
+    ]
+    assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
