@@ -1,0 +1,59 @@
+"""A real clone of the project, with real DVC, to change data in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OVERLAY = [
+    "params.yaml",
+    "dvc.yaml",
+    "data.dvc",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    "presets",
+    "assets/datasets",
+]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment; wide output, so that messages are not broken."""
+    environment = os.environ | {
+        "COLUMNS": "200",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone with the files of the working tree; the data have not been pulled."""
+    target = tmp_path / "clone"
+    run("git", "clone", "--quiet", str(ROOT), str(target), cwd=tmp_path)
+    for name in OVERLAY:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, dirs_exist_ok=True)
+        else:
+            shutil.copy(ROOT / name, target / name)
+    run("git", "config", "user.name", "tester", cwd=target)
+    run("git", "config", "user.email", "tester@localhost", cwd=target)
+    run("git", "commit", "--quiet", "--all", "--allow-empty", "--message", "the working tree", cwd=target)
+    return target
+
+
+@pytest.fixture
+def checkout(clone: Path) -> Path:
+    """The same with its data."""
+    run("dvc", "pull", "--quiet", "data.dvc", cwd=clone)
+    return clone
