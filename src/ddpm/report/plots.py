@@ -34,6 +34,8 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
         left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         left.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylim(bottom=0)
+    right.yaxis.set_major_locator(MaxNLocator(4))
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return _png(figure)
 
 

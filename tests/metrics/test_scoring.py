@@ -1,0 +1,130 @@
+"""The whole score of a set: real images do well, and each way of cheating moves its number."""
+
+import numpy as np
+import pytest
+
+from ddpm.metrics import scores
+from ddpm.metrics.evaluate import Reference, real_scores, score
+
+
+@pytest.fixture(scope="module")
+def reference(digits, extractor):
+    train, heldout = extractor(digits[0][:1000]), extractor(digits[0][1000:1400])
+    classes = tuple("0123456789")
+    return Reference(scores.moments(train), train, heldout, real_scores(train, heldout, seed=0), classes, "b" * 64)
+
+
+@pytest.fixture(scope="module")
+def unseen(digits):
+    """Real images that neither the classifier nor the reference knows."""
+    return digits[0][1400:], digits[1][1400:]
+
+
+@pytest.fixture(scope="module")
+def good(unseen, extractor, reference):
+    return score(*unseen, extractor, reference, splits=4)
+
+
+def test_real_images_score_like_real_images(good):
+    assert good["fid"] < 3 * good["fid_floor"]
+    assert good["class_accuracy"] > 0.95
+    assert good["class_share_min"] > 0.05
+    assert sum(good["class_histogram"].values()) == pytest.approx(1, abs=1e-4)
+    assert 0.7 < good["memorisation_ratio"] < 1.4
+    assert 6 < good["inception_score"] < good["inception_score_real"] + 1
+
+
+def test_every_score_carries_its_conditions(good):
+    assert good["conditions"] == {
+        "extractor": "classifier",
+        "extractor_sha256": "a" * 64,
+        "feature_dimension": 32,
+        "reference_sha256": "b" * 64,
+        "reference_count": 1000,
+        "count": 397,
+        "inception_score_splits": 4,
+        "full_rank": True,
+    }
+
+
+def test_noise_scores_worst(unseen, extractor, reference, good):
+    noise = np.random.default_rng(0).integers(0, 256, unseen[0].shape, np.uint8)
+    found = score(noise, unseen[1], extractor, reference, splits=4)
+    assert found["fid"] > 20 * good["fid"]
+    assert found["class_accuracy"] < 0.3
+
+
+def test_more_noise_is_a_larger_distance(unseen, extractor, reference):
+    random = np.random.default_rng(1)
+
+    def distance(level):
+        noisy = np.clip(np.rint(unseen[0] + random.normal(0, level, unseen[0].shape)), 0, 255).astype(np.uint8)
+        return score(noisy, unseen[1], extractor, reference, splits=4)["fid"]
+
+    distances = [distance(level) for level in (0, 15, 40, 80)]
+    assert distances == sorted(distances)
+
+
+def test_a_copy_of_the_training_set_is_caught(digits, extractor, reference):
+    found = score(digits[0][:1000], digits[1][:1000], extractor, reference, splits=4)
+    assert found["fid"] < 1e-3
+    assert found["nearest_train_distance"] < 1e-3
+    assert found["memorisation_ratio"] < 0.01
+
+
+def test_a_lost_class_moves_the_histogram(unseen, extractor, reference, good):
+    kept = unseen[1] != 3
+    found = score(unseen[0][kept], unseen[1][kept], extractor, reference, splits=4)
+    assert found["class_share_min"] < 0.03
+    assert found["class_histogram"]["3"] == found["class_share_min"]
+    assert found["fid"] > good["fid"]
+
+
+def test_wrong_classes_lower_the_accuracy_alone(unseen, extractor, reference, good):
+    found = score(unseen[0], (unseen[1] + 1) % 10, extractor, reference, splits=4)
+    assert found["class_accuracy"] < 0.05
+    assert found["fid"] == good["fid"]
+
+
+@pytest.mark.parametrize("labels", [None, np.full(397, -1)])
+def test_without_asked_classes_there_is_no_accuracy(labels, unseen, extractor, reference):
+    found = score(unseen[0], labels, extractor, reference, splits=4)
+    assert "class_accuracy" not in found
+    assert "class_share_min" in found
+
+
+def test_tiny_sets_are_refused(unseen, extractor, reference):
+    with pytest.raises(scores.TooFewImagesError, match=r"49 images are too few.*sample\.count"):
+        score(unseen[0][:49], None, extractor, reference, splits=4)
+
+
+def test_tiny_splits_are_refused():
+    few, many = np.zeros((49, 4), np.float32), np.zeros((400, 4), np.float32)
+    with pytest.raises(scores.TooFewImagesError, match=r"held-out split: 49.*prepare\.holdout"):
+        real_scores(many, few, seed=0)
+    with pytest.raises(scores.TooFewImagesError, match="half of the training split: 49"):
+        real_scores(many[:99], many, seed=0)
+
+
+def test_a_covariance_without_full_rank_is_said(digits, extractor):
+    from dataclasses import replace
+
+    wide = np.random.default_rng(0).normal(size=(300, 32)).astype(np.float32)
+    known = Reference(scores.moments(wide), wide, wide[:60], {}, tuple("0123456789"), "c" * 64)
+    assert score(digits[0][:60], None, extractor, known, splits=1)["conditions"]["full_rank"]
+    thin = replace(known, moments=scores.moments(wide[:30]))
+    assert not score(digits[0][:60], None, extractor, thin, splits=1)["conditions"]["full_rank"]
+
+
+def test_floors_fall_with_the_number_of_images():
+    features = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
+    small, large = real_scores(features[:400], features[400:600], 0), real_scores(features[:2000], features[2000:], 0)
+    assert small["fid_halves"] > 2 * large["fid_halves"]
+    assert small["fid_floor"] > 2 * large["fid_floor"]
+
+
+def test_a_classifier_of_other_classes_is_refused(unseen, extractor, reference):
+    from dataclasses import replace
+
+    with pytest.raises(ValueError, match="knows 10 classes, the data set has 2"):
+        score(*unseen, extractor, replace(reference, classes=("a", "b")), splits=4)
