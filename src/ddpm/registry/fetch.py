@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from ddpm import checkpoint, files
+from ddpm import files
 from ddpm.registry import pack
 from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
 from ddpm.tracking import store
@@ -20,7 +20,7 @@ def download(uri: str) -> Path:
     """
     if not uri.startswith("models:/"):
         folder = Path(uri)
-        if not (folder / checkpoint.CONFIG).is_file():
+        if not (folder / pack.CONFIG).is_file():
             raise RegistryError(f"{uri} is no model. Give {FORMS}.")
         return folder
     found = resolve(uri)

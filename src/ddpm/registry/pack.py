@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import checkpoint, files
+from ddpm import files
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -20,14 +20,22 @@ PACKAGE = Path(__file__).parent.parent
 MODEL_FILE = PACKAGE / "pyfunc.py"
 DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
 FIXED = ("spacing", "eta", "variance", "clamp")
-PACKED_FILES = (checkpoint.WEIGHTS, checkpoint.CONFIG)
+WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
+"""The files of a checkpoint that are packed: `ddpm.checkpoint` has their names too, but imports torch."""
 
 
 def content_sha256(folder: Path) -> str:
     """The identity of a checkpoint: SHA-256 over its averaged weights and its config."""
-    return files.sha256_json(
-        {"weights": files.sha256_file(folder / PACKED_FILES[0]), "config": checkpoint.read_config(folder)}
-    )
+    return files.sha256_json({"weights": files.sha256_file(folder / WEIGHTS), "config": read_config(folder)})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a checkpoint folder. Raises FileNotFoundError."""
+    for name in PACKED_FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is no checkpoint: it has no {name}. Train a model first (`make run`).")
+    config: dict[str, Any] = files.read_json(folder / CONFIG)
+    return config
 
 
 def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
@@ -37,7 +45,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
     """
     import mlflow.pyfunc
 
-    config = checkpoint.read_config(folder)
+    config = read_config(folder)
     staging = target.with_name(f"{target.name}-parts")
     for name in PACKED_FILES:
         destination = staging / "checkpoint" / name

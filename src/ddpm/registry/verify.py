@@ -33,13 +33,16 @@ def verify(name: str, number: int, *, again: bool = False, time_limit: float = T
         return found
     uri = f"models:/{name}/{number}"
     started = time.monotonic()
+    answer = _in_clean_process(uri, time_limit)
     try:
-        facts = _facts(uri, _in_clean_process(uri, time_limit))
+        facts = _facts(uri, answer)
     except VerificationError as error:
         annotate(name, number, {FAILED_TAG: str(error)[-2000:]})
         raise
     facts["seconds"] = round(time.monotonic() - started, 1)
     annotate(name, number, {VERIFIED_TAG: json.dumps(facts)})
+    if FAILED_TAG in known.tags:
+        store.client().delete_model_version_tag(name, str(number), FAILED_TAG)
     return facts
 
 

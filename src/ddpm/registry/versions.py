@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import checkpoint, files
+from ddpm import files
 from ddpm.registry import pack
 from ddpm.tracking import store
 from ddpm.tracking.locks import locked
@@ -124,7 +124,7 @@ def register(
     text = json.dumps(evidence or {}, allow_nan=False)
     if len(text) > LONGEST_TAG:
         raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
-    weights = files.sha256_file(model_folder / checkpoint.WEIGHTS)
+    weights = files.sha256_file(model_folder / pack.WEIGHTS)
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
     with registry_lock(name):
         if _aliases(connection, name) is None:
