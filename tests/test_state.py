@@ -61,7 +61,7 @@ def test_a_changed_number_in_the_progress_is_noticed(tmp_path: Path) -> None:
     saved(tmp_path, 5)
     path = tmp_path / "step-000000005" / "progress.json"
     path.write_text(path.read_text().replace('"step": 5', '"step": 6'))
-    with pytest.raises(state.StateError, match="every checkpoint in .* is damaged"):
+    with pytest.raises(state.StateError, match=r"every checkpoint in .* is damaged"):
         state.restore(tiny.training(), tmp_path)
 
 

@@ -185,6 +185,6 @@ def test_history_is_written_without_times(tmp_path: Path, monkeypatch: pytest.Mo
     training = tiny.training()
     run(training)
     write_outputs(training, tiny.CONFIG)
-    rows = list(csv.DictReader(Path("out/train/history.csv").open()))
+    rows = list(csv.DictReader(Path("out/train/history.csv").read_text().splitlines()))
     assert list(rows[0]) == ["images", "loss", "lr", "grad_norm"]
     assert [int(row["images"]) for row in rows] == [24, 48, 72, 96, 120, 144, 160]

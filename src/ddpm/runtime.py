@@ -30,3 +30,10 @@ def autocast(where: torch.device, precision: str) -> contextlib.AbstractContextM
     if precision == "bf16":
         return torch.autocast(where.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def channels_last(module: torch.nn.Module) -> None:
+    """Lay convolution weights out with channels innermost, in place: faster on CPUs and on GPUs with tensor cores."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

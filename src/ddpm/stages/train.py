@@ -124,7 +124,7 @@ def fresh(config: dict[str, Any], settings: params.Train, where: torch.device) -
     torch.manual_seed(settings.seed)
     denoiser = build.denoiser(config).to(where)
     if settings.channels_last:
-        denoiser = denoiser.to(memory_format=torch.channels_last)
+        runtime.channels_last(denoiser)
     if settings.compile:
         denoiser.net.compile()
     optimizer = build.optimizer(

@@ -1,0 +1,111 @@
+"""What makes the most of a few minutes on two cores: one training per variant of params.yaml, scored alike.
+
+    dvc repro prepare features
+    python bench/study.py --out study.jsonl            # all variants, one after the other
+    python bench/study.py --out study.jsonl v edm      # two of them
+
+A variant is a row of VARIANTS: the keys of params.yaml that it changes. Every row is measured with the extractor and
+the reference of the features stage and `sample.count` images, and appended to the file as one line of JSON;
+docs/results.md shows them as a table.
+"""
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm import checkpoint, generate, params, reference, runtime, train
+from ddpm.data import prepared
+from ddpm.metrics.evaluate import score
+from ddpm.stages.train import checkpoint_config, fresh, recipe_of
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "linear-eps": {"diffusion.schedule": "linear", "diffusion.prediction": "eps"},
+    "cosine-eps": {"diffusion.prediction": "eps"},
+    "cosine-x0": {"diffusion.prediction": "x0"},
+    "cosine-v": {"diffusion.prediction": "v"},
+    "cosine-edm": {"diffusion.prediction": "edm"},
+    "sigmoid-v": {"diffusion.schedule": "sigmoid", "diffusion.prediction": "v"},
+    "noise-weighting": {"diffusion.weighting": "noise"},
+    "batch-16": {"train.batch": 16},
+    "batch-64": {"train.batch": 64, "train.lr": 0.003},
+    "lr-1e-3": {"train.lr": 0.001},
+    "lr-4e-3": {"train.lr": 0.004},
+    "decay-1": {"train.decay": 1.0},
+    "ema-half": {"train.ema": 3500},
+    "no-scale-shift": {"net.scale_shift": False},
+    "wide": {"net.channels": 48, "net.head_channels": 48},
+    "deep": {"net.blocks": 2},
+    "no-attention-above": {"net.attention": []},
+    "dropout": {"net.dropout": 0.1},
+}
+
+
+def varied(base: dict[str, Any], changes: dict[str, Any]) -> params.Params:
+    """params.yaml with some keys changed, checked."""
+    values = copy.deepcopy(base)
+    for key, value in changes.items():
+        section, name = key.split(".")
+        values[section][name] = value
+    return params.parse(values, "study")
+
+
+def run(settings: params.Params, guidances: list[float]) -> dict[str, Any]:
+    """Train, sample at each guidance scale, score."""
+    data = prepared.load()
+    where = runtime.device()
+    config = checkpoint_config(settings, data.resolution, data.channels, data.classes)
+    training = fresh(config, settings.train, where)
+    images = train.in_memory(data.images, data.labels, data.train_indices, len(data.classes), where)
+    recipe = recipe_of(settings)
+
+    def nothing(*values: object) -> None:
+        """No record, no preview, no checkpoint."""
+
+    started, cpu = time.monotonic(), time.process_time()
+    train.fit(training, images, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    training.denoiser.load_state_dict(training.average)
+    model = checkpoint.Model(training.denoiser.requires_grad_(requires_grad=False).eval(), config, "")
+    extractor, real = reference.load()
+    row: dict[str, Any] = {
+        "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
+        "images": recipe.steps * recipe.batch,
+        "images_per_second": round(recipe.steps * recipe.batch / seconds, 1),
+        "cpu_seconds": round(cpu),
+        "loss": training.history[-1]["loss"],
+    }
+    options = settings.sample.model_dump(exclude={"count", "strip", "guidance"})
+    for guidance in guidances:
+        drawn = generate.generate(model, settings.sample.count, guidance=guidance, **options)
+        labels = np.array(generate.default_labels(len(drawn), len(data.classes)))
+        scores = score(drawn, labels, extractor, real, splits=settings.evaluate.splits)
+        names = ("fid", "inception_score", "class_accuracy", "memorisation_ratio")
+        row[f"guidance {guidance}"] = {name: scores[name] for name in names}
+    return row | {"fid_floor": real.floors["fid_floor"], "fid_halves": real.floors["fid_halves"]}
+
+
+def main() -> None:
+    """Run the asked variants."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(VARIANTS), help="variants; default: all")
+    parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.5])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to every variant")
+    arguments = parser.parse_args()
+    base = params.read_yaml(params.PARAMS_FILE)
+    common = {key: json.loads(value) for key, value in (each.split("=") for each in arguments.set)}
+    for name in arguments.names:
+        row = {"variant": name, **run(varied(base, common | VARIANTS[name]), arguments.guidance)}
+        print(json.dumps(row), flush=True)
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

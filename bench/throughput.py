@@ -1,0 +1,191 @@
+"""Training images per second: this project beside its peers, at equal parameters and arithmetic per image.
+
+    pip install '.[peers]'
+    python bench/throughput.py
+
+Every contestant trains a U-Net of about 1.6 million parameters on 1x32x32 images in float32, batch 64, each with the
+loop its own project recommends: draw noise, one optimiser step of Adam(W), gradient clipping, weight average. They run
+in turns, a block of steps each, so that a slow moment of the machine meets all of them; the ratios are formed turn by
+turn. The data are random numbers: throughput does not depend on them.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ddpm import build, runtime, state, train
+
+BATCH, SIDE, STEPS = 64, 32, 1000
+
+
+@dataclass
+class Contestant:
+    """One project's training step, its size, and its arithmetic for one image (forward pass, in 10^9 operations)."""
+
+    step: Callable[[], None]
+    parameters: int
+    gflop: float
+
+
+def ours() -> Contestant:
+    """The published layout, as `ddpm.train` trains it."""
+    config = {
+        "image": {"resolution": SIDE, "channels": 1, "classes": [], "label_dropout": 0.0},
+        "net": {"channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,), "head_channels": 32,
+                "groups": 8, "scale_shift": False, "dropout": 0.0, "patch": 1},
+        "diffusion": {"steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "eps",
+                      "sigma_data": 0.5},
+    }  # fmt: skip
+    denoiser = build.denoiser(config)
+    runtime.channels_last(denoiser)
+    optimizer = build.optimizer(denoiser, "adamw", lr=1e-4, weight_decay=0.0, beta2=0.999)
+    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    training = state.State(denoiser, average, optimizer)
+    images = np.random.default_rng(0).integers(0, 256, (2048, SIDE, SIDE, 1), dtype=np.uint8)
+    data = train.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
+    recipe = train.Recipe(
+        seed=0, images=10**9, batch=BATCH, accumulation=1, lr=1e-4, warmup=0, decay=0.0, clip=1.0, ema=10**5,
+        label_dropout=0.0, flip=False, precision="fp32", weighting="noise", log_every=1, sample_every=1,
+        checkpoint_every=1,
+    )  # fmt: skip
+    order = train.Order(0, 2048)
+    sample = torch.zeros(1, 1, SIDE, SIDE)
+
+    def step() -> None:
+        train.train_step(training, data, recipe, order)
+
+    return Contestant(
+        step,
+        count(denoiser.net),
+        gflop(lambda: denoiser.net(sample, torch.zeros(1))),
+    )
+
+
+def diffusers() -> Contestant:
+    """`UNet2DModel` of the same layout, in the loop of diffusers' unconditional training example."""
+    from diffusers import DDPMScheduler, UNet2DModel
+    from diffusers.training_utils import EMAModel
+
+    net = UNet2DModel(
+        sample_size=SIDE, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64), layers_per_block=2,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), attention_head_dim=32, norm_num_groups=8,
+    )  # fmt: skip
+    scheduler = DDPMScheduler(STEPS)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.0)
+    average = EMAModel(net.parameters(), decay=0.9999)
+    images = torch.rand(2048, 1, SIDE, SIDE) * 2 - 1
+
+    def step() -> None:
+        clean = images[torch.randint(0, 2048, (BATCH,))]
+        noise, time_step = torch.randn_like(clean), torch.randint(0, STEPS, (BATCH,))
+        output = net(scheduler.add_noise(clean, noise, time_step), time_step).sample
+        loss = torch.nn.functional.mse_loss(output.float(), noise.float())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.step(net.parameters())
+        loss.item()
+
+    return Contestant(step, count(net), gflop(lambda: net(images[:1], 0)))
+
+
+def lucidrains() -> Contestant:
+    """denoising-diffusion-pytorch, in the loop of its own Trainer."""
+    _without_torchvision()
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+    from ema_pytorch import EMA
+
+    net = Unet(dim=34, dim_mults=(1, 2, 2), channels=1, flash_attn=False)
+    diffusion = GaussianDiffusion(net, image_size=SIDE, timesteps=STEPS, objective="pred_noise")
+    optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    average = EMA(diffusion, beta=0.995, update_every=10)
+    images = torch.rand(2048, 1, SIDE, SIDE)
+
+    def step() -> None:
+        loss = diffusion(images[torch.randint(0, 2048, (BATCH,))])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update()
+        loss.item()
+
+    return Contestant(step, count(net), gflop(lambda: net(images[:1], torch.zeros(1))))
+
+
+CONTESTANTS: dict[str, Callable[[], Contestant]] = {
+    "this project": ours,
+    "diffusers": diffusers,
+    "denoising-diffusion-pytorch": lucidrains,
+}
+
+
+def _without_torchvision() -> None:
+    """Only the peer's image loader uses torchvision, which does not import beside a CPU build of torch."""
+    try:
+        import torchvision  # noqa: F401  # its absence is what is asked
+    except (ImportError, RuntimeError):
+        for name in ("torchvision", "torchvision.transforms", "torchvision.utils"):
+            sys.modules[name] = types.ModuleType(name)
+        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]  # type: ignore[attr-defined]
+        sys.modules["torchvision"].utils = sys.modules["torchvision.utils"]  # type: ignore[attr-defined]
+
+
+def count(net: torch.nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def gflop(forward: Callable[[], object]) -> float:
+    """Operations of one forward pass, in 10^9 (a multiplication with its addition counts as two)."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def main() -> None:
+    """Run the contestants in turns and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=5, help="optimiser steps in a turn")
+    parser.add_argument("--out", type=Path, help="also write the figures as JSON")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    contestants = {name: make() for name, make in CONTESTANTS.items()}
+    for contestant in contestants.values():
+        contestant.step()
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(arguments.turns):
+        for name, contestant in contestants.items():
+            started = time.perf_counter()
+            for _ in range(arguments.steps):
+                contestant.step()
+            rates[name].append(arguments.steps * BATCH / (time.perf_counter() - started))
+    best = [max(turn) for turn in zip(*(rates[name] for name in list(contestants)[1:]), strict=True)]
+    ratios = [mine / other for mine, other in zip(rates["this project"], best, strict=True)]
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, batch {BATCH}, {arguments.turns} turns")
+    for name, contestant in contestants.items():
+        print(
+            f"{name:28} {contestant.parameters / 1e6:.2f} M parameters  {contestant.gflop:.2f} GFLOP  "
+            f"median {statistics.median(rates[name]):6.1f} images/s"
+        )
+    print(f"this project / best peer, turn by turn: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+    print(f"median ratio {statistics.median(ratios):.2f}")
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"rates": rates, "ratios": ratios}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
