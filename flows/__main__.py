@@ -29,8 +29,7 @@ def guarded(work: Callable[[], object]) -> None:
     terminal = console.reporter.attach()
     try:
         params.load()  # what is wrong there is said at once, not after a server has started
-        with server.connected() as prefect:
-            run(work, terminal, prefect)
+        run(work, terminal, server.connect())
     except KeyboardInterrupt:
         terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
         sys.exit(INTERRUPTED)

@@ -26,7 +26,10 @@ HISTORY = Path("out/train/history.csv")
 METRICS = Path("out/evaluate/metrics.json")
 PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
-SCORING_CODE = ("metrics", "diffusion", "nets", "generate.py", "build.py", "checkpoint.py", "reference.py", "stages")
+SCORING_CODE = (
+    "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "generate.py", "randomness.py", "reference.py",
+    "runtime.py", "stages/sample.py", "stages/evaluate.py", "stages/rescore.py",
+)  # fmt: skip
 """What of the package shapes a score; part of the name under which the champion's scores are kept."""
 
 
@@ -41,7 +44,7 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome]) -> Report:
     if champion != number:
         _step("verify", verify, name, number)
         if champion is not None:
-            against = _step("champion", rescore, name, champion, settings)
+            against = _step("champion", rescore, name, champion, settings, metrics)
     verdict: Verdict = _step("gate", judge, settings.promote, name, number, metrics, against)
     if verdict.promote:
         _step("promote", move, name, number, verdict, champion)
@@ -105,8 +108,12 @@ def verify(name: str, number: int) -> Any:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def rescore(name: str, champion: int, settings: params.Params) -> Any:
-    """The champion's scores under the candidate's conditions: same reference, seeds and extractor."""
+def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[str, Any]) -> Any:
+    """The champion's scores under the candidate's conditions: same reference, seeds and extractor.
+
+    A champion that cannot be drawn from under these conditions (other classes, another resolution) gets no scores but
+    the reason, upon which the gate refuses to compare.
+    """
     from ddpm import registry
 
     say = reporter.sayer("champion", get_run_logger())
@@ -121,6 +128,13 @@ def rescore(name: str, champion: int, settings: params.Params) -> Any:
         limit=settings.flow.time_limit,
         environment=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
+    last = ended.lines[-1] if ended.lines else ""
+    if ended.code and last.startswith("error: ") and not ended.timed_out:
+        reason = last.removeprefix("error: ")
+        known = {
+            "conditions": {**metrics["conditions"], "weights_sha256": "", "can be scored like this": f"no: {reason}"}
+        }
+        return _done("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
     if ended.timed_out or ended.code:
         raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
     return _done("champion", "Completed", f"version {champion} scored", files.read_json(target))

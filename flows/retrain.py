@@ -44,7 +44,8 @@ def serve(cron: str) -> None:
     """Run on the schedule until Ctrl-C. A run that is due while another is at work is cancelled, not queued."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 
-    with server.connected() as prefect, server.announced(prefect):
+    prefect = server.connect()
+    with server.announced(prefect):
         prefect.wait()
         print(f"retrain: scheduled at {cron!r} (UTC); runs and logs at {prefect.page}; Ctrl-C ends it", flush=True)
         retrain.serve(

@@ -4,6 +4,7 @@ An own server is a process that ends with the flow; its database is one SQLite f
 started before Prefect is imported, so that both take their seconds at the same time.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -64,15 +65,16 @@ class Server:
                 self.own.wait()
 
 
-@contextlib.contextmanager
-def connected(port: int = PORT) -> Iterator[Server]:
-    """A server for the block, named in `PREFECT_API_URL` at once; it need not answer yet: `wait` for it."""
+def connect(port: int = PORT) -> Server:
+    """A server, named in `PREFECT_API_URL` at once; it need not answer yet: `wait` for it.
+
+    To be called before Prefect is imported: an own server ends with this process, after Prefect's threads, which hand
+    in their last logs and events when the interpreter ends.
+    """
     server = find() or start(port)
     os.environ["PREFECT_API_URL"] = server.url
-    try:
-        yield server
-    finally:
-        server.stop()
+    atexit.register(server.stop)
+    return server
 
 
 def find() -> Server | None:

@@ -79,6 +79,7 @@ RECORDED = re.compile(r"^Verifying data sources in stage: ")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
+    r"|No remote provided and no default remote set"
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying data sources)"
 )
 """What DVC says to a person who called it by hand."""

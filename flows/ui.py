@@ -43,7 +43,7 @@ def serve(pages: contextlib.ExitStack, mlflow_port: int, prefect_port: int, ende
     prefect = server.find()
     if prefect is None:
         require_free(prefect_port, "PREFECT_PORT")
-        prefect = pages.enter_context(server.connected(prefect_port))
+        prefect = server.connect(prefect_port)
         pages.enter_context(server.announced(prefect))
     mlflow, own = mlflow_server(mlflow_port)
     if own:
