@@ -1,0 +1,226 @@
+"""The registered model as others get it: in Python, in a clean environment without this project, and over HTTP."""
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from ddpm import checkpoint, generate, registry, tracking
+from ddpm.registry import pack
+from tests import records, tiny
+
+CONDITIONS = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5, "guidance": 1.0, "clamp": True}
+MEASURED: dict[str, Any] = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5}
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("packed") / "model"
+    pack.pack(tiny_checkpoint, target, CONDITIONS)
+    return target
+
+
+@pytest.fixture(scope="module")
+def model(packed: Path) -> mlflow.pyfunc.PyFuncModel:
+    return mlflow.pyfunc.load_model(str(packed))
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_checkpoint: Path) -> Callable[..., np.ndarray]:
+    """What the project itself draws, measured as the model was."""
+    loaded = checkpoint.load(tiny_checkpoint)
+    return lambda count, **options: generate.generate(loaded, count, **{**MEASURED, **options})
+
+
+def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
+    images = model.predict(pd.DataFrame({"label": [1, 0, 1]}))
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, expected(3, labels=[1, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "options"),
+    [
+        ({"label": [-1, -1, -1]}, {}, {"count": 3}),
+        ({"label": [0, 1]}, {"count": 5}, {"count": 5, "labels": [0, 1, 0, 1, 0]}),
+        ({"label": [-1]}, {"count": 4, "label": 1}, {"count": 4, "labels": [1] * 4}),
+        ({"label": [1, -1]}, {}, {"count": 2, "labels": [1, 1]}),
+        ({}, {"count": 2, "seed": 7}, {"count": 2, "seed": 7}),
+        ({}, {"count": 2, "guidance": 2.0}, {"count": 2, "guidance": 2.0}),
+        ({}, {}, {"count": 1}),
+    ],
+)
+def test_parameters_mean_what_they_say(model: Any, expected: Any, rows: dict, params: dict, options: dict) -> None:
+    assert np.array_equal(model.predict(rows, params=params), expected(**options))
+
+
+def test_steps_and_sampler_are_chosen_per_request(model: Any, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    pack.pack(tiny_checkpoint, plain, {})
+    images = mlflow.pyfunc.load_model(str(plain)).predict({}, params={"count": 2, "steps": 3, "sampler": "ddpm"})
+    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, steps=3, sampler="ddpm"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "said"),
+    [
+        ({"label": [9]}, {}, r"label 9 does not exist; this model has 0 \(dark\), 1 \(light\)"),
+        ({"label": [-2]}, {}, "label -2 does not exist"),
+        ({}, {"label": 5}, "label 5 does not exist"),
+        ({}, {"count": -1}, "count = -1"),
+        ({}, {"count": 10_001}, "at most 10,000"),
+        ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
+        ({}, {"sampler": "euler"}, "sampler = 'euler' is unknown; possible"),
+        ({}, {"guidance": -1.0}, "guidance"),
+        ({}, {"seed": -1}, "seed"),
+    ],
+)
+def test_an_impossible_request_is_refused_in_words(model: Any, rows: dict, params: dict, said: str) -> None:
+    with pytest.raises(MlflowException, match=said) as raised:
+        model.predict(rows, params=params)
+    assert raised.value.get_http_status_code() == 400
+
+
+def test_an_unlabelled_model_draws_and_refuses_labels(tmp_path: Path) -> None:
+    folder = tiny.random_checkpoint(tmp_path / "checkpoint", tiny.unlabelled())
+    pack.pack(folder, tmp_path / "model", CONDITIONS)
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert loaded.predict({"label": [-1, -1]}).shape == (2, 8, 8, 1)
+    with pytest.raises(MlflowException, match="without labels"):
+        loaded.predict({"label": [0]})
+
+
+def test_the_signature_says_all_of_it(model: Any) -> None:
+    signature = model.metadata.signature
+    assert [(each.name, each.required) for each in signature.inputs] == [("label", False)]
+    assert signature.outputs.inputs[0].shape == (-1, 8, 8, 1)
+    assert {each.name: each.default for each in signature.params} == {
+        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "guidance": 1.0,
+    }  # fmt: skip
+
+
+def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
+    code = {path.relative_to(packed / "code/ddpm").as_posix() for path in (packed / "code/ddpm").rglob("*.py")}
+    assert {"__init__.py", "checkpoint.py", "generate.py", "nets/unet.py", "diffusion/samplers.py"} <= code
+    assert not [name for name in code if name.startswith(("stages", "tracking", "registry", "cli", "data", "params"))]
+    names = {line.split("==")[0] for line in (packed / "requirements.txt").read_text().split()}
+    assert names == {"mlflow", "numpy", "pandas", "safetensors", "torch"}
+    assert "+" not in (packed / "requirements.txt").read_text(), "a local build cannot be installed elsewhere"
+    files = {path.name for path in packed.rglob("*") if path.is_file()}
+    assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]
+    assert "input_example.json" in files
+
+
+# What follows installs the model's own requirements with pip into an empty environment: no project, no path to it.
+
+
+@pytest.fixture(scope="module")
+def registered(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A project folder with a champion in its record; the record's address."""
+    folder = tmp_path_factory.mktemp("registered")
+    records.use_embedded(folder, empty_database)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_id = tracking.complete(records.DIGEST, {})
+        number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": CONDITIONS})
+        registry.promote("digits", number, why="first", expected_champion=None)
+        yield tracking.tracking_uri()
+
+
+@pytest.fixture(scope="module")
+def clean(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a new environment with the model's requirements alone."""
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    venv.create(folder, with_pip=True)
+    install = [folder / "bin/pip", "install", "--quiet", "-r", packed / "requirements.txt"]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+def outside(uri: str) -> dict[str, str]:
+    """An environment that knows MLflow's address and nothing of Python paths."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MLFLOW", "VIRTUAL_ENV"))}
+    return kept | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+OUTSIDER = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("ddpm") is None, "the project is installed here"
+import mlflow.pyfunc
+model = mlflow.pyfunc.load_model("models:/digits@champion")
+images = model.predict({"label": [1, 0, 1]}, params={"seed": 5})
+print(json.dumps({"dtype": str(images.dtype), "images": images.tolist(), "file": sys.modules["ddpm"].__file__}))
+"""
+
+
+@pytest.mark.slow
+def test_it_loads_and_draws_where_the_project_is_not_installed(
+    clean: Path, registered: str, expected: Any, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [clean / "python", "-c", OUTSIDER],
+        cwd=tmp_path,
+        env=outside(registered),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["dtype"] == "uint8"
+    assert np.array_equal(said["images"], expected(3, labels=[1, 0, 1], seed=5))
+    assert "/code/ddpm/" in said["file"]
+
+
+@pytest.mark.slow
+def test_it_is_served_over_http_and_bad_requests_do_no_harm(
+    clean: Path, registered: str, expected: Any, tmp_path: Path
+) -> None:
+    port = records.free_port()
+    serve = [
+        str(clean / "mlflow"), "models", "serve", "-m", "models:/digits@champion", "--env-manager", "local",
+        "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    log = tmp_path / "serve.log"
+    environment = outside(registered) | {"PATH": f"{clean}:{os.environ['PATH']}"}
+    with records.group(serve, log, **environment) as child:
+        url = f"http://127.0.0.1:{port}"
+        records.wait_for(f"{url}/ping", child, log)
+        rows = {"dataframe_split": {"columns": ["label"], "data": [[1], [0]]}}
+        bad = [
+            {**rows, "params": {"steps": 5000}},
+            {**rows, "params": {"count": 10**9}},
+            {"dataframe_split": {"columns": ["label"], "data": [[7]]}},
+            {"dataframe_split": {"columns": ["label"], "data": [["x"]]}},
+            {"nonsense": 1},
+        ]
+        for request in bad:
+            status, answer = post(f"{url}/invocations", request)
+            assert status == 400, answer
+            assert "message" in answer
+        status, answer = post(f"{url}/invocations", {**rows, "params": {"seed": 5}})
+        assert status == 200, answer
+        images = np.array(answer["predictions"], dtype=np.uint8)
+        assert np.array_equal(images, expected(2, labels=[1, 0], seed=5))
+
+
+def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
