@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddpm import build, checkpoint, state, train
+from ddpm import build, checkpoint, runtime, state, train
 
 CONFIG: dict[str, Any] = {
     "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
@@ -39,6 +39,7 @@ def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state
     """A training at step 0."""
     torch.manual_seed(0)
     denoiser = build.denoiser(config)
+    runtime.channels_last(denoiser)
     average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
     return state.State(denoiser, average, chosen)

@@ -134,10 +134,14 @@ def _fill(state: State, content: Mapping[str, Any]) -> None:
     state.denoiser.load_state_dict(content["weights"])
     for name, tensor in state.average.items():
         tensor.copy_(content["average"][name])
+    parameters = list(state.denoiser.parameters())
     nested: dict[int, dict[str, Tensor]] = {}
     for key, value in content["optimizer"].items():
         index, name = key.split(".", 1)
-        nested.setdefault(int(index), {})[name] = value
+        # A fused optimiser pairs elements by their place in memory: give each average the layout of its parameter.
+        like = parameters[int(index)]
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        nested.setdefault(int(index), {})[name] = laid_out
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": nested, "param_groups": groups})
     state.step, state.losses, state.history = content["step"], content["losses"], content["history"]
