@@ -79,7 +79,7 @@ RECORDED = re.compile(r"^Verifying data sources in stage: ")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
-    r"|No remote provided and no default remote set"
+    r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying data sources)"
 )
 """What DVC says to a person who called it by hand."""
@@ -123,7 +123,7 @@ def run(
     """Bring one stage up to date. Raises BusyError, TimeLimitError or StageError."""
     started = time.monotonic()
     fetch = stage.data and bool(stage.missing)
-    arguments = ["pull", "--quiet", stage.name] if fetch else ["repro", "--single-item", stage.name]
+    arguments = ["pull", stage.name] if fetch else ["repro", "--single-item", stage.name]
     ended = _dvc(arguments, say, limit, grace)
     _check(stage, ended, limit)
     did = Did.FETCHED if fetch else _did(ended.lines)

@@ -1,6 +1,7 @@
 """Small real repositories under git and DVC, and one real Prefect server for the whole session."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,24 +22,31 @@ def tools_on_path() -> None:
         os.environ |= {f"GIT_{who}_NAME": "Somebody", f"GIT_{who}_EMAIL": "somebody@example.org"}
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
+    """A repository with tracked data that a remote has as well; copied for each test."""
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "data").mkdir()
+    (folder / "data" / "a.txt").write_text("a")
+    sh(folder, "git", "init", "-q")
+    sh(folder, "dvc", "init", "-q")
+    sh(folder, "dvc", "remote", "add", "-q", "-d", "store", "store")  # in .dvc/config, relative to that
+    sh(folder, "dvc", "add", "-q", "data")
+    sh(folder, "dvc", "push", "-q")
+    shutil.rmtree(folder / ".dvc" / "tmp")
+    return folder
+
+
 @pytest.fixture
-def make_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A function that makes a repository: tracked data, and the stages of a dvc.yaml. It is the current folder then."""
+def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that makes a repository, with the stages of a dvc.yaml. It is the current folder then."""
 
     def make(dvc_yaml: str = DVC_YAML, **scripts: str) -> Path:
         folder = tmp_path / "repository"
-        (folder / "data").mkdir(parents=True)
-        (folder / "data" / "a.txt").write_text("a")
+        shutil.copytree(template, folder, symlinks=True)
         (folder / "dvc.yaml").write_text(dvc_yaml)
         for name, text in ({"shout": SHOUT} | scripts).items():
             (folder / f"{name}.py").write_text(text)
-        sh(folder, "git", "init", "-q")
-        sh(folder, "dvc", "init", "-q")
-        sh(folder, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
-        sh(folder, "dvc", "add", "-q", "data")
-        sh(folder, "dvc", "push", "-q")
-        sh(folder, "git", "add", ".")
-        sh(folder, "git", "commit", "-qm", "start")
         monkeypatch.chdir(folder)
         return folder
 
