@@ -1,9 +1,11 @@
 """The tracker against a real MLflow database: one run per training, every point once, whatever dies."""
 
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from ddpm import tracking
 from ddpm.tracking import ship as shipping
+from ddpm.tracking import store
 from ddpm.tracking.spool import Spool
 from tests.records import DIGEST, points
 
@@ -193,3 +196,23 @@ def test_a_leftover_of_a_killed_creation_is_no_database(tmp_path: Path, monkeypa
 def test_a_uri_is_shown_without_its_password() -> None:
     assert tracking.shown("https://me:secret@host:5000/x") == "https://host:5000/x"
     assert tracking.shown("postgresql://u:p@db/mlflow") == "postgresql://db/mlflow"
+
+
+class Guarded(http.server.BaseHTTPRequestHandler):
+    """A server that wants a password for everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_server_that_asks_for_a_password_is_there() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Guarded) as guarded:
+        threading.Thread(target=guarded.handle_request, daemon=True).start()
+        store.probe(f"http://me:secret@127.0.0.1:{guarded.server_port}")
+    with pytest.raises(tracking.TrackingUnavailableError) as raised:
+        store.probe(f"http://me:secret@127.0.0.1:{guarded.server_port}")
+    assert "secret" not in str(raised.value)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import http.client
 import os
 import re
 import urllib.error
@@ -91,11 +92,11 @@ def probe(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 http(s) only
+        with urllib.request.urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 http(s) only
             return
     except urllib.error.HTTPError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise TrackingUnavailableError(
             f"MLflow at {shown(uri)} does not answer ({error}). Start it, or correct MLFLOW_TRACKING_URI, or unset it "
             "to use the embedded record."
