@@ -22,8 +22,8 @@ LARGEST_SIDE = 32  # a larger image is first folded down to about this side by a
 class Classifier(nn.Module):
     """Three convolutions, each normalised and pooled, then a standardised feature vector and a linear head.
 
-    `features` maps images (B, C, S, S) in [-1, 1] to (B, 4 * width), each feature with mean near 0 and variance near 1 on the
-    training images; `logits` maps features to (B, classes).
+    `features` maps images (B, C, S, S) in [-1, 1] to (B, 4 * width), each feature with mean near 0 and variance near 1
+    on the training images; `logits` maps features to (B, classes).
     """
 
     def __init__(self, resolution: int, channels: int, classes: int, width: int) -> None:
