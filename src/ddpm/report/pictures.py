@@ -109,7 +109,7 @@ def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
 def neighbours(samples: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float]) -> bytes:
     """Each sample, then its nearest training images, named by the distance to the first of them."""
     rows = [
-        Row([sample, *found], f"{distance:.3g}")
+        Row([sample, *found], f"{distance:.2f}")
         for sample, found, distance in zip(samples, nearest, distances, strict=True)
     ]
     return sheet(rows, headings={0: "sample", 1: "nearest training images"}, groups=[1])

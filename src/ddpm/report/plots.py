@@ -34,7 +34,7 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
         left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         left.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylim(bottom=0)
-    right.yaxis.set_major_locator(MaxNLocator(4))
+    right.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return _png(figure)
 
@@ -44,9 +44,9 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     places = range(len(names))
-    axes.bar(places, [100 * share for share in generated], width=0.66, color=BLUE, label="generated")
+    bars = axes.bar(places, [100 * share for share in generated], width=0.66, color=BLUE, label="generated")
     half = 0.4
-    axes.hlines(
+    marks = axes.hlines(
         [100 * share for share in real],
         [place - half for place in places],
         [place + half for place in places],
@@ -63,8 +63,9 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
         long = max(map(len, names)) > 4
         axes.set_xticks(list(places), names, rotation=40 if long else 0, ha="right" if long else "center")
     axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY, borderaxespad=0, fontsize=10
-    )
+        handles=[bars, marks], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY,
+        borderaxespad=0, fontsize=10,
+    )  # fmt: skip
     return _png(figure)
 
 
