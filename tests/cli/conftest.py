@@ -36,11 +36,11 @@ def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedPro
     return done
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A fresh clone with the files of the working tree; the data have not been pulled."""
-    target = tmp_path / "clone"
-    run("git", "clone", "--quiet", str(ROOT), str(target), cwd=tmp_path)
+@pytest.fixture(scope="session")
+def fresh_clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone with the files of the working tree; the data have not been pulled. To be copied, not used."""
+    target = tmp_path_factory.mktemp("fresh") / "clone"
+    run("git", "clone", "--quiet", str(ROOT), str(target), cwd=target.parent)
     for name in OVERLAY:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, dirs_exist_ok=True)
@@ -52,8 +52,21 @@ def clone(tmp_path: Path) -> Path:
     return target
 
 
-@pytest.fixture
-def checkout(clone: Path) -> Path:
+@pytest.fixture(scope="session")
+def pulled_clone(fresh_clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with its data."""
-    run("dvc", "pull", "--quiet", "data.dvc", cwd=clone)
-    return clone
+    target = shutil.copytree(fresh_clone, tmp_path_factory.mktemp("pulled") / "clone", symlinks=True)
+    run("dvc", "pull", "--quiet", "data.dvc", cwd=target)
+    return target
+
+
+@pytest.fixture
+def clone(fresh_clone: Path, tmp_path: Path) -> Path:
+    """A fresh clone of one's own, without data."""
+    return shutil.copytree(fresh_clone, tmp_path / "clone", symlinks=True)
+
+
+@pytest.fixture
+def checkout(pulled_clone: Path, tmp_path: Path) -> Path:
+    """A fresh clone of one's own, with data."""
+    return shutil.copytree(pulled_clone, tmp_path / "clone", symlinks=True)
