@@ -254,19 +254,23 @@ def test_images_beside_the_class_folders(good: Files, folder: Write, tmp_path: P
 
 def test_too_few_images(good: Files, folder: Write, tmp_path: Path) -> None:
     location = folder(good)
-    with pytest.raises(
-        DataError, match=r"240 images leave 1\d\d for training.*fewer than a batch of 200 \(train\.batch\)"
-    ):
+    with pytest.raises(DataError, match=r"240 images leave 1\d\d for training.*a batch is 200 \(train\.batch\)"):
         run(location, tmp_path / "out", min_train=200)
-    with pytest.raises(
-        DataError, match=r"held out \(prepare\.holdout = 0\.05\), fewer than the 32 that evaluation needs"
-    ):
-        run(location, tmp_path / "out", holdout=0.05)
+    for share in (0.05, 0.7):
+        with pytest.raises(DataError, match=rf"prepare\.holdout = {share}\); evaluation needs 100 and 50"):
+            run(location, tmp_path / "out", holdout=share)
     held = next(one["path"] for one in _manifest(location, tmp_path)["images"] if one["heldout"])
     (location / "rare").mkdir()
     (location / held).rename(location / "rare" / "1.png")
     with pytest.raises(DataError, match="No training images remain of: rare"):
         run(location, tmp_path / "out")
+
+
+def test_prepare_asks_for_as_many_as_evaluation_does() -> None:
+    from ddpm.data import prepare as module
+    from ddpm.metrics import scores
+
+    assert module.SMALLEST_SET == scores.SMALLEST_SET
 
 
 def _manifest(location: Path, tmp_path: Path) -> Any:
@@ -283,11 +287,11 @@ def test_colour_at_64(tmp_path: Path, folder: Write) -> None:
     random = np.random.default_rng(2)
     files = {
         f"{'ab'[index % 2]}/{index}.jpg": encoded(random.integers(0, 256, (80, 64, 3), dtype=np.uint8), "JPEG")
-        for index in range(150)
+        for index in range(200)
     }
     found = run(folder(files), tmp_path / "out", resolution=64, channels=3)
-    assert load(tmp_path / "out").images.shape == (150, 64, 64, 3)
-    assert found["sizes"] == {"64x80": 150}
+    assert load(tmp_path / "out").images.shape == (200, 64, 64, 3)
+    assert found["sizes"] == {"64x80": 200}
 
 
 def test_a_changed_array_is_noticed(good: Files, folder: Write, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Which parameters suit a set of images: a proposal, with reasons, for a person to take or leave."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ddpm.data.prepare import MIN_HELD_OUT
+from ddpm.data.prepare import SMALLEST_SET
 from ddpm.data.survey import Survey
 from ddpm.params import Params
 
@@ -81,9 +82,10 @@ def _of_net(resolution: int, now: Params) -> Iterator[Change]:
 
 def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
     """Enough held out, and a batch for training."""
-    if found.count * now.prepare.holdout < 2 * MIN_HELD_OUT:
-        share = min(0.5, max(now.prepare.holdout, round(2 * MIN_HELD_OUT / found.count + 0.05, 1)))
-        yield Change("prepare.holdout", share, f"evaluation needs at least {MIN_HELD_OUT} held-out images")
+    wanted = 1.3 * SMALLEST_SET  # the share is held to on average only
+    if found.count * now.prepare.holdout < wanted:
+        share = min(0.4, math.ceil(20 * wanted / found.count) / 20)
+        yield Change("prepare.holdout", share, f"evaluation needs {SMALLEST_SET} held-out images")
     if found.count < 4 * now.train.batch and now.train.accumulation == 1:
         yield Change("train.batch", max(1, found.count // 4), "there are few images")
 

@@ -22,8 +22,8 @@ from ddpm.data.sources import Source, class_names
 from ddpm.data.split import is_held_out
 from ddpm.files import fresh_folder, sha256_bytes, write_json, write_npy
 
-MIN_HELD_OUT = 32
-"""Held-out images below which distances between distributions say nothing."""
+SMALLEST_SET = 50
+"""Evaluation refuses to score fewer images; it needs that many held out, and in each half of the training split."""
 
 
 SCRATCH = "scratch.npy"
@@ -153,15 +153,12 @@ def _check_counts(
 ) -> None:
     """Stop when training or evaluation would have too few images."""
     train, held = int((~heldout).sum()), int(heldout.sum())
+    told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
     if train < min_train:
+        raise DataError(f"{told}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
+    if train < 2 * SMALLEST_SET or held < SMALLEST_SET:
         raise DataError(
-            f"{len(labels):,} images leave {train:,} for training (prepare.holdout = {share}), fewer than a batch of "
-            f"{min_train} (train.batch). Add images or make the batch smaller."
-        )
-    if held < MIN_HELD_OUT:
-        raise DataError(
-            f"{len(labels):,} images leave {held} held out (prepare.holdout = {share}), fewer than the {MIN_HELD_OUT} "
-            "that evaluation needs. Add images or raise prepare.holdout."
+            f"{told}; evaluation needs {2 * SMALLEST_SET} and {SMALLEST_SET}. Add images or change prepare.holdout."
         )
     present = set(labels[~heldout].tolist())
     missing = [name for number, name in enumerate(classes) if number not in present]

@@ -17,7 +17,7 @@ BLOCK = 1024
 class PreparedSet:
     """All images, in order of their paths.
 
-    images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), index into `classes` or -1 (unlabelled);
+    images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), index of a class, or -1;
     heldout: bool (N,), True for images that training must not see; sha256: identity of these three arrays.
     """
 
