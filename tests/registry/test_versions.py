@@ -9,6 +9,7 @@ import pytest
 
 from ddpm import registry, tracking
 from ddpm.registry import fetch, pack
+from tests.records import DIGEST
 from tests.registry.conftest import EVIDENCE, NAME
 
 Make = Callable[..., int]
@@ -37,6 +38,15 @@ def test_a_version_says_where_it_comes_from(make: Make, run_id: str, tiny_checkp
     assert found.tags["ddpm.git_sha"] == "abc", "what made it stays"
     assert found.run_id == run_id
     assert not found.verified
+
+
+def test_a_version_has_the_lineage_of_its_training_not_of_its_registration(
+    project: Path, tiny_checkpoint: Path
+) -> None:
+    run_id = tracking.complete(DIGEST, {"fid": 30.0}, tags={"ddpm.git_sha": "trained"})
+    number = registry.register(tiny_checkpoint, NAME, run_id, EVIDENCE, {"ddpm.git_sha": "registered", "note": "x"})
+    tags = registry.version(NAME, number).tags
+    assert (tags["ddpm.git_sha"], tags["note"]) == ("trained", "x")
 
 
 def test_no_name_no_versions(project: Path) -> None:

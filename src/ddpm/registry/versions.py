@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm import files
 from ddpm.registry import pack
-from ddpm.tracking import store
+from ddpm.tracking import LINEAGE_TAGS, store
 from ddpm.tracking.locks import locked
 
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ def _make(connection: "MlflowClient", model_folder: Path, name: str, run_id: str
         packed = Path(temporary) / "model"
         pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))
         connection.log_artifacts(run_id, str(packed), path)
-    source = f"{connection.get_run(run_id).info.artifact_uri}/{path}"
-    new = {**tags, CONTENT_TAG: content, CODE_TAG: code}
+    run = connection.get_run(run_id)
+    made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
+    source = f"{run.info.artifact_uri}/{path}"
+    new = {**tags, **made_from, CONTENT_TAG: content, CODE_TAG: code}
     return int(connection.create_model_version(name, source, run_id, tags=new).version)
 
 
