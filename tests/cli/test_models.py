@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
+from ddpm.report import pictures
 
 NAME = ["--name", "digits"]
 
@@ -91,10 +92,11 @@ def test_samples_as_grid_folder_and_array(project: Path, tiny_checkpoint: Path) 
     single = [np.asarray(Image.open(path)) for path in sorted(Path("folder").iterdir())]
     assert np.array_equal(single, images[:, :, :, 0])
     grid = np.asarray(Image.open("grid.png"))
-    zoom = grid.shape[0] // 16
-    assert grid.shape == (2 * 8 * zoom, 3 * 8 * zoom)
-    assert np.array_equal(grid[::zoom, ::zoom][:8, 8:16], images[1, :, :, 0]), "enlarged by whole pixels"
-    assert not grid[8 * zoom :, 16 * zoom :].any(), "the place of the sixth is empty"
+    zoom = pictures.CELL // 8
+    place = 8 * zoom + pictures.GAP
+    assert grid.shape[:2] == (2 * place - pictures.GAP, 3 * place - pictures.GAP)
+    assert np.array_equal(grid[: 8 * zoom : zoom, place : place + 8 * zoom : zoom, 0], images[1, :, :, 0])
+    assert not grid[place:, 2 * place :, 3].any(), "the place of the sixth is empty"
 
 
 def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:

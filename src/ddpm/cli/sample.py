@@ -1,6 +1,5 @@
 """`ddpm sample`: images from a registered version or a checkpoint."""
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 LARGEST_GRID = 10_000
-SMALLEST_TILE = 56  # pixels; smaller images are enlarged in a grid
 STEPS = 20
 
 
@@ -100,35 +98,20 @@ def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
 
 def _grid(out: Path, images: "NDArray[np.uint8]") -> None:
     """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
-    import numpy as np
-
     from ddpm import files
+    from ddpm.report import pictures
 
-    count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    sheet = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
-    sheet[:count] = images
-    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    zoom = max(1, SMALLEST_TILE // max(height, width))
-    picture = sheet.reshape(rows * height, columns * width, channels).repeat(zoom, axis=0).repeat(zoom, axis=1)
-    files.write_bytes(out, _png(picture))
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = [pictures.Row(list(images[first : first + columns])) for first in range(0, len(images), columns)]
+    files.write_bytes(out, pictures.sheet(rows))
 
 
 def _folder(out: Path, images: "NDArray[np.uint8]") -> None:
     """A PNG per image, named by its place; the folder appears whole or not at all."""
     from ddpm import files
+    from ddpm.report import pictures
 
     digits = max(6, len(str(len(images) - 1)))
     with files.fresh_folder(out) as new:
         for index, image in enumerate(images):
-            (new / f"{index:0{digits}d}.png").write_bytes(_png(image))
-
-
-def _png(image: "NDArray[np.uint8]") -> bytes:
-    """(H, W, 1 or 3) uint8 as PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
+            pictures.enlarge(image, 1).save(new / f"{index:0{digits}d}.png")
