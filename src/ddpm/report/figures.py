@@ -1,0 +1,78 @@
+"""Each picture of the report with its words."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.report import pictures, plots
+from ddpm.report.page import Picture
+from ddpm.report.pictures import Pixels
+
+Labels = NDArray[np.int64]
+
+
+def samples(images: Pixels, labels: Labels, side: int) -> Picture:
+    """The first images, unsorted and unselected."""
+    shown = min(side * side, len(images))
+    asked = " Classes are asked for in turn." if (labels >= 0).all() else ""
+    caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
+    return Picture(pictures.grid(images, side), "Samples", caption, f"Grid of {shown} generated images")
+
+
+def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
+    """Training images beside generated ones; `real_labels` of -1 are not shown by class."""
+    by_class = classes if (labels >= 0).all() else ()
+    rows = ", a row for each class" if by_class else ""
+    return Picture(
+        pictures.real_and_generated(real, real_labels, images, labels, by_class),
+        "Real beside generated",
+        f"Images of the data set at the left, generated ones at the right{rows}.",
+        f"Real images at the left and generated images at the right{rows}",
+    )
+
+
+def denoising(strip: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
+    """How samples came to be: strip (rows, moments, H, W, C)."""
+    names = [classes[label] if label >= 0 else "" for label in labels[: len(strip)]]
+    return Picture(
+        pictures.denoising(strip, names),
+        "From noise to image",
+        "Each row is one sample on its way: pure noise at the left, the finished image at the right.",
+        f"{len(strip)} rows of images that emerge from noise, left to right",
+    )
+
+
+def companions(
+    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float
+) -> Picture:
+    """Samples beside the training images they are nearest to; `typical`: how near unseen real images come."""
+    return Picture(
+        pictures.neighbours(images, nearest, distances),
+        "Nearest training images",
+        f"{len(images)} samples that come close to a training image (the closest of each class first), each beside its "
+        f"{len(nearest[0])} nearest. The number is the distance to the first, in feature space; half of all unseen "
+        f"real images come within {typical:.2f}. A copy has distance 0 and looks the same.",
+        f"{len(images)} rows: a generated image, then the training images most like it",
+    )
+
+
+def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) -> Picture:
+    """Loss and learning rate."""
+    return Picture(
+        plots.training(seen, loss, rate),
+        "Training",
+        f"{seen[-1]:,.0f} images seen. The loss, at the left, is averaged between log lines.",
+        f"Training loss from {loss[0]:.3g} to {loss[-1]:.3g}, and the learning rate, over {seen[-1]:,.0f} images",
+    )
+
+
+def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Picture:
+    """Generated classes against those of the training split."""
+    counts = np.bincount(train_labels, minlength=len(histogram))
+    return Picture(
+        plots.classes(list(histogram), list(histogram.values()), (counts / counts.sum()).tolist()),
+        "Classes",
+        "Share of each class among the generated images; marks show the training set.",
+        "Bar chart: " + ", ".join(f"{name} {share:.1%}" for name, share in histogram.items()),
+    )

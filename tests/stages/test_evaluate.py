@@ -1,0 +1,211 @@
+"""The features and evaluate stages on real files: two classes of 8x8 images and a model of random weights."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from ddpm import files, params, reference
+from ddpm.data import prepared
+from ddpm.stages import evaluate, features, prepare, rescore, sample
+from tests import tiny
+
+PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
+CHANGES = {
+    "features": {"images": 4000, "width": 4, "lr": 0.01},
+    "sample": {"count": 60, "steps": 4, "batch": 60, "strip": 3},
+    "evaluate": {"splits": 2, "neighbours": 4, "grid": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder in which every stage has run once; read only."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_params(CHANGES)
+        write_images()
+        prepare.main()
+        features.main()
+        tiny.random_checkpoint(folder / "out/train/model")
+        files.write_text(folder / "out/train/history.csv", "images,loss,lr,grad_norm\n80,0.9,0.001,1\n160,0.5,0,1\n")
+        sample.main()
+        evaluate.main()
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, current, to change at will."""
+    shutil.copytree(finished, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def write_params(changes: dict[str, dict[str, object]]) -> None:
+    yaml = YAML()
+    settings = yaml.load(PRESET.read_text())
+    for section, values in changes.items():
+        settings[section].update(values)
+    with Path("params.yaml").open("w") as file:
+        yaml.dump(settings, file)
+
+
+def write_images() -> None:
+    random = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("light", 150)):
+        Path("data", name).mkdir(parents=True)
+        for number in range(200):
+            pixels = random.integers(low, low + 100, (8, 8)).astype(np.uint8)
+            Image.fromarray(pixels).save(f"data/{name}/{number:03d}.png")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
+    metrics = files.read_json(finished / evaluate.METRICS)
+    summary = files.read_json(finished / "out/features/features.json")
+    assert summary["heldout_accuracy"] == metrics["extractor_accuracy"] > 0.95
+    assert summary["floors"].items() <= metrics.items()
+    assert metrics["fid"] > 5 * metrics["fid_halves"]  # random weights
+    assert set(metrics["class_histogram"]) == {"dark", "light"}
+    conditions = metrics["conditions"]
+    assert conditions["extractor_sha256"] == files.sha256_file(finished / "out/features/extractor.safetensors")
+    assert conditions["weights_sha256"] == files.sha256_file(finished / "out/train/model/weights.safetensors")
+    assert {"seed", "sampler", "steps", "spacing", "guidance", "clamp", "eta", "variance"} <= conditions.keys()
+    assert (conditions["count"], conditions["inception_score_splits"]) == (60, 2)
+    assert "batch" not in conditions
+
+
+def test_pictures_and_page_are_there(finished: Path) -> None:
+    pictures = finished / evaluate.PICTURES
+    names = {"samples", "real_and_generated", "denoising", "neighbours", "training", "classes"}
+    assert {path.stem for path in pictures.glob("*.png")} == names
+    for path in pictures.glob("*.png"):
+        Image.open(path).verify()
+    html = (finished / "out/report/index.html").read_text()
+    assert html.count("<img ") == len(names)
+    assert files.read_json(finished / "out/train/model/config.json")["digest"] in html
+
+
+def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
+    pairs = files.read_json(finished / evaluate.PICTURES / "neighbours.json")
+    heldout = np.load(finished / "out/prepare/heldout.npy")
+    labels = np.load(finished / "out/sample/labels.npy")
+    assert [labels[pair["sample"]] for pair in pairs[:2]] in ([0, 1], [1, 0])
+    for pair in pairs:
+        assert not heldout[pair["training"]].any()
+        assert pair["distances"] == sorted(pair["distances"])
+
+
+def test_running_again_gives_the_same_bytes(project: Path) -> None:
+    before = contents(project / "out")
+    shutil.rmtree("out/features")
+    shutil.rmtree("out/evaluate")
+    shutil.rmtree("out/report")
+    features.main()
+    evaluate.main()
+    after = contents(project / "out")
+    assert [name for name in before if after[name] != before[name]] == []
+    assert after.keys() == before.keys()
+
+
+def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
+    for folder in ("features", "evaluate", "report"):
+        for name, content in contents(finished / "out" / folder).items():
+            assert str(finished).encode() not in content, name
+            if name.endswith((".json", ".html")):
+                assert not re.search(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", content), name
+
+
+def test_a_checkpoint_scored_anew_gets_the_scores_of_the_stage(project: Path) -> None:
+    rescore.rescore(Path("out/train/model"), Path("champion/metrics.json"))
+    assert files.read_json(Path("champion/metrics.json")) == files.read_json(evaluate.METRICS)
+
+
+def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
+    labels, heldout = np.load("out/prepare/labels.npy"), np.load("out/prepare/heldout.npy")
+    chosen = np.flatnonzero(~heldout)[:200]
+    files.write_npy(Path("out/sample/images.npy"), np.load("out/prepare/images.npy")[chosen])
+    files.write_npy(Path("out/sample/labels.npy"), labels[chosen])
+    evaluate.main()
+    assert files.read_json(evaluate.METRICS)["memorisation_ratio"] < 0.01
+    assert "look for copies" in Path("out/report/index.html").read_text()
+
+
+def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
+    files.write_npy(Path("out/sample/labels.npy"), np.full(60, -1))
+    evaluate.main()
+    assert "class_accuracy" not in files.read_json(evaluate.METRICS)
+
+
+def test_too_few_samples_are_refused_and_old_scores_stay(project: Path) -> None:
+    before = contents(project / "out/evaluate")
+    for name in ("images", "labels"):
+        files.write_npy(Path(f"out/sample/{name}.npy"), np.load(f"out/sample/{name}.npy")[:49])
+    with pytest.raises(ValueError, match=r"the samples: 49 images are too few"):
+        evaluate.main()
+    assert contents(project / "out/evaluate") == before
+
+
+def test_missing_inputs_say_which_stage_to_run(project: Path) -> None:
+    shutil.rmtree("out/sample")
+    with pytest.raises(FileNotFoundError, match="dvc repro sample"):
+        evaluate.main()
+    shutil.rmtree("out/features")
+    with pytest.raises(FileNotFoundError, match="dvc repro features"):
+        evaluate.main()
+
+
+def test_a_changed_extractor_is_refused(project: Path) -> None:
+    path = Path("out/features/extractor.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        reference.load()
+
+
+def test_features_of_other_images_are_refused(project: Path) -> None:
+    path = Path("out/features/train_features.npy")
+    files.write_npy(path, np.load(path)[:-1])
+    with pytest.raises(ValueError, match="made of other images"):
+        evaluate.main()
+
+
+def test_an_empty_history_is_named(project: Path) -> None:
+    files.write_text(Path("out/train/history.csv"), "images,loss,lr,grad_norm\n")
+    with pytest.raises(ValueError, match=r"history\.csv is empty"):
+        evaluate.main()
+
+
+def test_missing_inception_weights_are_named_and_nothing_stands_in(project: Path) -> None:
+    before = contents(project / "out/features")
+    write_params(CHANGES | {"features": {"extractor": "inception", "weights": "models/inception.pth"}})
+    with pytest.raises(ValueError, match=r"'models/inception\.pth' is no file.*weights-inception-2015-12-05-6726825d"):
+        features.main()
+    assert contents(project / "out/features") == before
+
+
+def test_one_class_cannot_be_told_apart(project: Path) -> None:
+    single = replace(prepared.load(), classes=("dark",))
+    with pytest.raises(ValueError, match="needs two classes at least"):
+        features.train_classifier(params.load().features, single, "cpu")
+
+
+def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:
+    before = files.read_json(evaluate.METRICS)
+    write_params(CHANGES | {"evaluate": {"splits": 6}})
+    assert params.load().evaluate.splits == 6
+    evaluate.main()
+    after = files.read_json(evaluate.METRICS)
+    assert before["inception_score_real"] != after["inception_score_real"]
+    assert before["fid"] == after["fid"]
