@@ -54,7 +54,8 @@ def test_equals_diffusers_with_renamed_weights(scale_shift: bool, classes: int) 
         sample_size=16, block_out_channels=(16, 32, 32), layers_per_block=2, attention_head_dim=8, norm_num_groups=8,
         down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        resnet_time_scale_shift="scale_shift" if scale_shift else "default", num_class_embeds=classes or None, attn_norm_num_groups=8,
+        resnet_time_scale_shift="scale_shift" if scale_shift else "default",
+        num_class_embeds=classes or None, attn_norm_num_groups=8,
     ).eval()  # fmt: skip
     reference.load_state_dict(rename(net))
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))

@@ -18,6 +18,7 @@ COMMANDS = {
     "preset": "",
     "sample": "",
     "models": "",
+    "doctor": "",
 }
 
 

@@ -1,0 +1,212 @@
+"""`ddpm doctor`: what is missing on this machine, and how to get it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+app = typer.Typer()
+
+LOCK = Path("requirements.lock")
+NEEDED_BYTES = 2 * 2**30
+State = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `missing` has to be mended, `note` is only worth knowing."""
+
+    state: State
+    what: str
+    text: str
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing on this machine and how to get it; exit status 1 when something needed is."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
+    missing = 0
+    for check in CHECKS:
+        for found in check():
+            missing += found.state == "missing"
+            console.print(f"[{styles[found.state]}]{found.state:<8}[/]", f"{found.what:<10}", found.text, markup=True)
+    print(
+        "Everything that is needed is here." if not missing else f"{missing} missing; the lines above say what to do."
+    )
+    raise typer.Exit(min(missing, 1))
+
+
+def python() -> Iterator[Finding]:
+    """The interpreter."""
+    here = ".".join(map(str, sys.version_info[:3]))
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield Finding("ok" if fits else "missing", "python", here if fits else f"{here}; use 3.11, 3.12 or 3.13")
+
+
+def packages() -> Iterator[Finding]:
+    """Installed versions against the lock file."""
+    if not LOCK.exists():
+        yield Finding("missing", "project", f"no {LOCK} here; run this in the project's folder")
+        return
+    wrong = []
+    for name, wanted in pinned(LOCK.read_text(encoding="utf-8")):
+        try:
+            there = metadata.version(name).split("+")[0]
+        except metadata.PackageNotFoundError:
+            there = "not installed"
+        if there != wanted:
+            wrong.append(f"{name} {there}, not {wanted}")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        yield Finding("missing", "packages", f"{'; '.join(wrong[:3])}{more}. Do: make run, or rm -rf .venv first")
+    else:
+        yield Finding("ok", "packages", f"as in {LOCK}")
+
+
+def pinned(text: str) -> Iterator[tuple[str, str]]:
+    """Name and version of each line of a lock file that applies to this interpreter and system."""
+    from packaging.requirements import Requirement
+
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate():
+                yield wanted.name, re.sub(r"^==|\+.*$", "", str(wanted.specifier))
+
+
+def tools() -> Iterator[Finding]:
+    """Programs that are called by name."""
+    where = {"git": "install git with the system's package manager", "make": "only for make run; install make"}
+    for name, remedy in where.items():
+        found = shutil.which(name)
+        yield Finding("ok" if found else "missing" if name == "git" else "note", name, found or remedy)
+    beside = Path(sys.executable).parent / "dvc"
+    if not beside.exists() and not shutil.which("dvc"):
+        yield Finding("missing", "dvc", "it comes with the lock file: make run")
+    if str(Path(sys.executable).parent) not in os.environ.get("PATH", "").split(os.pathsep):
+        yield Finding("note", "path", "for `dvc repro` by hand: source .venv/bin/activate (make does without)")
+
+
+def data() -> Iterator[Finding]:
+    """The images."""
+    if not Path("data.dvc").exists():
+        yield Finding("missing", "data", "no data.dvc; ddpm data use SOURCE, or git checkout data.dvc")
+    elif not Path("data").exists():
+        yield Finding("note", "data", "not fetched yet; make run does it (or: dvc pull data.dvc)")
+    else:
+        yield Finding("ok", "data", f"{sum(1 for each in Path('data').rglob('*') if each.is_file()):,} files in data/")
+
+
+def parameters() -> Iterator[Finding]:
+    """params.yaml."""
+    from ddpm import params
+
+    try:
+        params.load()
+    except params.ParamsError as error:
+        yield Finding("missing", "params", str(error))
+    else:
+        yield Finding("ok", "params", "params.yaml is valid")
+
+
+def disk() -> Iterator[Finding]:
+    """Free space."""
+    free = shutil.disk_usage(".").free
+    text = f"{free / 2**30:.1f} GiB free"
+    yield (
+        Finding("ok", "disk", text)
+        if free >= NEEDED_BYTES
+        else Finding("missing", "disk", f"{text}; the default run wants {NEEDED_BYTES / 2**30:.0f} GiB")
+    )
+
+
+def device() -> Iterator[Finding]:
+    """What trains."""
+    import torch
+
+    if torch.cuda.is_available():
+        yield Finding("ok", "device", f"{torch.cuda.device_count()} GPU ({torch.cuda.get_device_name(0)})")
+        return
+    yield Finding("ok", "device", f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    if Path("/dev/nvidia0").exists():
+        yield Finding("note", "device", "there is an NVIDIA GPU, but this torch is a CPU build or the driver is old")
+
+
+def servers() -> Iterator[Finding]:
+    """The servers that the environment names."""
+    for name, variable, path in (
+        ("prefect", "PREFECT_API_URL", "/health"),
+        ("mlflow", "MLFLOW_TRACKING_URI", "/health"),
+    ):
+        url = os.environ.get(variable, "")
+        if not url.startswith("http"):
+            yield Finding("ok", name, "embedded, under .state/")
+            continue
+        shown = re.sub(r"//[^/@]+@", "//", url)
+        try:
+            with urllib.request.urlopen(url.rstrip("/") + path, timeout=5):  # noqa: S310 - http(s), as asked for
+                yield Finding("ok", name, f"{shown} answers")
+        except (OSError, ValueError) as error:
+            yield Finding("missing", name, f"{shown} does not answer ({error}). Start it, or unset {variable}")
+
+
+def locks() -> Iterator[Finding]:
+    """Who is at work in this folder, and whether a lock of DVC names a process that has ended."""
+    import json
+
+    import psutil
+
+    rwlock = Path(".dvc/tmp/rwlock")
+    if not rwlock.exists():
+        return
+    try:
+        content = json.loads(rwlock.read_text() or "{}")
+    except ValueError:
+        yield Finding("missing", "locks", f"{rwlock} is damaged; with no DVC at work, delete it")
+        return
+    holders = [*content.get("write", {}).values(), *(one for many in content.get("read", {}).values() for one in many)]
+    for pid in sorted({holder["pid"] for holder in holders}):
+        alive = psutil.pid_exists(pid) and any("dvc" in word for word in _command(pid))
+        text = f"DVC is at work here (process {pid})" if alive else f"left by process {pid}; DVC removes it by itself"
+        if not alive and psutil.pid_exists(pid):
+            text = f"names process {pid}, which is another program now; delete {rwlock}"
+            yield Finding("missing", "locks", text)
+        else:
+            yield Finding("note", "locks", text)
+
+
+def _command(pid: int) -> list[str]:
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
+def repository() -> Iterator[Finding]:
+    """The git state that a model's lineage will name."""
+    done = (
+        subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
+        if shutil.which("git")
+        else None
+    )
+    if done and done.returncode == 0 and done.stdout.strip():
+        yield Finding("note", "git", f"{len(done.stdout.splitlines())} uncommitted changes: models are marked as such")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    python, packages, tools, repository, parameters, data, disk, device, servers, locks,
+)  # fmt: skip
