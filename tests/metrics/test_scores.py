@@ -147,6 +147,15 @@ def test_inception_score_is_its_formula_and_leaves_the_random_state_alone():
     assert mean == pytest.approx(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()), rel=1e-9)
 
 
+def test_inception_score_over_parts_repeats_itself():
+    logits = np.random.default_rng(8).normal(0, 3, size=(300, 10))
+    torch.manual_seed(1)
+    first = scores.inception_score(logits, splits=5)
+    torch.manual_seed(2)
+    assert scores.inception_score(logits, splits=5) == first
+    assert scores.inception_score(logits, splits=5, seed=1) != first
+
+
 def test_more_splits_than_images_are_refused():
     with pytest.raises(ValueError, match=r"evaluate\.splits = 10 exceeds the 9 images"):
         scores.inception_score(np.zeros((9, 3)), splits=10)

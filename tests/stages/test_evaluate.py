@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from ddpm import files, params, reference
 from ddpm.data import prepared
+from ddpm.metrics.scores import nearest
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
 
@@ -101,6 +102,11 @@ def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) 
     heldout = np.load(finished / "out/prepare/heldout.npy")
     labels = np.load(finished / "out/sample/labels.npy")
     assert [labels[pair["sample"]] for pair in pairs[:2]] in ([0, 1], [1, 0])
+    extractor, real = reference.load(finished / "out/features")
+    distances = nearest(extractor(np.load(finished / "out/sample/images.npy")), real.train)[1][:, 0]
+    for pair in pairs[:2]:
+        closest = distances[labels == labels[pair["sample"]]].min()
+        assert pair["distances"][0] == pytest.approx(closest, rel=1e-5)
     for pair in pairs:
         assert not heldout[pair["training"]].any()
         assert pair["distances"] == sorted(pair["distances"])
