@@ -1,0 +1,228 @@
+"""The whole flow in real clones, on the quick preset: once, again, stopped in the middle, with a change, and worse.
+
+One story, told in order: each test goes on from the state that the one before left.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.flows.repositories import sh
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
+
+
+def clone(folder: Path) -> Path:
+    """A fresh clone with the quick preset and the 8x8 digits, which it gets from the remote inside git."""
+    sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    shutil.copy(folder / "presets" / "quick.yaml", folder / "params.yaml")
+    shutil.copy(folder / "assets" / "datasets" / "digits.yaml", folder / "data.dvc")
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The clone's own code, its own embedded servers, one thread (so that tests may run beside other work)."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))}
+    return own | {
+        "PYTHONPATH": str(folder / "src"),
+        "OMP_NUM_THREADS": "1",
+        "PREFECT_HOME": str(folder / ".state" / "prefect"),
+    }
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    """The flow as `make run` starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows"],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(run: "subprocess.Popen[str]", status: int = 0) -> str:
+    output, _ = run.communicate(timeout=800)
+    assert run.returncode == status, output
+    return output
+
+
+def states(output: str) -> dict[str, str]:
+    """What the terminal said each part ended as."""
+    ends = "Completed|Cached|Restored|Fetched|Recorded"
+    return dict(re.findall(rf"^(\S+) +({ends})\b", output, re.M))
+
+
+def registry(folder: Path, code: str) -> Any:
+    """Ask the clone's registry; the answer as JSON."""
+    program = f"import json\nfrom ddpm import registry\nprint(json.dumps({code}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def aliases(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = registry(folder, "dict(registry.status('ddpm-digits').aliases)")
+    return found
+
+
+def counts(folder: Path) -> list[int]:
+    """Versions, moves in the audit trail."""
+    name = "'ddpm-digits'"
+    found: list[int] = registry(folder, f"[len(registry.status({name}).versions), len(registry.history({name}))]")
+    return found
+
+
+def left_over(folder: Path) -> list[psutil.Process]:
+    """Processes that still work in the clone, after a moment."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = []
+        for each in psutil.process_iter():
+            try:
+                if each.status() != psutil.STATUS_ZOMBIE and Path(each.cwd()) == folder:
+                    found.append(each)
+            except (psutil.Error, OSError):
+                continue
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
+    return clone(tmp_path_factory.mktemp("first") / "clone")
+
+
+def test_a_fresh_clone_ends_with_a_champion_and_a_summary(first: Path) -> None:
+    output = finish(start(first))
+    said = states(output)
+    assert [said[name] for name in STAGES] == ["Fetched"] + ["Completed"] * 5
+    assert said["register"] == said["verify"] == said["promote"] == "Completed"
+    assert "ddpm-digits version 1 promoted: the first champion" in output
+    for word in ("FID", "limit", "Why", "out/report/index.html", "make ui"):
+        assert word in output
+    assert "Traceback" not in output
+    assert "Error" not in output
+    assert aliases(first) == {"candidate": 1, "champion": 1}
+    assert left_over(first) == []
+
+
+def test_again_everything_is_cached_and_nothing_is_done_twice(first: Path) -> None:
+    before, lock = counts(first), (first / "dvc.lock").read_text()
+    output = finish(start(first))
+    assert {states(output)[name] for name in STAGES} == {"Cached"}
+    assert states(output)["register"] == "Cached"
+    assert not {"verify", "champion", "promote"} & set(states(output))
+    assert counts(first) == before == [1, 1]
+    assert (first / "dvc.lock").read_text() == lock
+
+
+def test_stopped_in_training_it_saves_and_dvc_alone_ends_with_the_same_results(first: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the flow, the rest by `dvc repro`, in another clone: the lock files are equal to the byte."""
+    second = clone(tmp_path / "clone")
+    run = start(second)
+    assert run.stdout is not None
+    for line in run.stdout:
+        if re.match(r"train .*images \(", line):
+            break
+    run.send_signal(signal.SIGINT)
+    output = finish(run, status=130)
+    assert "Training has saved its state" in output
+    assert left_over(second) == []
+    assert list((second / ".state" / "train").rglob("*.safetensors"))
+    repro = subprocess.run(
+        ["dvc", "repro"], cwd=second, env=environment(second), capture_output=True, text=True, check=False
+    )
+    assert repro.returncode == 0, repro.stdout + repro.stderr
+    assert "resuming at image" in repro.stdout
+    assert (second / "dvc.lock").read_text() == (first / "dvc.lock").read_text()
+
+
+def test_a_parameter_of_evaluate_runs_evaluate_only(first: Path) -> None:
+    change(first, "grid: 10 ", "grid: 9 ")
+    said = states(finish(start(first)))
+    assert [name for name in STAGES if said[name] != "Cached"] == ["evaluate"]
+    assert counts(first) == [1, 1]
+
+
+def test_a_worse_model_is_registered_compared_anew_and_not_promoted(first: Path) -> None:
+    change(first, "images: 16000 ", "images: 1600 ")
+    change(first, "warmup: 640 ", "warmup: 160 ")
+    output = finish(start(first))
+    said = states(output)
+    assert [name for name in STAGES if said[name] == "Cached"] == ["data.dvc", "prepare", "features"]
+    assert said["champion"] == "Completed"
+    assert "version 2 not promoted: worse than the champion" in output
+    assert aliases(first) == {"candidate": 2, "champion": 1}
+    again = states(finish(start(first)))
+    assert again["champion"] == again["register"] == again["verify"] == "Cached"
+    assert counts(first) == [2, 1]
+
+
+def test_the_champion_scored_anew_has_the_scores_it_was_promoted_with(first: Path) -> None:
+    """Same reference, seeds and extractor: the numbers are equal, not only near."""
+    (kept,) = (first / ".state" / "champion").glob("*/metrics.json")
+    promoted = registry(first, "registry.version('ddpm-digits', 1).evidence")
+    assert json.loads(kept.read_text()) == promoted
+
+
+def test_a_served_schedule_runs_on_demand_and_skips_what_is_finished(first: Path) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-m", "flows.retrain", "--cron", "0 0 1 1 *"],
+        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert service.stdout is not None
+        line = next(line for line in service.stdout if line.startswith("retrain: scheduled"))
+        url = re.search(r"http://\S+?(?=;)", line)
+        assert url is not None
+        told = environment(first) | {"PREFECT_API_URL": f"{url[0]}/api"}
+        program = (
+            "from prefect.deployments import run_deployment\n"
+            "import time\n"
+            "for _ in range(100):\n"
+            "    try:\n"
+            "        run = run_deployment('retrain/retrain', timeout=120, poll_interval=0.5)\n"
+            "        break\n"
+            "    except Exception as error:\n"
+            "        time.sleep(0.3)\n"
+            "print(run.state.name)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=first, env=told, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines()[-1:] == ["Skipped"], done.stdout + done.stderr
+    finally:
+        service.send_signal(signal.SIGINT)
+        service.communicate(timeout=60)
+    assert left_over(first) == []
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    path = folder / "params.yaml"
+    text = path.read_text()
+    assert text.count(old) == 1, old
+    path.write_text(text.replace(old, new))
