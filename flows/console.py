@@ -12,7 +12,7 @@ from typing import Any
 
 PROGRESS = re.compile(r"\((\d{1,3})%\).* left")
 SECONDS_BETWEEN_LOGGED = 10.0
-BAR = 20
+BAR = 10
 STYLES = {
     "Cached": "cyan",
     "Restored": "cyan",
@@ -45,8 +45,8 @@ class Terminal:
             self.bar = False
         if share:
             done = round(BAR * min(int(share[1]), 100) / 100)
-            room = max(self.console.width - BAR - 16, 20)
-            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {shown[:room]}", "cyan", end="\r")
+            room = self.console.width - BAR - max(len(part), 10) - 2
+            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {fitted(shown, room)}", "cyan", end="\r")
             self.bar = True
         else:
             self._write(f"{part:<10}", shown, style, end="\n")
@@ -101,6 +101,13 @@ def quieten() -> None:
                 handler.setLevel(logging.WARNING)
                 # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
                 handler.addFilter(lambda record: not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")))
+
+
+def fitted(text: str, room: int) -> str:
+    """As many of the parts of a progress line, which commas divide, as there is room for: the loss goes first."""
+    while len(text) > room and ", " in text:
+        text = text.rsplit(", ", 1)[0]
+    return text[: max(room, 0)]
 
 
 def wants_bars() -> bool:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,43 @@ def test_a_served_schedule_runs_on_demand_and_skips_what_is_finished(first: Path
         service.send_signal(signal.SIGINT)
         service.communicate(timeout=60)
     assert left_over(first) == []
+
+
+def test_the_pages_answer_and_end_together(first: Path) -> None:
+    from flows import server
+
+    ports = {"--mlflow-port": server.free_port(), "--prefect-port": server.free_port()}
+    pages = subprocess.Popen(
+        [sys.executable, "-m", "flows.ui", *(str(word) for pair in ports.items() for word in pair)],
+        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert pages.stdout is not None
+        said = []
+        for line in pages.stdout:
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+        for port in ports.values():
+            address = f"http://127.0.0.1:{port}"
+            assert address in "".join(said)
+            with urllib.request.urlopen(address, timeout=20) as page:
+                assert "<html" in page.read().decode().lower()
+    finally:
+        pages.send_signal(signal.SIGINT)
+        pages.communicate(timeout=60)
+    assert pages.returncode == 0
+    assert left_over(first) == []
+
+
+def test_what_is_wrong_is_said_before_anything_starts(first: Path) -> None:
+    change(first, "warmup: 160 ", "warmupp: 160 ")
+    output = finish(start(first), status=1)
+    assert "train.warmupp is not a parameter; did you mean warmup?" in output
+    assert "Traceback" not in output
+    assert "pipeline" not in states(output)
+    change(first, "warmupp: 160 ", "warmup: 160 ")
 
 
 def change(folder: Path, old: str, new: str) -> None:

@@ -1,0 +1,80 @@
+"""What a person sees, on a terminal and in a log."""
+
+import io
+import logging
+import re
+
+import pytest
+from rich.console import Console
+
+from ddpm.gate import decide
+from flows import console, summary
+from flows.stage import Did, Outcome
+
+LINE = "train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312"
+
+
+def terminal(
+    monkeypatch: pytest.MonkeyPatch, *, width: int = 80, real: bool = True
+) -> tuple[console.Terminal, io.StringIO]:
+    made, seen = console.Terminal(), io.StringIO()
+    monkeypatch.setattr(made, "console", Console(file=seen, force_terminal=real, width=width, soft_wrap=True))
+    return made, seen
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", text)
+
+
+def test_progress_is_one_moving_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = terminal(monkeypatch)
+    made.line("train", LINE)
+    made.line("train", LINE.replace("21%", "50%"))
+    made.line("train", "done")
+    text = plain(seen.getvalue())
+    assert text.count("\n") == 1
+    assert "━━╌╌╌╌╌╌╌╌ 12,000 of 57,000 images (21%), 190/s, 3m 57s left" in text
+    assert text.splitlines()[-1].endswith("train     done")
+
+
+def test_progress_is_plain_lines_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = terminal(monkeypatch, real=False)
+    made.line("train", LINE)
+    assert seen.getvalue() == "train     12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312\n"
+
+
+@pytest.mark.parametrize("width", [20, 50, 70, 80, 200])
+def test_a_bar_never_wraps(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    made, seen = terminal(monkeypatch, width=width)
+    made.line("train", LINE)
+    assert len(plain(seen.getvalue()).strip("\r")) < max(width, 22)
+
+
+def test_whole_parts_are_left_out() -> None:
+    assert console.fitted("a (1%), 5/s, 3s left, loss 0.1", 22) == "a (1%), 5/s, 3s left"
+
+
+def test_progress_reaches_the_log_every_ten_seconds_and_all_else_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("test")
+    caplog.set_level(logging.INFO, "test")
+    say = console.Reporter().sayer("train", logger)
+    for text in (LINE, LINE, "a", LINE, "b"):
+        say(text)
+    assert caplog.messages == [LINE, "a", "b"]
+
+
+def test_summary_fits_a_screen_and_says_what_matters() -> None:
+    scores = {"fid": 31.25, "fid_floor": 9.0, "inception_score": 5.0, "class_share_min": 0.08, "conditions": {}}
+    verdict = decide(scores, None, max_fid=20.0, min_inception_score=4.0)
+    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    stages = [Outcome("prepare", Did.CACHED, 0.4), Outcome("train", Did.RAN, 301.0)]
+    seen = io.StringIO()
+    summary.show(summary.Report(stages, verdict, made, scores, 330.0), Console(file=seen, width=100))
+    text = seen.getvalue()
+    assert len(text.splitlines()) <= 24
+    for words in ("digits version 3", "not promoted: outside the limits", "31.25", "at most 20", "no", "train 5m 01s",
+                  "models:/digits/2 stays", "5m 30s in all", "out/report/index.html"):  # fmt: skip
+        assert words in text
+    assert "| FID | 31.25 | - | 9 | at most 20 | **no** |" in summary.markdown(
+        summary.Report(stages, verdict, made, scores, 330.0)
+    )
