@@ -81,7 +81,8 @@ class Reporter:
     def ended(self, part: str, did: str, text: str) -> None:
         """How a part ended."""
         if self.terminal:
-            self.terminal.line(part, f"{did}{f' {text}' if text else ''}", STYLES.get(did, "green"))
+            joint = " " if text.startswith(("in ", "from ")) else ": "
+            self.terminal.line(part, f"{did}{joint if text else ''}{text}", STYLES.get(did, "green"))
 
     def attach(self) -> Terminal:
         """Show lines on this terminal from now on, and only warnings of everybody else."""
