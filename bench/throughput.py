@@ -139,8 +139,8 @@ def _without_torchvision() -> None:
     except (ImportError, RuntimeError):
         for name in ("torchvision", "torchvision.transforms", "torchvision.utils"):
             sys.modules[name] = types.ModuleType(name)
-        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]  # type: ignore[attr-defined]
-        sys.modules["torchvision"].utils = sys.modules["torchvision.utils"]  # type: ignore[attr-defined]
+        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+        sys.modules["torchvision"].utils = sys.modules["torchvision.utils"]
 
 
 def count(net: torch.nn.Module) -> int:
