@@ -109,15 +109,15 @@ def generate(
 def strip(model: Model, count: int, moments: int, **options: Any) -> Images:
     """The way from noise to image: (count, moments, H, W, C) uint8.
 
-    Column j shows `x_t` at evenly chosen steps of the sampler, in the coordinates of unit variance; the last column is
-    the finished image. Options as for `generate`.
+    The steps are visited at uniform spacing, whatever `spacing` says: even in log(sigma), most of them look like noise.
+    Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options: as `generate`.
     """
     seen: list[Images] = []
 
     def watch(step: int, y: Tensor, x0: Tensor) -> None:
         seen.append(to_uint8(y / max(1.0, y.std().item())))
 
-    final = generate(model, count, **{**options, "batch": count, "watch": watch})
+    final = generate(model, count, **{**options, "spacing": "uniform", "batch": count, "watch": watch})
     chosen = np.linspace(0, len(seen), moments).round().astype(int)
     return np.stack([[*seen, final][i] for i in chosen], axis=1)
 
