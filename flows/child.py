@@ -16,7 +16,13 @@ def die_with_parent() -> None:
             sys.exit(128 + signal.SIGTERM)
 
 
+def heed_interrupts() -> None:
+    """Heed SIGINT even where it is ignored (behind `&` or nohup): it is how a child is asked to save and stop."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 if __name__ == "__main__":
     die_with_parent()
+    heed_interrupts()
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,10 +1,24 @@
 """Fixtures that several parts share."""
 
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import records
+
+# Started behind `&` or nohup, pytest ignores SIGINT and so would the programs that tests stop with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def import_path() -> Iterator[None]:
+    """Loading a registered model puts its packed `ddpm` first on sys.path, where spawned processes would find it."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

@@ -35,10 +35,10 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with a hundred small prepared images; the stages after `prepare` have not run."""
+    """A project folder with a few hundred small prepared images; the stages after `prepare` have not run."""
     folder = tmp_path_factory.mktemp("project")
     generator = np.random.default_rng(0)
-    for i in range(200):
+    for i in range(400):
         path = folder / "data" / str(i % 2) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
