@@ -1,19 +1,10 @@
 """`python -m MODULE ARGUMENTS` that does not outlive its parent: `python -P flows/child.py MODULE ARGUMENTS`."""
 
-import ctypes
-import os
 import runpy
 import signal
 import sys
 
-
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, however it dies. Elsewhere nothing is asked."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            sys.exit(128 + signal.SIGTERM)
+from ddpm.parent import die_with_parent
 
 
 def heed_interrupts() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 DVC_YAML = """\
 stages:
   shout:
-    cmd: python shout.py
+    cmd: exec python shout.py
     deps: [data, shout.py]
     outs: [loud.txt]
     meta: {slot: gpu}

@@ -5,7 +5,6 @@ goes on where it was.
 """
 
 import csv
-import ctypes
 import io
 import os
 import signal
@@ -41,7 +40,6 @@ CODE = (
 
 def main() -> None:
     """Train to the end of the budget, or stop and save."""
-    die_with_parent()
     stop = StopRequest()
     settings = params.load()
     dataset = prepared.load(verify=True)
@@ -175,16 +173,6 @@ class StopRequest:
         for each, handler in self.handlers.items():
             signal.signal(each, handler)
         print(f"train: {signal.Signals(number).name}: saving, then stopping", flush=True)
-
-
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, so that no trainer is orphaned when DVC is killed."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        if ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM) != 0:  # 1: PR_SET_PDEATHSIG
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
