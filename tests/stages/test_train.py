@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "net": {"channels": 8, "head_channels": 8, "groups": 4, "dropout": 0.1},
     "train": {
-        "images": 3200,
+        "images": 1600,
         "batch": 8,
         "warmup": 80,
         "log_every": 80,
-        "sample_every": 1600,
+        "sample_every": 800,
         "checkpoint_every": 16,
         "flip": True,
     },
