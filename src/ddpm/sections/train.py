@@ -1,0 +1,44 @@
+"""Section train: the optimisation."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ddpm.sections.base import Count, Fraction, Section, Seed
+
+
+class Train(Section):
+    """The optimisation, counted in images."""
+
+    seed: Seed
+    images: Count
+    batch: Count
+    accumulation: Count
+    optimizer: Literal["adam", "adamw", "sgd"]
+    lr: float = Field(gt=0, le=10)
+    warmup: int = Field(ge=0)
+    decay: Fraction
+    weight_decay: float = Field(ge=0, le=10)
+    beta2: float = Field(gt=0, lt=1)
+    clip: float = Field(gt=0)
+    ema: int = Field(ge=0)
+    label_dropout: Fraction
+    flip: bool
+    precision: Literal["fp32", "bf16"]
+    compile: bool
+    channels_last: bool
+    log_every: Count
+    sample_every: Count
+    checkpoint_every: Count
+    keep: int = Field(ge=2, le=100)
+
+    @model_validator(mode="after")
+    def batch_divides(self) -> Self:
+        """Every micro-batch has the same size, and the budget holds at least one batch."""
+        if self.batch % self.accumulation:
+            raise ValueError(f"accumulation = {self.accumulation} must divide batch = {self.batch}")
+        if self.images < self.batch:
+            raise ValueError(f"images = {self.images} is below one batch = {self.batch}")
+        if self.warmup > self.images:
+            raise ValueError(f"warmup = {self.warmup} exceeds images = {self.images}")
+        return self
