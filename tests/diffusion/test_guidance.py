@@ -81,7 +81,9 @@ def test_rescaling_gives_guided_estimates_the_contrast_of_the_unguided_ones() ->
     bad = torch.tensor([0.2, -0.5], dtype=torch.float64).view(2, 1, 1, 1) * good
     guided = guidance.pushed(good, bad, 3.0)
     torch.testing.assert_close(guidance.pushed(good, bad, 3.0, 1.0).std((1, 2, 3)), good.std((1, 2, 3)))
-    torch.testing.assert_close(guidance.pushed(good, bad, 3.0, 0.5), (guided + guidance.pushed(good, bad, 3.0, 1.0)) / 2)
+    torch.testing.assert_close(
+        guidance.pushed(good, bad, 3.0, 0.5), (guided + guidance.pushed(good, bad, 3.0, 1.0)) / 2
+    )
     # here guided = (3 - 2 * share) * good, so that rescaling gives back `good` itself
     torch.testing.assert_close(guidance.pushed(good, bad, 3.0, 1.0), good)
 
