@@ -13,6 +13,7 @@ import argparse
 import copy
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def run(settings: params.Params, guidances: list[float]) -> dict[str, Any]:
         "cpu_seconds": round(cpu),
         "loss": training.history[-1]["loss"],
     }
-    options = settings.sample.model_dump(exclude={"count", "strip", "guidance"})
     for guidance in guidances:
-        drawn = generate.generate(model, settings.sample.count, guidance=guidance, **options)
+        sampling = replace(settings.sample.sampling, guidance=guidance)
+        drawn = generate.generate(model, settings.sample.count, sampling, seed=settings.sample.seed)
         labels = np.array(generate.default_labels(len(drawn), len(data.classes)))
         scores = score(drawn, labels, extractor, real, splits=settings.evaluate.splits)
         names = ("fid", "inception_score", "class_accuracy", "memorisation_ratio")

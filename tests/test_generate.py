@@ -1,14 +1,16 @@
 """Drawing images: image i from seed i, refusals in words, checkpoints whole or refused."""
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from ddpm import checkpoint, files, generate
-from ddpm.diffusion import pixels
+from ddpm import checkpoint, files, generate, sampling
+from ddpm.diffusion import pixels, samplers, schedule
+from ddpm.generate import Sampling
 from tests import tiny
 
 
@@ -17,63 +19,95 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Model:
     return checkpoint.load(tiny.random_checkpoint(tmp_path_factory.mktemp("model") / "model"))
 
 
-@pytest.mark.parametrize("options", [
-    {"sampler": "ddpm", "variance": "large", "steps": 50}, {"sampler": "ddim", "eta": 0.5, "steps": 7},
-    {"sampler": "dpm-solver++", "steps": 5}, {"sampler": "dpm-solver++", "steps": 5, "guidance": 2.0},
+@pytest.mark.parametrize("sampling", [
+    Sampling(sampler="ddpm", variance="large", steps=50), Sampling(sampler="ddim", eta=0.5, steps=7),
+    Sampling(sampler="dpm-solver++", steps=5), Sampling(sampler="dpm-solver++", steps=5, guidance=2.0),
 ])  # fmt: skip
-def test_image_i_is_the_same_in_any_batch(model: checkpoint.Model, options: dict[str, Any]) -> None:
-    together = generate.generate(model, 7, seed=11, batch=7, **options)
+def test_image_i_is_the_same_in_any_batch(model: checkpoint.Model, sampling: Sampling) -> None:
+    together = generate.generate(model, 7, sampling, seed=11, batch=7)
     for batch in (1, 3):
-        apart = generate.generate(model, 7, seed=11, batch=batch, **options)
+        apart = generate.generate(model, 7, sampling, seed=11, batch=batch)
         assert np.abs(together.astype(int) - apart).max() <= 1  # a rounding at most
-    later = generate.generate(model, 2, seed=15, labels=[0, 1], **options)
+    later = generate.generate(model, 2, sampling, seed=15, labels=[0, 1])
     assert np.abs(together[4:6].astype(int) - later).max() <= 1
     assert len({image.tobytes() for image in together}) == 7
 
 
 def test_shape_type_and_progress(model: checkpoint.Model) -> None:
     steps: list[int] = []
-    images = generate.generate(model, 5, steps=2, batch=2, advance=steps.append)
+    images = generate.generate(model, 5, Sampling(steps=2), batch=2, advance=steps.append)
     assert images.shape == (5, 8, 8, 1)
     assert images.dtype == np.uint8
     assert steps == [2, 2, 1]
 
 
 def test_guidance_one_and_zero_are_the_two_models_it_mixes(model: checkpoint.Model) -> None:
-    options = {"steps": 4, "labels": [1, 1, 1], "seed": 2, "clamp": False}
-    none = generate.generate(model, 3, guidance=0.0, **options)
-    one = generate.generate(model, 3, guidance=1.0, **options)
-    near_one = generate.generate(model, 3, guidance=1.0 + 1e-6, **options)
-    assert np.abs(one.astype(int) - near_one).max() <= 1
-    assert np.abs(one.astype(int) - none).max() > 1
+    def at(guidance: float) -> np.ndarray:
+        sampling = Sampling(steps=4, clamp=False, guidance=guidance)
+        return generate.generate(model, 3, sampling, labels=[1, 1, 1], seed=2).astype(int)
+
+    assert np.abs(at(1.0) - at(1.0 + 1e-6)).max() <= 1
+    assert np.abs(at(1.0) - at(0.0)).max() > 1
 
 
 def test_a_strip_goes_from_noise_to_the_image(model: checkpoint.Model) -> None:
-    strip = generate.strip(model, 3, 4, seed=5, steps=6)
+    strip = generate.strip(model, 3, 4, Sampling(steps=6), seed=5)
     assert strip.shape == (3, 4, 8, 8, 1)
-    finished = generate.generate(model, 3, seed=5, steps=6, spacing="uniform", batch=3)
+    finished = generate.generate(model, 3, Sampling(steps=6, spacing="uniform"), seed=5, batch=3)
     np.testing.assert_array_equal(strip[:, -1], finished)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
     ({"sampler": "dmp"}, r"sampler = 'dmp' is unknown; possible: ddpm, ddim, dpm-solver\+\+"),
     ({"spacing": "even"}, "spacing = 'even' is unknown; possible: uniform"),
-    ({"steps": 51}, "steps = 51: this model has T = 50"), ({"steps": 0}, "steps = 0"),
-    ({"eta": 0.5}, "eta = 0.5: 0 to 1 with sampler ddim"), ({"labels": [0]}, "1 labels for 4 images"),
-    ({"labels": [0, 1, 2, 0]}, r"label 2 does not exist; this model has 0 \(dark\), 1 \(light\)"),
-    ({"guidance": -1.0}, "guidance = -1.0"), ({"batch": 0}, "batch = 0"),
+    ({"variance": "tiny"}, "variance = 'tiny' is unknown; possible: small, large"),
+    ({"steps": 0}, "steps = 0"), ({"eta": 1.5, "sampler": "ddim"}, "eta = 1.5: must be from 0 to 1"),
+    ({"eta": 0.5}, r"eta = 0.5 applies to sampler ddim only, and the sampler is dpm-solver\+\+"),
+    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm only"), ({"guidance": -1.0}, "guidance = -1.0"),
 ])  # fmt: skip
-def test_what_a_model_cannot_do_is_refused_in_words(model: checkpoint.Model, wrong: dict[str, Any], words: str) -> None:
+def test_choices_that_no_model_could_follow_are_refused_in_words(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        generate.generate(model, 4, **wrong)
+        Sampling(**wrong)
+
+
+@pytest.mark.parametrize(("sampling", "options", "words"), [
+    (Sampling(steps=51), {}, "steps = 51: this model has T = 50"), (Sampling(), {"labels": [0]}, "1 labels for 4"),
+    (Sampling(), {"labels": [0, 1, 2, 0]}, r"label 2 does not exist; this model has 0 \(dark\), 1 \(light\)"),
+    (Sampling(), {"batch": 0}, "batch = 0"), (Sampling(), {"seed": -1}, "seed = -1"),
+])  # fmt: skip
+def test_what_a_model_cannot_do_is_refused_in_words(
+    model: checkpoint.Model, sampling: Sampling, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        generate.generate(model, 4, sampling, **options)
 
 
 def test_an_unlabelled_model_takes_neither_label_nor_guidance(tmp_path: Path) -> None:
     model = checkpoint.load(tiny.random_checkpoint(tmp_path / "model", tiny.unlabelled()))
-    assert generate.generate(model, 2, steps=2).shape == (2, 8, 8, 1)
-    for wrong in ({"labels": [0, 0]}, {"guidance": 2.0}):
-        with pytest.raises(ValueError, match="trained without labels"):
-            generate.generate(model, 2, **wrong)
+    assert generate.generate(model, 2, Sampling(steps=2)).shape == (2, 8, 8, 1)
+    with pytest.raises(ValueError, match="trained without labels"):
+        generate.generate(model, 2, labels=[0, 0])
+    with pytest.raises(ValueError, match="trained without labels"):
+        generate.generate(model, 2, Sampling(guidance=2.0))
+
+
+def test_the_light_table_of_names_is_that_of_the_functions() -> None:
+    """`sampling` may not import torch; what it lists has to be what there is."""
+    assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS) == tuple(sampling.OPTIONS)
+    assert get_args(sampling.Spacing) == tuple(schedule.SPACINGS)
+    assert get_args(sampling.Variance) == tuple(samplers.VARIANCES)
+    for name, draw in samplers.SAMPLERS.items():
+        options = [each for each in inspect.signature(draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
+        assert {each.name for each in options} == {*sampling.OPTIONS[name], "watch"}
+        for each in options:
+            if each.name != "watch":
+                assert each.default == getattr(Sampling, each.name), f"{name}: {each.name}"
+
+
+def test_choices_for_several_samplers_are_cut_to_the_one_asked_for() -> None:
+    measured = {"sampler": "ddim", "eta": 0.5, "steps": 4, "variance": "small"}
+    assert Sampling.suited(**measured) == Sampling(sampler="ddim", eta=0.5, steps=4)
+    assert Sampling.suited(**measured | {"sampler": "ddpm"}) == Sampling(sampler="ddpm", steps=4)
 
 
 def test_pixels_round_to_the_nearest_level_and_back() -> None:

@@ -40,7 +40,11 @@ def model(packed: Path) -> mlflow.pyfunc.PyFuncModel:
 def expected(tiny_checkpoint: Path) -> Callable[..., np.ndarray]:
     """What the project itself draws, measured as the model was."""
     loaded = checkpoint.load(tiny_checkpoint)
-    return lambda count, **options: generate.generate(loaded, count, **{**MEASURED, **options})
+
+    def drawn(count: int, *, guidance: float = 1.0, **options: Any) -> np.ndarray:
+        return generate.generate(loaded, count, generate.Sampling(**MEASURED, guidance=guidance), **options)
+
+    return drawn
 
 
 def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
@@ -69,7 +73,14 @@ def test_steps_and_sampler_are_chosen_per_request(model: Any, tiny_checkpoint: P
     plain = tmp_path / "plain"
     pack.pack(tiny_checkpoint, plain, {})
     images = mlflow.pyfunc.load_model(str(plain)).predict({}, params={"count": 2, "steps": 3, "sampler": "ddpm"})
-    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, steps=3, sampler="ddpm"))
+    asked = generate.Sampling(steps=3, sampler="ddpm")
+    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, asked))
+
+
+def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: Any, tiny_checkpoint: Path) -> None:
+    images = model.predict({}, params={"count": 2, "sampler": "ddpm"})
+    asked = generate.Sampling(steps=4, spacing="uniform", sampler="ddpm")
+    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, asked))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,7 @@ def test_steps_and_sampler_are_chosen_per_request(model: Any, tiny_checkpoint: P
         ({}, {"count": -1}, "count = -1"),
         ({}, {"count": 10_001}, "at most 10,000"),
         ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
-        ({}, {"sampler": "euler"}, "sampler = 'euler' is unknown; possible"),
+        ({}, {"sampler": "eular"}, "sampler = 'eular' is unknown; possible"),
         ({}, {"guidance": -1.0}, "guidance"),
         ({}, {"seed": -1}, "seed"),
     ],

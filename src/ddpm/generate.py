@@ -1,6 +1,7 @@
 """Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,39 +14,26 @@ from ddpm.checkpoint import Model
 from ddpm.diffusion import guidance as guide
 from ddpm.diffusion import samplers, schedule
 from ddpm.diffusion.pixels import to_uint8
+from ddpm.sampling import Sampling
+
+__all__ = ["Sampling", "check", "default_labels", "generate", "strip"]
 
 Images = NDArray[np.uint8]
+DEFAULT = Sampling()
 
 
-def check(
-    config: Mapping[str, Any],
-    count: int,
-    *,
-    seed: int = 0,
-    sampler: str,
-    steps: int,
-    spacing: str,
-    eta: float,
-    variance: str,
-    guidance: float,
-    labels: Sequence[int] | None,
-    batch: int,
-) -> None:
+def check(config: Mapping[str, Any], sampling: Sampling, count: int, labels: Sequence[int] | None = None) -> None:
     """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights."""
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
-    _one_of("sampler", sampler, samplers.SAMPLERS)
-    _one_of("spacing", spacing, schedule.SPACINGS)
-    _one_of("variance", variance, samplers.VARIANCES)
-    if not 1 <= steps <= total:
-        raise ValueError(f"steps = {steps}: this model has T = {total}, so 1 to {total} are possible")
-    if not 0 <= eta <= 1 or (eta and sampler != "ddim"):
-        raise ValueError(f"eta = {eta}: 0 to 1 with sampler ddim, 0 with any other")
-    if count < 1 or batch < 1 or seed < 0:
-        raise ValueError(f"count = {count}, batch = {batch}, seed = {seed}: count and batch from 1, seed from 0")
+    if sampling.steps > total:
+        raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
+    if count < 1:
+        raise ValueError(f"count = {count}: must be 1 or more")
+    guidance = sampling.guidance
     if not classes and (labels is not None or guidance != 1):
         raise ValueError("this model was trained without labels: leave out label, and guidance (1)")
-    if guidance < 0 or (guidance != 1 and not config["image"].get("label_dropout")):
-        raise ValueError(f"guidance = {guidance}: from 0, and other than 1 only for a model trained with label_dropout")
+    if guidance != 1 and not config["image"].get("label_dropout"):
+        raise ValueError(f"guidance = {guidance}: other than 1 only for a model trained with label_dropout")
     if labels is not None:
         if len(labels) != count:
             raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
@@ -58,38 +46,29 @@ def check(
 def generate(
     model: Model,
     count: int,
+    sampling: Sampling = DEFAULT,
     *,
     seed: int = 0,
-    sampler: str = "dpm-solver++",
-    steps: int = 20,
-    spacing: str = "log-snr",
-    eta: float = 0.0,
-    variance: str = "small",
-    guidance: float = 1.0,
-    clamp: bool = True,
     labels: Sequence[int] | None = None,
     batch: int = 250,
     device: str = "auto",
     advance: Callable[[int], None] | None = None,
-    watch: Callable[[int, Tensor, Tensor], None] = samplers.unwatched,
+    watch: samplers.Watch = samplers.unwatched,
 ) -> Images:
     """Draw `count` images: (count, H, W, C) uint8.
 
-    labels: one per image; None takes the classes in turn (i modulo classes). guidance: 1 none. clamp: keep estimates
-    in [-1, 1]. `advance(n)` is called after every n images; `watch` sees every step of every batch. Raises ValueError
-    for what the model cannot do.
+    labels: one per image; None takes the classes in turn (i modulo classes). `advance(n)` is called after every n
+    images; `watch` sees every step of every batch. Raises ValueError for what the model cannot do.
     """
-    check(
-        model.config, count, seed=seed, sampler=sampler, steps=steps, spacing=spacing, eta=eta, variance=variance,
-        guidance=guidance, labels=labels, batch=batch,
-    )  # fmt: skip
+    check(model.config, sampling, count, labels)
+    if batch < 1 or seed < 0:
+        raise ValueError(f"batch = {batch}, seed = {seed}: batch from 1, seed from 0")
     where = runtime.device(device)
     denoiser = model.denoiser.to(where).eval()
     table = denoiser.sigmas.cpu()
-    levels = torch.cat([table[schedule.visited(spacing, table, steps)], torch.zeros(1, dtype=torch.float64)])
-    draw = samplers.SAMPLERS[sampler]
-    options = {"eta": eta, "variance": variance}
-    chosen = {name: options[name] for name in samplers.OPTIONS[sampler]}
+    visited = schedule.visited(sampling.spacing, table, sampling.steps)
+    levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
+    draw = samplers.SAMPLERS[sampling.sampler]
     all_labels = default_labels(count, len(model.classes)) if labels is None else list(labels)
 
     images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
@@ -97,27 +76,28 @@ def generate(
         stop = min(start + batch, count)
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
         noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
-        denoise = _denoise(denoiser, label, len(model.classes), guidance, clamp=clamp)
+        denoise = _denoise(denoiser, label, len(model.classes), sampling)
         first = (1 + levels[0] ** 2).sqrt().item() * noise(-1)  # x_T ~ N(0, I) in sigma coordinates
         with torch.inference_mode():
-            images[start:stop] = to_uint8(draw(denoise, first, levels, noise, watch=watch, **chosen))
+            images[start:stop] = to_uint8(draw(denoise, first, levels, noise, watch=watch, **sampling.options))
         if advance is not None:
             advance(stop - start)
     return images
 
 
-def strip(model: Model, count: int, moments: int, **options: Any) -> Images:
+def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
     """The way from noise to image: (count, moments, H, W, C) uint8.
 
-    The steps are visited at uniform spacing, whatever `spacing` says: even in log(sigma), most of them look like noise.
-    Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options: as `generate`.
+    The steps are visited at uniform spacing, whatever `sampling` says: even in log(sigma), most of them look like
+    noise. Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options (seed,
+    labels, device): as `generate`.
     """
     seen: list[Images] = []
 
     def watch(step: int, y: Tensor, x0: Tensor) -> None:
         seen.append(to_uint8(y / max(1.0, y.std().item())))
 
-    final = generate(model, count, **{**options, "spacing": "uniform", "batch": count, "watch": watch})
+    final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, watch=watch)
     chosen = np.linspace(0, len(seen), moments).round().astype(int)
     return np.stack([[*seen, final][i] for i in chosen], axis=1)
 
@@ -127,16 +107,15 @@ def default_labels(count: int, classes: int) -> list[int]:
     return [i % classes for i in range(count)] if classes else []
 
 
-def _denoise(
-    denoiser: torch.nn.Module, label: Tensor | None, classes: int, guidance: float, *, clamp: bool
-) -> samplers.Denoise:
+def _denoise(denoiser: torch.nn.Module, label: Tensor | None, classes: int, sampling: Sampling) -> samplers.Denoise:
+    guidance = sampling.guidance
     if label is None or guidance == 1:
         denoise = guide.conditional(denoiser, label)
     elif guidance == 0:
         denoise = guide.conditional(denoiser, torch.full_like(label, classes))
     else:
         denoise = guide.classifier_free(denoiser, label, classes, guidance)
-    return guide.clamped(denoise) if clamp else denoise
+    return guide.clamped(denoise) if sampling.clamp else denoise
 
 
 def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:
@@ -148,8 +127,3 @@ def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samp
         return torch.stack([torch.randn(channels, height, width, generator=each) for each in generators]).to(where)
 
     return noise
-
-
-def _one_of(key: str, value: str, table: Mapping[str, object]) -> None:
-    if value not in table:
-        raise ValueError(f"{key} = {value!r} is unknown; possible: {', '.join(table)}")

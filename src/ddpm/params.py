@@ -60,8 +60,6 @@ class Params(Section):
         self._guidance_has_labels()
         if self.sample.steps > self.diffusion.steps:
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
-        if self.sample.sampler != "ddim" and self.sample.eta != 0:
-            raise ValueError(f"sample.eta = {self.sample.eta} applies to sampler ddim only; use 0")
         if self.evaluate.splits > self.sample.count:
             raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
         return self

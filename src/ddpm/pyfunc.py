@@ -21,7 +21,7 @@ from ddpm import checkpoint, generate
 
 MOST_IMAGES = 10_000  # of one request
 BATCH = 250
-FROM_REQUEST = ("seed", "steps", "sampler", "guidance")
+FROM_REQUEST = ("steps", "sampler", "guidance")
 
 
 class DiffusionModel(PythonModel):
@@ -39,9 +39,10 @@ class DiffusionModel(PythonModel):
         asked = params or {}
         try:
             labels = self._labels(_rows(model_input), asked)
-            options = {key: asked[key] for key in FROM_REQUEST if key in asked}
+            chosen = {key: asked[key] for key in FROM_REQUEST if key in asked}
+            sampling = generate.Sampling.suited(**self.options, **chosen)
             return generate.generate(
-                self.model, len(labels), labels=self._known(labels), **self.options, **options, batch=BATCH
+                self.model, len(labels), sampling, seed=asked.get("seed", 0), labels=self._known(labels), batch=BATCH
             )
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error

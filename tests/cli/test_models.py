@@ -114,7 +114,7 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
         (["--out", "x.png", "--count", "10001"], "cannot be looked at"),
         (["--out", "full"], "is not empty"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
-        (["--sampler", "euler"], "sampler = 'euler' is unknown"),
+        (["--sampler", "eular"], "sampler = 'eular' is unknown"),
         (["--steps", "51"], "this model has T = 50"),
         (["--device", "quantum"], "device quantum"),
         (["--model", "nowhere"], "nowhere is no model"),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,15 +52,17 @@ def sample(
     with tracking.in_words():
         folder = registry.download(model)
     config = checkpoint.read_config(folder)
-    options: dict[str, Any] = {
-        "seed": seed, "sampler": sampler, "steps": min(STEPS, config["diffusion"]["steps"]) if steps is None else steps,
-        "spacing": spacing, "eta": eta, "variance": variance, "guidance": guidance, "batch": batch,
-        "labels": None if label is None else [class_index(label, config["image"]["classes"])] * count,
-    }  # fmt: skip
-    generate.check(config, count, **options)
+    sampling = generate.Sampling(
+        sampler=sampler, steps=min(STEPS, config["diffusion"]["steps"]) if steps is None else steps, spacing=spacing,
+        eta=eta, variance=variance, guidance=guidance, clamp=clamp,
+    )  # fmt: skip
+    labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
+    generate.check(config, sampling, count, labels)
     loaded = checkpoint.load(folder)
     with progress("sample", count, "images") as shown:
-        images = generate.generate(loaded, count, **options, clamp=clamp, device=device, advance=shown.advance)
+        images = generate.generate(
+            loaded, count, sampling, seed=seed, labels=labels, batch=batch, device=device, advance=shown.advance
+        )
     write(images)
     print(f"sample: {count:,} images of {model} are in {out}")
 

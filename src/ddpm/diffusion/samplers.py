@@ -86,4 +86,3 @@ def dpm_solver_pp(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, 
 
 
 SAMPLERS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm, "ddim": ddim, "dpm-solver++": dpm_solver_pp}
-OPTIONS: dict[str, tuple[str, ...]] = {"ddpm": ("variance",), "ddim": ("eta",), "dpm-solver++": ()}

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import files
+from ddpm import files, sampling
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent
 MODEL_FILE = PACKAGE / "pyfunc.py"
 DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
-FIXED = ("spacing", "eta", "variance", "clamp")
+CHOSEN = ("steps", "sampler", "guidance")  # by each request
 WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
 """The files of a checkpoint that are packed: `ddpm.checkpoint` has their names too, but imports torch."""
 
@@ -64,7 +64,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
         signature=signature(config, conditions),
         input_example=_example(),
         pip_requirements=requirements([*modules, MODEL_FILE]),
-        model_config={key: conditions[key] for key in FIXED if key in conditions},
+        model_config={key: conditions[key] for key in sampling.NAMES if key in conditions and key not in CHOSEN},
     )
     shutil.rmtree(staging)
 
@@ -76,7 +76,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     side, channels = config["image"]["resolution"], config["image"]["channels"]
-    default = DEFAULTS | {key: conditions[key] for key in ("steps", "sampler", "guidance") if key in conditions}
+    default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.long, "label", required=False)]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, channels))]),

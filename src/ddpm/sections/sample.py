@@ -1,13 +1,11 @@
 """Section sample: how images are drawn."""
 
-from typing import Literal
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ddpm.sampling import NAMES, Sampler, Sampling, Spacing, Variance
 from ddpm.sections.base import Count, Section, Seed
-
-Sampler = Literal["ddpm", "ddim", "dpm-solver++"]
-Spacing = Literal["uniform", "trailing", "quadratic", "log-snr"]
 
 
 class Sample(Section):
@@ -19,8 +17,19 @@ class Sample(Section):
     steps: Count
     spacing: Spacing
     eta: float = Field(ge=0, le=1)
-    variance: Literal["small", "large"]
+    variance: Variance
     guidance: float = Field(ge=0, le=100)
     clamp: bool
     batch: Count
     strip: int = Field(ge=2, le=64)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The choices that shape an image, as plain values."""
+        return Sampling(**self.model_dump(include=set(NAMES)))
+
+    @model_validator(mode="after")
+    def choices_agree(self) -> Self:
+        """An option of one sampler is not given to another."""
+        _ = self.sampling
+        return self

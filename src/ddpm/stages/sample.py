@@ -21,14 +21,16 @@ def main() -> None:
 def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     """Draw from any checkpoint into a folder: images.npy, labels.npy, strip.npy, sample.json."""
     device = os.environ.get("DDPM_DEVICE", "auto")
-    options = sample.model_dump(exclude={"count", "strip"})
+    sampling, seed = sample.sampling, sample.seed
     config = checkpoint.read_config(model_folder)
-    generate.check(config, sample.count, labels=None, **{k: v for k, v in options.items() if k != "clamp"})
+    generate.check(config, sampling, sample.count)
     model = checkpoint.load(model_folder)
     with progress("sample", sample.count, "images") as shown:
-        images = generate.generate(model, sample.count, **options, device=device, advance=shown.advance)
+        images = generate.generate(
+            model, sample.count, sampling, seed=seed, batch=sample.batch, device=device, advance=shown.advance
+        )
     rows = min(max(len(model.classes), 4), 10, sample.count)
-    strip = generate.strip(model, rows, sample.strip, **options, device=device)
+    strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device)
     labels = generate.default_labels(sample.count, len(model.classes)) or [-1] * sample.count
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)

@@ -111,7 +111,7 @@ def preview_grid(now: state.State, config: dict[str, Any], sample: params.Sample
     count = max(len(config["image"]["classes"]), 8)
     steps = min(sample.steps, config["diffusion"]["steps"])
     images = generate.generate(
-        checkpoint.Model(denoiser, config, ""), 4 * count, sampler="dpm-solver++", steps=steps, batch=4 * count
+        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), batch=4 * count
     )
     rows = images.reshape(4, count, *images.shape[1:])
     return rows.transpose(0, 2, 1, 3, 4).reshape(4 * images.shape[1], count * images.shape[2], -1)
