@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cosine-v": {"diffusion.prediction": "v"},
     "cosine-edm": {"diffusion.prediction": "edm"},
     "sigmoid-v": {"diffusion.schedule": "sigmoid", "diffusion.prediction": "v"},
-    "noise-weighting": {"diffusion.weighting": "noise"},
+    "simple-weighting": {"diffusion.weighting": "simple"},
     "batch-16": {"train.batch": 16},
     "batch-64": {"train.batch": 64, "train.lr": 0.003},
     "lr-1e-3": {"train.lr": 0.001},

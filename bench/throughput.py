@@ -55,8 +55,8 @@ def ours() -> Contestant:
     data = train.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
     recipe = train.Recipe(
         seed=0, images=10**9, batch=BATCH, accumulation=1, lr=1e-4, warmup=0, decay=0.0, clip=1.0, ema=10**5,
-        label_dropout=0.0, flip=False, precision="fp32", weighting="noise", log_every=1, sample_every=1,
-        checkpoint_every=1,
+        label_dropout=0.0, flip=False, precision="fp32", weighting="simple", condition_scale=0,
+        log_every=1, sample_every=1, checkpoint_every=1,
     )  # fmt: skip
     order = train.Order(0, 2048)
     sample = torch.zeros(1, 1, SIDE, SIDE)

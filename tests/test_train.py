@@ -76,7 +76,7 @@ def test_batches_depend_on_seed_and_step_only() -> None:
 
     def draw(seed: int, step: int) -> list[Tensor | None]:
         recipe = replace(tiny.RECIPE, seed=seed)
-        return [each for part in train.batches(data, recipe, train.Order(seed, 27), step, 50) for each in part]
+        return [each for part in train.batches(data, recipe, train.Order(seed, 27), step) for each in part]
 
     once, again, other_step, other_seed = draw(3, 7), draw(3, 7), draw(3, 8), draw(4, 7)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True) if a is not None and b is not None)
@@ -84,22 +84,18 @@ def test_batches_depend_on_seed_and_step_only() -> None:
     assert not torch.equal(once[2], other_seed[2])  # type: ignore[arg-type]
 
 
-def test_times_are_uniform_and_stratified() -> None:
+def test_levels_are_uniform_and_stratified() -> None:
     recipe = replace(tiny.RECIPE, batch=10)
-    times = torch.stack(
-        [next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i, 50)))[1] for i in range(400)]
-    )
-    assert ((times // 5) == torch.arange(10)).all()  # one in each tenth of the chain
-    counts = times.flatten().bincount(minlength=50)
+    draws = torch.stack([next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i)))[1] for i in range(400)])
+    assert ((10 * draws).long() == torch.arange(10)).all()  # one in each tenth
+    counts = (50 * draws).long().flatten().bincount(minlength=50)
     assert counts.min() > 40
     assert counts.max() < 130
 
 
 def test_hidden_labels_have_the_asked_share_and_the_null_label() -> None:
     recipe = replace(tiny.RECIPE, label_dropout=0.3)
-    labels = torch.cat(
-        [next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i, 50)))[3] for i in range(300)]
-    )
+    labels = torch.cat([next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i)))[3] for i in range(300)])
     assert labels.unique().tolist() == [0, 1, 2]
     assert (labels == 2).float().mean().item() == pytest.approx(0.3, abs=0.03)
 
@@ -108,7 +104,7 @@ def test_heldout_images_are_never_drawn() -> None:
     data = tiny.data()
     data.images[27:] = 255
     for step in range(40):
-        for x, *_ in train.batches(data, tiny.RECIPE, train.Order(0, 27), step, 50):
+        for x, *_ in train.batches(data, tiny.RECIPE, train.Order(0, 27), step):
             assert (x.flatten(1).min(1).values < 1).all()
 
 

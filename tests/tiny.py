@@ -12,13 +12,14 @@ CONFIG: dict[str, Any] = {
     "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
     "net": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8, "groups": 4,
             "scale_shift": True, "dropout": 0.1, "patch": 1},
-    "diffusion": {"steps": 50, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "v",
-                  "sigma_data": 0.5},
+    "diffusion": {"process": "ddpm", "steps": 50, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02,
+                  "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     "digest": "0" * 64,
 }  # fmt: skip
 RECIPE = train.Recipe(
     seed=3, images=160, batch=8, accumulation=1, lr=2e-3, warmup=16, decay=0.5, clip=1.0, ema=64, label_dropout=0.1,
-    flip=True, precision="fp32", weighting="output", log_every=24, sample_every=80, checkpoint_every=40,
+    flip=True, precision="fp32", weighting="output", condition_scale=0,
+    log_every=24, sample_every=80, checkpoint_every=40,
 )  # fmt: skip
 
 

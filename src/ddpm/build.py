@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ddpm.diffusion import schedule
+from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.nets.unet import UNet
 
@@ -16,11 +16,21 @@ def denoiser(config: Mapping[str, Any]) -> Denoiser:
 
     Draws the weights from torch's global generator: seed it first.
     """
-    image, net, diffusion = config["image"], config["net"], config["diffusion"]
+    diffusion = config["diffusion"]
+    return Denoiser(network(config), process(diffusion), diffusion["prediction"], diffusion["sigma_data"])
+
+
+def process(diffusion: Mapping[str, Any]) -> processes.Process:
+    """The forward process of a `diffusion` section."""
+    make, names = processes.PROCESSES[diffusion["process"]]
+    return make(**{name: diffusion[name] for name in names})
+
+
+def network(config: Mapping[str, Any]) -> nn.Module:
+    """The network of a config."""
+    image, net = config["image"], config["net"]
     classes = len(image["classes"])
-    unet = UNet(image["channels"], image["resolution"], classes + 1 if classes else 0, **net)
-    betas = schedule.betas(diffusion["schedule"], diffusion["steps"], diffusion["beta_start"], diffusion["beta_end"])
-    return Denoiser(unet, schedule.sigmas(betas), diffusion["prediction"], diffusion["sigma_data"])
+    return UNet(image["channels"], image["resolution"], classes + 1 if classes else 0, **net)
 
 
 def optimizer(module: nn.Module, name: str, *, lr: float, weight_decay: float, beta2: float) -> torch.optim.Optimizer:

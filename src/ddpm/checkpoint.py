@@ -14,7 +14,7 @@ from torch import Tensor
 from ddpm import build, files, runtime
 from ddpm.diffusion.denoiser import Denoiser
 
-VERSION = 1
+VERSION = 2
 WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
 
 
@@ -61,9 +61,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
     config: dict[str, Any] = files.read_json(path)
+    if config.get("version") == 1:
+        return _from_version_1(config)
     if config.get("version") != VERSION:
-        raise ValueError(f"{path} has version {config.get('version')!r}; this program reads version {VERSION}")
+        raise ValueError(f"{path} has version {config.get('version')!r}; this program reads versions 1 and {VERSION}")
     return config
+
+
+def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 1 knew one process, one backbone and one input."""
+    weighting = {"noise": "simple", "output": "output"}[config["diffusion"]["weighting"]]
+    added = {"process": "ddpm", "variance": "fixed", "condition": "none", "weighting": weighting}
+    net = {"kind": "unet", "resample": "conv"} | config["net"]
+    return {**config, "version": VERSION, "net": net, "diffusion": config["diffusion"] | added}
 
 
 def load(folder: Path, *, weights: str = "weights", device: str = "cpu") -> Model:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm import randomness, runtime
+from ddpm.diffusion import conditioning
 from ddpm.diffusion.pixels import to_tensor
 from ddpm.state import State
 
@@ -43,6 +44,7 @@ class Recipe:
     flip: bool
     precision: str
     weighting: str
+    condition_scale: int
     log_every: int
     sample_every: int
     checkpoint_every: int
@@ -129,20 +131,21 @@ def train_step(state: State, data: Data, recipe: Recipe, order: "Order") -> tupl
         group["lr"] = learning_rate(recipe, state.step * recipe.batch)
     optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for x, step, noise, labels in batches(data, recipe, order, state.step, len(denoiser.sigmas)):
+    for x, u, noise, labels in batches(data, recipe, order, state.step):
+        sigma = denoiser.process.draw(u).to(where)
+        x = x.to(where)  # noqa: PLW2901  # the batch, where the network is
+        condition = conditioning.low_resolution(x, recipe.condition_scale) if recipe.condition_scale else None
         with runtime.autocast(where, recipe.precision):
             losses = denoiser.loss(
-                x.to(where), step.to(where), noise.to(where), None if labels is None else labels.to(where),
-                recipe.weighting,
-            )  # fmt: skip
+                x, sigma, noise.to(where), None if labels is None else labels.to(where), recipe.weighting, condition
+            )
         loss = losses.mean() / recipe.accumulation
         total += loss.item()
         if not math.isfinite(total):
-            raise NotFiniteError(_where_not_finite(losses, denoiser.sigmas[step.to(where)], state.step))
+            raise NotFiniteError(_where_not_finite(losses, sigma, state.step))
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), recipe.clip).item()
     if not math.isfinite(norm):
-        sigma = denoiser.sigmas[step.to(where)]
         raise NotFiniteError(
             f"the gradient is not finite at step {state.step} (sigma from {sigma.min():.3g} to {sigma.max():.3g}). "
             "Lower train.lr or train.clip, or use precision fp32."
@@ -154,18 +157,18 @@ def train_step(state: State, data: Data, recipe: Recipe, order: "Order") -> tupl
 
 
 def batches(
-    data: Data, recipe: Recipe, order: "Order", step: int, total: int
+    data: Data, recipe: Recipe, order: "Order", step: int
 ) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-    """The micro-batches of one step: (x, t, noise, labels), each drawn from (seed, step) alone.
+    """The micro-batches of one step: (x, u, noise, labels), each drawn from (seed, step) alone.
 
-    The t of one batch are stratified: uniform over the T steps, with less variance than independent ones (Kingma et al.
-    2021, appendix I.1).
+    u in [0, 1) says which level of noise; those of one batch are stratified: uniform, with less variance than
+    independent ones (Kingma et al. 2021, appendix I.1).
     """
     generator = randomness.generator(recipe.seed, "batch", step)
     size = recipe.batch
     chosen = data.indices[order.at(step * size, size)]
     offset = torch.rand(1, generator=generator, dtype=torch.float64)
-    time = ((torch.arange(size) + offset) / size * total).long().clamp(max=total - 1)
+    u = (torch.arange(size) + offset) / size
     noise = torch.randn(size, *[data.images.shape[i] for i in (3, 1, 2)], generator=generator)
     flipped = torch.rand(size, generator=generator) < 0.5
     hidden = torch.rand(size, generator=generator) < recipe.label_dropout
@@ -176,7 +179,7 @@ def batches(
     micro = size // recipe.accumulation
     for i in range(0, size, micro):
         part = slice(i, i + micro)
-        yield x[part], time[part], noise[part], None if labels is None else labels[part]
+        yield x[part], u[part], noise[part], None if labels is None else labels[part]
 
 
 class Order:

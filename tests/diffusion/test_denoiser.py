@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddpm.diffusion import schedule
-from ddpm.diffusion.denoiser import PREDICTIONS, WEIGHTINGS, Denoiser
+from ddpm.diffusion import process, variational
+from ddpm.diffusion.denoiser import PREDICTIONS, VARIATIONAL_WEIGHT, WEIGHTINGS, Denoiser
 
-SIGMAS = schedule.sigmas(schedule.betas("linear", 1000))
+CHAIN = process.ddpm(1000, "linear", 1e-4, 0.02)
+SIGMAS = CHAIN.sigmas
 
 
 class Oracle(nn.Module):
@@ -40,8 +41,8 @@ def test_the_perfect_output_of_the_papers_gives_zero_loss_and_the_clean_image(pr
     x, noise, step = draw()
     alpha_bar = (1 / (1 + SIGMAS[step] ** 2)).view(-1, 1, 1, 1)
     net = Oracle(textbook_output(prediction, x, noise, alpha_bar))
-    denoiser = Denoiser(net, SIGMAS, prediction, 0.5)
-    assert denoiser.loss(x, step, noise, None, "output").max() < 1e-20
+    denoiser = Denoiser(net, CHAIN, prediction, 0.5)
+    assert denoiser.loss(x, SIGMAS[step], noise, None, "output").max() < 1e-20
     torch.testing.assert_close(net.x, alpha_bar.sqrt() * x + (1 - alpha_bar).sqrt() * noise)
     y = x + SIGMAS[step].view(-1, 1, 1, 1) * noise
     torch.testing.assert_close(denoiser(y, SIGMAS[step]), x, rtol=1e-9, atol=1e-9)
@@ -56,42 +57,110 @@ def test_edm_row_is_karras_table_1() -> None:
 
 
 @pytest.mark.parametrize("prediction", list(PREDICTIONS))
-def test_noise_weighting_is_the_squared_error_of_the_noise(prediction: str) -> None:
+def test_simple_weighting_is_the_squared_error_of_the_noise(prediction: str) -> None:
     x, noise, step = draw()
     output = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    denoiser = Denoiser(Oracle(output), SIGMAS, prediction, 0.5)
+    denoiser = Denoiser(Oracle(output), CHAIN, prediction, 0.5)
     sigma = SIGMAS[step].view(-1, 1, 1, 1)
     y = x + sigma * noise
     implied_noise = (y - denoiser(y, SIGMAS[step])) / sigma
     expected = (implied_noise - noise).square().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(denoiser.loss(x, step, noise, None, "noise"), expected, rtol=1e-6, atol=1e-10)
+    torch.testing.assert_close(denoiser.loss(x, SIGMAS[step], noise, None, "simple"), expected, rtol=1e-6, atol=1e-10)
 
 
-def test_eps_with_either_weighting_is_ho_equation_14() -> None:
+def test_eps_with_simple_or_output_weighting_is_ho_equation_14() -> None:
     x, noise, step = draw()
-    output = torch.zeros_like(x)
-    denoiser = Denoiser(Oracle(output), SIGMAS, "eps", 0.5)
-    for weighting in WEIGHTINGS:
+    denoiser = Denoiser(Oracle(torch.zeros_like(x)), CHAIN, "eps", 0.5)
+    for weighting in ("simple", "snr", "output"):
         expected = noise.square().mean(dim=(1, 2, 3))
-        torch.testing.assert_close(denoiser.loss(x, step, noise, None, weighting), expected)
+        torch.testing.assert_close(denoiser.loss(x, SIGMAS[step], noise, None, weighting), expected)
 
 
-def test_time_is_exact_on_the_table_and_monotone_between() -> None:
-    denoiser = Denoiser(Oracle(torch.zeros(1)), SIGMAS, "eps", 0.5)
-    assert denoiser.time(SIGMAS).tolist() == list(range(1000))
-    middle = (SIGMAS[10] * SIGMAS[11]).sqrt().view(1)
-    assert denoiser.time(middle).item() == pytest.approx(10.5)
-    assert denoiser.time(torch.tensor([1e-9, 1e9])).tolist() == [0, 999]
+def test_the_score_prediction_is_denoising_score_matching() -> None:
+    """Song et al. 2021, equation 7, with lambda = sigma^2: the score of N(y; x, sigma^2) is (x - y) / sigma^2."""
+    x, noise, step = draw()
+    output = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    denoiser = Denoiser(Oracle(output), CHAIN, "score", 0.5)
+    sigma = SIGMAS[step].view(-1, 1, 1, 1)
+    y = x + sigma * noise
+    score, target = output / sigma, (x - y) / sigma**2
+    expected = (sigma**2 * (score - target) ** 2).mean(dim=(1, 2, 3))
+    torch.testing.assert_close(denoiser.loss(x, SIGMAS[step], noise, None, "simple"), expected)
+    torch.testing.assert_close((denoiser(y, SIGMAS[step]) - y) / sigma**2, score)
+
+
+def published_weight(weighting: str, snr: Tensor) -> Tensor:
+    """Of the squared error of x0, as the papers write it; sigma_data 0.5."""
+    return {
+        "simple": snr,
+        "snr": snr,
+        "truncated-snr": torch.maximum(snr, torch.ones_like(snr)),
+        "min-snr": torch.minimum(snr, torch.full_like(snr, 5.0)),
+        "p2": snr / (1 + snr),
+        "edm": snr + 1 / 0.25,
+    }[weighting]
+
+
+@pytest.mark.parametrize("weighting", [name for name in WEIGHTINGS if name != "output"])
+@pytest.mark.parametrize("prediction", list(PREDICTIONS))
+def test_weightings_weigh_the_error_of_the_image_as_published(weighting: str, prediction: str) -> None:
+    x, noise, step = draw()
+    output = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    denoiser = Denoiser(Oracle(output), CHAIN, prediction, 0.5)
+    sigma = SIGMAS[step]
+    error = denoiser(x + sigma.view(-1, 1, 1, 1) * noise, sigma) - x
+    expected = published_weight(weighting, sigma**-2) * error.square().mean(dim=(1, 2, 3))
+    found = denoiser.loss(x, sigma, noise, None, weighting)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-10)
+
+
+def test_learned_variance_adds_the_bound_and_leaves_the_mean_to_the_simple_loss() -> None:
+    """L_hybrid, Nichol and Dhariwal 2021, equation 16: the bound's gradient reaches the variance only."""
+    x, noise, step = draw()
+    x = ((x + 1) * 127.5).round() / 127.5 - 1
+    output = torch.randn(6, 2, 4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    sigma = SIGMAS[step]
+    plain = output[:, :1].clone().requires_grad_()
+    simple = Denoiser(Oracle(plain), CHAIN, "eps", 0.5).loss(x, sigma, noise, None, "simple")
+    simple.sum().backward()
+    both = output.clone().requires_grad_()
+    denoiser = Denoiser(Oracle(both), CHAIN, "eps", 0.5)
+    hybrid = denoiser.loss(x, sigma, noise, None, "simple")
+    hybrid.sum().backward()
+    torch.testing.assert_close(both.grad[:, :1], plain.grad)
+    assert (both.grad[:, 1:].abs().amax(dim=(1, 2, 3)) > 0).all()
+    estimate, fraction = denoiser.with_variance(x + sigma.view(-1, 1, 1, 1) * noise, sigma)
+    terms = variational.step_terms(x, estimate, fraction, sigma, SIGMAS) / torch.tensor(2.0).log()
+    torch.testing.assert_close(hybrid - simple, VARIATIONAL_WEIGHT * 1000 * terms, rtol=1e-5, atol=1e-9)
+
+
+def test_a_model_with_fixed_variance_has_none_to_give() -> None:
+    x, _, step = draw()
+    with pytest.raises(ValueError, match="fixed variance"):
+        Denoiser(Oracle(x), CHAIN, "eps", 0.5).with_variance(x, SIGMAS[step])
+
+
+def test_the_condition_reaches_the_network_beside_the_noisy_image() -> None:
+    x, noise, step = draw()
+    net = Oracle(torch.zeros_like(x))
+    denoiser = Denoiser(net, CHAIN, "eps", 0.5)
+    known = torch.rand_like(x)
+    denoiser.loss(x, SIGMAS[step], noise, None, "simple", known)
+    trained_on = net.x
+    denoiser(x + SIGMAS[step].view(-1, 1, 1, 1) * noise, SIGMAS[step], None, known)
+    assert trained_on.shape[1] == 2
+    torch.testing.assert_close(trained_on[:, 1:], known)
+    torch.testing.assert_close(net.x, trained_on)
 
 
 def test_in_float32_the_loss_keeps_its_precision_at_the_largest_sigma() -> None:
-    sigmas = schedule.sigmas(schedule.betas("cosine", 1000))
+    chain = process.ddpm(1000, "cosine", 1e-4, 0.02)
     x, noise, _ = draw()
-    step = torch.full((6,), 999)
+    sigma = chain.sigmas[-1].expand(6)
     for prediction in PREDICTIONS:
         output = torch.ones_like(x)
-        exact = Denoiser(Oracle(output), sigmas, prediction, 0.5).loss(x, step, noise, None, "output")
-        rounded = Denoiser(Oracle(output.float()), sigmas, prediction, 0.5).loss(
-            x.float(), step, noise.float(), None, "output"
+        exact = Denoiser(Oracle(output), chain, prediction, 0.5).loss(x, sigma, noise, None, "output")
+        rounded = Denoiser(Oracle(output.float()), chain, prediction, 0.5).loss(
+            x.float(), sigma, noise.float(), None, "output"
         )
         torch.testing.assert_close(rounded.double(), exact, rtol=1e-5, atol=1e-6)

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ddpm.diffusion import variational
+from ddpm.diffusion.process import Process
+
 
 class Coefficients(NamedTuple):
     """Of `D = skip * y + out * F(scale * y)`; each has the shape of sigma."""
@@ -35,82 +38,164 @@ def v(sigma: Tensor, sigma_data: float) -> Coefficients:
     return Coefficients(1 / q**2, -sigma / q, 1 / q)
 
 
+def score(sigma: Tensor, sigma_data: float) -> Coefficients:
+    """F predicts sigma times the score, `sigma grad log p(y) = (D - y) / sigma`, of y as it is (Song et al. 2021)."""
+    return Coefficients(torch.ones_like(sigma), sigma, torch.ones_like(sigma))
+
+
 def edm(sigma: Tensor, sigma_data: float) -> Coefficients:
     """Unit variance in and out for data of standard deviation `sigma_data` (Karras et al. 2022, table 1)."""
     total = sigma**2 + sigma_data**2
     return Coefficients(sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt())
 
 
-PREDICTIONS: dict[str, Callable[[Tensor, float], Coefficients]] = {"eps": eps, "x0": x0, "v": v, "edm": edm}
+PREDICTIONS: dict[str, Callable[[Tensor, float], Coefficients]] = {
+    "eps": eps,
+    "x0": x0,
+    "v": v,
+    "score": score,
+    "edm": edm,
+}
+
+# Weights of the squared error of x0, at sigma (B,). With SNR = 1 / sigma^2, and D's error = out * F's error.
 
 
-def noise_weight(sigma: Tensor, row: Coefficients) -> Tensor:
-    """Squared error of the noise, as `eps - eps' = (x0' - x0) / sigma` (Ho et al. 2020, equation 14)."""
-    return (row.out / sigma) ** 2
+def simple(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
+    """SNR: the squared error of the noise, `eps - eps' = (x0' - x0) / sigma` (Ho et al. 2020, equation 14).
+
+    The same number is denoising score matching with weight sigma^2 (Song et al. 2021, equation 7).
+    """
+    return sigma**-2
 
 
-def output_weight(sigma: Tensor, row: Coefficients) -> Tensor:
+def truncated_snr(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
+    """max(SNR, 1) (Salimans and Ho 2022, section 4)."""
+    return (sigma**-2).clamp(min=1)
+
+
+def min_snr(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
+    """min(SNR, gamma) with gamma = 5 (Hang et al. 2023, section 3.4)."""
+    return (sigma**-2).clamp(max=5)
+
+
+def p2(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
+    """SNR / (k + SNR)^gamma with k = gamma = 1 (Choi et al. 2022, equation 8)."""
+    snr = sigma**-2
+    return snr / (1 + snr)
+
+
+def edm_weight(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
+    """`1 / out^2` of the edm prediction (Karras et al. 2022, table 1), whatever the network predicts."""
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+def output(sigma: Tensor, row: Coefficients, sigma_data: float) -> Tensor:
     """Makes the loss the squared error of what the network puts out."""
-    return torch.ones_like(sigma)
+    return row.out**-2
 
 
-WEIGHTINGS: dict[str, Callable[[Tensor, Coefficients], Tensor]] = {"noise": noise_weight, "output": output_weight}
+WEIGHTINGS: dict[str, Callable[[Tensor, Coefficients, float], Tensor]] = {
+    "simple": simple,
+    "snr": simple,  # Salimans and Ho's name for it
+    "truncated-snr": truncated_snr,
+    "min-snr": min_snr,
+    "p2": p2,
+    "edm": edm_weight,
+    "output": output,
+}
+VARIATIONAL_WEIGHT = 1e-3
+"""Of the bound beside the simple loss, where the variance is learned (Nichol and Dhariwal 2021, equation 16)."""
 
 
 class Denoiser(nn.Module):
-    """A network with its noise schedule and prediction: `D(y, sigma, labels)`.
+    """A network with its forward process and prediction: `D(y, sigma, labels)`.
 
-    net: called as `net(x, t, labels)` with x (B, C, H, W), t (B,) float step index, labels (B,) int64 or None.
-    sigmas: (T,) float64, ascending. The network is told the index t; between two table entries t is interpolated in
-    log(sigma).
+    net: called as `net(x, t, labels)` with x (B, C, H, W), t (B,) float, labels (B,) int64 or None; it puts out C
+    channels, or 2 C where the variance of a step is learned as well.
     """
 
     sigmas: Tensor
-    log_sigmas: Tensor
 
-    def __init__(self, net: nn.Module, sigmas: Tensor, prediction: str, sigma_data: float) -> None:
+    def __init__(self, net: nn.Module, process: Process, prediction: str, sigma_data: float) -> None:
         super().__init__()
         self.net = net
+        self.process = process
         self.row = PREDICTIONS[prediction]
         self.sigma_data = sigma_data
-        self.register_buffer("sigmas", sigmas, persistent=False)
-        self.register_buffer("log_sigmas", sigmas.log(), persistent=False)
+        self.register_buffer("sigmas", process.sigmas, persistent=False)
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
         """The row of this prediction at `sigma` (B,), float64."""
         return self.row(sigma, self.sigma_data)
 
-    def time(self, sigma: Tensor) -> Tensor:
-        """The step index t in [0, T - 1] of `sigma` (B,), float32; exact on the table."""
-        last = len(self.sigmas) - 1
-        if last == 0:
-            return torch.zeros_like(sigma, dtype=torch.float32)
-        log_sigma = sigma.double().log()
-        above = torch.searchsorted(self.log_sigmas, log_sigma).clamp(1, last)
-        low, high = self.log_sigmas[above - 1], self.log_sigmas[above]
-        fraction = ((log_sigma - low) / (high - low)).clamp(0, 1)
-        return (above - 1 + fraction).float()
+    def forward(
+        self, y: Tensor, sigma: Tensor, labels: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """The expected clean image, (B, C, H, W).
 
-    def forward(self, y: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The expected clean image. y (B, C, H, W), sigma (B,) > 0, labels (B,) or None; returns (B, C, H, W)."""
+        y (B, C, H, W), sigma (B,) > 0, labels (B,) or None, condition (B, C', H, W) or None.
+        """
+        return self._estimate(y, sigma, labels, condition)[0]
+
+    def with_variance(
+        self, y: Tensor, sigma: Tensor, labels: Tensor | None = None, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same, and where between the small and the large variance (0 to 1, in logarithms) a step's should lie.
+
+        Both (B, C, H, W). Raises ValueError if the network has not learnt it.
+        """
+        estimate, rest = self._estimate(y, sigma, labels, condition)
+        if rest.shape != estimate.shape:
+            raise ValueError("this model was trained with a fixed variance (diffusion.variance = fixed)")
+        return estimate, as_fraction(rest)
+
+    def _estimate(
+        self, y: Tensor, sigma: Tensor, labels: Tensor | None, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """D, and the network's channels beyond those of y."""
         row = Coefficients(*(per_image(each, y) for each in self.coefficients(sigma.double())))
-        output: Tensor = self.net(row.scale * y, self.time(sigma), labels)
-        return row.skip * y + row.out * output.to(y.dtype)
+        output: Tensor = self.net(joined(row.scale * y, condition), self.process.time(sigma), labels).to(y.dtype)
+        channels = y.shape[1]
+        return row.skip * y + row.out * output[:, :channels], output[:, channels:]
 
-    def loss(self, x: Tensor, step: Tensor, noise: Tensor, labels: Tensor | None, weighting: str) -> Tensor:
-        """Weighted squared error of F, per image: (B,).
+    def loss(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        noise: Tensor,
+        labels: Tensor | None,
+        weighting: str,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Weighted squared error of F, per image: (B,). With learned variance, plus the bound's term (L_hybrid).
 
-        x (B, C, H, W) in [-1, 1]; step (B,) int64 in [0, T); noise like x, standard normal.
+        x (B, C, H, W) in [-1, 1]; sigma (B,) float64; noise like x, standard normal.
         The input `scale * y` and the target are mixed from x and noise with float64 coefficients: at large sigma,
         forming y first would lose x in float32.
         """
-        sigma = self.sigmas[step]
         row = self.coefficients(sigma)
-        weight = WEIGHTINGS[weighting](sigma, row)
+        weight = WEIGHTINGS[weighting](sigma, row, self.sigma_data) * row.out**2
         noisy = per_image(row.scale, x) * x + per_image(row.scale * sigma, x) * noise
-        output: Tensor = self.net(noisy, step.float(), labels)
-        error = output.to(x.dtype) - _target(x, noise, sigma, row)
-        return weight.to(x.dtype) * error.square().mean(dim=(1, 2, 3))
+        output: Tensor = self.net(joined(noisy, condition), self.process.time(sigma), labels).to(x.dtype)
+        predicted, rest = output[:, : x.shape[1]], output[:, x.shape[1] :]
+        error = predicted - _target(x, noise, sigma, row)
+        loss = weight.to(x.dtype) * error.square().mean(dim=(1, 2, 3))
+        if rest.shape[1] == 0:
+            return loss
+        # the bound teaches the variance alone: the mean is held fixed in it (section 3.1 there)
+        estimate = x + per_image(row.out, x) * error.detach()
+        terms = variational.step_terms(x, estimate, as_fraction(rest), sigma, self.sigmas)
+        return loss + (VARIATIONAL_WEIGHT * len(self.sigmas) * variational.in_bits(terms)).to(x.dtype)
+
+
+def joined(noisy: Tensor, condition: Tensor | None) -> Tensor:
+    """The network's input: the noisy image, and the condition as further channels."""
+    return noisy if condition is None else torch.cat([noisy, condition.to(noisy.dtype)], dim=1)
+
+
+def as_fraction(output: Tensor) -> Tensor:
+    """What the network says of the variance, -1 to 1, as a fraction."""
+    return (output + 1) / 2
 
 
 def _target(x: Tensor, noise: Tensor, sigma: Tensor, row: Coefficients) -> Tensor:

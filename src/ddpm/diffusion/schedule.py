@@ -40,6 +40,7 @@ def cosine(steps: int, start: float, end: float) -> Tensor:
 
 SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
     "linear": linear,
+    "scaled-linear": quadratic,  # the same thing under the name that latent diffusion gave it
     "cosine": cosine,
     "quadratic": quadratic,
     "sigmoid": sigmoid,

@@ -18,6 +18,7 @@ import torch
 
 from ddpm import build, checkpoint, files, generate, params, runtime, state, train
 from ddpm.data import prepared
+from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
 from ddpm.stages import run
 from ddpm.tracking import Tracker, lineage
@@ -146,9 +147,11 @@ def checkpoint_config(
 
 def recipe_of(settings: params.Params) -> train.Recipe:
     """The recipe as plain arguments."""
-    names = set(train.Recipe.__dataclass_fields__) - {"weighting"}
+    names = set(train.Recipe.__dataclass_fields__) - {"weighting", "condition_scale"}
     chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
-    return train.Recipe(**chosen, weighting=settings.diffusion.weighting)
+    diffusion = settings.diffusion
+    scale = conditioning.CONDITIONS[diffusion.condition]
+    return train.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
 
 
 def write_outputs(training: state.State, config: dict[str, Any]) -> None:
