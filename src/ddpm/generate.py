@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ddpm import randomness, runtime
 from ddpm.checkpoint import Model
+from ddpm.diffusion import conditioning, samplers, schedule
 from ddpm.diffusion import guidance as guide
-from ddpm.diffusion import samplers, schedule
-from ddpm.diffusion.pixels import to_uint8
+from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.sampling import Sampling
 
 __all__ = ["Sampling", "check", "default_labels", "generate", "strip"]
@@ -22,8 +22,18 @@ Images = NDArray[np.uint8]
 DEFAULT = Sampling()
 
 
-def check(config: Mapping[str, Any], sampling: Sampling, count: int, labels: Sequence[int] | None = None) -> None:
-    """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights."""
+def check(
+    config: Mapping[str, Any],
+    sampling: Sampling,
+    count: int,
+    labels: Sequence[int] | None = None,
+    known: tuple[int, ...] | None = None,
+) -> None:
+    """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights.
+
+    known: shape of the small images that a model of super-resolution is given.
+    """
+    _check_known(config, count, known)
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
     if sampling.steps > total:
         raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
@@ -43,6 +53,20 @@ def check(config: Mapping[str, Any], sampling: Sampling, count: int, labels: Seq
             raise ValueError(f"label {wrong[0]} does not exist; this model has {names}")
 
 
+def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] | None) -> None:
+    """A model of super-resolution needs small images; no other model takes them."""
+    scale, image = conditioning.CONDITIONS[config["diffusion"]["condition"]], config["image"]
+    if not scale and known is not None:
+        raise ValueError("this model was not trained for super-resolution (diffusion.condition = none)")
+    if scale:
+        side = image["resolution"] // scale
+        needed = (count, side, side, image["channels"])
+        if known is None:
+            raise ValueError(f"this model enlarges images of {side} x {side} pixels by {scale}: give it some")
+        if known != needed:
+            raise ValueError(f"small images of shape {known}; this model needs {needed}")
+
+
 def generate(
     model: Model,
     count: int,
@@ -50,6 +74,7 @@ def generate(
     *,
     seed: int = 0,
     labels: Sequence[int] | None = None,
+    known: Images | None = None,
     batch: int = 250,
     device: str = "auto",
     advance: Callable[[int], None] | None = None,
@@ -57,10 +82,11 @@ def generate(
 ) -> Images:
     """Draw `count` images: (count, H, W, C) uint8.
 
-    labels: one per image; None takes the classes in turn (i modulo classes). `advance(n)` is called after every n
+    labels: one per image; None takes the classes in turn (i modulo classes). known: the small images that a model of
+    super-resolution enlarges, (count, H / scale, W / scale, C) uint8. `advance(n)` is called after every n
     images; `watch` sees every step of every batch. Raises ValueError for what the model cannot do.
     """
-    check(model.config, sampling, count, labels)
+    check(model.config, sampling, count, labels, None if known is None else known.shape)
     if batch < 1 or seed < 0:
         raise ValueError(f"batch = {batch}, seed = {seed}: batch from 1, seed from 0")
     where = runtime.device(device)
@@ -76,13 +102,31 @@ def generate(
         stop = min(start + batch, count)
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
         noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
-        denoise = _denoise(denoiser, label, len(model.classes), sampling)
-        first = (1 + levels[0] ** 2).sqrt().item() * noise(-1)  # x_T ~ N(0, I) in sigma coordinates
+        given = denoiser if known is None else _enlarging(model, torch.from_numpy(known[start:stop]).to(where))
+        denoise = _denoise(given, label, len(model.classes), sampling)
+        first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
             images[start:stop] = to_uint8(draw(denoise, first, levels, noise, watch=watch, **sampling.options))
         if advance is not None:
             advance(stop - start)
     return images
+
+
+def small_images(
+    config: Mapping[str, Any], images: Images, labels: NDArray[np.int64], count: int
+) -> tuple[Images | None, list[int] | None]:
+    """What a model of super-resolution is asked for where nobody gives it images: (known, labels) for `generate`.
+
+    images (N, H, W, C) uint8 in turn, shrunk; (None, None) for any other model.
+    """
+    scale = conditioning.CONDITIONS[config["diffusion"]["condition"]]
+    if not scale:
+        return None, None
+    turn = np.arange(count) % len(images)
+    chosen = images[turn]
+    side, channels = chosen.shape[1] // scale, chosen.shape[3]
+    small = chosen.reshape(count, side, scale, side, scale, channels).mean(axis=(2, 4)).round().astype(np.uint8)
+    return small, labels[turn].tolist() if config["image"]["classes"] else None
 
 
 def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
@@ -107,7 +151,13 @@ def default_labels(count: int, classes: int) -> list[int]:
     return [i % classes for i in range(count)] if classes else []
 
 
-def _denoise(denoiser: torch.nn.Module, label: Tensor | None, classes: int, sampling: Sampling) -> samplers.Denoise:
+def _enlarging(model: Model, small: Tensor) -> guide.Model:
+    """The denoiser of a model of super-resolution, given small images (B, h, w, C) uint8."""
+    scale = conditioning.CONDITIONS[model.config["diffusion"]["condition"]]
+    return conditioning.conditioned(model.denoiser, conditioning.enlarged(to_tensor(small), scale))
+
+
+def _denoise(denoiser: guide.Model, label: Tensor | None, classes: int, sampling: Sampling) -> samplers.Denoise:
     guidance = sampling.guidance
     if label is None or guidance == 1:
         denoise = guide.conditional(denoiser, label)

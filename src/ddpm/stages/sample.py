@@ -1,11 +1,14 @@
 """Stage sample: a checkpoint in, images drawn from it out."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ddpm import checkpoint, files, generate, params
+from ddpm.data import prepared
 from ddpm.progress import progress
 from ddpm.stages import run
 
@@ -23,20 +26,32 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     device = os.environ.get("DDPM_DEVICE", "auto")
     sampling, seed = sample.sampling, sample.seed
     config = checkpoint.read_config(model_folder)
-    generate.check(config, sampling, sample.count)
+    known, labels = small_heldout(config, sample.count)
+    generate.check(config, sampling, sample.count, labels, None if known is None else known.shape)
     model = checkpoint.load(model_folder)
     with progress("sample", sample.count, "images") as shown:
         images = generate.generate(
-            model, sample.count, sampling, seed=seed, batch=sample.batch, device=device, advance=shown.advance
-        )
+            model, sample.count, sampling, seed=seed, labels=labels, known=known, batch=sample.batch, device=device,
+            advance=shown.advance,
+        )  # fmt: skip
     rows = min(max(len(model.classes), 4), 10, sample.count)
-    strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device)
-    labels = generate.default_labels(sample.count, len(model.classes)) or [-1] * sample.count
+    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows]}
+    strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device, **first)
+    labels = labels or generate.default_labels(sample.count, len(model.classes)) or [-1] * sample.count
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
         files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
         files.write_json(new / "sample.json", {**sample.model_dump(), "weights_sha256": model.sha256})
+
+
+def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:
+    """The held-out images in turn, shrunk, and their labels, for a model of super-resolution; no other needs any."""
+    if config["diffusion"]["condition"] == "none":
+        return None, None
+    data = prepared.load()
+    held = data.heldout_indices
+    return generate.small_images(config, data.images[held], data.labels[held], count)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ddpm.data import prepared
 from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
 from ddpm.stages import run
+from ddpm.stages.sample import small_heldout
 from ddpm.tracking import Tracker, lineage
 
 OUT = Path("out/train")
@@ -111,9 +112,11 @@ def preview_grid(now: state.State, config: dict[str, Any], sample: params.Sample
     denoiser.load_state_dict(now.average)
     count = max(len(config["image"]["classes"]), 8)
     steps = min(sample.steps, config["diffusion"]["steps"])
+    known, labels = small_heldout(config, 4 * count)
     images = generate.generate(
-        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), batch=4 * count
-    )
+        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels, known=known,
+        batch=4 * count,
+    )  # fmt: skip
     rows = images.reshape(4, count, *images.shape[1:])
     return rows.transpose(0, 2, 1, 3, 4).reshape(4 * images.shape[1], count * images.shape[2], -1)
 
