@@ -88,7 +88,7 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
 
 def test_pictures_and_page_are_there(finished: Path) -> None:
     pictures = finished / evaluate.PICTURES
-    names = {"samples", "real_and_generated", "denoising", "neighbours", "training", "classes"}
+    names = {"samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes"}
     assert {path.stem for path in pictures.glob("*.png")} == names
     for path in pictures.glob("*.png"):
         Image.open(path).verify()

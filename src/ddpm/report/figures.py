@@ -67,6 +67,18 @@ def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) 
     )
 
 
+def schedule(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> Picture:
+    """The model's levels of noise among those of the other schedules."""
+    others = ", ".join(name for name in levels if name != own)
+    return Picture(
+        plots.schedules(levels, own, visited),
+        "Noise schedule",
+        f"The levels of {own} in blue, from sigma {levels[own][0]:.3g} to {levels[own][-1]:.3g}; marks: the "
+        f"{len(visited)} that the sampler visits. In grey, for comparison: {others}.",
+        f"Sigma, abar and log-SNR of {own} over the course of the process",
+    )
+
+
 def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Picture:
     """Generated classes against those of the training split."""
     counts = np.bincount(train_labels, minlength=len(histogram))

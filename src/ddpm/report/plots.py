@@ -4,12 +4,14 @@ Equal numbers give equal bytes: no dates, and fonts that come with matplotlib.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
 WIDTH, HEIGHT, DPI = 9.0, 3.1, 160
@@ -66,6 +68,35 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
         handles=[bars, marks], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY,
         borderaxespad=0, fontsize=10,
     )  # fmt: skip
+    return _png(figure)
+
+
+def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> bytes:
+    """Sigma, abar and log-SNR of noise schedules over their course; the model's `own` stands out, the rest are grey.
+
+    levels: name to sigmas, ascending; visited: the sigmas that its sampler visits, marked.
+    """
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    panels: list[tuple[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = [
+        ("sigma", lambda sigma: sigma),
+        ("abar = 1 / (1 + sigma²)", lambda sigma: 1 / (1 + sigma**2)),
+        ("log-SNR = -2 log sigma", lambda sigma: -2 * np.log(sigma)),
+    ]
+    for axes, (title, of) in zip(figure.subplots(1, 3), panels, strict=True):
+        for name, sigma in sorted(levels.items(), key=lambda item: item[0] == own):  # its own last, on top
+            course = np.linspace(0, 1, len(sigma))
+            colour, width = (BLUE, 2.2) if name == own else (GREY, 0.8)
+            axes.plot(course, of(sigma), color=colour, linewidth=width, alpha=1 if name == own else 0.6)
+        own_course = np.linspace(0, 1, len(levels[own]))
+        at = np.interp(np.log(visited), np.log(levels[own]), own_course)
+        axes.plot(at, of(visited), "o", color=ORANGE, markersize=3.5)
+        _tidy(axes)
+        axes.set_title(title, loc="left", color=GREY, fontsize=11)
+        axes.set_xlabel("t / T", color=GREY)
+        if title == "sigma":
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     return _png(figure)
 
 

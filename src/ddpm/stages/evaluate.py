@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files, params, reference, runtime
+from ddpm import build, files, params, reference, runtime
 from ddpm.data import prepared
+from ddpm.diffusion import schedule
 from ddpm.metrics.evaluate import Reference, score_features
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.scores import nearest, require_enough
@@ -22,7 +23,7 @@ from ddpm.stages import run
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
 METRICS, PICTURES, REPORT = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures"), Path("out/report")
 COMPANIONS = 5  # training images shown beside a sample
-NO_CONDITION = {"count", "batch", "strip"}  # what sample.json holds that does not change an image
+NO_CONDITION = {"count", "batch", "strip", "evaluations"}  # what sample.json holds that does not change an image
 
 
 def main() -> None:
@@ -74,6 +75,7 @@ def measure(
     drawn = files.read_json(folder / "sample.json")
     metrics = score_features(features, labels, extractor, real, splits=splits)
     metrics["conditions"] |= {key: value for key, value in drawn.items() if key not in NO_CONDITION}
+    metrics["evaluations"] = drawn["evaluations"]
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy
@@ -131,12 +133,25 @@ def draw(
             [pair["distances"][0] for pair in pairs],
             metrics["nearest_heldout_baseline"],
         ),
+        "schedule": figures.schedule(*levels(files.read_json(TRAIN / "model" / "config.json"), metrics["conditions"])),
         "training": figures.curves(history["images"], history["loss"], history["lr"]),
     }
     if "class_histogram" in metrics:
         train_labels = data.labels[data.train_indices]
         shown["classes"] = figures.class_shares(metrics["class_histogram"], train_labels)
     return shown
+
+
+def levels(
+    config: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
+    """Sigmas of every schedule by name, the model's own name, and the sigmas that its sampler visits."""
+    diffusion = config["diffusion"]
+    own = f"{diffusion['process']}, {diffusion['schedule']}"
+    found = {name: build.process(section).sigmas for name, section in build.EXAMPLES.items()}
+    found[own] = build.process(diffusion).sigmas
+    visited = found[own][schedule.visited(conditions["spacing"], found[own], conditions["steps"])]
+    return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
