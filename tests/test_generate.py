@@ -58,12 +58,12 @@ def test_a_strip_goes_from_noise_to_the_image(model: checkpoint.Model) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
-    ({"sampler": "dmp"}, r"sampler = 'dmp' is unknown; possible: ddpm, ddim, dpm-solver\+\+"),
+    ({"sampler": "dmp"}, r"sampler = 'dmp' is unknown; possible: ddpm, ddim, euler, heun, dpm-solver\+\+, "),
     ({"spacing": "even"}, "spacing = 'even' is unknown; possible: uniform"),
-    ({"variance": "tiny"}, "variance = 'tiny' is unknown; possible: small, large"),
+    ({"variance": "tiny"}, "variance = 'tiny' is unknown; possible: small, large, reverse-diffusion, learned"),
     ({"steps": 0}, "steps = 0"), ({"eta": 1.5, "sampler": "ddim"}, "eta = 1.5: must be from 0 to 1"),
     ({"eta": 0.5}, r"eta = 0.5 applies to sampler ddim only, and the sampler is dpm-solver\+\+"),
-    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm only"), ({"guidance": -1.0}, "guidance = -1.0"),
+    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm, predictor-corrector, predictor-"), ({"guidance": -1.0}, "guidance = -1.0"),
 ])  # fmt: skip
 def test_choices_that_no_model_could_follow_are_refused_in_words(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -95,7 +95,7 @@ def test_the_light_table_of_names_is_that_of_the_functions() -> None:
     """`sampling` may not import torch; what it lists has to be what there is."""
     assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS) == tuple(sampling.OPTIONS)
     assert get_args(sampling.Spacing) == tuple(schedule.SPACINGS)
-    assert get_args(sampling.Variance) == tuple(samplers.VARIANCES)
+    assert get_args(sampling.Variance) == (*samplers.VARIANCES, "learned")
     for name, draw in samplers.SAMPLERS.items():
         options = [each for each in inspect.signature(draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
         assert {each.name for each in options} == {*sampling.OPTIONS[name], "watch"}

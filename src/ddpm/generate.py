@@ -1,7 +1,9 @@
 """Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from ddpm.diffusion import guidance as guide
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.sampling import Sampling
 
-__all__ = ["Sampling", "check", "default_labels", "generate", "strip"]
+__all__ = ["Sampling", "check", "default_labels", "evaluations", "generate", "strip"]
 
 Images = NDArray[np.uint8]
 DEFAULT = Sampling()
@@ -37,6 +39,8 @@ def check(
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
     if sampling.steps > total:
         raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
+    if sampling.variance == "learned" and config["diffusion"].get("variance") != "learned":
+        raise ValueError("variance = 'learned': this model was trained with a fixed variance; use small or large")
     if count < 1:
         raise ValueError(f"count = {count}: must be 1 or more")
     guidance = sampling.guidance
@@ -94,7 +98,8 @@ def generate(
     table = denoiser.sigmas.cpu()
     visited = schedule.visited(sampling.spacing, table, sampling.steps)
     levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
-    draw = samplers.SAMPLERS[sampling.sampler]
+    learned = sampling.variance == "learned"
+    batch = 1 if sampling.sampler in samplers.ALONE else batch
     all_labels = default_labels(count, len(model.classes)) if labels is None else list(labels)
 
     images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
@@ -102,11 +107,12 @@ def generate(
         stop = min(start + batch, count)
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
         noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
-        given = denoiser if known is None else _enlarging(model, torch.from_numpy(known[start:stop]).to(where))
-        denoise = _denoise(given, label, len(model.classes), sampling)
+        network = denoiser.with_variance if learned else denoiser
+        given = network if known is None else _enlarging(model, network, torch.from_numpy(known[start:stop]).to(where))
+        draw = _sampler(given, label, len(model.classes), sampling)
         first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
-            images[start:stop] = to_uint8(draw(denoise, first, levels, noise, watch=watch, **sampling.options))
+            images[start:stop] = to_uint8(draw(first, levels, noise, watch=watch))
         if advance is not None:
             advance(stop - start)
     return images
@@ -136,14 +142,30 @@ def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, 
     noise. Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options (seed,
     labels, device): as `generate`.
     """
-    seen: list[Images] = []
+    seen: dict[int, list[Images]] = {}
 
     def watch(step: int, y: Tensor, x0: Tensor) -> None:
-        seen.append(to_uint8(y / max(1.0, y.std().item())))
+        seen.setdefault(step, []).append(to_uint8(y / max(1.0, y.std().item())))
 
     final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, watch=watch)
+    moment = [*map(np.concatenate, seen.values()), final]
     chosen = np.linspace(0, len(seen), moments).round().astype(int)
-    return np.stack([[*seen, final][i] for i in chosen], axis=1)
+    return np.stack([moment[i] for i in chosen], axis=1)
+
+
+@contextmanager
+def evaluations(model: Model) -> Iterator[list[int]]:
+    """Counts, while the block runs, the images that go through the network: one number for each call of it."""
+    seen: list[int] = []
+
+    def count(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        seen.append(len(arguments[0]))
+
+    hook = model.denoiser.net.register_forward_pre_hook(count)
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def default_labels(count: int, classes: int) -> list[int]:
@@ -151,10 +173,21 @@ def default_labels(count: int, classes: int) -> list[int]:
     return [i % classes for i in range(count)] if classes else []
 
 
-def _enlarging(model: Model, small: Tensor) -> guide.Model:
-    """The denoiser of a model of super-resolution, given small images (B, h, w, C) uint8."""
+def _enlarging(model: Model, network: Callable[..., Any], small: Tensor) -> Callable[..., Any]:
+    """The network of a model of super-resolution, given small images (B, h, w, C) uint8."""
     scale = conditioning.CONDITIONS[model.config["diffusion"]["condition"]]
-    return conditioning.conditioned(model.denoiser, conditioning.enlarged(to_tensor(small), scale))
+    return conditioning.conditioned(network, conditioning.enlarged(to_tensor(small), scale))
+
+
+def _sampler(
+    network: Callable[..., Any], label: Tensor | None, classes: int, sampling: Sampling
+) -> Callable[..., Tensor]:
+    """The chosen sampler with its denoiser: a function of (y, sigmas, noise, watch)."""
+    if sampling.variance == "learned":
+        both = samplers.with_fraction(network, lambda model: _denoise(model, label, classes, sampling))
+        return partial(samplers.ddpm_learned, both)
+    denoise = _denoise(network, label, classes, sampling)
+    return partial(samplers.SAMPLERS[sampling.sampler], denoise, **sampling.options)
 
 
 def _denoise(denoiser: guide.Model, label: Tensor | None, classes: int, sampling: Sampling) -> samplers.Denoise:

@@ -60,6 +60,8 @@ class Params(Section):
         self._guidance_has_labels()
         if self.sample.steps > self.diffusion.steps:
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
+        if self.sample.variance == "learned" and getattr(self.diffusion, "variance", "fixed") != "learned":
+            raise ValueError("sample.variance = learned needs a model that learns it: diffusion.variance = learned")
         if self.evaluate.splits > self.sample.count:
             raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
         return self

@@ -7,11 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-Sampler = Literal["ddpm", "ddim", "dpm-solver++"]
-Spacing = Literal["uniform", "trailing", "quadratic", "log-snr"]
-Variance = Literal["small", "large"]
+Sampler = Literal[
+    "ddpm", "ddim", "euler", "heun", "dpm-solver++", "dpm-solver++sde", "predictor-corrector", "predictor-corrector-ve",
+    "ode",
+]  # fmt: skip
+Spacing = Literal["uniform", "trailing", "quadratic", "log-snr", "karras"]
+Variance = Literal["small", "large", "reverse-diffusion", "learned"]
 
-OPTIONS: Mapping[str, tuple[str, ...]] = {"ddpm": ("variance",), "ddim": ("eta",), "dpm-solver++": ()}
+_CHURN = ("churn", "churn_min", "churn_max", "churn_noise")
+_CORRECTOR = ("variance", "corrections", "snr")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "ddpm": ("variance",),
+    "ddim": ("eta",),
+    "euler": _CHURN,
+    "heun": _CHURN,
+    "dpm-solver++": (),
+    "dpm-solver++sde": (),
+    "predictor-corrector": _CORRECTOR,
+    "predictor-corrector-ve": _CORRECTOR,
+    "ode": ("tolerance",),
+}
 """The fields of Sampling that belong to some samplers only, and to which."""
 
 
@@ -19,9 +34,11 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {"ddpm": ("variance",), "ddim": ("eta",
 class Sampling:
     """Raises ValueError, naming key, value and limit, for a choice that no model could follow.
 
-    sampler, variance: rows of `diffusion.samplers`; spacing: which of the T steps are visited (`diffusion.schedule`);
-    steps: how many; eta: 0 deterministic to 1 as noisy as ddpm; guidance: scale of classifier-free guidance, 1 none;
-    clamp: keep estimates in [-1, 1].
+    sampler: a row of `diffusion.samplers`; spacing: which of the T levels are visited (a row of `diffusion.schedule`);
+    steps: how many; guidance: scale of classifier-free guidance, 1 none; clamp: keep estimates in [-1, 1].
+    ddim, eta: 0 deterministic to 1 as noisy as ddpm. euler and heun: noise stirred in, Karras' S_churn, S_tmin, S_tmax
+    (None: no limit) and S_noise. variance: of an ancestral step; `learned` for ddpm alone. corrections, snr: steps of
+    Langevin dynamics at each level, and their signal-to-noise ratio. ode, tolerance: relative and absolute error.
     """
 
     sampler: str = "dpm-solver++"
@@ -29,6 +46,13 @@ class Sampling:
     spacing: str = "log-snr"
     eta: float = 0.0
     variance: str = "small"
+    churn: float = 0.0
+    churn_min: float = 0.0
+    churn_max: float | None = None
+    churn_noise: float = 1.0
+    corrections: int = 1
+    snr: float = 0.16
+    tolerance: float = 1e-4
     guidance: float = 1.0
     clamp: bool = True
 
@@ -40,9 +64,21 @@ class Sampling:
         _from("steps", self.steps, 1)
         _from("guidance", self.guidance, 0)
         _between("eta", self.eta, 0, 1)
+        for name in ("churn", "churn_min", "churn_noise", "corrections"):
+            _from(name, getattr(self, name), 0)
+        _between("snr", self.snr, 0, 1)
+        _between("tolerance", self.tolerance, 1e-12, 0.1)
+        if self.churn_max is not None and not self.churn_max >= self.churn_min:
+            raise ValueError(f"churn_max = {self.churn_max}: must be churn_min = {self.churn_min} or more, or none")
+        self._options_have_takers()
+
+    def _options_have_takers(self) -> None:
+        """An option at another value than its default is for a sampler that takes it."""
+        if self.variance == "learned" and self.sampler != "ddpm":
+            raise ValueError(f"variance = 'learned' applies to sampler ddpm only, and the sampler is {self.sampler}")
         for name in sorted(_special() - set(OPTIONS[self.sampler])):
             if getattr(self, name) != _default(name):
-                takers = " and ".join(sampler for sampler, names in OPTIONS.items() if name in names)
+                takers = ", ".join(sampler for sampler, names in OPTIONS.items() if name in names)
                 raise ValueError(
                     f"{name} = {getattr(self, name)!r} applies to sampler {takers} only, and the sampler is "
                     f"{self.sampler}; leave it at {_default(name)!r}"
@@ -50,7 +86,7 @@ class Sampling:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of this sampler's function."""
+        """The keyword arguments of this sampler's function (that of ddpm has no variance `learned`)."""
         return {name: getattr(self, name) for name in OPTIONS[self.sampler]}
 
     @classmethod

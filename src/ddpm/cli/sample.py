@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+
+from ddpm.sampling import Sampler, Spacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,18 +26,27 @@ def sample(
     ] = "out/train/model",
     count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
-    sampler: Annotated[str, typer.Option(help="ddpm, ddim or dpm-solver++.")] = "dpm-solver++",
+    sampler: Annotated[str, typer.Option(help=f"{', '.join(get_args(Sampler))}.")] = "dpm-solver++",
     steps: Annotated[
         int | None,
-        typer.Option(help=f"Network evaluations per image; {STEPS}, or T if that is less.", show_default=False),
+        typer.Option(help=f"Levels visited; {STEPS}, or T if that is less.", show_default=False),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="A class, by name or index; by default all in turn.", show_default=False)
     ] = None,
     guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is none.", min=0)] = 1.0,
-    spacing: Annotated[str, typer.Option(help="Steps visited: uniform, trailing, quadratic or log-snr.")] = "log-snr",
+    spacing: Annotated[str, typer.Option(help=f"Which levels: {', '.join(get_args(Spacing))}.")] = "log-snr",
     eta: Annotated[float, typer.Option(help="ddim only: 0 deterministic, 1 as noisy as ddpm.")] = 0.0,
-    variance: Annotated[str, typer.Option(help="ddpm only: small or large.")] = "small",
+    variance: Annotated[
+        str, typer.Option(help="ddpm, predictor-corrector: small, large, reverse-diffusion; ddpm: learned.")
+    ] = "small",
+    churn: Annotated[float, typer.Option(help="euler, heun: noise stirred in (S_churn).")] = 0.0,
+    churn_min: Annotated[float, typer.Option(help="euler, heun: none below this level.")] = 0.0,
+    churn_max: Annotated[float | None, typer.Option(help="euler, heun: none above it.", show_default=False)] = None,
+    churn_noise: Annotated[float, typer.Option(help="euler, heun: deviation of the noise stirred in.")] = 1.0,
+    corrections: Annotated[int, typer.Option(help="predictor-corrector: Langevin steps at each level.")] = 1,
+    snr: Annotated[float, typer.Option(help="predictor-corrector: their signal-to-noise ratio.")] = 0.16,
+    tolerance: Annotated[float, typer.Option(help="ode: relative and absolute error.")] = 1e-4,
     clamp: Annotated[bool, typer.Option(help="Keep the denoised estimate in [-1, 1].")] = True,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -54,7 +65,8 @@ def sample(
     config = checkpoint.read_config(folder)
     sampling = generate.Sampling(
         sampler=sampler, steps=min(STEPS, config["diffusion"]["steps"]) if steps is None else steps, spacing=spacing,
-        eta=eta, variance=variance, guidance=guidance, clamp=clamp,
+        eta=eta, variance=variance, churn=churn, churn_min=churn_min, churn_max=churn_max, churn_noise=churn_noise,
+        corrections=corrections, snr=snr, tolerance=tolerance, guidance=guidance, clamp=clamp,
     )  # fmt: skip
     labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
     generate.check(config, sampling, count, labels)

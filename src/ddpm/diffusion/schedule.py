@@ -107,8 +107,22 @@ def _log_snr(sigma: Tensor, count: int) -> Tensor:
         return _last(sigma)
     log_sigma = sigma.log()
     even = torch.linspace(log_sigma[0].item(), log_sigma[-1].item(), count, dtype=torch.float64)
-    above = torch.searchsorted(log_sigma, even).clamp(1, len(sigma) - 1)
-    nearer_below = even - log_sigma[above - 1] < log_sigma[above] - even
+    return _nearest(log_sigma, even)
+
+
+def _karras(sigma: Tensor, count: int) -> Tensor:
+    """Evenly in sigma^(1/7) (Karras et al. 2022, equation 5, rho = 7)."""
+    if count == 1:
+        return _last(sigma)
+    root = sigma ** (1 / 7)
+    even = torch.linspace(root[0].item(), root[-1].item(), count, dtype=torch.float64)
+    return _nearest(root, even)
+
+
+def _nearest(table: Tensor, wanted: Tensor) -> Tensor:
+    """The places of the nearest entries of an ascending table."""
+    above = torch.searchsorted(table, wanted).clamp(1, len(table) - 1)
+    nearer_below = wanted - table[above - 1] < table[above] - wanted
     return torch.where(nearer_below, above - 1, above).double()
 
 
@@ -121,6 +135,7 @@ SPACINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "trailing": _trailing,
     "quadratic": _quadratic,
     "log-snr": _log_snr,
+    "karras": _karras,
 }
 
 

@@ -18,6 +18,13 @@ class Sample(Section):
     spacing: Spacing
     eta: float = Field(ge=0, le=1)
     variance: Variance
+    churn: float = Field(ge=0)
+    churn_min: float = Field(ge=0)
+    churn_max: float | None = Field(ge=0)
+    churn_noise: float = Field(ge=0)
+    corrections: int = Field(ge=0)
+    snr: float = Field(ge=0, le=1)
+    tolerance: float = Field(ge=1e-12, le=0.1)
     guidance: float = Field(ge=0, le=100)
     clamp: bool
     batch: Count

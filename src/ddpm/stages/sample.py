@@ -29,7 +29,7 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     known, labels = small_heldout(config, sample.count)
     generate.check(config, sampling, sample.count, labels, None if known is None else known.shape)
     model = checkpoint.load(model_folder)
-    with progress("sample", sample.count, "images") as shown:
+    with progress("sample", sample.count, "images") as shown, generate.evaluations(model) as seen:
         images = generate.generate(
             model, sample.count, sampling, seed=seed, labels=labels, known=known, batch=sample.batch, device=device,
             advance=shown.advance,
@@ -42,7 +42,8 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
         files.write_npy(new / "images.npy", images)
         files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
-        files.write_json(new / "sample.json", {**sample.model_dump(), "weights_sha256": model.sha256})
+        facts = {"weights_sha256": model.sha256, "evaluations": sum(seen) / sample.count}
+        files.write_json(new / "sample.json", {**sample.model_dump(), **facts})
 
 
 def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:
