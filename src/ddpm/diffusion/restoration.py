@@ -128,8 +128,8 @@ def estimated_noise(observed: Tensor, noise: Tensor, known: Tensor | None = None
 def unclipped(observed: Tensor, sigma: float, noise: Tensor) -> Tensor:
     """Give back what was cut off at -1 and 1, where files end: half a normal distribution of noise beyond the limit.
 
-    Right where the picture itself is black or white; only pixels at exactly -1 or 1 change. noise: standard normal, like
-    `observed`.
+    Right where the picture itself is black or white; only pixels at exactly -1 or 1 change. noise: standard normal,
+    like `observed`.
     """
     beyond = sigma * noise.abs()
     return observed + (observed == 1) * beyond - (observed == -1) * beyond
