@@ -13,12 +13,18 @@ from tests import records
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+IMPORT_PATH = list(sys.path)
+
+
 @pytest.fixture(autouse=True)
 def import_path() -> Iterator[None]:
-    """Loading a registered model puts its packed `ddpm` first on sys.path, where spawned processes would find it."""
-    before = list(sys.path)
+    """Loading a registered model puts its packed `ddpm` first on sys.path, where spawned processes would find it.
+
+    Fixtures of wider scope load some as well, so that the path is set right before a test too.
+    """
+    sys.path[:] = IMPORT_PATH
     yield
-    sys.path[:] = before
+    sys.path[:] = IMPORT_PATH
 
 
 @pytest.fixture(scope="session")
