@@ -1,4 +1,7 @@
-"""Samplers against a Gaussian whose denoiser is known exactly, and step by step against diffusers."""
+"""Samplers against a Gaussian whose denoiser is known exactly: what they draw, and how fast it becomes right.
+
+A sampler is linear where the denoiser is, so that what it draws is known exactly from its answers to unit noises.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,12 +10,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from ddpm.diffusion import guidance, samplers, schedule
+from ddpm.diffusion import samplers, schedule
 
 MEAN, SPREAD = 0.3, 0.4
+HIGH, LOW = 20.0, 0.02
 Draw = Callable[..., Tensor]
 
 
@@ -26,45 +29,100 @@ def levels(name: str, total: int, count: int, spacing: str = "log-snr") -> Tenso
     return torch.cat([table[schedule.visited(spacing, table, count)], torch.zeros(1, dtype=torch.float64)])
 
 
+def geometric(count: int) -> Tensor:
+    """Levels that end above 0: what is measured is the solver, without the last jump."""
+    return torch.logspace(math.log10(HIGH), math.log10(LOW), count + 1, dtype=torch.float64)
+
+
 def no_noise(step: int) -> Tensor:
     raise AssertionError("a deterministic sampler asked for noise")
 
 
-def flow(y: Tensor, sigma: float) -> Tensor:
+def flow(y: Tensor, sigma: float, lower: float = 0.0) -> Tensor:
     """Where the probability flow brings y of level sigma: the exact solution of the ODE."""
-    return MEAN + SPREAD * (y - MEAN) / math.sqrt(SPREAD**2 + sigma**2)
+    return MEAN + (y - MEAN) * math.sqrt((SPREAD**2 + lower**2) / (SPREAD**2 + sigma**2))
 
 
-def error(draw: Draw, count: int) -> float:
-    """Error of the solver alone: over geometric levels down to a small sigma, without the last jump to 0."""
-    sigmas = torch.logspace(math.log10(20), math.log10(0.02), count + 1, dtype=torch.float64)
-    y = torch.linspace(-40, 40, 9, dtype=torch.float64)
-    end = MEAN + (y - MEAN) * math.sqrt((SPREAD**2 + 0.02**2) / (SPREAD**2 + 20**2))
-    return (draw(exact, y, sigmas, no_noise) - end).abs().max().item()
+def law(
+    draw: Draw, sigmas: Tensor, mean: float, variance: float, denoise: samplers.Denoise = exact
+) -> tuple[float, float]:
+    """Mean and standard deviation of what a sampler draws from a start of the given law.
+
+    One run answers for all noises at once: row 0 has none, row 1 a unit start, row 2 + c a unit in the c-th noise.
+    """
+    start = torch.zeros(3 * len(sigmas), 1, dtype=torch.float64)
+    start[1] = 1
+    asked: list[int] = []
+
+    def noise(step: int) -> Tensor:
+        unit = torch.zeros_like(start)
+        unit[2 + len(asked)] = 1
+        asked.append(step)
+        return unit
+
+    drawn = draw(denoise, start, sigmas, noise)
+    answers = drawn - drawn[0]
+    spread = (answers[1] ** 2 * variance + (answers[2:] ** 2).sum()).sqrt().item()
+    return (drawn[0] + answers[1] * mean).item(), spread
 
 
-@pytest.mark.parametrize(("draw", "order"), [(samplers.ddim, 1), (samplers.dpm_solver_pp, 2)])
+ODE_ORDERS = [(samplers.ddim, 1), (samplers.euler, 1), (samplers.heun, 2), (samplers.dpm_solver_pp, 2)]
+
+
+@pytest.mark.parametrize(("draw", "order"), ODE_ORDERS)
 def test_order_of_convergence_on_a_gaussian(draw: Draw, order: int) -> None:
-    measured = math.log2(error(draw, 160) / error(draw, 320))
-    assert measured == pytest.approx(order, abs=0.15)
+    y = torch.linspace(-40, 40, 9, dtype=torch.float64)
+
+    def error(count: int) -> float:
+        return (draw(exact, y, geometric(count), no_noise) - flow(y, HIGH, LOW)).abs().max().item()
+
+    assert math.log2(error(160) / error(320)) == pytest.approx(order, abs=0.1)
 
 
-@pytest.mark.parametrize("total", [1000, 2000, 5000])
-def test_dpm_solver_reaches_the_exact_image_in_20_steps(total: int) -> None:
-    sigmas = levels("cosine", total, 20)
-    y = sigmas[0] * torch.linspace(-2, 2, 9, dtype=torch.float64)
-    expected = flow(y, sigmas[0].item())
-    assert (samplers.dpm_solver_pp(exact, y, sigmas, no_noise) - expected).abs().max() < 0.03
+LAW_ORDERS = {
+    "ddpm-small": (samplers.ddpm, 1),
+    "ddpm-large": (partial(samplers.ddpm, variance="large"), 1),
+    "ddpm-reverse-diffusion": (partial(samplers.ddpm, variance="reverse-diffusion"), 1),
+    "ddim-half": (partial(samplers.ddim, eta=0.5), 1),
+    "euler-churn": (partial(samplers.euler, churn=5.0), 1),
+    "heun-churn": (partial(samplers.heun, churn=5.0), 2),
+    "heun-churn-between": (partial(samplers.heun, churn=5.0, churn_min=0.05, churn_max=5.0), 2),
+    "dpm-solver++sde": (samplers.dpm_solver_pp_sde, 2),
+}
 
 
-def spread_after(draw: Draw, sigmas: Tensor, spread: float) -> float:
-    """Standard deviation of the images a sampler draws, exactly: it is linear in all noises it is given."""
-    count = len(sigmas) - 1
-    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-    denoise = partial(exact, mean=0.0, spread=spread)
-    start = draw(denoise, (1 + sigmas[0] ** 2).sqrt() * one, sigmas, lambda i: zero)
-    responses = [draw(denoise, zero, sigmas, lambda i, j=j: one if i == j else zero) for j in range(count)]
-    return math.sqrt(sum(r.item() ** 2 for r in [start, *responses]))
+@pytest.mark.parametrize("name", LAW_ORDERS)
+def test_the_law_of_a_stochastic_sampler_converges_at_its_order(name: str) -> None:
+    draw, order = LAW_ORDERS[name]
+
+    def error(count: int) -> float:
+        mean, spread = law(draw, geometric(count), MEAN, SPREAD**2 + HIGH**2)
+        assert mean == pytest.approx(MEAN, abs=1e-12)
+        return abs(spread - math.hypot(SPREAD, LOW))
+
+    assert error(320) < 0.005
+    assert math.log2(error(160) / error(320)) == pytest.approx(order, abs=0.1)
+
+
+def test_a_learned_variance_draws_the_exact_law_in_any_number_of_steps() -> None:
+    """With the exact mean and the exact variance of q(y_lower | y), a Gaussian needs no small steps."""
+
+    def exact_both(y: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        lower = sigmas[(sigmas == sigma).nonzero()[0, 0] + 1].item()
+        small, large = samplers.small_variance(sigma, lower) ** 2, samplers.large_variance(sigma, lower) ** 2
+        # Var[x0 | y] moves the mean by its share (1 - lower^2 / sigma^2)
+        true = small + (1 - (lower / sigma) ** 2) ** 2 * SPREAD**2 * sigma**2 / (SPREAD**2 + sigma**2)
+        return exact(y, sigma), torch.full_like(y, math.log(true / small) / math.log(large / small))
+
+    sigmas = torch.tensor([20.0, 3.0, 0.7, 0.1, 0.02], dtype=torch.float64)
+
+    def draw(denoise: samplers.Denoise, y: Tensor, levels: Tensor, noise: samplers.Noise) -> Tensor:
+        return samplers.ddpm_learned(exact_both, y, levels, noise)
+
+    mean, spread = law(draw, sigmas, MEAN, SPREAD**2 + HIGH**2)
+    assert mean == pytest.approx(MEAN, abs=1e-12)
+    assert spread == pytest.approx(math.hypot(SPREAD, LOW), rel=1e-9)
+    assert abs(law(samplers.ddpm, sigmas, MEAN, SPREAD**2 + HIGH**2)[1] - SPREAD) > 0.1
 
 
 @pytest.mark.parametrize("name", list(schedule.SCHEDULES))
@@ -72,12 +130,12 @@ def test_large_variance_is_exact_for_data_of_unit_variance(name: str) -> None:
     """Ho et al. 2020, section 3.2: `beta_t` is optimal for x0 ~ N(0, I)."""
     draw = partial(samplers.ddpm, variance="large")
     sigmas = levels(name, 200, 200)
-    last = sigmas[-2].item()
-    assert spread_after(draw, sigmas, 1.0) == pytest.approx(1 / math.sqrt(1 + last**2), rel=1e-9)
+    _, spread = law(draw, sigmas, 0.0, 1 + sigmas[0].item() ** 2, partial(exact, mean=0.0, spread=1.0))
+    assert spread == pytest.approx(1 / math.sqrt(1 + sigmas[-2].item() ** 2), rel=1e-9)
 
 
 @pytest.mark.parametrize("total", [1000, 2000, 5000])
-def test_ancestral_sampling_over_the_whole_chain_gives_the_right_spread(total: int) -> None:
+def test_ancestral_sampling_over_the_whole_chain_gives_the_right_law(total: int) -> None:
     """Small variance on data of known spread; the variances are propagated in closed form along the chain."""
     sigmas = levels("cosine", total, total).tolist()
     variance, mean = 1 + sigmas[0] ** 2, 0.0
@@ -91,107 +149,126 @@ def test_ancestral_sampling_over_the_whole_chain_gives_the_right_spread(total: i
     assert mean == pytest.approx(MEAN, rel=0.01)
 
 
-def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance() -> None:
+@pytest.mark.parametrize("total", [1000, 2000, 5000])
+def test_dpm_solver_reaches_the_exact_image_in_20_steps(total: int) -> None:
+    sigmas = levels("cosine", total, 20)
+    y = sigmas[0] * torch.linspace(-2, 2, 9, dtype=torch.float64)
+    expected = flow(y, sigmas[0].item())
+    assert (samplers.dpm_solver_pp(exact, y, sigmas, no_noise) - expected).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
+def test_the_adaptive_solver_keeps_to_its_tolerance_with_steps_to_match(tolerance: float) -> None:
+    calls: list[float] = []
+
+    def counted(y: Tensor, sigma: float) -> Tensor:
+        calls.append(sigma)
+        return exact(y, sigma)
+
+    sigmas = torch.cat([geometric(4), torch.zeros(1, dtype=torch.float64)])
+    y = torch.linspace(-40, 40, 9, dtype=torch.float64)
+    drawn = samplers.ode(counted, y, sigmas, no_noise, tolerance=tolerance)
+    before_last = flow(y, HIGH, LOW)
+    assert (drawn - exact(before_last, LOW)).abs().max() < 20 * tolerance
+    assert len(calls) < 30 * tolerance ** (-1 / 5)  # order 5: the steps grow as its fifth root
+
+
+def test_the_adaptive_solver_shows_the_way_at_the_levels_and_takes_a_single_level() -> None:
+    sigmas = torch.cat([geometric(3), torch.zeros(1, dtype=torch.float64)])
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+    y = torch.linspace(-40, 40, 9, dtype=torch.float64)
+    samplers.ode(exact, y, sigmas, no_noise, tolerance=1e-6, watch=lambda i, y, x0: seen.update({i: (y, x0)}))
+    assert list(seen) == [0, 1, 2, 3]
+    for i, (way, x0) in seen.items():
+        torch.testing.assert_close(way, flow(y, HIGH, sigmas[i].item()), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(x0, exact(way, sigmas[i].item()))
+    one = torch.tensor([HIGH, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(samplers.ode(exact, y, one, no_noise), exact(y, HIGH))
+
+
+def test_euler_is_ddim_and_ddim_with_eta_1_is_ancestral() -> None:
     sigmas = levels("linear", 1000, 50)
     noises = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     y = sigmas[0] * torch.linspace(-2, 2, 7, dtype=torch.float64)
-    a = samplers.ddpm(exact, y, sigmas, lambda i: noises[i])
-    b = samplers.ddim(exact, y, sigmas, lambda i: noises[i], eta=1.0)
-    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
-
-
-def fake_eps(x: Tensor, step: int) -> Tensor:
-    """A nonlinear stand-in for a network that predicts eps from x_t."""
-    return torch.tanh(x * 0.7 + step / 700) * 0.9
-
-
-def in_sigma(table: Tensor, y: Tensor, sigma: float) -> Tensor:
-    """The same network as a denoiser."""
-    step = int((table - sigma).abs().argmin())
-    return y - sigma * fake_eps(y / math.sqrt(1 + sigma**2), step)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (
-            partial(samplers.ddpm, variance="small"),
-            lambda: DDPMScheduler(variance_type="fixed_small", clip_sample=False),
-        ),
-        (
-            partial(samplers.ddpm, variance="large"),
-            lambda: DDPMScheduler(variance_type="fixed_large", clip_sample=False),
-        ),
-        (samplers.ddim, lambda: DDIMScheduler(set_alpha_to_one=True, clip_sample=False)),
-        (partial(samplers.ddim, eta=0.6), lambda: DDIMScheduler(set_alpha_to_one=True, clip_sample=False)),
-        (
-            samplers.dpm_solver_pp,
-            lambda: DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", final_sigmas_type="zero"),
-        ),
-    ],
-    ids=["ddpm-small", "ddpm-large", "ddim", "ddim-eta", "dpm-solver++"],
-)
-@pytest.mark.parametrize("count", [10, 100])
-def test_every_step_equals_diffusers(ours: Draw, theirs: Callable[[], DDPMScheduler], count: int) -> None:
-    reference = theirs()
-    _in_float64(reference)
-    reference.set_timesteps(count)
-    table = schedule.sigmas(reference.betas)
-    steps = reference.timesteps.tolist()
-    sigmas = torch.cat([table[steps], torch.zeros(1, dtype=torch.float64)])
-    if isinstance(reference, DPMSolverMultistepScheduler):
-        reference.sigmas = sigmas  # computed in float32 there
-    x = torch.randn(5, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-
-    expected, generator = [x], torch.Generator().manual_seed(4)
-    options = {"eta": 0.6} if isinstance(ours, partial) and "eta" in ours.keywords else {}
-    for step in steps:
-        output = reference.step(
-            fake_eps(expected[-1], step), step, expected[-1], generator=generator, **options
-        ).prev_sample
-        expected.append(output.double())
-
-    seen: list[Tensor] = []
-    generator = torch.Generator().manual_seed(4)
-    final = ours(
-        partial(in_sigma, table),
-        (1 + sigmas[0] ** 2).sqrt() * x,
-        sigmas,
-        lambda i: torch.randn(5, 1, dtype=torch.float64, generator=generator),
-        watch=lambda i, y, x0: seen.append(y / (1 + sigmas[i] ** 2).sqrt()),
+    torch.testing.assert_close(
+        samplers.euler(exact, y, sigmas, no_noise), samplers.ddim(exact, y, sigmas, no_noise), rtol=1e-12, atol=1e-12
     )
-    for mine, other in zip([*seen, final], expected, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        samplers.ddpm(exact, y, sigmas, lambda i: noises[i]),
+        samplers.ddim(exact, y, sigmas, lambda i: noises[i], eta=1.0),
+        rtol=1e-10, atol=1e-10,
+    )  # fmt: skip
 
 
-def _in_float64(reference: DDPMScheduler) -> None:
-    """diffusers keeps its tables in float32; the comparison is of formulas, so give it ours in float64."""
-    reference.betas = schedule.betas("linear", 1000)
-    reference.alphas = 1 - reference.betas
-    reference.alphas_cumprod = reference.alphas.cumprod(0)
-    reference.one = torch.tensor(1.0, dtype=torch.float64)
-    reference.final_alpha_cumprod = reference.one
-    reference.alpha_t = reference.alphas_cumprod.sqrt()
-    reference.sigma_t = (1 - reference.alphas_cumprod).sqrt()
-    reference.lambda_t = reference.alpha_t.log() - reference.sigma_t.log()
+def test_churn_is_limited_in_size_and_to_its_levels() -> None:
+    """Karras et al. 2022: no level is raised by more than sqrt(2) - 1, and those outside the limits not at all."""
+    sigmas = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0], dtype=torch.float64)
+    seen: list[float] = []
+
+    def denoise(y: Tensor, sigma: float) -> Tensor:
+        seen.append(sigma)
+        return torch.zeros_like(y)
+
+    asked: list[int] = []
+
+    def noise(step: int) -> Tensor:
+        asked.append(step)
+        return torch.zeros(1, dtype=torch.float64)
+
+    samplers.euler(denoise, sigmas[:1], sigmas, noise, churn=100.0, churn_min=2.0, churn_max=4.0)
+    assert seen == pytest.approx([8.0, 4 * math.sqrt(2), 2 * math.sqrt(2), 1.0])
+    assert asked == [1, 2]
+    seen.clear()
+    samplers.euler(denoise, sigmas[:1], sigmas, noise, churn=0.4)
+    assert seen == pytest.approx([8.8, 4.4, 2.2, 1.1])
 
 
-def test_guidance_moves_the_mean_of_a_gaussian_as_it_should() -> None:
-    """Two classes as Gaussians around -0.5 and 0.5; label 2 stands for none (their mean here)."""
-    means = torch.tensor([-0.5, 0.5, 0.0], dtype=torch.float64)
-
-    def model(y: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is not None
-        return (SPREAD**2 * y + sigma[0] ** 2 * means[labels].view(-1, 1)) / (SPREAD**2 + sigma[0] ** 2)
-
-    labels = torch.tensor([0, 1])
-    y = torch.zeros(2, 1, dtype=torch.float64)
-    at = {scale: guidance.classifier_free(model, labels, 2, scale)(y, 2.0) for scale in (0.0, 1.0, 3.0)}
-    torch.testing.assert_close(at[1.0], guidance.conditional(model, labels)(y, 2.0))
-    torch.testing.assert_close(at[0.0], torch.zeros_like(y))
-    torch.testing.assert_close(at[3.0], 3 * at[1.0])
+PAIRS = [samplers.predictor_corrector, samplers.predictor_corrector_ve]
 
 
-def test_clamped_keeps_the_estimate_inside() -> None:
-    inside = guidance.clamped(lambda y, sigma: y)
-    assert inside(torch.tensor([-3.0, 0.5, 2.0]), 1.0).tolist() == [-1.0, 0.5, 1.0]
+@pytest.mark.parametrize("draw", PAIRS)
+@pytest.mark.parametrize("variance", ["small", "reverse-diffusion"])
+def test_the_corrector_brings_the_law_nearer(draw: Draw, variance: str) -> None:
+    """One image of very many independent values: its mean and spread are those of the law, to 1 in 200."""
+    count = 50_000
+    generator = torch.Generator().manual_seed(0)
+    y = MEAN + math.hypot(SPREAD, HIGH) * torch.randn(1, count, dtype=torch.float64, generator=generator)
+
+    def noise(step: int) -> Tensor:
+        return torch.randn(1, count, dtype=torch.float64, generator=generator)
+
+    def error(corrections: int) -> float:
+        drawn = draw(exact, y, geometric(40), noise, variance=variance, corrections=corrections)
+        assert drawn.mean().item() == pytest.approx(MEAN, abs=0.005)
+        return abs(drawn.std().item() - math.hypot(SPREAD, LOW))
+
+    assert error(0) > 0.02
+    assert error(2) < error(0) / 2
+
+
+def test_a_corrected_image_does_not_depend_on_its_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noises = torch.randn(40, 3, 4, dtype=torch.float64, generator=generator)
+    y = HIGH * torch.randn(3, 4, dtype=torch.float64, generator=generator)
+
+    def drawn(rows: slice) -> Tensor:
+        left = iter(noises[:, rows])
+        return samplers.predictor_corrector(exact, y[rows], geometric(10), lambda i: next(left), corrections=2)
+
+    torch.testing.assert_close(drawn(slice(0, 3))[1:2], drawn(slice(1, 2)), rtol=1e-12, atol=0)
+
+
+def test_with_fraction_keeps_the_fraction_of_the_labels_asked_for() -> None:
+    def model(y: Tensor, sigma: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return y * 0, labels.double().view(-1, 1).expand_as(y)
+
+    def guided(x0: Callable[..., Tensor]) -> samplers.Denoise:
+        def denoise(y: Tensor, sigma: float) -> Tensor:
+            both = x0(torch.cat([y, y]), torch.tensor(sigma), torch.tensor([0, 1, 5, 5]))
+            return both[:2] + 1
+
+        return denoise
+
+    x0, fraction = samplers.with_fraction(model, guided)(torch.zeros(2, 3, dtype=torch.float64), 1.0)
+    assert (x0 == 1).all()
+    assert fraction.tolist() == [[0.0] * 3, [1.0] * 3]
