@@ -80,6 +80,13 @@ def test_log_snr_spacing_is_even_in_log_sigma() -> None:
     assert uniform.std() / uniform.mean().abs() > 0.5
 
 
+def test_karras_spacing_is_even_in_the_seventh_root_of_sigma() -> None:
+    sigma = torch.logspace(-2, 2, 5000, dtype=torch.float64)
+    gaps = (sigma[schedule.visited("karras", sigma, 12)] ** (1 / 7)).diff()
+    assert gaps.std() / gaps.mean().abs() < 0.02
+    assert (sigma[schedule.visited("log-snr", sigma, 12)] ** (1 / 7)).diff().std() / gaps.mean().abs() > 0.1
+
+
 @pytest.mark.parametrize("count", [0, 11])
 def test_more_steps_than_the_chain_has_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"steps = {count}.*T = 10"):
