@@ -41,10 +41,11 @@ def ours() -> Contestant:
     """The published layout, as `ddpm.train` trains it."""
     config = {
         "image": {"resolution": SIDE, "channels": 1, "classes": [], "label_dropout": 0.0},
-        "net": {"channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,), "head_channels": 32,
-                "groups": 8, "scale_shift": False, "dropout": 0.0, "patch": 1},
-        "diffusion": {"steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "eps",
-                      "sigma_data": 0.5},
+        "net": {"kind": "unet", "channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,),
+                "middle_attention": True, "head_channels": 32, "groups": 8, "scale_shift": False, "resample": "conv",
+                "dropout": 0.0, "patch": 1, "layout": "adm"},
+        "diffusion": {"process": "ddpm", "steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
+                      "prediction": "eps", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     }  # fmt: skip
     denoiser = build.denoiser(config)
     runtime.channels_last(denoiser)

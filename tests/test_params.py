@@ -14,7 +14,8 @@ VALID = params.read_yaml(ROOT / "params.yaml")
 # What the rules below speak of, so that tuning the default does not touch them.
 VALID["prepare"] |= {"resolution": 28, "labels": "folders"}
 VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
-VALID["net"] |= {"channels": 32, "multipliers": [1, 2], "attention": [7], "head_channels": 32, "groups": 8, "patch": 2}
+VALID["net"] |= {"kind": "unet", "channels": 32, "multipliers": [1, 2], "attention": [7], "middle_attention": True}
+VALID["net"] |= {"head_channels": 32, "groups": 8, "patch": 2}
 VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
 VALID["sample"] |= {"count": 2000, "sampler": "dpm-solver++", "steps": 20, "eta": 0.0, "guidance": 1.0}
 
@@ -63,6 +64,40 @@ def test_a_misspelt_key_names_the_nearest_valid_one(section: str, misspelt: str,
         assert f"did you mean {nearest}?" in told
 
 
+DIT = {"kind": "dit", "patch": 2, "width": 32, "depth": 2, "heads": 4, "mlp_ratio": 4, "dropout": 0.0}
+PLAIN = {"kind": "plain", "channels": 16, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}
+
+
+@pytest.mark.parametrize("net", [DIT, PLAIN], ids=lambda net: str(net["kind"]))
+def test_other_kinds_of_network_have_their_own_keys(net: dict[str, Any]) -> None:
+    found = params.parse(VALID | {"net": net})
+    assert found.net.kind == net["kind"]
+    assert {key for key in params.flatten(found) if key.startswith("net.")} == {f"net.{key}" for key in net}
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (DIT | {"dept": 3}, ["net.dept is not a parameter; did you mean depth?"]),
+        (DIT | {"multipliers": [1, 2]}, ["net.multipliers is not a parameter", "valid: kind, patch, width, depth"]),
+        (PLAIN | {"skip": True}, ["net.skip is not a parameter; did you mean skips?"]),
+        ({key: value for key, value in DIT.items() if key != "heads"}, ["net.heads is missing"]),
+        ({key: value for key, value in DIT.items() if key != "kind"}, ["net.kind is missing", "unet, dit, plain"]),
+        (DIT | {"kind": "vit"}, ["net.kind = 'vit' is unknown; did you mean dit?"]),
+        (DIT | {"heads": 5}, ["net: heads = 5 must divide width = 32"]),
+        (DIT | {"width": 30, "heads": 5}, ["net: width = 30 must be divisible by 4"]),
+        (DIT | {"patch": 3}, ["net.patch = 3 must divide prepare.resolution = 28"]),
+        (DIT | {"depth": 0}, ["net.depth = 0: input should be greater than or equal to 1"]),
+        (PLAIN | {"groups": 3}, ["net: groups = 3 must divide channels = 16"]),
+        (PLAIN | {"levels": 3}, ["prepare.resolution = 28 must be divisible by 8", "net.levels = 3"]),
+    ],
+)
+def test_rules_of_other_kinds_of_network(net: dict[str, Any], told: list[str]) -> None:
+    refused = refusal(VALID | {"net": net})
+    for part in told:
+        assert part in refused
+
+
 def test_a_misspelt_section_and_a_name_unlike_any() -> None:
     assert "trian is not a parameter; did you mean train?" in refusal(VALID | {"trian": {}})
     value = with_changes()
@@ -83,7 +118,7 @@ def test_a_misspelt_section_and_a_name_unlike_any() -> None:
         ("prepare__max_bad_fraction", 1.5, "less than or equal to 1"),
         ("diffusion__steps", 0, "greater than or equal to 1"),
         ("diffusion__steps", 5001, "less than or equal to 5000"),
-        ("diffusion__schedule", "cosin", "'linear', 'cosine', 'quadratic' or 'sigmoid'"),
+        ("diffusion__schedule", "cosin", "'linear', 'scaled-linear', 'cosine', 'quadratic' or 'sigmoid'"),
         ("diffusion__beta_start", float("nan"), "finite"),
         ("net__dropout", 1.0, "less than 1"),
         ("net__patch", 3, "1, 2 or 4"),
@@ -111,6 +146,7 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"net__attention": [9]}, ["net.attention = 9", "[14, 7]"]),
         ({"net__groups": 5}, ["groups = 5 must divide", "channels * 1 = 32"]),
         ({"net__head_channels": 24}, ["head_channels = 24 must divide", "64"]),
+        ({"net__head_channels": 64, "net__attention": [14]}, ["head_channels = 64 must divide the width 32"]),
         ({"train__accumulation": 3}, ["accumulation = 3 must divide batch = 32"]),
         ({"train__images": 16, "train__warmup": 0}, ["images = 16 is below one batch = 32"]),
         ({"train__warmup": 100_000_000}, ["warmup = 100000000 exceeds images"]),

@@ -10,8 +10,9 @@ from ddpm import build, checkpoint, runtime, state, train
 
 CONFIG: dict[str, Any] = {
     "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
-    "net": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8, "groups": 4,
-            "scale_shift": True, "dropout": 0.1, "patch": 1},
+    "net": {"kind": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4],
+            "middle_attention": True, "head_channels": 8, "groups": 4, "scale_shift": True, "resample": "conv",
+            "dropout": 0.1, "patch": 1, "layout": "adm"},
     "diffusion": {"process": "ddpm", "steps": 50, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02,
                   "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     "digest": "0" * 64,

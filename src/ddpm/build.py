@@ -1,6 +1,6 @@
 """Parameters to objects: the only place that turns a name into a thing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,8 @@ from torch import nn
 
 from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
+from ddpm.nets.dit import DiT
+from ddpm.nets.plain import Plain
 from ddpm.nets.unet import UNet
 
 
@@ -42,10 +44,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:
-    """The network of a config."""
-    image, net = config["image"], config["net"]
-    classes = len(image["classes"])
-    return UNet(image["channels"], image["resolution"], classes + 1 if classes else 0, **net)
+    """The network of a config: twice the channels put out where the variance is learned, more put in for a condition.
+
+    Raises KeyError for an unknown kind.
+    """
+    image, diffusion = config["image"], config["diffusion"]
+    settings = dict(config["net"])
+    make, channels, classes = NETS[settings.pop("kind")], image["channels"], len(image["classes"])
+    outputs = channels * (2 if diffusion.get("variance") == "learned" else 1)
+    inputs = channels * (1 if diffusion["condition"] == "none" else 2)
+    return make(inputs, outputs, image["resolution"], classes + 1 if classes else 0, **settings)
+
+
+NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
 
 
 def optimizer(module: nn.Module, name: str, *, lr: float, weight_decay: float, beta2: float) -> torch.optim.Optimizer:

@@ -72,7 +72,7 @@ def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
     """Version 1 knew one process, one backbone and one input."""
     weighting = {"noise": "simple", "output": "output"}[config["diffusion"]["weighting"]]
     added = {"process": "ddpm", "variance": "fixed", "condition": "none", "weighting": weighting}
-    net = {"kind": "unet", "resample": "conv"} | config["net"]
+    net = {"kind": "unet", "middle_attention": True, "resample": "conv", "layout": "adm"} | config["net"]
     return {**config, "version": VERSION, "net": net, "diffusion": config["diffusion"] | added}
 
 

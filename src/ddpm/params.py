@@ -6,9 +6,10 @@ valid name for a misspelt one. Everything below `build.py` receives plain argume
 
 import difflib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -56,7 +57,7 @@ class Params(Section):
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
         """The rules that no section can check alone."""
-        self._net_fits_images()
+        self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
         if self.sample.steps > self.diffusion.steps:
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
@@ -65,26 +66,6 @@ class Params(Section):
         if self.evaluate.splits > self.sample.count:
             raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
         return self
-
-    def _net_fits_images(self) -> None:
-        resolution, net = self.prepare.resolution, self.net
-        if resolution % net.downsampling:
-            raise ValueError(
-                f"prepare.resolution = {resolution} must be divisible by {net.downsampling}: "
-                f"net.patch = {net.patch} and {len(net.multipliers)} levels in net.multipliers "
-                f"halve it {net.downsampling.bit_length() - 1} times"
-            )
-        sides = [resolution // net.patch // 2**level for level in range(len(net.multipliers))]
-        for side in net.attention:
-            if side not in sides:
-                raise ValueError(f"net.attention = {side} is no resolution of this U-Net; it has {sides}")
-        for side, multiplier in zip(sides, net.multipliers, strict=True):
-            width = net.channels * multiplier
-            if (side in net.attention or side == sides[-1]) and width % net.head_channels:
-                raise ValueError(
-                    f"net.head_channels = {net.head_channels} must divide the width {width} (channels * {multiplier}) "
-                    f"of the level with side {side}, which has attention; the deepest level always has"
-                )
 
     def _guidance_has_labels(self) -> None:
         labelled = self.prepare.labels == "folders"
@@ -146,13 +127,10 @@ def _lists_to_tuples(value: Any) -> Any:
 
 def _in_words(problem: Any) -> str:
     """One line for one problem: key, value, limit, and the nearest valid name of a misspelt key."""
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    keys, section = _place(problem["loc"])
+    key = ".".join(keys)
     if problem["type"] == "extra_forbidden":
-        valid = _valid_names(location[:-1])
-        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"valid: {', '.join(valid)}"
-        return f"{key} is not a parameter; {hint}"
+        return f"{key} is not a parameter; {_nearest(keys[-1], list(section.model_fields))}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     if problem["type"] == "value_error":
@@ -161,9 +139,41 @@ def _in_words(problem: Any) -> str:
     return f"{key} = {problem['input']!r}: {message}"
 
 
-def _valid_names(location: list[str]) -> list[str]:
-    """The keys of the section at `location`."""
-    model: Any = Params
-    for part in location:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
+    if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        kinds = list(_kinds(section.model_fields[keys[-1]]))
+        key += "." + problem["ctx"]["discriminator"].strip("'")
+        if problem["type"] == "union_tag_not_found":
+            return f"{key} is missing; possible: {', '.join(kinds)}"
+        return f"{key} = {problem['ctx']['tag']!r} is unknown; {_nearest(problem['ctx']['tag'], kinds)}"
+def _nearest(name: str, valid: list[str]) -> str:
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"valid: {', '.join(valid)}"
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The keys down to a problem as the file has them, and the section that the last one is in.
+
+    Where a section has several kinds, pydantic puts the kind after the section's key; it is no key.
+    """
+    keys: list[str] = []
+    within: type[BaseModel] = Params
+    found: FieldInfo | None = None
+    for part in map(str, location):
+        if found is not None and found.discriminator and part in _kinds(found):
+            within, found = _kinds(found)[part], None
+            continue
+        if found is not None and _is_section(found.annotation):
+            within = found.annotation
+        keys.append(part)
+        found = within.model_fields.get(part)
+    return keys, within
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _kinds(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """The kinds of a section that has several, by the value of the key that tells them apart."""
+    members = get_args(field.annotation)
+    return {kind: each for each in members for kind in get_args(each.model_fields[field.discriminator].annotation)}

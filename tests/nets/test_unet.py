@@ -1,15 +1,17 @@
 """The U-Net: equal to diffusers' with renamed weights, and what its options promise."""
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import UNet2DModel
-from torch import Tensor
 
+from ddpm.exchange import weights
 from ddpm.nets.layers import sinusoids
 from ddpm.nets.unet import UNet
 
 PLAIN = {"channels": 16, "multipliers": (1, 2, 2), "blocks": 2, "attention": (8,), "head_channels": 8, "groups": 8,
-         "scale_shift": False, "dropout": 0.0, "patch": 1}  # fmt: skip
+         "scale_shift": False, "resample": "conv", "dropout": 0.0, "patch": 1}  # fmt: skip
 
 
 def filled(net: torch.nn.Module) -> torch.nn.Module:
@@ -20,70 +22,75 @@ def filled(net: torch.nn.Module) -> torch.nn.Module:
     return net.eval()
 
 
-def rename(net: UNet) -> dict[str, Tensor]:
-    """Our weights under the names of diffusers' UNet2DModel."""
-    renamed = {}
-    for name, value in net.state_dict().items():
-        if "query_key_value" in name:
-            for part, chunk in zip(("to_q", "to_k", "to_v"), value.chunk(3), strict=True):
-                renamed[_name(name).replace("query_key_value", part)] = chunk
-        else:
-            renamed[_name(name)] = value
-    return renamed
+def reference(**changes: Any) -> UNet2DModel:
+    """What diffusers has for the same settings."""
+    settings = {
+        "sample_size": 16, "block_out_channels": (16, 32, 32), "layers_per_block": 2, "attention_head_dim": 8,
+        "norm_num_groups": 8, "attn_norm_num_groups": 8,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    }  # fmt: skip
+    return UNet2DModel(**settings | changes).eval()
 
 
-def _name(name: str) -> str:
-    for ours, theirs in [
-        ("embedding.linear1", "time_embedding.linear_1"), ("embedding.linear2", "time_embedding.linear_2"),
-        ("embedding.classes", "class_embedding"), ("norm_out", "conv_norm_out"), ("encoder", "down_blocks"),
-        ("decoder", "up_blocks"), ("middle", "mid_block"), ("blocks", "resnets"), (".shortcut", ".conv_shortcut"),
-        (".embed.", ".time_emb_proj."), (".project.", ".to_out.0."),
-    ]:  # fmt: skip
-        name = name.replace(ours, theirs) if ours != "blocks" else name.replace(".blocks.", ".resnets.")
-    if ".attentions." in name:
-        name = name.replace(".norm.", ".group_norm.")
-    way = "downsamplers.0" if name.startswith("down_blocks") else "upsamplers.0"
-    return name.replace("resize", way)
+RESIDUAL = {
+    "downsample_type": "resnet", "upsample_type": "resnet",
+    "down_block_types": ("ResnetDownsampleBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"),
+    "up_block_types": ("ResnetUpsampleBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("scale_shift", [False, True])
-@pytest.mark.parametrize("classes", [0, 4])
-def test_equals_diffusers_with_renamed_weights(scale_shift: bool, classes: int) -> None:
-    net = filled(UNet(3, 16, classes, **{**PLAIN, "scale_shift": scale_shift}))
-    reference = UNet2DModel(
-        sample_size=16, block_out_channels=(16, 32, 32), layers_per_block=2, attention_head_dim=8, norm_num_groups=8,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-        resnet_time_scale_shift="scale_shift" if scale_shift else "default",
-        num_class_embeds=classes or None, attn_norm_num_groups=8,
-    ).eval()  # fmt: skip
-    reference.load_state_dict(rename(net))
+@pytest.mark.parametrize(
+    ("options", "classes", "same"),
+    [
+        ({}, 0, {}),
+        ({"scale_shift": True}, 4, {"resnet_time_scale_shift": "scale_shift", "num_class_embeds": 4}),
+        ({"resample": "residual"}, 0, RESIDUAL),
+        ({"resample": "residual", "scale_shift": True}, 0, RESIDUAL | {"resnet_time_scale_shift": "scale_shift"}),
+        ({"layout": "ddpm"}, 0, {"downsample_padding": 0, "freq_shift": 1, "norm_eps": 1e-6}),
+        ({"middle_attention": False}, 0, {"add_attention": False}),
+    ],
+)
+def test_equals_diffusers_with_renamed_weights(options: dict[str, Any], classes: int, same: dict[str, Any]) -> None:
+    net = filled(UNet(3, 3, 16, classes, **{**PLAIN, **options}))
+    theirs = reference(**same)
+    theirs.load_state_dict(weights.theirs(net.state_dict()))
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     time = torch.tensor([3.0, 700.0])
     labels = torch.tensor([1, 3]) if classes else None
     with torch.no_grad():
-        torch.testing.assert_close(
-            net(x, time, labels), reference(x, time, class_labels=labels).sample, rtol=1e-4, atol=1e-4
-        )
+        found, expected = net(x, time, labels), theirs(x, time, class_labels=labels).sample
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_more_channels_put_in_and_put_out_than_an_image_has() -> None:
+    net = filled(UNet(6, 2, 16, 0, **{**PLAIN, "patch": 2}))
+    assert net(torch.randn(2, 6, 16, 16), torch.zeros(2)).shape == (2, 2, 16, 16)
+    theirs = reference(in_channels=6, out_channels=2)
+    net = filled(UNet(6, 2, 16, 0, **PLAIN))
+    theirs.load_state_dict(weights.theirs(net.state_dict()))
+    x, time = torch.randn(2, 6, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([3.0, 700.0])
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, time), theirs(x, time).sample, rtol=1e-4, atol=1e-4)
 
 
 def test_as_many_parameters_as_the_published_cifar10_network() -> None:
     published = {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,), "head_channels": 256,
-                 "groups": 32, "scale_shift": False, "dropout": 0.1, "patch": 1}  # fmt: skip
-    net = UNet(3, 32, 0, **published)
+                 "groups": 32, "scale_shift": False, "resample": "conv", "dropout": 0.1, "patch": 1, "layout": "ddpm"}  # fmt: skip
+    net = UNet(3, 3, 32, 0, **published)
     assert sum(parameter.numel() for parameter in net.parameters()) == 35_746_307  # diffusers' google/ddpm-cifar10-32
 
 
 @pytest.mark.parametrize("patch", [1, 2])
 def test_starts_as_zero_and_keeps_the_shape(patch: int) -> None:
-    net = UNet(1, 16, 3, **{**PLAIN, "patch": patch})
+    net = UNet(1, 1, 16, 3, **{**PLAIN, "patch": patch})
     x = torch.randn(2, 1, 16, 16)
     assert net(x, torch.zeros(2), torch.tensor([0, 2])).abs().max() == 0
     assert filled(net)(x, torch.zeros(2), torch.tensor([0, 2])).shape == x.shape
 
 
 def test_time_and_label_each_matter() -> None:
-    net = filled(UNet(1, 16, 3, **PLAIN))
+    net = filled(UNet(1, 1, 16, 3, **PLAIN))
     x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(2)).expand(3, -1, -1, -1)
     outputs = net(x, torch.tensor([0.0, 500.0, 0.0]), torch.tensor([0, 0, 1]))
     assert (outputs[0] - outputs[1]).abs().max() > 1e-3
@@ -93,9 +100,9 @@ def test_time_and_label_each_matter() -> None:
 def test_labels_where_there_are_none_and_none_where_there_are() -> None:
     x, time = torch.zeros(1, 1, 16, 16), torch.zeros(1)
     with pytest.raises(ValueError, match="without labels"):
-        UNet(1, 16, 0, **PLAIN)(x, time, torch.tensor([0]))
+        UNet(1, 1, 16, 0, **PLAIN)(x, time, torch.tensor([0]))
     with pytest.raises(ValueError, match="class-conditional"):
-        UNet(1, 16, 3, **PLAIN)(x, time)
+        UNet(1, 1, 16, 3, **PLAIN)(x, time)
 
 
 def test_sinusoids_start_with_the_fastest_cosine() -> None:

@@ -64,20 +64,32 @@ def _resolution(found: Survey) -> tuple[int, str]:
 
 
 def _of_net(resolution: int, now: Params) -> Iterator[Change]:
-    """A network whose sides divide and whose deepest level is small enough."""
-    patch: int = 1 if resolution <= 2 * DEEPEST_SIDE else now.net.patch
+    """A network whose sides divide and, for a U-Net, whose deepest level is small enough."""
+    net = now.net
+    patch = 1 if net.kind == "unet" and resolution <= 2 * DEEPEST_SIDE else int(net.patch)
     while resolution % patch:
         patch //= 2
-    multipliers = list(now.net.multipliers)
-    while len(multipliers) > 1 and resolution % (patch * 2 ** (len(multipliers) - 1)):
-        multipliers.pop()
-    while (side := resolution // patch // 2 ** (len(multipliers) - 1)) > DEEPEST_SIDE and side % 2 == 0:
-        multipliers.append(multipliers[-1])
-    sides = [resolution // patch // 2**level for level in range(len(multipliers))]
     yield Change("net.patch", patch, "suits the resolution")
-    yield Change("net.multipliers", tuple(multipliers), f"levels with sides {', '.join(map(str, sides))}")
-    if any(side not in sides for side in now.net.attention):
-        yield Change("net.attention", (sides[-1],), "the deepest level")
+    if net.kind == "plain":
+        levels = net.levels
+        while resolution % (patch * 2 ** (levels - 1)):
+            levels -= 1
+        yield Change("net.levels", levels, "as often as the resolution can be halved")
+    elif net.kind == "unet":
+        multipliers = _multipliers(resolution // patch, list(net.multipliers))
+        sides = [resolution // patch // 2**level for level in range(len(multipliers))]
+        yield Change("net.multipliers", tuple(multipliers), f"levels with sides {', '.join(map(str, sides))}")
+        if any(side not in sides for side in net.attention):
+            yield Change("net.attention", (sides[-1],), "the deepest level")
+
+
+def _multipliers(side: int, multipliers: list[int]) -> list[int]:
+    """Levels taken away until the side can be halved as often, or added until the deepest is small enough."""
+    while len(multipliers) > 1 and side % 2 ** (len(multipliers) - 1):
+        multipliers.pop()
+    while (deepest := side // 2 ** (len(multipliers) - 1)) > DEEPEST_SIDE and deepest % 2 == 0:
+        multipliers.append(multipliers[-1])
+    return multipliers
 
 
 def _of_counts(found: Survey, now: Params) -> Iterator[Change]:

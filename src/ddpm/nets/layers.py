@@ -17,13 +17,15 @@ def zeroed(layer: Layer) -> Layer:
     return layer
 
 
-def sinusoids(time: Tensor, dimension: int) -> Tensor:
-    """Cosines and sines of t at `dimension / 2` frequencies from 1 to 1/10000 (Ho et al. 2020, appendix B).
+def sinusoids(time: Tensor, dimension: int, *, reaches_last: bool = False) -> Tensor:
+    """Cosines and sines of t at `dimension / 2` frequencies that fall geometrically from 1 towards 1/10000.
 
-    time (B,) float; returns (B, dimension) float32.
+    reaches_last: the lowest frequency is 1/10000 itself (Ho et al. 2020), and not one step before it (Dhariwal and
+    Nichol 2021). time (B,) float; returns (B, dimension) float32.
     """
     half = dimension // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=time.device, dtype=torch.float32) / half)
+    index = torch.arange(half, device=time.device, dtype=torch.float32)
+    frequencies = torch.exp(-math.log(10000) * index / (half - 1 if reaches_last else half))
     angles = time.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -34,16 +36,18 @@ class Embedding(nn.Module):
     classes: number of labels including the one that stands for none; 0 for an unlabelled network.
     """
 
-    def __init__(self, channels: int, dimension: int, classes: int) -> None:
+    def __init__(self, channels: int, dimension: int, classes: int, *, reaches_last: bool = False) -> None:
         super().__init__()
         self.channels = channels
+        self.reaches_last = reaches_last
         self.linear1 = nn.Linear(channels, dimension)
         self.linear2 = nn.Linear(dimension, dimension)
         self.classes = nn.Embedding(classes, dimension) if classes else None
 
     def forward(self, time: Tensor, labels: Tensor | None) -> Tensor:
         """time (B,), labels (B,) int64 or None; returns (B, dimension)."""
-        embedding: Tensor = self.linear2(functional.silu(self.linear1(sinusoids(time, self.channels))))
+        waves = sinusoids(time, self.channels, reaches_last=self.reaches_last)
+        embedding: Tensor = self.linear2(functional.silu(self.linear1(waves)))
         if self.classes is not None:
             if labels is None:
                 raise ValueError("this network is class-conditional: give it labels, or its label for none")
@@ -57,65 +61,86 @@ class ResidualBlock(nn.Module):
     """GroupNorm, SiLU, 3x3 convolution, twice, around which the input is added (Ho et al. 2020; ADM).
 
     The embedding is added between the two, or, with `scale_shift`, scales and shifts the second normalisation.
+    resize: what halves or doubles the side, of the input and of what the first convolution sees (ADM).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, embedding: int, groups: int, dropout: float, *, scale_shift: bool
+        self,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        *,
+        groups: int,
+        epsilon: float,
+        dropout: float,
+        scale_shift: bool,
+        resize: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
-        self.norm1 = nn.GroupNorm(math.gcd(groups, inputs), inputs)
+        self.resize = resize or nn.Identity()
+        self.norm1 = nn.GroupNorm(groups, inputs, epsilon)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.embed = nn.Linear(embedding, outputs * (2 if scale_shift else 1))
-        self.norm2 = nn.GroupNorm(groups, outputs)
+        self.norm2 = nn.GroupNorm(groups, outputs, epsilon)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, inputs, H, W), embedding (B, E); returns (B, outputs, H, W)."""
-        hidden = self.conv1(functional.silu(self.norm1(x)))
+        """x (B, inputs, H, W), embedding (B, E); returns (B, outputs, H, W), or with the sides resized."""
+        hidden = self.conv1(self.resize(functional.silu(self.norm1(x))))
         embedded = self.embed(functional.silu(embedding))[:, :, None, None]
         if self.scale_shift:
             scale, shift = embedded.chunk(2, dim=1)
             hidden = self.norm2(hidden) * (1 + scale) + shift
         else:
             hidden = self.norm2(hidden + embedded)
-        result: Tensor = self.shortcut(x) + self.conv2(self.dropout(functional.silu(hidden)))
+        result: Tensor = self.shortcut(self.resize(x)) + self.conv2(self.dropout(functional.silu(hidden)))
         return result
 
 
-class Attention(nn.Module):
-    """Self-attention among the pixels, in heads of `head_channels` (Vaswani et al. 2017)."""
+def attended(query_key_value: Tensor, heads: int) -> Tensor:
+    """Every token as a mixture of all, in heads (Vaswani et al. 2017): (B, N, 3 C) to (B, N, C)."""
+    batch, count, _ = query_key_value.shape
+    parts = query_key_value.view(batch, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    query, key, value = parts.unbind(0)  # each (B, heads, N, C / heads)
+    mixed = functional.scaled_dot_product_attention(query, key, value)
+    return mixed.transpose(1, 2).reshape(batch, count, -1)
 
-    def __init__(self, channels: int, head_channels: int, groups: int) -> None:
+
+class Attention(nn.Module):
+    """Self-attention among the pixels, in heads of `head_channels`."""
+
+    def __init__(self, channels: int, *, head_channels: int, groups: int, epsilon: float) -> None:
         super().__init__()
         self.heads = channels // head_channels
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = nn.GroupNorm(groups, channels, epsilon)
         self.query_key_value = nn.Linear(channels, 3 * channels)
         self.project = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W); returns the same shape."""
-        batch, channels, height, width = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
-        heads = self.query_key_value(tokens).view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(*heads.unbind(0))  # (B, heads, HW, C / heads)
-        mixed = self.project(mixed.transpose(1, 2).reshape(batch, height * width, channels))
-        result: Tensor = x + mixed.transpose(1, 2).view(batch, channels, height, width)
+        mixed = self.project(attended(self.query_key_value(tokens), self.heads))
+        result: Tensor = x + mixed.transpose(1, 2).view(x.shape)
         return result
 
 
 class Downsample(nn.Module):
-    """Half the side, by a strided 3x3 convolution."""
+    """Half the side, by a strided 3x3 convolution.
 
-    def __init__(self, channels: int) -> None:
+    centred: padded all round; else on the right and below only, as "same" padding was in Ho et al. 2020.
+    """
+
+    def __init__(self, channels: int, *, centred: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.centred = centred
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if centred else 0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H/2, W/2)."""
-        halved: Tensor = self.conv(x)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H/2, W/2); the embedding is of no use here."""
+        halved: Tensor = self.conv(x if self.centred else functional.pad(x, (0, 1, 0, 1)))
         return halved
 
 
@@ -126,7 +151,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 2H, 2W)."""
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 2H, 2W); the embedding is of no use here."""
         doubled: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
         return doubled

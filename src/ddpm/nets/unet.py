@@ -4,7 +4,9 @@ Its layers stand in the order of diffusers' `UNet2DModel`, so that weights can b
 only `patch` above 1 (space-to-depth input, Shi et al. 2016) lies outside that layout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +15,24 @@ from torch.nn import functional
 from ddpm.nets.layers import Attention, Downsample, Embedding, ResidualBlock, Upsample, zeroed
 
 
+class Layout(NamedTuple):
+    """Details in which published networks differ; see `layers` for the first two. epsilon: of GroupNorm."""
+
+    reaches_last: bool
+    centred: bool
+    epsilon: float
+
+
+LAYOUTS = {
+    "adm": Layout(reaches_last=False, centred=True, epsilon=1e-5),  # Dhariwal and Nichol 2021
+    "ddpm": Layout(reaches_last=True, centred=False, epsilon=1e-6),  # Ho et al. 2020
+}
+
+
 class Level(nn.Module):
     """One resolution: residual blocks, each followed by attention (or by nothing: an identity)."""
 
-    def __init__(self, blocks: Sequence[nn.Module], attentions: Sequence[nn.Module], resize: nn.Module) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], attentions: Sequence[nn.Module], resize: nn.Module | None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.attentions = nn.ModuleList(attentions)
@@ -31,8 +47,8 @@ class Encoder(Level):
         for block, attend in zip(self.blocks, self.attentions, strict=True):
             x = attend(block(x, embedding))
             kept.append(x)
-        if not isinstance(self.resize, nn.Identity):
-            x = self.resize(x)
+        if self.resize is not None:
+            x = self.resize(x, embedding)
             kept.append(x)
         return x
 
@@ -54,21 +70,24 @@ class Decoder(Level):
         """x (B, C, H, W); takes from the end of `kept`."""
         for block, attend in zip(self.blocks, self.attentions, strict=True):
             x = attend(block(torch.cat([x, kept.pop()], dim=1), embedding))
-        resized: Tensor = self.resize(x)
-        return resized
+        if self.resize is not None:
+            x = self.resize(x, embedding)
+        return x
 
 
 class UNet(nn.Module):
-    """`F(x, t, labels)`: x (B, C, H, W), t (B,) float, labels (B,) int64 or None; returns (B, C, H, W) float32.
+    """`F(x, t, labels)`: x (B, inputs, H, W), t (B,) float, labels (B,) int64 or None; (B, outputs, H, W) float32.
 
-    resolution: H = W, divisible by `patch * 2^(levels - 1)`. attention: sides, after `patch`, that have attention;
-    the middle
-    always has it. classes: labels including the one for none, or 0.
+    resolution: H = W, divisible by `patch * 2^(levels - 1)`. classes: labels including the one for none, or 0.
+    attention: sides, after `patch`, that have attention; the middle has it by itself. resample: `conv` (a strided
+    convolution; nearest neighbours and a convolution) or `residual` (a residual block that averages or repeats pixels).
+    layout: a row of LAYOUTS.
     """
 
     def __init__(
         self,
-        image_channels: int,
+        inputs: int,
+        outputs: int,
         resolution: int,
         classes: int,
         *,
@@ -76,51 +95,65 @@ class UNet(nn.Module):
         multipliers: Sequence[int],
         blocks: int,
         attention: Sequence[int],
+        middle_attention: bool = True,
         head_channels: int,
         groups: int,
         scale_shift: bool,
+        resample: str,
         dropout: float,
         patch: int,
+        layout: str = "adm",
     ) -> None:
         super().__init__()
-        dimension = 4 * channels
+        details = LAYOUTS[layout]
         widths = [channels * multiplier for multiplier in multipliers]
         sides = [resolution // patch // 2**level for level in range(len(widths))]
         self.patch = patch
-
-        def block(inputs: int, outputs: int) -> ResidualBlock:
-            return ResidualBlock(inputs, outputs, dimension, groups, dropout, scale_shift=scale_shift)
+        embedding = 4 * channels
+        block = partial(
+            ResidualBlock, embedding=embedding, groups=groups, epsilon=details.epsilon, dropout=dropout,
+            scale_shift=scale_shift,
+        )  # fmt: skip
+        mix = partial(Attention, head_channels=head_channels, groups=groups, epsilon=details.epsilon)
+        down: dict[str, Callable[[int], nn.Module]] = {
+            "conv": partial(Downsample, centred=details.centred),
+            "residual": lambda width: block(width, width, resize=nn.AvgPool2d(2)),
+        }
+        up: dict[str, Callable[[int], nn.Module]] = {
+            "conv": Upsample,
+            "residual": lambda width: block(width, width, resize=nn.Upsample(scale_factor=2.0)),
+        }
 
         def attend(width: int, side: int) -> nn.Module:
-            return Attention(width, head_channels, groups) if side in attention else nn.Identity()
+            return mix(width) if side in attention else nn.Identity()
 
-        self.embedding = Embedding(channels, dimension, classes)
-        self.conv_in = nn.Conv2d(image_channels * patch**2, channels, 3, padding=1)
+        self.embedding = Embedding(channels, embedding, classes, reaches_last=details.reaches_last)
+        self.conv_in = nn.Conv2d(inputs * patch**2, channels, 3, padding=1)
 
         skips = [channels]  # widths of the tensors that the encoder keeps for the decoder
         encoder, width = [], channels
-        for level, (outputs, side) in enumerate(zip(widths, sides, strict=True)):
+        for level, (wide, side) in enumerate(zip(widths, sides, strict=True)):
             last = level == len(widths) - 1
-            level_blocks = [block(width if i == 0 else outputs, outputs) for i in range(blocks)]
-            level_attention = [attend(outputs, side) for _ in range(blocks)]
-            encoder.append(Encoder(level_blocks, level_attention, nn.Identity() if last else Downsample(outputs)))
-            skips += [outputs] * (blocks if last else blocks + 1)
-            width = outputs
+            level_blocks = [block(width if i == 0 else wide, wide) for i in range(blocks)]
+            level_attention = [attend(wide, side) for _ in range(blocks)]
+            encoder.append(Encoder(level_blocks, level_attention, None if last else down[resample](wide)))
+            skips += [wide] * (blocks if last else blocks + 1)
+            width = wide
         self.encoder = nn.ModuleList(encoder)
 
-        middle_attention = [Attention(width, head_channels, groups), nn.Identity()]
-        self.middle = Middle([block(width, width), block(width, width)], middle_attention, nn.Identity())
+        middle = mix(width) if middle_attention else nn.Identity()
+        self.middle = Middle([block(width, width), block(width, width)], [middle, nn.Identity()], None)
 
         decoder = []
-        for level, (outputs, side) in reversed(list(enumerate(zip(widths, sides, strict=True)))):
-            level_blocks = [block((width if i == 0 else outputs) + skips.pop(), outputs) for i in range(blocks + 1)]
-            level_attention = [attend(outputs, side) for _ in range(blocks + 1)]
-            decoder.append(Decoder(level_blocks, level_attention, Upsample(outputs) if level else nn.Identity()))
-            width = outputs
+        for level, (wide, side) in reversed(list(enumerate(zip(widths, sides, strict=True)))):
+            level_blocks = [block((width if i == 0 else wide) + skips.pop(), wide) for i in range(blocks + 1)]
+            level_attention = [attend(wide, side) for _ in range(blocks + 1)]
+            decoder.append(Decoder(level_blocks, level_attention, up[resample](wide) if level else None))
+            width = wide
         self.decoder = nn.ModuleList(decoder)
 
-        self.norm_out = nn.GroupNorm(groups, channels * multipliers[0])
-        self.conv_out = zeroed(nn.Conv2d(channels * multipliers[0], image_channels * patch**2, 3, padding=1))
+        self.norm_out = nn.GroupNorm(groups, width, details.epsilon)
+        self.conv_out = zeroed(nn.Conv2d(width, outputs * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """See the class."""
