@@ -135,16 +135,16 @@ def _in_words(problem: Any) -> str:
         return f"{key} is missing"
     if problem["type"] == "value_error":
         return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key} = {problem['input']!r}: {message}"
-
-
     if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         kinds = list(_kinds(section.model_fields[keys[-1]]))
         key += "." + problem["ctx"]["discriminator"].strip("'")
         if problem["type"] == "union_tag_not_found":
             return f"{key} is missing; possible: {', '.join(kinds)}"
         return f"{key} = {problem['ctx']['tag']!r} is unknown; {_nearest(problem['ctx']['tag'], kinds)}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key} = {problem['input']!r}: {message}"
+
+
 def _nearest(name: str, valid: list[str]) -> str:
     near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"valid: {', '.join(valid)}"
