@@ -17,7 +17,9 @@ COMMANDS = {
     "data": "data",
     "preset": "",
     "sample": "",
+    "likelihood": "",
     "models": "",
+    "exchange": "",
     "doctor": "",
 }
 

@@ -1,0 +1,77 @@
+"""`ddpm export`, `ddpm import`: models from and for other programs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    """Formats of other programs."""
+
+    diffusers = "diffusers"
+
+
+@app.command("export")
+def export_(
+    folder: Annotated[Path, typer.Argument(help="The new folder.", metavar="DIR")],
+    to: Annotated[Format, typer.Option("--to", help="Whose format.")] = Format.diffusers,
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
+    ] = "out/train/model",
+    label: Annotated[
+        str | None,
+        typer.Option(help="Narrow a class-conditional model to a class (or: none), for pipelines without labels."),
+    ] = None,
+) -> None:
+    """Write a model as a folder that diffusers.DDPMPipeline.from_pretrained opens."""
+    _must_be_new(folder)
+
+    from ddpm import checkpoint, exchange, registry, tracking
+
+    with tracking.in_words():
+        checkpoint_folder = registry.download(model)
+    exchange.export(checkpoint_folder, folder, label)
+    config = checkpoint.read_config(checkpoint_folder)
+    print(f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}")')
+    print(f"its chain has {config['diffusion']['steps']} steps: pass num_inference_steps, at most as many")
+    classes = config["image"]["classes"]
+    if classes and label is None:
+        print(
+            f"it is class-conditional, which DDPMPipeline is not: call its unet with class_labels "
+            f"0 to {len(classes) - 1} ({', '.join(classes)}) or {len(classes)} (none), or export one with --label"
+        )
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of diffusers: a UNet2DModel and its scheduler.", metavar="DIR")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The new checkpoint folder.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of the labels, separated by commas; one less than there are if the last stands for none.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Take a diffusers model as a checkpoint, to sample, score, register or train further."""
+    _must_be_new(out)
+
+    from ddpm import exchange
+
+    config = exchange.take(folder, out, None if classes is None else [name.strip() for name in classes.split(",")])
+    image, steps = config["image"], config["diffusion"]["steps"]
+    side, labels = image["resolution"], len(image["classes"])
+    print(f"import: {side} x {side}, {image['channels']} channel(s), {labels or 'no'} classes, T = {steps}: in {out}")
+    print(f"draw from it with: ddpm sample --model {out}")
+
+
+def _must_be_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder; name a new one")

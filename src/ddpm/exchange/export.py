@@ -1,0 +1,129 @@
+"""A checkpoint as a folder that `diffusers.DDPMPipeline.from_pretrained` opens."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ddpm import checkpoint, files
+from ddpm.diffusion import schedule
+from ddpm.exchange import names
+from ddpm.exchange.weights import theirs
+
+NONE = "none"
+CARRIED: dict[str, tuple[Any, ...]] = {
+    "net.kind": ("unet",),
+    "net.patch": (1,),
+    "diffusion.process": ("ddpm",),
+    "diffusion.prediction": tuple(names.PREDICTIONS),
+    "diffusion.variance": ("fixed",),
+    "diffusion.condition": ("none",),
+}
+"""What the format has a place for; every other key of the net is carried whatever its value."""
+
+
+def export(model: Path, folder: Path, label: str | None = None) -> None:
+    """Write the averaged weights of the checkpoint `model` to the new folder `folder`.
+
+    label: a class, by name, or `none`, to which a class-conditional model is narrowed, so that a pipeline without
+    labels can run it: the class's embedding is added to the bias of the last layer of the time embedding, of which it
+    is a summand anyway. Without it, such a model is written with all classes (`num_class_embeds`, the last one for
+    none). Raises ValueError that names everything that cannot be carried, and what can.
+    """
+    config = checkpoint.read_config(model)
+    _check(config)
+    weights = {
+        name.removeprefix("net."): value for name, value in files.read_tensors(model / checkpoint.WEIGHTS).items()
+    }
+    if label is not None:
+        weights = _narrowed(weights, config["image"], label)
+    classes = len(weights["embedding.classes.weight"]) if "embedding.classes.weight" in weights else None
+    with files.fresh_folder(folder) as new:
+        pipeline = {
+            "_class_name": "DDPMPipeline",
+            "_diffusers_version": "0.27.0",  # the oldest that knows every field written here
+            "scheduler": ["diffusers", "DDPMScheduler"],
+            "unet": ["diffusers", "UNet2DModel"],
+        }
+        files.write_json(new / names.PIPELINE, pipeline)
+        files.write_json(new / names.UNET, unet_config(config["image"], config["net"], classes))
+        files.write_json(new / names.SCHEDULER, scheduler_config(config["diffusion"]))
+        files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), theirs(weights), {"format": "pt"})
+
+
+def unet_config(image: Mapping[str, Any], net: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
+    """The config of UNet2DModel for our sections `image` and `net`."""
+    plain = names.LEVELS[net["resample"]]
+    attended = [image["resolution"] // 2**level in net["attention"] for level in range(len(net["multipliers"]))]
+    down, up = ([names.ATTENTION[way] if each else plain[way] for each in attended] for way in (0, 1))
+    return {
+        "_class_name": "UNet2DModel",
+        "sample_size": image["resolution"],
+        "in_channels": image["channels"],
+        "out_channels": image["channels"],
+        "block_out_channels": [net["channels"] * multiplier for multiplier in net["multipliers"]],
+        "layers_per_block": net["blocks"],
+        "down_block_types": down,
+        "up_block_types": up[::-1],
+        "downsample_type": names.RESAMPLES[net["resample"]],
+        "upsample_type": names.RESAMPLES[net["resample"]],
+        "add_attention": net["middle_attention"],
+        "attention_head_dim": net["head_channels"],
+        "norm_num_groups": net["groups"],
+        "attn_norm_num_groups": net["groups"],
+        "resnet_time_scale_shift": names.SHIFTS[net["scale_shift"]],
+        "dropout": net["dropout"],
+        "num_class_embeds": classes,
+        "flip_sin_to_cos": True,
+        **names.LAYOUTS[net["layout"]],
+    }
+
+
+def scheduler_config(diffusion: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of DDPMScheduler: the betas one by one, as they are, and what they were made from."""
+    steps = diffusion["steps"]
+    betas = schedule.betas(diffusion["schedule"], steps, diffusion["beta_start"], diffusion["beta_end"])
+    return {
+        "_class_name": "DDPMScheduler",
+        "num_train_timesteps": steps,
+        "trained_betas": betas.tolist(),
+        "beta_schedule": names.SCHEDULES[diffusion["schedule"]],
+        "beta_start": diffusion["beta_start"] * 1000 / steps,
+        "beta_end": diffusion["beta_end"] * 1000 / steps,
+        "prediction_type": names.PREDICTIONS[diffusion["prediction"]],
+        "variance_type": "fixed_small",
+        "clip_sample": True,
+        "clip_sample_range": 1.0,
+        "timestep_spacing": "trailing",  # starts from pure noise however few the steps (Lin et al. 2024)
+    }
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    problems = []
+    for name, possible in CARRIED.items():
+        section, key = name.split(".")
+        value = config[section].get(key, possible[0])
+        if value not in possible:
+            problems.append(f"{name} = {value} (can be carried: {', '.join(map(str, possible))})")
+    multipliers = config["net"].get("multipliers", [1])
+    if multipliers[0] != 1:
+        problems.append(f"net.multipliers = {multipliers} (can be carried: lists that begin with 1)")
+    if problems:
+        raise ValueError(f"diffusers has no place for this model: {'; '.join(problems)}")
+
+
+def _narrowed(weights: Mapping[str, Tensor], image: Mapping[str, Any], label: str) -> dict[str, Tensor]:
+    """The weights of a model of one class, without labels."""
+    classes = list(image["classes"])
+    if not classes:
+        raise ValueError(f"label {label}: this model was trained without labels; leave --label out")
+    if label not in [*classes, NONE]:
+        raise ValueError(f"label {label} does not exist; this model has {', '.join(classes)}, and {NONE}")
+    if label not in classes and not image["label_dropout"]:
+        raise ValueError(
+            f"label {label}: this model never learnt without labels (train.label_dropout = 0); name a class"
+        )
+    row = weights["embedding.classes.weight"][classes.index(label) if label in classes else len(classes)]
+    kept = {name: value for name, value in weights.items() if name != "embedding.classes.weight"}
+    return kept | {"embedding.linear2.bias": kept["embedding.linear2.bias"] + row}

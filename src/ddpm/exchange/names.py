@@ -1,0 +1,24 @@
+"""What the two programs call the same thing, and the files of a folder of diffusers."""
+
+UNET, SCHEDULER, PIPELINE = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
+SCHEDULES = {
+    "linear": "linear",
+    "scaled-linear": "scaled_linear",
+    "quadratic": "scaled_linear",
+    "cosine": "squaredcos_cap_v2",
+    "sigmoid": "sigmoid",
+}
+SHIFTS = {False: "default", True: "scale_shift"}
+RESAMPLES = {"conv": "conv", "residual": "resnet"}
+LAYOUTS = {
+    "adm": {"freq_shift": 0, "downsample_padding": 1, "norm_eps": 1e-5},
+    "ddpm": {"freq_shift": 1, "downsample_padding": 0, "norm_eps": 1e-6},
+}
+ATTENTION = ("AttnDownBlock2D", "AttnUpBlock2D")
+LEVELS = {  # without attention, by how they resample: on the way down, on the way up
+    "conv": ("DownBlock2D", "UpBlock2D"),
+    "residual": ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"),
+}

@@ -1,0 +1,84 @@
+"""A folder of diffusers as a checkpoint. Every field of its configs is carried, has no effect, or is refused."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm import build, checkpoint, files
+from ddpm.exchange import names, read
+from ddpm.exchange.weights import ours
+
+LABEL_DROPOUT = 0.1
+"""Noted for a model with a label for none: that it learnt without labels is known, and not how often."""
+
+
+def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write the UNet2DModel and the scheduler in `folder` as the checkpoint `out`; returns its config.
+
+    The files lie in the subfolders unet and scheduler, or all in `folder`. classes: names for a class-conditional
+    model, one for each label, or one less when its last label stands for none; by default the labels' numbers.
+    Raises ValueError that names every field that cannot be carried, FileNotFoundError for a missing file.
+    """
+    unet, scheduler = _find(folder, names.UNET), _find(folder, names.SCHEDULER)
+    problems = read.Problems()
+    image, net, sine_first = read.unet(files.read_json(unet), problems)
+    diffusion = read.scheduler(files.read_json(scheduler), problems)
+    problems.stop(folder)
+    rows = image.pop("labels")
+    image |= _classes(rows, classes)
+    config: dict[str, Any] = {"image": image, "net": net, "diffusion": diffusion}
+    path = _weights(unet.parent)
+    with torch.device("meta"):
+        expected = build.network(config).state_dict()
+    given = _with_row_for_none(files.read_tensors(path), rows, len(image["classes"]))
+    weights = {f"net.{key}": value for key, value in ours(given, expected, sine_first=sine_first).items()}
+    config["digest"] = files.sha256_json({"config": config, "weights": files.sha256_file(path)})
+    checkpoint.save(out, config, weights, weights)
+    return config
+
+
+def _find(folder: Path, name: str) -> Path:
+    """A file in its subfolder, or in the folder itself, as older published models have it."""
+    candidates = (folder / name, folder / Path(name).name)
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{folder} is no folder of diffusers: it has neither {name} nor {Path(name).name}")
+
+
+def _weights(folder: Path) -> Path:
+    path = folder / names.WEIGHTS
+    if path.is_file():
+        return path
+    others = ", ".join(sorted(each.name for each in folder.glob("diffusion_pytorch_model*"))) or "no weights"
+    raise FileNotFoundError(
+        f"{path} is missing; there is {others}. Only whole safetensors files are read: a .bin file is a "
+        "pickle, which can run any code. In an environment that you trust it with, "
+        "`UNet2DModel.from_pretrained(FOLDER).save_pretrained(FOLDER)` of diffusers writes one"
+    )
+
+
+def _classes(rows: int | None, classes: Sequence[str] | None) -> dict[str, Any]:
+    """The keys of section `image` that say which labels there are."""
+    if rows is None:
+        if classes is not None:
+            raise ValueError("this model has no labels (num_class_embeds is null): leave --classes out")
+        return {"classes": [], "label_dropout": 0.0}
+    chosen = [str(i) for i in range(rows)] if classes is None else list(classes)
+    if len(chosen) not in {rows, rows - 1} or len(set(chosen)) != len(chosen) or not chosen:
+        raise ValueError(
+            f"{len(chosen)} classes were given ({', '.join(chosen)}), and this model has {rows} labels: "
+            f"give {rows} names, or {rows - 1} when the last label stands for none; all different"
+        )
+    return {"classes": chosen, "label_dropout": LABEL_DROPOUT if len(chosen) < rows else 0.0}
+
+
+def _with_row_for_none(weights: dict[str, Tensor], rows: int | None, classes: int) -> Mapping[str, Tensor]:
+    """Our networks have a label for none; one that had not is given zeros, which nothing asks for."""
+    name = "class_embedding.weight"
+    if rows != classes or name not in weights:
+        return weights
+    return weights | {name: torch.cat([weights[name], torch.zeros_like(weights[name][:1])])}
