@@ -17,7 +17,6 @@ COMMANDS = {
     "data": "data",
     "preset": "",
     "sample": "",
-    "likelihood": "",
     "models": "",
     "exchange": "",
     "doctor": "",
