@@ -4,9 +4,9 @@
     python bench/study.py --out study.jsonl            # all variants, one after the other
     python bench/study.py --out study.jsonl v edm      # two of them
 
-A variant is a row of VARIANTS: the keys of params.yaml that it changes. Every row is measured with the extractor and
-the reference of the features stage and `sample.count` images, and appended to the file as one line of JSON;
-docs/results.md shows them as a table.
+A variant is a row of VARIANTS: the keys of params.yaml, or whole sections, that it changes. Every row is measured with
+the extractor and the reference of the features stage and `sample.count` images, and appended to the file as one line of
+JSON; docs/results.md shows them as a table.
 """
 
 import argparse
@@ -23,6 +23,11 @@ from ddpm import checkpoint, generate, params, reference, runtime, train
 from ddpm.data import prepared
 from ddpm.metrics.evaluate import score
 from ddpm.stages.train import checkpoint_config, fresh, recipe_of
+
+PLAIN = {"kind": "plain", "channels": 56, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}
+DIT = {"kind": "dit", "patch": 4, "width": 96, "depth": 4, "heads": 4, "mlp_ratio": 4, "dropout": 0.0}
+NO_ATTENTION = {"net.attention": [], "net.middle_attention": False}
+ONE_LEVEL = {"net.multipliers": [1], "net.channels": 64, "net.head_channels": 64}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -44,6 +49,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deep": {"net.blocks": 2},
     "no-attention-above": {"net.attention": []},
     "dropout": {"net.dropout": 0.1},
+    "residual-resample": {"net.resample": "residual"},
+    # What attention, scales and skips bring: as many parameters as the default's 758 thousand, within a tenth.
+    "no-attention": NO_ATTENTION,
+    "one-level": ONE_LEVEL | {"net.attention": [14]},
+    "one-level-no-attention": ONE_LEVEL | NO_ATTENTION,
+    "plain": {"net": PLAIN},
+    "plain-no-skips": {"net": PLAIN | {"skips": False}},
+    "plain-one-level": {"net": PLAIN | {"levels": 1, "channels": 80, "blocks": 4}},
+    "dit-4": {"net": DIT},
+    "dit-2": {"net": DIT | {"patch": 2}},
 }
 
 
@@ -51,8 +66,11 @@ def varied(base: dict[str, Any], changes: dict[str, Any]) -> params.Params:
     """params.yaml with some keys changed, checked."""
     values = copy.deepcopy(base)
     for key, value in changes.items():
-        section, name = key.split(".")
-        values[section][name] = value
+        section, _, name = key.partition(".")
+        if name:
+            values[section][name] = value
+        else:
+            values[section] = value
     return params.parse(values, "study")
 
 

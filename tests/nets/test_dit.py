@@ -62,12 +62,11 @@ def test_equals_diffusers_with_renamed_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "width", "heads", "millions"), [(12, 384, 6, 33), (12, 768, 12, 130), (24, 1024, 16, 458), (28, 1152, 16, 675)]
-)  # fmt: skip
+    ("depth", "width", "heads", "millions"),
+    [(12, 384, 6, 33), (12, 768, 12, 130), (24, 1024, 16, 458), (28, 1152, 16, 675)],
+)
 def test_as_many_parameters_as_published(depth: int, width: int, heads: int, millions: int) -> None:
-    """Peebles and Xie 2023, table 1: DiT-S/2, B/2, L/2 and XL/2, for 32 x 32 x 4 latents, a thousand classes and one for
-    none, with learned variance.
-    """
+    """Peebles and Xie 2023: S/2, B/2, L/2 and XL/2, for 32 x 32 x 4 latents, a thousand classes, learned variance."""
     with torch.device("meta"):
         net = DiT(4, 8, 32, 1001, patch=2, width=width, depth=depth, heads=heads, mlp_ratio=4, dropout=0.0)
     assert round(sum(parameter.numel() for parameter in net.parameters()) / 1e6) == millions

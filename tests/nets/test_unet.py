@@ -76,7 +76,8 @@ def test_more_channels_put_in_and_put_out_than_an_image_has() -> None:
 
 def test_as_many_parameters_as_the_published_cifar10_network() -> None:
     published = {"channels": 128, "multipliers": (1, 2, 2, 2), "blocks": 2, "attention": (16,), "head_channels": 256,
-                 "groups": 32, "scale_shift": False, "resample": "conv", "dropout": 0.1, "patch": 1, "layout": "ddpm"}  # fmt: skip
+                 "groups": 32, "scale_shift": False, "resample": "conv", "dropout": 0.1, "patch": 1,
+                 "layout": "ddpm"}  # fmt: skip
     net = UNet(3, 3, 32, 0, **published)
     assert sum(parameter.numel() for parameter in net.parameters()) == 35_746_307  # diffusers' google/ddpm-cifar10-32
 
