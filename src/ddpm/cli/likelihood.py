@@ -1,0 +1,202 @@
+"""`ddpm likelihood`: how probable a model finds images, in bits per dimension."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+app = typer.Typer()
+
+HELDOUT = "heldout"
+COUNT = 100
+MOST_PIXELS = 50_000_000
+
+
+@app.command()
+def likelihood(
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
+    ] = "out/train/model",
+    images: Annotated[
+        str, typer.Option(help="A folder of image files, a .npy of uint8 (N, H, W, C), or heldout: the held-out split.")
+    ] = HELDOUT,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            help=f"How many images, from the first; by default {COUNT}, or what there is.", min=1, show_default=False
+        ),
+    ] = None,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="The variational bound of ancestral sampling, with T evaluations per image.")
+    ] = False,
+    variance: Annotated[
+        str, typer.Option(help="--bound only: small, large or learned; by default what the model has.")
+    ] = "",
+    probes: Annotated[int, typer.Option(help="Probes of the trace for each image.", min=1)] = 1,
+    tolerance: Annotated[
+        float, typer.Option(help="Error of the flow, relative and absolute.", min=1e-9, max=0.1)
+    ] = 1e-4,
+    label: Annotated[
+        str | None, typer.Option(help="The class of all images, by name or index.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
+    batch: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 50,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how probable a model finds images: bits per dimension, lower is better, 8 if all were as likely."""
+    from ddpm import checkpoint, registry, tracking
+    from ddpm.progress import progress
+
+    with tracking.in_words():
+        folder = registry.download(model)
+    config = checkpoint.read_config(folder)
+    chosen = chosen_variance(config, variance) if bound else ""
+    pixels, labels, told = pictures(images, config, count, label)
+    loaded = checkpoint.load(folder)
+    asked: dict[str, Any] = {"seed": seed, "batch": batch, "device": device}
+    if bound:
+        asked |= {"variance": chosen, "clamp": True}
+    else:
+        asked |= {"probes": probes, "tolerance": tolerance}
+    total, unit = (len(pixels) * loaded.steps, "evaluations") if bound else (len(pixels), "images")
+    if as_json:
+        result = measured(loaded, pixels, labels, asked, lambda done: None)
+    else:
+        with progress("likelihood", total, unit) as shown:
+            result = measured(loaded, pixels, labels, asked, shown.advance)
+    conditions = {"model": model, "weights_sha256": loaded.sha256, "images": images, "labels": told, **asked}
+    report(result | {"conditions": conditions}, as_json=as_json)
+
+
+def measured(
+    model: Any, pixels: "NDArray[np.uint8]", labels: Any, asked: Mapping[str, Any], advance: Callable[[int], None]
+) -> dict[str, Any]:
+    """Mean bits per dimension with its standard error, the parts of a bound, and evaluations per image."""
+    import numpy as np
+
+    from ddpm import bits, generate
+
+    bound = "variance" in asked
+    with generate.evaluations(model) as seen:
+        if bound:
+            parts = bits.by_bound(model, pixels, labels, **asked, advance=advance)
+        else:
+            parts = {"total": bits.by_flow(model, pixels, labels, **asked, advance=advance)}
+    each = parts.pop("total")
+    error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
+    return {
+        "bits_per_dim": float(each.mean()),
+        "standard_error": error,
+        "method": "variational bound" if bound else "probability flow",
+        "count": len(each),
+        "evaluations": sum(seen) / len(each),
+        **{name: float(part.mean()) for name, part in parts.items()},
+    }
+
+
+def report(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print it."""
+    import json
+
+    if as_json:
+        print(json.dumps(result))
+        return
+    error = "" if result["standard_error"] is None else f" +- {result['standard_error']:.4f}"
+    print(f"{result['bits_per_dim']:.4f}{error} bits/dim by the {result['method']}, {result['count']:,} images")
+    if "decoder" in result:
+        print("  of it " + ", ".join(f"{name} {result[name]:.4f}" for name in ("prior", "steps", "decoder")))
+    print(f"  evaluations of the network per image: {result['evaluations']:,.0f}")
+    for name, value in result["conditions"].items():
+        print(f"  {name.replace('_', ' ')}: {value}")
+
+
+def chosen_variance(config: Mapping[str, Any], asked: str) -> str:
+    """The variance of a step of the bound. Raises ValueError for one that the model has not."""
+    learned = config["diffusion"].get("variance") == "learned"
+    possible = ["small", "large", *(["learned"] if learned else [])]
+    if not asked:
+        return possible[-1] if learned else "small"
+    if asked not in possible:
+        raise ValueError(f"variance = {asked!r}: this model can have {', '.join(possible)}")
+    return asked
+
+
+def pictures(
+    source: str, config: Mapping[str, Any], count: int | None, label: str | None
+) -> tuple["NDArray[np.uint8]", Any, str]:
+    """Images (N, H, W, C) uint8, labels (N,) or None, and in words which labels. Raises ValueError in words."""
+    import numpy as np
+
+    from ddpm.cli.sample import class_index
+    from ddpm.data import prepared
+
+    image, classes = config["image"], list(config["image"]["classes"])
+    if config["diffusion"].get("condition", "none") != "none":
+        raise ValueError("this model needs a small image beside each image; its likelihood is not offered")
+    if source == HELDOUT:
+        data = prepared.load()
+        indices = data.heldout_indices[: count or COUNT]
+        found, known = data.images[indices], data.labels[indices]
+    else:
+        found, known = _from_path(Path(source), count or COUNT), None
+    needed = (image["resolution"], image["resolution"], image["channels"])
+    if found.shape[1:] != needed:
+        raise ValueError(f"images of the shape {found.shape[1:]} in {source}; this model needs {needed}")
+    if count is not None and len(found) < count:
+        raise ValueError(f"--count {count}: {source} has only {len(found)} images")
+    if label is not None:
+        return found, np.full(len(found), class_index(label, classes), np.int64), label
+    if not classes:
+        return found, None, "none"
+    if known is not None:
+        if list(data.classes) != classes:
+            raise ValueError(f"the held-out images have the classes {data.classes}, and this model {classes}")
+        return found, known, "their own"
+    if not image.get("label_dropout"):
+        raise ValueError(f"this model always needs a class (trained without label_dropout): --label {classes[0]}")
+    return found, np.full(len(found), len(classes), np.int64), "hidden"
+
+
+def _from_path(path: Path, count: int) -> "NDArray[np.uint8]":
+    """The first images of a .npy file or a folder, all of one size."""
+    import numpy as np
+
+    from ddpm import files
+
+    if path.suffix == ".npy":
+        array = files.read_npy(path, memory_map=True)
+        if array.dtype != np.uint8 or array.ndim != 4:
+            raise ValueError(f"{path} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, C)")
+        return np.asarray(array[:count])
+    if not path.is_dir():
+        raise ValueError(f"--images {path}: there is no such folder or .npy file; or say heldout")
+    paths = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))[:count]
+    if not paths:
+        raise ValueError(f"the folder {path} has no images")
+    return np.stack(_same_size(paths))
+
+
+def _same_size(paths: list[Path]) -> list["NDArray[np.uint8]"]:
+    """The pixels of files, in their own size and channels (1 or 3). Raises ValueError where one is of another size."""
+    import numpy as np
+
+    from ddpm.data.errors import BadImageError
+    from ddpm.data.images import open_image
+
+    found: list[NDArray[np.uint8]] = []
+    for path in paths:
+        try:
+            opened = open_image(path.read_bytes(), path.name, max_pixels=MOST_PIXELS).image
+        except BadImageError as error:
+            raise ValueError(f"{path}: {error}") from error
+        pixels = np.asarray(opened.convert("L" if opened.mode in ("1", "L") else "RGB"), np.uint8)
+        found.append(pixels if pixels.ndim == 3 else pixels[:, :, None])
+        if found[-1].shape != found[0].shape:
+            raise ValueError(f"{path} has the shape {found[-1].shape}, and {paths[0]} {found[0].shape}: one size only")
+    return found
