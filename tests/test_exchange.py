@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from ruamel.yaml import YAML
 from torch import Tensor
 from typer.testing import CliRunner
 
-from ddpm import build, checkpoint, exchange, files, generate, registry
+from ddpm import build, checkpoint, exchange, files, generate, params, registry
 from ddpm.cli import app
 from ddpm.diffusion import samplers
 from ddpm.exchange.weights import theirs
 from ddpm.registry import pack
 from tests import tiny
 
-STEPS = tiny.CONFIG["diffusion"]["steps"]
+STEPS = 20
+CONFIG = {**tiny.CONFIG, "diffusion": tiny.CONFIG["diffusion"] | {"steps": STEPS}}
 PUBLISHED = {  # the config of google/ddpm-cifar10-32 as it was published
     "act_fn": "silu", "attention_head_dim": None, "block_out_channels": (128, 256, 256, 256),
     "center_input_sample": False, "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
@@ -49,18 +51,18 @@ def our_image(folder: Path, seed: int, label: int | None = None) -> Tensor:
     return (found / 2 + 0.5).clamp(0, 1)
 
 
-def their_image(folder: Path, seed: int, steps: int = STEPS) -> Tensor:
+def their_image(folder: Path, seed: int) -> Tensor:
     pipeline = DDPMPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(seed)
-    found = pipeline(batch_size=2, generator=generator, num_inference_steps=steps, output_type="pt").images
+    found = pipeline(batch_size=2, generator=generator, num_inference_steps=STEPS, output_type="pt").images
     assert isinstance(found, Tensor)
     return found
 
 
 def changed(**changes: dict[str, Any]) -> dict[str, Any]:
-    """tiny.CONFIG without labels, with keys of sections changed."""
-    config = tiny.unlabelled()
+    """CONFIG without labels, with keys of sections changed."""
+    config = tiny.unlabelled(CONFIG)
     return {**config, **{section: config[section] | keys for section, keys in changes.items()}}
 
 
@@ -84,17 +86,17 @@ def test_diffusers_draws_the_same_images(config: dict[str, Any], tmp_path: Path)
 
 @pytest.mark.parametrize(("label", "index"), [("dark", 0), ("light", 1), ("none", 2)])
 def test_a_class_is_folded_into_a_model_without_labels(label: str, index: int, tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model")
+    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
     exchange.export(folder, tmp_path / "out", label)
     torch.testing.assert_close(their_image(tmp_path / "out", 3), our_image(folder, 3, index), rtol=0, atol=1e-4)
     assert (our_image(folder, 3, index) - our_image(folder, 3, (index + 1) % 3)).abs().max() > 0.01
 
 
 def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model")
+    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
     exchange.export(folder, tmp_path / "out")
     unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet").eval()
-    x, time, labels = torch.randn(3, 1, 8, 8), torch.tensor([0.0, 10.0, 49.0]), torch.tensor([0, 1, 2])
+    x, time, labels = torch.randn(3, 1, 8, 8), torch.tensor([0.0, 10.0, 19.0]), torch.tensor([0, 1, 2])
     with torch.no_grad():
         expected = checkpoint.load(folder).denoiser.net(x, time, labels)
         torch.testing.assert_close(unet(x, time, labels).sample, expected, rtol=1e-4, atol=1e-4)
@@ -198,10 +200,10 @@ def test_the_published_cifar10_network(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_draws_the_images_of_diffusers(fields: dict[str, Any], scheduler: dict[str, Any], tmp_path: Path) -> None:
-    options = {"num_train_timesteps": 30, "beta_end": 0.3} | scheduler
+    options = {"num_train_timesteps": STEPS, "beta_end": 0.3} | scheduler
     folder = published(tmp_path / "theirs", random_unet(**SMALL | fields), DDPMScheduler(**options))
     exchange.take(folder, tmp_path / "model")
-    expected = their_image(folder, 5, steps=30)
+    expected = their_image(folder, 5)
     torch.testing.assert_close(our_image(tmp_path / "model", 5), expected, rtol=0, atol=1e-4)
 
 
@@ -224,7 +226,7 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
 
 
 def test_back_and_forth_changes_nothing(tmp_path: Path) -> None:
-    config = {**tiny.CONFIG, "net": tiny.CONFIG["net"] | {"resample": "residual", "layout": "ddpm"}}
+    config = {**CONFIG, "net": CONFIG["net"] | {"resample": "residual", "layout": "ddpm"}}
     folder = tiny.random_checkpoint(tmp_path / "model", config)
     exchange.export(folder, tmp_path / "theirs")
     found = exchange.take(tmp_path / "theirs", tmp_path / "back", ["dark", "light"])
@@ -244,6 +246,11 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["import", str(folder), "--out", str(tmp_path / "model")])
     assert done.exit_code == 0, done.output
     assert "8 x 8, 1 channel(s), no classes, T = 50" in done.output
+    net = YAML(typ="safe").load(done.output[done.output.index("net:") :])["net"]
+    assert net == checkpoint.read_config(tmp_path / "model")["net"]
+    values = params.read_yaml(Path(__file__).parents[1] / "params.yaml")
+    values["prepare"] |= {"resolution": 8}
+    assert params.parse(values | {"net": net}).net.kind == "unet"  # what is printed can be put there
     model = checkpoint.load(tmp_path / "model")
     assert generate.generate(model, 3, generate.Sampling(steps=5)).shape == (3, 8, 8, 1)
     pack.pack(tmp_path / "model", tmp_path / "packed", {})
@@ -332,7 +339,7 @@ def test_weights_that_are_not_there_or_not_those_of_the_config(tmp_path: Path) -
 
 def test_the_commands_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "download", Path)  # a folder is downloaded from where it is
-    folder = tiny.random_checkpoint(tmp_path / "model")
+    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
     run = CliRunner()
     done = run.invoke(app, ["export", "--to", "diffusers", "--model", str(folder), str(tmp_path / "theirs")])
     assert done.exit_code == 0, done.output

@@ -67,6 +67,12 @@ def test_flows_run_stages_as_processes_and_never_import_torch_or_what_trains() -
     }
 
 
+def test_what_the_project_is_measured_against_is_no_part_of_it() -> None:
+    assert not {
+        name(path): uses(path, "diffusers", "sklearn") for path in SOURCES if uses(path, "diffusers", "sklearn")
+    }
+
+
 def test_nothing_below_the_flows_imports_them() -> None:
     assert not [name(path) for path in PACKAGE.rglob("*.py") if uses(path, "flows")]
 

@@ -1,5 +1,6 @@
 """`ddpm export`, `ddpm import`: models from and for other programs."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +71,8 @@ def import_(
     side, labels = image["resolution"], len(image["classes"])
     print(f"import: {side} x {side}, {image['channels']} channel(s), {labels or 'no'} classes, T = {steps}: in {out}")
     print(f"draw from it with: ddpm sample --model {out}")
+    print(f"train it further with `train.initial: {out}` and this network in params.yaml:")
+    print("\n".join(["net:", *(f"  {key}: {json.dumps(value)}" for key, value in config["net"].items())]))
 
 
 def _must_be_new(folder: Path) -> None:
