@@ -51,11 +51,17 @@ def our_image(folder: Path, seed: int, label: int | None = None) -> Tensor:
     return (found / 2 + 0.5).clamp(0, 1)
 
 
-def their_image(folder: Path, seed: int) -> Tensor:
+def their_image(folder: Path, seed: int, *, double: bool = False) -> Tensor:
+    """double: with a table of float64 in the scheduler, which by itself has one of float32."""
     pipeline = DDPMPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
+    scheduler = pipeline.scheduler
+    if double:
+        betas = torch.tensor(scheduler.config.trained_betas, dtype=torch.float64)
+        scheduler.alphas_cumprod, scheduler.one = (1 - betas).cumprod(0), torch.ones((), dtype=torch.float64)
+    steps = scheduler.config.num_train_timesteps
     generator = torch.Generator().manual_seed(seed)
-    found = pipeline(batch_size=2, generator=generator, num_inference_steps=STEPS, output_type="pt").images
+    found = pipeline(batch_size=2, generator=generator, num_inference_steps=steps, output_type="pt").images
     assert isinstance(found, Tensor)
     return found
 
@@ -82,6 +88,15 @@ def test_diffusers_draws_the_same_images(config: dict[str, Any], tmp_path: Path)
     expected = our_image(folder, 3)
     assert 0.02 < expected.std() < 0.49  # neither flat nor all at the bounds
     torch.testing.assert_close(their_image(tmp_path / "out", 3), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_thousand_steps_differ_by_the_precision_of_their_table(tmp_path: Path) -> None:
+    folder = tiny.random_checkpoint(tmp_path / "model", changed(diffusion={"steps": 1000}))
+    exchange.export(folder, tmp_path / "out")
+    expected = our_image(folder, 3)
+    torch.testing.assert_close(their_image(tmp_path / "out", 3), expected, rtol=0, atol=3e-4)
+    torch.testing.assert_close(their_image(tmp_path / "out", 3, double=True), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("label", "index"), [("dark", 0), ("light", 1), ("none", 2)])
