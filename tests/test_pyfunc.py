@@ -126,7 +126,7 @@ def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
     assert {"__init__.py", "checkpoint.py", "generate.py", "nets/unet.py", "diffusion/samplers.py"} <= code
     assert not [name for name in code if name.startswith(("stages", "tracking", "registry", "cli", "data", "params"))]
     names = {line.split("==")[0] for line in (packed / "requirements.txt").read_text().split()}
-    assert names == {"mlflow", "numpy", "pandas", "safetensors", "torch"}
+    assert names == {"mlflow", "numpy", "pandas", "safetensors", "scipy", "torch"}
     assert "+" not in (packed / "requirements.txt").read_text(), "a local build cannot be installed elsewhere"
     files = {path.name for path in packed.rglob("*") if path.is_file()}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]

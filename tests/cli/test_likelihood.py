@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ddpm import bits, checkpoint
+from ddpm import bits, checkpoint, randomness
 from ddpm.cli import app
-from ddpm.diffusion import guidance, likelihood
+from ddpm.diffusion import guidance, likelihood, pixels
 from tests import tiny
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
@@ -30,8 +30,8 @@ def images(project: Path) -> None:
     np.save("floats.npy", np.zeros((6, 8, 8, 1)))
     for folder in ("folder", "mixed", "empty"):
         Path(folder).mkdir()
-    for i, pixels in enumerate(PIXELS):
-        Image.fromarray(pixels[:, :, 0]).save(f"folder/{i}.png")
+    for i, image in enumerate(PIXELS):
+        Image.fromarray(image[:, :, 0]).save(f"folder/{i}.png")
     Image.fromarray(PIXELS[0, :, :, 0]).save("mixed/a.png")
     Image.fromarray(np.zeros((9, 8), np.uint8)).save("mixed/b.png")
 
@@ -105,6 +105,23 @@ def test_an_image_has_its_number_in_any_batch(tiny_checkpoint: Path) -> None:
     np.testing.assert_allclose(flows[0], flows[1], atol=5e-3)
     later = bits.by_bound(model, PIXELS[2:], labels[2:], variance="small", seed=5)["total"]
     np.testing.assert_allclose(bounds[0][2:], later, rtol=1e-4)
+
+
+def test_more_probes_come_near_the_exact_trace(tiny_checkpoint: Path) -> None:
+    model = checkpoint.load(tiny_checkpoint)
+    labels = np.array([0, 1])
+    measured = [bits.by_flow(model, PIXELS[:2], labels, probes=probes, tolerance=1e-2) for probes in (1, 20)]
+    sigmas, generators = model.denoiser.sigmas, [randomness.generator(i, "likelihood") for i in range(2)]
+    x = pixels.to_tensor(torch.from_numpy(PIXELS[:2]))
+    y = likelihood.dequantised(x, torch.stack([torch.rand(1, 8, 8, generator=each) for each in generators]))
+    denoise = guidance.conditional(model.denoiser, torch.from_numpy(labels))
+    true = likelihood.flow_bits(
+        denoise, y, sigmas[0].item(), sigmas[-1].item(), model.denoiser.process.prior,
+        likelihood.directions((1, 8, 8)), 1e-2,
+    ).numpy()  # fmt: skip
+    apart = [np.abs(each - true).max() for each in measured]
+    assert 1e-3 < apart[1] < 0.03
+    assert apart[1] < apart[0]
 
 
 def test_the_flow_is_the_change_of_volume_of_the_network_itself(tiny_checkpoint: Path) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from ddpm.diffusion import likelihood, schedule, variational
 
@@ -144,6 +144,9 @@ def test_a_step_with_the_small_variance_is_a_difference_of_signal_to_noise() -> 
     snr = sigmas**-2
     expected = (snr[:-1] - snr[1:]).flip(0) * 0.03**2 / 2 / math.log(2)
     torch.testing.assert_close(found.steps, expected[:, None].expand(2, 5), rtol=1e-9, atol=0)
+    start, prior = Normal(x, 2.0), Normal(torch.zeros(1, dtype=torch.float64), math.hypot(1, 2))
+    expected = kl_divergence(start, prior).flatten(1).mean(1) / math.log(2)
+    torch.testing.assert_close(found.prior, expected)
     torch.testing.assert_close(found.total, found.prior + found.steps.sum(0) + found.decoder)
 
 
