@@ -50,6 +50,56 @@ def test_guidance_one_and_zero_are_the_two_models_it_mixes(model: checkpoint.Mod
     assert np.abs(at(1.0) - at(0.0)).max() > 1
 
 
+def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Model) -> None:
+    levels = model.denoiser.sigmas
+    options = {"steps": 4, "guidance": 3.0}
+
+    def with_interval(low: float, high: float) -> np.ndarray:
+        return generate.generate(model, 3, Sampling(**options, guidance_interval=(low, high)), seed=2)
+
+    plain = generate.generate(model, 3, Sampling(steps=4), seed=2)
+    np.testing.assert_array_equal(with_interval(2 * levels[-1].item(), 3 * levels[-1].item()), plain)
+    np.testing.assert_array_equal(with_interval(0.0, 1e9), generate.generate(model, 3, Sampling(**options), seed=2))
+    with generate.evaluations(model) as seen:
+        assert (with_interval(0.0, 0.1) != plain).any()
+    assert 3 * 4 < sum(seen) < 2 * 3 * 4
+
+
+def test_a_guide_is_pushed_away_from(model: checkpoint.Model, tmp_path: Path) -> None:
+    weak = checkpoint.load(tiny.random_checkpoint(tmp_path / "weak"), weights="raw")
+
+    def guided(scale: float, **options: Any) -> np.ndarray:
+        return generate.generate(model, 3, Sampling(steps=4, guidance=scale, **options), seed=2, guide=weak).astype(int)
+
+    np.testing.assert_array_equal(guided(0.0), generate.generate(weak, 3, Sampling(steps=4), seed=2))
+    assert np.abs(guided(1.0 + 1e-6) - generate.generate(model, 3, Sampling(steps=4), seed=2)).max() <= 1
+    assert (guided(2.0) != guided(2.0, guidance_rescale=0.7)).any()
+    with generate.evaluations(model, weak) as seen:
+        guided(2.0)
+    assert sum(seen) == 2 * 3 * 4
+
+
+@pytest.mark.parametrize(("section", "change", "words"), [
+    ("image", {"resolution": 16}, r"image.resolution is 16, and this model's 8"),
+    ("image", {"classes": ["light", "dark"]}, "image.classes is"),
+    ("diffusion", {"schedule": "linear"}, "diffusion.schedule is 'linear', and this model's 'cosine'"),
+    ("diffusion", {"steps": 60}, "diffusion.steps is 60"),
+])  # fmt: skip
+def test_a_guide_of_other_images_or_levels_is_refused(section: str, change: dict[str, Any], words: str) -> None:
+    guide = {**tiny.CONFIG, section: {**tiny.CONFIG[section], **change}}
+    with pytest.raises(ValueError, match=words):
+        generate.check(tiny.CONFIG, Sampling(guidance=2.0), 1, guide=guide)
+    with pytest.raises(ValueError, match="makes no use of a guide"):
+        generate.check(tiny.CONFIG, Sampling(), 1, guide=tiny.CONFIG)
+
+
+def test_an_unlabelled_model_can_be_guided_by_a_weaker_one(tmp_path: Path) -> None:
+    config = tiny.unlabelled()
+    model = checkpoint.load(tiny.random_checkpoint(tmp_path / "model", config))
+    images = generate.generate(model, 2, Sampling(steps=2, guidance=2.0), guide=model)
+    np.testing.assert_array_equal(images, generate.generate(model, 2, Sampling(steps=2)))
+
+
 def test_a_strip_goes_from_noise_to_the_image(model: checkpoint.Model) -> None:
     strip = generate.strip(model, 3, 4, Sampling(steps=6), seed=5)
     assert strip.shape == (3, 4, 8, 8, 1)
@@ -63,7 +113,11 @@ def test_a_strip_goes_from_noise_to_the_image(model: checkpoint.Model) -> None:
     ({"variance": "tiny"}, "variance = 'tiny' is unknown; possible: small, large, reverse-diffusion, learned"),
     ({"steps": 0}, "steps = 0"), ({"eta": 1.5, "sampler": "ddim"}, "eta = 1.5: must be from 0 to 1"),
     ({"eta": 0.5}, r"eta = 0.5 applies to sampler ddim only, and the sampler is dpm-solver\+\+"),
-    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm, predictor-corrector, predictor-"), ({"guidance": -1.0}, "guidance = -1.0"),
+    ({"guidance": 2.0, "guidance_interval": (2.0, 1.0)}, r"guidance_interval = \[2.0, 1.0\] is empty"),
+    ({"guidance_interval": (0.1, 1.0)}, r"guidance_interval = \(0.1, 1.0\) applies to guidance other than 1 only"),
+    ({"guidance": 2.0, "guidance_rescale": 1.5}, "guidance_rescale = 1.5: must be from 0 to 1"),
+    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm, predictor-corrector, predictor-"),
+    ({"guidance": -1.0}, "guidance = -1.0"),
 ])  # fmt: skip
 def test_choices_that_no_model_could_follow_are_refused_in_words(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ddpm import randomness, runtime
 from ddpm.checkpoint import Model
-from ddpm.diffusion import conditioning, samplers, schedule
-from ddpm.diffusion import guidance as guide
+from ddpm.diffusion import conditioning, guidance, samplers, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.process import PROCESSES
 from ddpm.sampling import Sampling
 
 __all__ = ["Sampling", "check", "default_labels", "evaluations", "generate", "strip"]
@@ -30,10 +30,12 @@ def check(
     count: int,
     labels: Sequence[int] | None = None,
     known: tuple[int, ...] | None = None,
+    guide: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights.
 
-    known: shape of the small images that a model of super-resolution is given.
+    known: shape of the small images that a model of super-resolution is given; guide: config of the weaker model that
+    guidance pushes away from.
     """
     _check_known(config, count, known)
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
@@ -43,11 +45,9 @@ def check(
         raise ValueError("variance = 'learned': this model was trained with a fixed variance; use small or large")
     if count < 1:
         raise ValueError(f"count = {count}: must be 1 or more")
-    guidance = sampling.guidance
-    if not classes and (labels is not None or guidance != 1):
-        raise ValueError("this model was trained without labels: leave out label, and guidance (1)")
-    if guidance != 1 and not config["image"].get("label_dropout"):
-        raise ValueError(f"guidance = {guidance}: other than 1 only for a model trained with label_dropout")
+    if not classes and labels is not None:
+        raise ValueError("this model was trained without labels: leave out label")
+    _check_guidance(config, sampling.guidance, guide)
     if labels is not None:
         if len(labels) != count:
             raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
@@ -55,6 +55,27 @@ def check(
         if wrong:
             names = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
             raise ValueError(f"label {wrong[0]} does not exist; this model has {names}")
+
+
+def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str, Any] | None) -> None:
+    """Guidance needs a worse model: this one without labels, or a guide of the same images and levels of noise."""
+    if guide is None:
+        if scale != 1 and not config["image"]["classes"]:
+            raise ValueError("this model was trained without labels: leave out guidance (1), or give a weaker model")
+        if scale != 1 and not config["image"].get("label_dropout"):
+            raise ValueError(f"guidance = {scale}: other than 1 only for a model trained with label_dropout")
+        return
+    if scale == 1:
+        raise ValueError("guidance = 1 makes no use of a guide: give another, such as 2, or leave out the guide")
+    process, names = config["diffusion"]["process"], ("resolution", "channels", "classes")
+    for section, keys in (("image", names), ("diffusion", ("process", "condition", *PROCESSES[process][1]))):
+        for key in keys:
+            ours, theirs = config[section][key], guide[section].get(key)
+            if ours != theirs:
+                raise ValueError(
+                    f"the guide does not fit this model: its {section}.{key} is {theirs!r}, and this model's {ours!r}; "
+                    "use a weaker model of the same images, such as one trained for less long"
+                )
 
 
 def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] | None) -> None:
@@ -79,6 +100,7 @@ def generate(
     seed: int = 0,
     labels: Sequence[int] | None = None,
     known: Images | None = None,
+    guide: Model | None = None,
     batch: int = 250,
     device: str = "auto",
     advance: Callable[[int], None] | None = None,
@@ -88,13 +110,16 @@ def generate(
 
     labels: one per image; None takes the classes in turn (i modulo classes). known: the small images that a model of
     super-resolution enlarges, (count, H / scale, W / scale, C) uint8. `advance(n)` is called after every n
-    images; `watch` sees every step of every batch. Raises ValueError for what the model cannot do.
+    images; `watch` sees every step of every batch. guide: the weaker model that guidance pushes away from. Raises
+    ValueError for what the model cannot do.
     """
-    check(model.config, sampling, count, labels, None if known is None else known.shape)
+    weaker = None if guide is None else guide.config
+    check(model.config, sampling, count, labels, None if known is None else known.shape, weaker)
     if batch < 1 or seed < 0:
         raise ValueError(f"batch = {batch}, seed = {seed}: batch from 1, seed from 0")
     where = runtime.device(device)
     denoiser = model.denoiser.to(where).eval()
+    weak = None if guide is None else guide.denoiser.to(where).eval()
     table = denoiser.sigmas.cpu()
     visited = schedule.visited(sampling.spacing, table, sampling.steps)
     levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
@@ -108,8 +133,10 @@ def generate(
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
         noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
         network = denoiser.with_variance if learned else denoiser
-        given = network if known is None else _enlarging(model, network, torch.from_numpy(known[start:stop]).to(where))
-        draw = _sampler(given, label, len(model.classes), sampling)
+        small = None if known is None else torch.from_numpy(known[start:stop]).to(where)
+        given = _given(model, network, small)
+        worse = None if weak is None else guidance.conditional(_given(model, weak, small), label)
+        draw = _sampler(given, worse, label, len(model.classes), sampling)
         first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
             images[start:stop] = to_uint8(draw(first, levels, noise, watch=watch))
@@ -154,18 +181,19 @@ def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, 
 
 
 @contextmanager
-def evaluations(model: Model) -> Iterator[list[int]]:
-    """Counts, while the block runs, the images that go through the network: one number for each call of it."""
+def evaluations(*models: Model) -> Iterator[list[int]]:
+    """Counts, while the block runs, the images that go through the networks: one number for each call of one."""
     seen: list[int] = []
 
     def count(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
         seen.append(len(arguments[0]))
 
-    hook = model.denoiser.net.register_forward_pre_hook(count)
+    hooks = [model.denoiser.net.register_forward_pre_hook(count) for model in models]
     try:
         yield seen
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def default_labels(count: int, classes: int) -> list[int]:
@@ -173,32 +201,43 @@ def default_labels(count: int, classes: int) -> list[int]:
     return [i % classes for i in range(count)] if classes else []
 
 
-def _enlarging(model: Model, network: Callable[..., Any], small: Tensor) -> Callable[..., Any]:
-    """The network of a model of super-resolution, given small images (B, h, w, C) uint8."""
+def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> Callable[..., Any]:
+    """The network; that of a model of super-resolution is given small images (B, h, w, C) uint8."""
+    if small is None:
+        return network
     scale = conditioning.CONDITIONS[model.config["diffusion"]["condition"]]
     return conditioning.conditioned(network, conditioning.enlarged(to_tensor(small), scale))
 
 
 def _sampler(
-    network: Callable[..., Any], label: Tensor | None, classes: int, sampling: Sampling
+    network: Callable[..., Any], weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
 ) -> Callable[..., Tensor]:
     """The chosen sampler with its denoiser: a function of (y, sigmas, noise, watch)."""
     if sampling.variance == "learned":
-        both = samplers.with_fraction(network, lambda model: _denoise(model, label, classes, sampling))
+        both = samplers.with_fraction(network, lambda model: _denoise(model, weak, label, classes, sampling))
         return partial(samplers.ddpm_learned, both)
-    denoise = _denoise(network, label, classes, sampling)
+    denoise = _denoise(network, weak, label, classes, sampling)
     return partial(samplers.SAMPLERS[sampling.sampler], denoise, **sampling.options)
 
 
-def _denoise(denoiser: guide.Model, label: Tensor | None, classes: int, sampling: Sampling) -> samplers.Denoise:
-    guidance = sampling.guidance
-    if label is None or guidance == 1:
-        denoise = guide.conditional(denoiser, label)
-    elif guidance == 0:
-        denoise = guide.conditional(denoiser, torch.full_like(label, classes))
+def _denoise(
+    network: guidance.Model, weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
+) -> samplers.Denoise:
+    plain = guidance.conditional(network, label)
+    scale, rescale = sampling.guidance, sampling.guidance_rescale
+    if scale == 1:
+        denoise = plain
+    elif weak is not None:
+        denoise = guidance.autoguided(plain, weak, scale, rescale)
+    elif label is None:
+        raise ValueError(f"guidance = {scale} needs labels or a guide")
+    elif scale == 0 and rescale == 0:
+        denoise = guidance.conditional(network, torch.full_like(label, classes))
     else:
-        denoise = guide.classifier_free(denoiser, label, classes, guidance)
-    return guide.clamped(denoise) if sampling.clamp else denoise
+        denoise = guidance.classifier_free(network, label, classes, scale, rescale)
+    if sampling.guidance_interval is not None:
+        denoise = guidance.within(*sampling.guidance_interval, denoise, plain)
+    return guidance.clamped(denoise) if sampling.clamp else denoise
 
 
 def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:

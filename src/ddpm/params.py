@@ -69,9 +69,13 @@ class Params(Section):
 
     def _guidance_has_labels(self) -> None:
         labelled = self.prepare.labels == "folders"
-        if self.sample.guidance != 1 and not labelled:
-            raise ValueError(f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; use 1")
-        if self.sample.guidance != 1 and self.train.label_dropout == 0:
+        by_label = self.sample.guidance != 1 and not self.sample.guide
+        if by_label and not labelled:
+            raise ValueError(
+                f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; "
+                "use 1, or a weaker model as sample.guide"
+            )
+        if by_label and self.train.label_dropout == 0:
             raise ValueError(
                 f"sample.guidance = {self.sample.guidance} needs a model that has also learnt without labels, "
                 "and train.label_dropout = 0; use a label_dropout such as 0.1, or guidance 1"

@@ -28,6 +28,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "ode": ("tolerance",),
 }
 """The fields of Sampling that belong to some samplers only, and to which."""
+GUIDED = ("guidance_interval", "guidance_rescale")
+"""The fields of Sampling that belong to guidance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,9 @@ class Sampling:
     """Raises ValueError, naming key, value and limit, for a choice that no model could follow.
 
     sampler: a row of `diffusion.samplers`; spacing: which of the T levels are visited (a row of `diffusion.schedule`);
-    steps: how many; guidance: scale of classifier-free guidance, 1 none; clamp: keep estimates in [-1, 1].
+    steps: how many; clamp: keep estimates in [-1, 1]. guidance: how far to push away from the model without the label,
+    or from a weaker model (1: not at all), at levels of noise in guidance_interval (None: at all); guidance_rescale:
+    how much of the contrast that it adds is taken back, 0 to 1.
     ddim, eta: 0 deterministic to 1 as noisy as ddpm. euler and heun: noise stirred in, Karras' S_churn, S_tmin, S_tmax
     (None: no limit) and S_noise. variance: of an ancestral step; `learned` for ddpm alone. corrections, snr: steps of
     Langevin dynamics at each level, and their signal-to-noise ratio. ode, tolerance: relative and absolute error.
@@ -54,6 +58,8 @@ class Sampling:
     snr: float = 0.16
     tolerance: float = 1e-4
     guidance: float = 1.0
+    guidance_interval: tuple[float, float] | None = None
+    guidance_rescale: float = 0.0
     clamp: bool = True
 
     def __post_init__(self) -> None:
@@ -63,6 +69,7 @@ class Sampling:
         _one_of("variance", self.variance, get_args(Variance))
         _from("steps", self.steps, 1)
         _from("guidance", self.guidance, 0)
+        _between("guidance_rescale", self.guidance_rescale, 0, 1)
         _between("eta", self.eta, 0, 1)
         for name in ("churn", "churn_min", "churn_noise", "corrections"):
             _from(name, getattr(self, name), 0)
@@ -70,7 +77,23 @@ class Sampling:
         _between("tolerance", self.tolerance, 1e-12, 0.1)
         if self.churn_max is not None and not self.churn_max >= self.churn_min:
             raise ValueError(f"churn_max = {self.churn_max}: must be churn_min = {self.churn_min} or more, or none")
+        self._guidance_is_whole()
         self._options_have_takers()
+
+    def _guidance_is_whole(self) -> None:
+        """An interval of levels from low to high; without guidance, nothing that belongs to it."""
+        low, high = self.guidance_interval or (0.0, 0.0)
+        if not 0 <= low <= high:
+            raise ValueError(
+                f"guidance_interval = [{low}, {high}] is empty: give the lowest and the highest level of noise "
+                "(sigma), from 0 up"
+            )
+        for name in GUIDED:
+            if self.guidance == 1 and getattr(self, name) != _default(name):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r} applies to guidance other than 1 only; "
+                    f"leave it at {_default(name)!r}"
+                )
 
     def _options_have_takers(self) -> None:
         """An option at another value than its default is for a sampler that takes it."""
@@ -91,10 +114,12 @@ class Sampling:
 
     @classmethod
     def suited(cls, **values: Any) -> Self:
-        """Of values for several samplers: those that do not concern the chosen one are left out."""
+        """Of values for several samplers: those that do not concern the chosen one, or its guidance, are left out."""
         sampler = values.get("sampler", cls.sampler)
         _one_of("sampler", sampler, get_args(Sampler))
         foreign = _special() - set(OPTIONS[sampler])
+        if values.get("guidance", cls.guidance) == 1:
+            foreign |= set(GUIDED)
         return cls(**{name: value for name, value in values.items() if name not in foreign})
 
 

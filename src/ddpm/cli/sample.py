@@ -34,7 +34,20 @@ def sample(
     label: Annotated[
         str | None, typer.Option(help="A class, by name or index; by default all in turn.", show_default=False)
     ] = None,
-    guidance: Annotated[float, typer.Option(help="Classifier-free guidance; 1 is none.", min=0)] = 1.0,
+    guidance: Annotated[
+        float, typer.Option(help="How far to push away from the model without label, or from --guide; 1: none.", min=0)
+    ] = 1.0,
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Levels of noise, lowest and highest, at which to guide.", show_default=False),
+    ] = None,
+    guidance_rescale: Annotated[
+        float, typer.Option(help="How much of the contrast that guidance adds is taken back, 0 to 1.")
+    ] = 0.0,
+    guide: Annotated[
+        str | None,
+        typer.Option(help="A weaker model to push away from (autoguidance); given like --model.", show_default=False),
+    ] = None,
     spacing: Annotated[str, typer.Option(help=f"Which levels: {', '.join(get_args(Spacing))}.")] = "log-snr",
     eta: Annotated[float, typer.Option(help="ddim only: 0 deterministic, 1 as noisy as ddpm.")] = 0.0,
     variance: Annotated[
@@ -62,19 +75,22 @@ def sample(
 
     with tracking.in_words():
         folder = registry.download(model)
+        weak = registry.download(guide) if guide else None
     config = checkpoint.read_config(folder)
     sampling = generate.Sampling(
         sampler=sampler, steps=min(STEPS, config["diffusion"]["steps"]) if steps is None else steps, spacing=spacing,
         eta=eta, variance=variance, churn=churn, churn_min=churn_min, churn_max=churn_max, churn_noise=churn_noise,
-        corrections=corrections, snr=snr, tolerance=tolerance, guidance=guidance, clamp=clamp,
+        corrections=corrections, snr=snr, tolerance=tolerance, guidance=guidance,
+        guidance_interval=guidance_interval, guidance_rescale=guidance_rescale, clamp=clamp,
     )  # fmt: skip
     labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
-    generate.check(config, sampling, count, labels)
-    loaded = checkpoint.load(folder)
+    generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
+    loaded, loaded_guide = checkpoint.load(folder), checkpoint.load(weak) if weak else None
     with progress("sample", count, "images") as shown:
         images = generate.generate(
-            loaded, count, sampling, seed=seed, labels=labels, batch=batch, device=device, advance=shown.advance
-        )
+            loaded, count, sampling, seed=seed, labels=labels, guide=loaded_guide, batch=batch, device=device,
+            advance=shown.advance,
+        )  # fmt: skip
     write(images)
     print(f"sample: {count:,} images of {model} are in {out}")
 

@@ -77,6 +77,8 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
 
     side, channels = config["image"]["resolution"], config["image"]["channels"]
     default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
+    if conditions.get("guide_sha256"):
+        default["guidance"] = 1.0  # the weaker model it was guided with is not packed
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.long, "label", required=False)]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, channels))]),

@@ -1,11 +1,13 @@
 """Section sample: how images are drawn."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from ddpm.sampling import NAMES, Sampler, Sampling, Spacing, Variance
-from ddpm.sections.base import Count, Section, Seed
+from ddpm.sections.base import Count, Fraction, Section, Seed
+
+Level = Annotated[float, Field(ge=0)]
 
 
 class Sample(Section):
@@ -26,6 +28,9 @@ class Sample(Section):
     snr: float = Field(ge=0, le=1)
     tolerance: float = Field(ge=1e-12, le=0.1)
     guidance: float = Field(ge=0, le=100)
+    guidance_interval: tuple[Level, Level] | None
+    guidance_rescale: Fraction
+    guide: str
     clamp: bool
     batch: Count
     strip: int = Field(ge=2, le=64)
@@ -37,6 +42,10 @@ class Sample(Section):
 
     @model_validator(mode="after")
     def choices_agree(self) -> Self:
-        """An option of one sampler is not given to another."""
+        """An option of one sampler is not given to another, nor one of guidance without guidance."""
         _ = self.sampling
+        if self.guide and self.guidance == 1:
+            raise ValueError(
+                f'guide = {self.guide!r} has no use at guidance = 1: use another guidance, such as 2, or guide: ""'
+            )
         return self

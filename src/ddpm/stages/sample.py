@@ -27,23 +27,30 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     sampling, seed = sample.sampling, sample.seed
     config = checkpoint.read_config(model_folder)
     known, labels = small_heldout(config, sample.count)
-    generate.check(config, sampling, sample.count, labels, None if known is None else known.shape)
+    weak = checkpoint.read_config(Path(sample.guide)) if sample.guide else None
+    generate.check(config, sampling, sample.count, labels, None if known is None else known.shape, weak)
     model = checkpoint.load(model_folder)
-    with progress("sample", sample.count, "images") as shown, generate.evaluations(model) as seen:
+    guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
+    models = (model, guide) if guide else (model,)
+    with progress("sample", sample.count, "images") as shown, generate.evaluations(*models) as seen:
         images = generate.generate(
-            model, sample.count, sampling, seed=seed, labels=labels, known=known, batch=sample.batch, device=device,
-            advance=shown.advance,
+            model, sample.count, sampling, seed=seed, labels=labels, known=known, guide=guide, batch=sample.batch,
+            device=device, advance=shown.advance,
         )  # fmt: skip
     rows = min(max(len(model.classes), 4), 10, sample.count)
-    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows]}
+    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows], "guide": guide}
     strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device, **first)
     labels = labels or generate.default_labels(sample.count, len(model.classes)) or [-1] * sample.count
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
         files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
-        facts = {"weights_sha256": model.sha256, "evaluations": sum(seen) / sample.count}
-        files.write_json(new / "sample.json", {**sample.model_dump(), **facts})
+        facts = {
+            "weights_sha256": model.sha256,
+            "guide_sha256": guide.sha256 if guide else "",
+            "evaluations": sum(seen) / sample.count,
+        }
+        files.write_json(new / "sample.json", {**sample.model_dump(exclude={"guide"}), **facts})
 
 
 def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:
