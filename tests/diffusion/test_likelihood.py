@@ -136,7 +136,7 @@ def test_the_bound_of_a_fixed_variance_misses_by_what_it_must(fraction: float) -
 
 
 def test_a_step_with_the_small_variance_is_a_difference_of_signal_to_noise() -> None:
-    """Kingma et al. 2021, equation 13."""
+    """Kingma et al. 2021, section 4."""
     sigmas = torch.tensor([0.1, 0.7, 2.0], dtype=torch.float64)
     x = on_levels(5, 1, 2, 2)
     estimate = x + 0.03

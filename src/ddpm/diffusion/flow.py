@@ -103,7 +103,7 @@ def dpm_solver_pp(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, 
 
 
 def dpm_solver_pp_sde(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, watch: Watch = unwatched) -> Tensor:
-    """SDE-DPM-Solver++(2M) (Lu et al. 2022b, equation 19): the ancestral step, towards the x0 of `dpm_solver_pp`."""
+    """SDE-DPM-Solver++(2M) (Lu et al. 2022b): the ancestral step, towards the x0 of `dpm_solver_pp`."""
     levels = sigmas.tolist()
     previous: Tensor | None = None
     for i, (sigma, lower) in enumerate(pairwise(levels)):

@@ -113,7 +113,7 @@ def bound(
     x (B, C, H, W) on uint8 levels; sigmas (T,) ascending; prior: standard deviation of y where sampling starts.
     denoise returns (x0, fraction): the estimate, and where between the logarithms of the small and the large variance
     that of the model's step lies; `fixed` gives a constant one. With the small variance, a step's term is `(SNR(lower)
-    - SNR(sigma)) |x - D|^2 / 2` in nats (Kingma et al. 2021, equation 13), with SNR = 1 / sigma^2. `advance()` is
+    - SNR(sigma)) |x - D|^2 / 2` in nats (Kingma et al. 2021, section 4), with SNR = 1 / sigma^2. `advance()` is
     called after every level.
     """
     sigmas = sigmas.double()
