@@ -76,6 +76,25 @@ def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "version": VERSION, "net": net, "diffusion": config["diffusion"] | added}
 
 
+def fitting(folder: Path, config: Mapping[str, Any]) -> str:
+    """SHA-256 of the weights of a checkpoint that training with `config` can start from.
+
+    Raises ValueError that names what differs, FileNotFoundError for what is missing.
+    """
+    theirs = read_config(folder)
+    parts = (
+        *(("net", key) for key in {**config["net"], **theirs["net"]} if key != "dropout"),
+        ("image", "channels"), ("image", "classes"), ("diffusion", "variance"), ("diffusion", "condition"),
+    )  # fmt: skip
+    for section, key in parts:
+        ours, found = config[section].get(key), theirs[section].get(key)
+        if ours != found:
+            raise ValueError(
+                f"train.initial = {folder}: {section}.{key} is {found!r} there and {ours!r} here; make them equal"
+            )
+    return files.sha256_file(folder / WEIGHTS)
+
+
 def load(folder: Path, *, weights: str = "weights", device: str = "cpu") -> Model:
     """Load a checkpoint, ready to sample. weights: `weights` (averaged) or `raw`.
 

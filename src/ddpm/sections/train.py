@@ -11,6 +11,7 @@ class Train(Section):
     """The optimisation, counted in images."""
 
     seed: Seed
+    initial: str
     images: Count
     batch: Count
     accumulation: Count

@@ -47,6 +47,9 @@ def main() -> None:
     dataset = prepared.load(verify=True)
     classes = dataset.classes if settings.prepare.labels == "folders" else ()
     config = checkpoint_config(settings, dataset.resolution, dataset.channels, classes)
+    initial = Path(settings.train.initial) if settings.train.initial else None
+    if initial:
+        config["initial_sha256"] = checkpoint.fitting(initial, config)
     config["digest"] = state.digest(
         {"config": config, "train": settings.train.model_dump(mode="json")},
         dataset.sha256,
@@ -58,7 +61,7 @@ def main() -> None:
     folder = STATE / config["digest"]
     with state.owned(folder):
         state.prune_digests(STATE, config["digest"])
-        training = fresh(config, settings.train, where)
+        training = fresh(config, settings.train, where, initial)
         data = train.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
         recipe = recipe_of(settings)
         if state.restore(training, folder):
@@ -121,10 +124,14 @@ def preview_grid(now: state.State, config: dict[str, Any], sample: params.Sample
     return rows.transpose(0, 2, 1, 3, 4).reshape(4 * images.shape[1], count * images.shape[2], -1)
 
 
-def fresh(config: dict[str, Any], settings: params.Train, where: torch.device) -> state.State:
-    """A training at step 0, its weights drawn from the seed."""
+def fresh(
+    config: dict[str, Any], settings: params.Train, where: torch.device, initial: Path | None = None
+) -> state.State:
+    """A training at step 0, its weights drawn from the seed, or those of the checkpoint `initial`."""
     torch.manual_seed(settings.seed)
     denoiser = build.denoiser(config).to(where)
+    if initial:
+        denoiser.load_state_dict(files.read_tensors(initial / checkpoint.WEIGHTS))
     if settings.channels_last:
         runtime.channels_last(denoiser)
     if settings.compile:

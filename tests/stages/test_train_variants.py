@@ -1,0 +1,104 @@
+"""What training can be asked beyond the default: start from a checkpoint, learn the variance, enlarge images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from ddpm import checkpoint, files
+from ddpm.stages import prepare, sample, train
+
+PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
+SMALL: dict[str, dict[str, Any]] = {
+    "net": {"channels": 8, "head_channels": 8, "groups": 4},
+    "train": {"images": 320, "warmup": 32, "log_every": 160, "sample_every": 320, "checkpoint_every": 160, "ema": 0},
+    "sample": {"count": 12, "steps": 3, "batch": 5, "strip": 2, "guidance": 1.0},
+}
+
+
+def write_params(**changes: dict[str, Any]) -> None:
+    yaml = YAML()
+    settings = yaml.load(PRESET.read_text())
+    for section, values in [*SMALL.items(), *changes.items()]:
+        settings[section].update(values)
+    with Path("params.yaml").open("w") as file:
+        yaml.dump(settings, file)
+
+
+@pytest.fixture
+def ready(project: Path) -> Path:
+    """A project with prepared images: left half dark, right half light, at two brightnesses."""
+    random = np.random.default_rng(0)
+    for number in range(400):
+        pixels = random.integers(0, 60, (8, 8)) + 60 * (number % 2) + np.repeat([0, 120], 4)
+        path = Path("data", str(number % 2), f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+    write_params()
+    prepare.main()
+    return project
+
+
+MODEL = Path("out/train/model")
+
+
+def test_training_starts_from_a_checkpoint(ready: Path) -> None:
+    train.main()
+    first = files.read_tensors(MODEL / checkpoint.WEIGHTS)
+    MODEL.rename("base")
+    write_params(train={"initial": "base", "images": 32, "lr": 1e-9, "warmup": 0})
+    train.main()
+    tuned = files.read_tensors(MODEL / checkpoint.WEIGHTS)
+    assert max((tuned[name] - first[name]).abs().max().item() for name in first) < 1e-7
+    assert checkpoint.read_config(MODEL)["initial_sha256"] == files.sha256_file(Path("base") / checkpoint.WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"net": {"channels": 16}}, r"net\.channels is 8 there and 16 here"),
+        ({"diffusion": {"variance": "learned"}}, r"diffusion\.variance is 'fixed' there and 'learned' here"),
+        ({"prepare": {"labels": "none"}}, r"image\.classes is \['0', '1'\] there and \[\] here"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_by_name(
+    ready: Path, changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    train.main()
+    MODEL.rename("base")
+    write_params(
+        **{**changes, "train": {"initial": "base"}}, features={"extractor": "inception", "weights": "none.pth"}
+    )
+    with pytest.raises(ValueError, match=message):
+        train.main()
+
+
+def test_a_learned_variance_is_trained_and_drawn_with(ready: Path) -> None:
+    write_params(
+        diffusion={"variance": "learned", "prediction": "eps", "weighting": "simple"},
+        sample={"sampler": "ddpm", "variance": "learned", "spacing": "uniform", "steps": 6},
+    )
+    train.main()
+    sample.main()
+    assert files.read_tensors(MODEL / checkpoint.WEIGHTS)["net.conv_out.weight"].shape[0] == 2
+    assert files.read_npy(Path("out/sample/images.npy")).shape == (12, 8, 8, 1)
+
+
+def test_super_resolution_keeps_what_it_was_given(ready: Path) -> None:
+    """Enlarged held-out images, averaged again, come nearer to their small ones than to those of another image."""
+    write_params(diffusion={"condition": "low-resolution-2"}, train={"images": 6400, "log_every": 800},
+                 sample={"steps": 8})  # fmt: skip
+    train.main()
+    sample.main()
+    drawn = files.read_npy(Path("out/sample/images.npy")).astype(float)
+    config = checkpoint.read_config(MODEL)
+    known, labels = sample.small_heldout(config, len(drawn))
+    assert known is not None
+    assert labels == files.read_npy(Path("out/sample/labels.npy")).tolist()
+    averaged = drawn.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))
+    own = np.abs(averaged - known).mean()
+    other = np.abs(averaged - np.roll(known, 1, axis=0)).mean()
+    assert own < 0.5 * other
