@@ -1,5 +1,6 @@
 """Fixtures that several parts share."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ import pytest
 
 from tests import records
 
+# The models of the tests are too small for threads, and files of tests run side by side.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Started behind `&` or nohup, pytest ignores SIGINT and so would the programs that tests stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -14,7 +14,17 @@ FILES = [ROOT / "params.yaml", *PRESETS]
 
 
 def test_the_promised_presets_are_there() -> None:
-    assert {path.stem for path in PRESETS} >= {"quick", "mnist", "mnist-long", "cifar10", "images64"}
+    assert {path.stem for path in PRESETS} >= {
+        "quick",
+        "mnist",
+        "mnist-long",
+        "cifar10",
+        "images64",
+        "vp-sde",
+        "ve-sde",
+        "edm",
+        "dit",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
