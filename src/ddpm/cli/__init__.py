@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "data",
     "preset": "",
     "sample": "",
+    "restore": "",
     "likelihood": "",
     "models": "",
     "exchange": "",

@@ -38,7 +38,7 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
     right.set_ylim(bottom=0)
     right.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    return _png(figure)
+    return png(figure)
 
 
 def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[float]) -> bytes:
@@ -68,7 +68,7 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
         handles=[bars, marks], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY,
         borderaxespad=0, fontsize=10,
     )  # fmt: skip
-    return _png(figure)
+    return png(figure)
 
 
 def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> bytes:
@@ -97,7 +97,7 @@ def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDAr
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
             axes.yaxis.set_minor_formatter(NullFormatter())
-    return _png(figure)
+    return png(figure)
 
 
 def _tidy(axes: Axes) -> None:
@@ -123,7 +123,7 @@ def _thousands(value: float, _: int) -> str:
     return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f}k"
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     """The figure's bytes, without the date and version that matplotlib would add."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)

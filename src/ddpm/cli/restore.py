@@ -1,0 +1,84 @@
+"""`ddpm restore`: pictures that lack something, completed by a model that was never trained for it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def restore(
+    task: Annotated[str, typer.Argument(help="inpaint, super-resolution, denoise or colourise.")],
+    given: Annotated[Path, typer.Option("--input", help="A picture, or a folder of pictures.")],
+    out: Annotated[Path, typer.Option(help="A new folder: pictures, strip.png, scores.json.")],
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
+    ] = "out/train/model",
+    mask: Annotated[
+        Path | None, typer.Option(help="inpaint: a picture, white where to paint.", show_default=False)
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="super-resolution: by how much to enlarge, such as 2 or 4.", show_default=False)
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise in the input: its standard deviation (grey levels / 127.5), or auto to estimate it.",
+            show_default=False,
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="What is to be restored, to score against.", show_default=False)
+    ] = None,
+    count: Annotated[int, typer.Option(help="Restorations of each input; from 2 on, their spread is shown.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed gives other restorations.", min=0)] = 0,
+    sampler: Annotated[str, typer.Option(help="As of `ddpm sample`.")] = "ddpm",
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Levels visited; 20, or 1 for a single denoising (the mean of all).", show_default=False),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="How often each step is taken; 8, or 1 for denoise.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The class of the inputs, by name or index; by default any.", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Paint in, enlarge, denoise or colourise pictures."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"--out {out} exists; name a new folder")
+
+    from ddpm import checkpoint, registry, tracking
+    from ddpm.cli.sample import class_index
+    from ddpm.progress import progress
+    from ddpm.restore import inputs, outputs, run, tasks
+
+    with tracking.in_words():
+        folder = registry.download(model)
+    config = checkpoint.read_config(folder)
+    plan = tasks.plan(
+        config, task, mask=mask is not None, scale=scale, noise=noise, sampler=sampler, steps=steps, rounds=rounds,
+        count=count, seed=seed, label=None if label is None else class_index(label, config["image"]["classes"]),
+    )  # fmt: skip
+    read = inputs.read(plan, given, mask, truth)
+    observation = run.observe(plan, read, config["diffusion"])
+    loaded = checkpoint.load(folder)
+    with progress("restore", len(read.names) * count, "images") as shown:
+        restored = run.restore(loaded, plan, observation, batch=batch, device=device, advance=shown.advance)
+    scores = outputs.write(out, plan, read, restored, outputs.conditions(plan, model, loaded.sha256))
+    for line in _lines(scores):
+        print(line)
+    print(f"restore: {len(read.names):,} inputs, {task}, are in {out} (strip.png shows them)")
+
+
+def _lines(scores: dict[str, Any]) -> list[str]:
+    """A line for each kind of picture that was scored."""
+    return [
+        f"{name}: PSNR {each['psnr']:.2f} dB" + ("" if each["ssim"] is None else f", SSIM {each['ssim']:.3f}")
+        for name, each in scores.items()
+    ]

@@ -1,0 +1,171 @@
+"""The work: observations and a model in, restorations out. Restoration k of an input depends on seed, name and k."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm import randomness, runtime
+from ddpm.checkpoint import Model
+from ddpm.diffusion import guidance, restoration, samplers, schedule
+from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.restore import baselines
+from ddpm.restore.inputs import Inputs
+from ddpm.restore.tasks import JUMP, Plan, check_noise
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """images (N, K, H, W, C) and baseline (N, H, W, C), uint8; noise (N,): what was taken away from each input."""
+
+    images: Images
+    baseline: Images
+    noise: tuple[float, ...]
+
+    @property
+    def mean(self) -> Images:
+        """The mean of the K restorations of each input, (N, H, W, C) uint8."""
+        mean: Images = np.rint(self.images.mean(axis=1)).astype(np.uint8)
+        return mean
+
+    @property
+    def spread(self) -> NDArray[np.float32] | None:
+        """Their standard deviation in grey levels, pixel by pixel: (N, H, W, C); None for a single restoration."""
+        return self.images.std(axis=1, ddof=1, dtype=np.float32) if self.images.shape[1] > 1 else None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a model is shown: pictures (N, C, h, w) in [-1, 1], their noise, and which pixels are known, (H, W) bool."""
+
+    names: tuple[str, ...]
+    pictures: Tensor
+    noise: tuple[float, ...]
+    known: Tensor | None
+
+    @property
+    def seen(self) -> Tensor:
+        """The pictures with 0 where they are to be painted."""
+        return self.pictures if self.known is None else self.pictures * self.known
+
+
+def observe(plan: Plan, inputs: Inputs, diffusion: Mapping[str, Any]) -> Observation:
+    """Inputs as numbers, with their noise: as planned, or estimated from each picture. Needs no weights.
+
+    Raises ValueError that names the input whose noise this model cannot take away.
+    """
+    pictures = to_tensor(torch.from_numpy(inputs.observed))
+    known = None if inputs.known is None else torch.from_numpy(inputs.known)
+    noise = []
+    for name, picture in zip(inputs.names, pictures, strict=True):
+        random = _normal(picture, plan.seed, "estimate", name)
+        try:
+            sigma = restoration.estimated_noise(picture, random, known) if plan.noise is None else plan.noise
+            check_noise(plan.task, sigma, diffusion)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        noise.append(sigma)
+    return Observation(inputs.names, pictures, tuple(noise), known)
+
+
+def restore(
+    model: Model,
+    plan: Plan,
+    given: Observation,
+    *,
+    batch: int = 64,
+    device: str = "auto",
+    advance: Callable[[int], None] = lambda count: None,
+) -> Restored:
+    """Restore all that is given, `plan.count` times each. `advance(n)` is called after every n restorations."""
+    where = runtime.device(device)
+    model.denoiser.to(where).eval()
+    images = np.empty((len(given.names), plan.count, plan.side, plan.side, plan.channels), dtype=np.uint8)
+    batch = 1 if plan.sampling.sampler in samplers.ALONE else batch
+    for sigma, part in _batches(given.noise, plan.count, batch):
+        named = [(given.names[index], turn) for index, turn in part]
+        seen = given.seen[[index for index, _ in part]]
+        if sigma > 0:
+            cut = torch.stack([_normal(seen[0], plan.seed, "cut", *key) for key in named])
+            seen = restoration.unclipped(seen, sigma, cut)
+        generators = [randomness.generator(plan.seed, "restore", *key) for key in named]
+        with torch.inference_mode():
+            drawn = _drawn(model, plan, seen.to(where), given.known, sigma, generators)
+        images[tuple(zip(*part, strict=True))] = to_uint8(drawn)
+        advance(len(part))
+    return Restored(images, to_uint8(_baseline(plan, given)), given.noise)
+
+
+def operator(plan: Plan, known: Tensor | None, where: torch.device) -> restoration.Operator:
+    """What the task's observation keeps of a picture."""
+    match plan.task:
+        case "inpaint" if known is not None:
+            return restoration.masked(known.to(where).float())
+        case "super-resolution":
+            return restoration.pooled(plan.scale)
+        case "colourise":
+            return restoration.grey()
+    raise KeyError(f"{plan.task} has no operator")
+
+
+def _drawn(
+    model: Model,
+    plan: Plan,
+    observed: Tensor,
+    known: Tensor | None,
+    sigma: float,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
+    """One batch, (B, C, H, W)."""
+    where, classes = observed.device, len(model.classes)
+    label = None if classes == 0 else torch.full((len(observed),), classes if plan.label is None else plan.label)
+    denoise = guidance.clamped(guidance.conditional(model.denoiser, None if label is None else label.to(where)))
+    table = model.denoiser.sigmas.cpu()
+    spacing, steps = plan.sampling.spacing, plan.sampling.steps
+
+    def noise(step: int) -> Tensor:
+        size = (plan.channels, plan.side, plan.side)
+        return torch.stack([torch.randn(size, generator=each) for each in generators]).to(where)
+
+    if plan.task == "denoise":
+        levels, start = restoration.levels_from(sigma, table, spacing, steps), observed
+    else:
+        levels = torch.cat([table[schedule.visited(spacing, table, steps)], table.new_zeros(1)])
+        start = model.denoiser.process.prior * noise(-1)
+        denoise = restoration.consistent(denoise, operator(plan, known, where), observed, sigma)
+    draw = partial(samplers.SAMPLERS[plan.sampling.sampler], **plan.sampling.options)
+    return restoration.returning(draw, JUMP, plan.rounds)(denoise, start, levels, noise)
+
+
+def _baseline(plan: Plan, given: Observation) -> Tensor:
+    match plan.task:
+        case "inpaint" if given.known is not None:
+            return baselines.fill(given.pictures, given.known)
+        case "super-resolution":
+            return baselines.bicubic(given.pictures, plan.scale)
+        case "denoise":
+            return baselines.median(given.pictures)
+        case "colourise":
+            return baselines.grey(given.pictures)
+    raise KeyError(f"{plan.task} has no baseline")
+
+
+def _batches(noise: Sequence[float], count: int, batch: int) -> Iterator[tuple[float, list[tuple[int, int]]]]:
+    """(input, turn) pairs of equal noise, `batch` at a time: the levels that are visited depend on it."""
+    order = sorted(range(len(noise)), key=lambda index: noise[index])
+    for sigma, group in groupby(order, key=lambda index: noise[index]):
+        pairs = [(index, turn) for index in group for turn in range(count)]
+        for start in range(0, len(pairs), batch):
+            yield sigma, pairs[start : start + batch]
+
+
+def _normal(like: Tensor, *key: int | str) -> Tensor:
+    return torch.randn(like.shape, generator=randomness.generator(*key))

@@ -1,0 +1,160 @@
+"""The tasks of restoration, and what each can be asked of a model. Checked from the model's config, without weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ddpm import build, generate
+from ddpm.sampling import Sampling
+
+AUTO = "auto"
+
+
+class Task(NamedTuple):
+    """A row of the table: how it is drawn by default, and what it is compared with."""
+
+    steps: int
+    rounds: int
+    baseline: str
+
+
+TASKS: dict[str, Task] = {
+    "inpaint": Task(steps=20, rounds=8, baseline="fill"),
+    "super-resolution": Task(steps=20, rounds=8, baseline="bicubic"),
+    "denoise": Task(steps=20, rounds=1, baseline="median"),
+    "colourise": Task(steps=20, rounds=8, baseline="grey"),
+}
+JUMP = 1  # steps of a stretch that is taken `rounds` times: the best of 1, 2, 5 and 10 on digits, at equal cost
+ALWAYS_NEW = ("ddpm", "dpm-solver++sde", "predictor-corrector", "predictor-corrector-ve")
+"""Samplers that add noise, so that they end elsewhere each time, even from the same start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be done. noise: standard deviation in the observation, for images in [-1, 1]; None: to be estimated.
+
+    scale: how many times smaller the observation is; count: restorations of each input; label: None for any.
+    """
+
+    task: str
+    side: int
+    channels: int
+    sampling: Sampling
+    rounds: int
+    scale: int
+    noise: float | None
+    count: int
+    seed: int
+    label: int | None
+
+    @property
+    def observed_side(self) -> int:
+        """Side of the pictures that are given, in pixels."""
+        return self.side // self.scale
+
+    @property
+    def observed_channels(self) -> int:
+        """Channels of the pictures that are given."""
+        return 1 if self.task == "colourise" else self.channels
+
+
+def plan(
+    config: Mapping[str, Any],
+    task: str,
+    *,
+    mask: bool = False,
+    scale: int | None = None,
+    noise: str | None = None,
+    sampler: str = "ddpm",
+    steps: int | None = None,
+    rounds: int | None = None,
+    count: int = 1,
+    seed: int = 0,
+    label: int | None = None,
+) -> Plan:
+    """The whole plan from what was asked. Raises ValueError, in words, for what this model or task cannot do."""
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
+    image = config["image"]
+    _check_model(config, task, label)
+    if mask != (task == "inpaint"):
+        raise ValueError(_mask_words(task))
+    if count < 1 or seed < 0 or (rounds is not None and rounds < 1):
+        raise ValueError(f"count = {count}, seed = {seed}, rounds = {rounds}: count and rounds from 1, seed from 0")
+    if steps is None:
+        # a single evaluation is the mean of all restorations of a noisy picture, the nearest to the truth
+        steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config["diffusion"]["steps"])
+    sampling = Sampling(sampler=sampler, steps=steps)
+    generate.check(config, sampling, 1, None if label is None else [label])
+    if task == "denoise" and count > 1 and (steps == 1 or sampler not in ALWAYS_NEW):
+        raise ValueError(
+            f"count = {count}: with sampler {sampler} and {steps} steps all restorations of a noisy picture would be "
+            f"equal; use 2 steps or more and one of {', '.join(ALWAYS_NEW)}"
+        )
+    return Plan(
+        task=task, side=image["resolution"], channels=image["channels"], sampling=sampling,
+        rounds=TASKS[task].rounds if rounds is None else rounds, scale=_scale(task, scale, image["resolution"]),
+        noise=_noise(task, noise, config["diffusion"]), count=count, seed=seed, label=label,
+    )  # fmt: skip
+
+
+def largest_noise(diffusion: Mapping[str, Any]) -> float:
+    """The highest level that a model of this `diffusion` section knows."""
+    return build.process(diffusion).sigmas[-1].item()
+
+
+def _check_model(config: Mapping[str, Any], task: str, label: int | None) -> None:
+    image = config["image"]
+    if config["diffusion"]["condition"] != "none":
+        raise ValueError(
+            f"this model was trained to enlarge (diffusion.condition = {config['diffusion']['condition']}); "
+            "restoration needs one with condition none"
+        )
+    if task == "colourise" and image["channels"] != 3:
+        raise ValueError("colourise needs a model of colour images, and this one makes grey ones (channels = 1)")
+    if label is None and image["classes"] and not image.get("label_dropout"):
+        raise ValueError(
+            f"this model knows images by their class only (label_dropout = 0): give --label, one of "
+            f"{', '.join(image['classes'])}"
+        )
+
+
+def _mask_words(task: str) -> str:
+    if task == "inpaint":
+        return "inpaint needs --mask: a picture that is white where to paint and black where to keep"
+    return f"--mask is for inpaint only, and the task is {task}"
+
+
+def _scale(task: str, scale: int | None, side: int) -> int:
+    if task != "super-resolution":
+        if scale is not None:
+            raise ValueError(f"--scale is for super-resolution only, and the task is {task}")
+        return 1
+    possible = [each for each in range(2, side // 2 + 1) if side % each == 0]
+    if scale not in possible:
+        asked = "super-resolution needs --scale" if scale is None else f"scale = {scale}"
+        raise ValueError(f"{asked}: for this model's images of side {side}, one of {', '.join(map(str, possible))}")
+    return scale
+
+
+def _noise(task: str, noise: str | None, diffusion: Mapping[str, Any]) -> float | None:
+    if noise is None:
+        if task == "denoise":
+            raise ValueError("denoise needs --noise: its standard deviation (grey levels / 127.5), or auto")
+        return 0.0
+    if noise == AUTO:
+        return None
+    try:
+        sigma = float(noise)
+    except ValueError as error:
+        raise ValueError(f"noise = {noise!r}: give a number (grey levels / 127.5), or auto") from error
+    check_noise(task, sigma, diffusion)
+    return sigma
+
+
+def check_noise(task: str, sigma: float, diffusion: Mapping[str, Any]) -> None:
+    """Raises ValueError for noise that this model cannot take away."""
+    most = largest_noise(diffusion)
+    if not 0 <= sigma <= most or (task == "denoise" and sigma == 0):
+        least = "above 0" if task == "denoise" else "from 0"
+        raise ValueError(f"noise = {sigma:g}: must be {least}, and at most {most:.4g}, where this model begins")
