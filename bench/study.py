@@ -2,9 +2,10 @@
 
     dvc repro prepare features
     python bench/study.py --out study.jsonl            # all variants, one after the other
-    python bench/study.py --out study.jsonl v edm      # two of them
+    python bench/study.py --out study.jsonl deep wide  # two of them
+    python bench/study.py --out study.jsonl vp-sde ve-sde edm dit --guidance 1 1.35 --pictures docs    # presets, as they are
 
-A variant is a row of VARIANTS: the keys of params.yaml, or whole sections, that it changes. Every row is measured with
+A variant is a row of VARIANTS, or else a preset: the keys of params.yaml, or whole sections, that it changes. Every row is measured with
 the extractor and the reference of the features stage and `sample.count` images, and appended to the file as one line of
 JSON; docs/results.md shows them as a table.
 """
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from ddpm import checkpoint, generate, params, reference, runtime, train
+from ddpm import checkpoint, files, generate, params, reference, runtime, train
 from ddpm.data import prepared
 from ddpm.metrics.evaluate import score
+from ddpm.report import pictures
 from ddpm.stages.train import checkpoint_config, fresh, recipe_of
 
+PRESETS = Path(__file__).parents[1] / "presets"
 PLAIN = {"kind": "plain", "channels": 56, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}
 DIT = {"kind": "dit", "patch": 4, "width": 96, "depth": 4, "heads": 4, "mlp_ratio": 4, "dropout": 0.0}
 NO_ATTENTION = {"net.attention": [], "net.middle_attention": False}
@@ -74,8 +77,8 @@ def varied(base: dict[str, Any], changes: dict[str, Any]) -> params.Params:
     return params.parse(values, "study")
 
 
-def run(settings: params.Params, guidances: list[float]) -> dict[str, Any]:
-    """Train, sample at each guidance scale, score."""
+def run(settings: params.Params, guidances: list[float], picture: Path | None) -> dict[str, Any]:
+    """Train, sample at each guidance scale, score; the samples of the last scale go into the picture."""
     data = prepared.load()
     where = runtime.device()
     config = checkpoint_config(settings, data.resolution, data.channels, data.classes)
@@ -106,6 +109,8 @@ def run(settings: params.Params, guidances: list[float]) -> dict[str, Any]:
         scores = score(drawn, labels, extractor, real, splits=settings.evaluate.splits)
         names = ("fid", "inception_score", "class_accuracy", "memorisation_ratio")
         row[f"guidance {guidance}"] = {name: scores[name] for name in names}
+    if picture:
+        files.write_bytes(picture, pictures.grid(drawn, 10))
     return row | {"fid_floor": real.floors["fid_floor"], "fid_halves": real.floors["fid_halves"]}
 
 
@@ -115,12 +120,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(VARIANTS), help="variants; default: all")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.5])
+    parser.add_argument("--pictures", type=Path, help="folder for a grid of samples of each")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to every variant")
     arguments = parser.parse_args()
     base = params.read_yaml(params.PARAMS_FILE)
     common = {key: json.loads(value) for key, value in (each.split("=") for each in arguments.set)}
     for name in arguments.names:
-        row = {"variant": name, **run(varied(base, common | VARIANTS[name]), arguments.guidance)}
+        values = base if name in VARIANTS else params.read_yaml(PRESETS / f"{name}.yaml")
+        settings = varied(values, common | VARIANTS.get(name, {}))
+        picture = arguments.pictures / f"{name}.png" if arguments.pictures else None
+        row = {"variant": name, **run(settings, arguments.guidance, picture)}
         print(json.dumps(row), flush=True)
         with arguments.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
