@@ -3,11 +3,11 @@
     dvc repro prepare features
     python bench/study.py --out study.jsonl            # all variants, one after the other
     python bench/study.py --out study.jsonl deep wide  # two of them
-    python bench/study.py --out study.jsonl vp-sde ve-sde edm dit --guidance 1 1.35 --pictures docs    # presets, as they are
+    python bench/study.py --out study.jsonl vp-sde edm --pictures docs    # presets, as they are
 
-A variant is a row of VARIANTS, or else a preset: the keys of params.yaml, or whole sections, that it changes. Every row is measured with
-the extractor and the reference of the features stage and `sample.count` images, and appended to the file as one line of
-JSON; docs/results.md shows them as a table.
+A variant is a row of VARIANTS: the keys of params.yaml, or whole sections, that it changes; any other name is that of a
+preset. Every row is measured with the extractor and the reference of the features stage and `sample.count` images, and
+appended to the file as one line of JSON; docs/results.md shows them as a table.
 """
 
 import argparse
