@@ -18,6 +18,7 @@ COMMANDS = {
     "preset": "",
     "sample": "",
     "restore": "",
+    "interpolate": "",
     "likelihood": "",
     "models": "",
     "exchange": "",

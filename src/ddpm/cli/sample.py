@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 LARGEST_GRID = 10_000
+LARGEST_FILM = 100
+FILMS = (".gif", ".webp")  # as in report.film, which imports Pillow
 STEPS = 20
 
 
@@ -63,15 +65,23 @@ def sample(
     clamp: Annotated[bool, typer.Option(help="Keep the denoised estimate in [-1, 1].")] = True,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    out: Annotated[Path, typer.Option(help="A .png (one grid), a .npy (an array), or a folder (a PNG each).")] = Path(
-        "samples.png"
-    ),
+    frames: Annotated[
+        int | None, typer.Option(help="Of a film; by default one for each step.", min=2, show_default=False)
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A .png (one grid), a .gif or .webp (a film of how it comes to be), a .npy (an array), "
+            "or a folder (a PNG each)."
+        ),
+    ] = Path("samples.png"),
 ) -> None:
     """Draw images from a model into a picture, a folder or an array."""
     write = _writer(out, count)
 
-    from ddpm import checkpoint, generate, registry, tracking
+    from ddpm import checkpoint, files, generate, registry, tracking
     from ddpm.progress import progress
+    from ddpm.report import film
 
     with tracking.in_words():
         folder = registry.download(model)
@@ -84,8 +94,14 @@ def sample(
         guidance_interval=guidance_interval, guidance_rescale=guidance_rescale, clamp=clamp,
     )  # fmt: skip
     labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
+    moments = _moments(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
     loaded, loaded_guide = checkpoint.load(folder), checkpoint.load(weak) if weak else None
+    if moments:
+        drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
+        files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
+        print(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
+        return
     with progress("sample", count, "images") as shown:
         images = generate.generate(
             loaded, count, sampling, seed=seed, labels=labels, guide=loaded_guide, batch=batch, device=device,
@@ -106,6 +122,19 @@ def class_index(label: str, classes: list[str]) -> int:
     raise ValueError(f"label {label} does not exist; this model has {', '.join(classes)}")
 
 
+def _moments(out: Path, count: int, frames: int | None, steps: int) -> int:
+    """Frames of a film; 0 for images that stand still. Raises ValueError for a film that cannot be."""
+    if out.suffix not in FILMS:
+        if frames is not None:
+            raise ValueError(f"--frames is for a film, and --out is {out}: end it with {' or '.join(FILMS)}")
+        return 0
+    if count > LARGEST_FILM:
+        raise ValueError(f"a film of {count:,} images side by side cannot be looked at; use --count {LARGEST_FILM}")
+    if frames is not None and frames > steps + 1:
+        raise ValueError(f"frames = {frames}: {steps} steps have {steps + 1} moments; use more steps")
+    return steps + 1 if frames is None else frames
+
+
 def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
     """How to write to `out`, decided by its ending before any work. Raises ValueError for an impossible target."""
     from ddpm import files
@@ -113,10 +142,13 @@ def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
     writers: Mapping[str, Callable[[NDArray[np.uint8]], None]] = {
         ".png": lambda images: _grid(out, images),
         ".npy": lambda images: files.write_npy(out, images),
+        **{ending: lambda images: None for ending in FILMS},  # written from all moments, not from the images
         "": lambda images: _folder(out, images),
     }
     if out.suffix not in writers and not out.is_dir():
-        raise ValueError(f"--out {out}: end it with .png for one grid, .npy for an array, or name a folder")
+        raise ValueError(
+            f"--out {out}: end it with .png for one grid, .gif or .webp for a film, .npy for an array, or name a folder"
+        )
     if out.suffix == ".png" and count > LARGEST_GRID:
         raise ValueError(f"a grid of {count:,} images cannot be looked at; use a folder or a .npy file")
     if out.is_dir() and any(out.iterdir()):

@@ -1,0 +1,77 @@
+"""`ddpm interpolate`: images between two images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+app = typer.Typer()
+
+ENDINGS = (".png", ".gif", ".webp", ".npy")
+
+
+@app.command()
+def interpolate(
+    start: Annotated[str, typer.Option("--from", help="A picture, or a seed as of `ddpm sample`.")],
+    end: Annotated[str, typer.Option("--to", help="The same for the other end.")],
+    model: Annotated[
+        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
+    ] = "out/train/model",
+    count: Annotated[int, typer.Option(help="How many images, both ends included.")] = 9,
+    steps: Annotated[int, typer.Option(help="Levels visited, each way, with two evaluations each.")] = 50,
+    label: Annotated[
+        str | None, typer.Option(help="The class of all, by name or index; by default any.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path, typer.Option(help="A .png (one row), .gif or .webp (a film), or .npy (an array).")] = Path(
+        "between.png"
+    ),
+) -> None:
+    """Draw what lies between two pictures, or between the images of two seeds."""
+    if out.suffix not in ENDINGS:
+        raise ValueError(f"--out {out}: end it with one of {', '.join(ENDINGS)}")
+
+    from ddpm import checkpoint, registry, tracking
+    from ddpm import interpolate as way
+    from ddpm.cli.sample import class_index
+
+    with tracking.in_words():
+        folder = registry.download(model)
+    config = checkpoint.read_config(folder)
+    chosen = None if label is None else class_index(label, config["image"]["classes"])
+    way.check(config, count, steps, chosen)
+    first, last = _end(start, config), _end(end, config)
+    images = way.between(checkpoint.load(folder), first, last, count, steps=steps, label=chosen, device=device)
+    _write(out, images)
+    print(f"interpolate: {count} images from {start} to {end} are in {out}")
+
+
+def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":
+    """A seed, or a picture (H, W, C) of the model's size. Raises ValueError in words."""
+    if given.isdecimal() and not Path(given).exists():
+        return int(given)
+    from ddpm.restore import inputs
+
+    image = config["image"]
+    if not Path(given).is_file():
+        raise ValueError(f"{given} is neither a picture nor a seed (a whole number)")
+    found = inputs.pictures(Path(given), image["resolution"], image["channels"], "the size of the model's images")
+    return next(iter(found.values()))
+
+
+def _write(out: Path, images: "NDArray[np.uint8]") -> None:
+    from ddpm import files
+    from ddpm.report import film, pictures
+
+    if out.suffix == ".npy":
+        files.write_npy(out, images)
+    elif out.suffix in film.KINDS:
+        files.write_bytes(out, film.film(images[None], out.suffix))
+    else:
+        headings = {0: "from", len(images) - 1: "to"}
+        files.write_bytes(out, pictures.sheet([pictures.Row(list(images))], headings=headings))

@@ -1,0 +1,61 @@
+"""Images between two images: each end is a picture, or the noise of a seed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm import generate, randomness, runtime
+from ddpm.checkpoint import Model
+from ddpm.diffusion import guidance, interpolation, samplers, schedule
+from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.sampling import Sampling
+
+Images = NDArray[np.uint8]
+
+
+def check(config: Mapping[str, Any], count: int, steps: int, label: int | None) -> None:
+    """Refuse in words what a model of this config cannot do. Raises ValueError; needs no weights."""
+    if count < 2:
+        raise ValueError(f"count = {count}: from 2, the two ends")
+    if label is None and config["image"]["classes"] and not config["image"].get("label_dropout"):
+        raise ValueError("this model knows images by their class only (label_dropout = 0): give a label")
+    generate.check(config, Sampling(sampler="heun", steps=steps), 1, None if label is None else [label])
+
+
+def between(
+    model: Model,
+    start: Images | int,
+    end: Images | int,
+    count: int,
+    *,
+    steps: int = 50,
+    label: int | None = None,
+    device: str = "auto",
+) -> Images:
+    """`count` images (count, H, W, C) uint8 from start to end, both included.
+
+    An end is a picture (H, W, C) uint8, or a seed: what `generate` draws from it. label: class of all; None: any.
+    """
+    check(model.config, count, steps, label)
+    where = runtime.device(device)
+    denoiser, classes = model.denoiser.to(where).eval(), len(model.classes)
+    table = denoiser.sigmas.cpu()
+    sigmas = torch.cat([table[schedule.visited("log-snr", table, steps)], table.new_zeros(1)])
+
+    def at(images: int) -> samplers.Denoise:
+        labels = torch.full((images,), classes if label is None else label, device=where) if classes else None
+        return guidance.conditional(denoiser, labels)
+
+    def noise(given: Images | int) -> Tensor:
+        if isinstance(given, int):
+            size = (model.channels, model.resolution, model.resolution)
+            return denoiser.process.prior * torch.randn(size, generator=randomness.generator(given, "sample")).to(where)
+        return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None])).to(where), sigmas)[0]
+
+    with torch.inference_mode():
+        way = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
+        return to_uint8(interpolation.decoded(at(count), way, sigmas))
