@@ -143,6 +143,10 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
     ("changes", "told"),
     [
         ({"prepare__resolution": 30}, ["prepare.resolution = 30 must be divisible by 4", "net.patch = 2"]),
+        (
+            {"prepare__resolution": 30, "net__attention": [15], "diffusion__condition": "low-resolution-4"},
+            ["diffusion.condition = low-resolution-4", "divisible by 4; it is 30"],
+        ),
         ({"net__attention": [9]}, ["net.attention = 9", "[14, 7]"]),
         ({"net__groups": 5}, ["groups = 5 must divide", "channels * 1 = 32"]),
         ({"net__head_channels": 24}, ["head_channels = 24 must divide", "64"]),

@@ -59,6 +59,11 @@ class Params(Section):
         """The rules that no section can check alone."""
         self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
+        if self.prepare.resolution % self.diffusion.shrinks_by:
+            raise ValueError(
+                f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
+                f"{self.diffusion.shrinks_by}; it is {self.prepare.resolution}"
+            )
         if self.sample.steps > self.diffusion.steps:
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
         if self.sample.variance == "learned" and getattr(self.diffusion, "variance", "fixed") != "learned":

@@ -18,6 +18,11 @@ class Process(Section):
     weighting: Literal["simple", "snr", "truncated-snr", "min-snr", "p2", "edm", "output"]
     condition: Literal["none", "low-resolution-2", "low-resolution-4"]
 
+    @property
+    def shrinks_by(self) -> int:
+        """By how much the image that is joined to the input is smaller; 1 where there is none."""
+        return {"none": 1, "low-resolution-2": 2, "low-resolution-4": 4}[self.condition]
+
 
 class Ddpm(Process):
     """A chain of T steps (Ho et al. 2020)."""
