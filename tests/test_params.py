@@ -144,7 +144,12 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
     [
         ({"prepare__resolution": 30}, ["prepare.resolution = 30 must be divisible by 4", "net.patch = 2"]),
         (
-            {"prepare__resolution": 30, "net__attention": [15], "diffusion__condition": "low-resolution-4"},
+            {
+                "prepare__resolution": 30,
+                "net__patch": 1,
+                "net__attention": [15],
+                "diffusion__condition": "low-resolution-4",
+            },
             ["diffusion.condition = low-resolution-4", "divisible by 4; it is 30"],
         ),
         ({"net__attention": [9]}, ["net.attention = 9", "[14, 7]"]),
