@@ -54,7 +54,7 @@ def between(
         if isinstance(given, int):
             size = (model.channels, model.resolution, model.resolution)
             return denoiser.process.prior * torch.randn(size, generator=randomness.generator(given, "sample")).to(where)
-        return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None])).to(where), sigmas)[0]
+        return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
 
     with torch.inference_mode():
         way = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
