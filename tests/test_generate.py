@@ -65,6 +65,13 @@ def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Mod
     assert 3 * 4 < sum(seen) < 2 * 3 * 4
 
 
+def test_what_belongs_to_guidance_is_left_out_without_it() -> None:
+    """A registered model that was measured with guidance can be asked for images without."""
+    measured = {"guidance_interval": [0.1, 2.0], "guidance_rescale": 0.5}
+    assert Sampling.suited(**measured, guidance=1.0) == Sampling()
+    assert Sampling.suited(**measured, guidance=2.0).guidance_rescale == 0.5
+
+
 def test_a_guide_is_pushed_away_from(model: checkpoint.Model, tmp_path: Path) -> None:
     weak = checkpoint.load(tiny.random_checkpoint(tmp_path / "weak"), weights="raw")
 

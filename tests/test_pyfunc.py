@@ -235,3 +235,15 @@ def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def test_a_model_that_was_measured_with_a_guide_draws_without_one() -> None:
+    """The weaker model is not packed, so its scale of guidance must not become the default."""
+
+    def default(**conditions: object) -> object:
+        params = pack.signature(tiny.CONFIG, {"guidance": 2.0, **conditions}).params
+        assert params is not None
+        return {each.name: each.default for each in params.params}["guidance"]
+
+    assert default() == 2.0
+    assert default(guide_sha256="0" * 64) == 1.0

@@ -77,6 +77,17 @@ def test_denoising_is_better_than_the_median(sigma: float, noise: str) -> None:
     assert found["restored"]["psnr"] > found["median"]["psnr"] + 3
 
 
+def test_noise_that_a_file_cut_off_does_not_make_black_brighter() -> None:
+    """Of flat pictures of every grey, a noisy black one: cut off at black, its mean is that of a much brighter one."""
+    flat = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(SIDE, 1).repeat(SIDE, 2)
+    observed = noisy(flat[:1], 0.5)
+    assert observed.mean() > 20
+    plan = tasks.plan(ideal.model(flat).config, "denoise", noise="0.5")
+    model = ideal.model(flat)
+    restored = run.restore(model, plan, run.observe(plan, given(observed, flat[:1]), model.config["diffusion"]))
+    assert restored.images.max() <= 8
+
+
 def test_colour_is_better_than_grey() -> None:
     images, _ = digits(coloured=True)
     truth = images[100:106]
