@@ -27,7 +27,7 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     sampling, seed = sample.sampling, sample.seed
     config = checkpoint.read_config(model_folder)
     known, labels = small_heldout(config, sample.count)
-    weak = checkpoint.read_config(Path(sample.guide)) if sample.guide else None
+    weak = guide_config(sample.guide)
     generate.check(config, sampling, sample.count, labels, None if known is None else known.shape, weak)
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
@@ -51,6 +51,19 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
             "evaluations": sum(seen) / sample.count,
         }
         files.write_json(new / "sample.json", {**sample.model_dump(exclude={"guide"}), **facts})
+
+
+def guide_config(guide: str) -> dict[str, Any] | None:
+    """The config of `sample.guide`, None for "". Raises FileNotFoundError that names the parameter."""
+    if not guide:
+        return None
+    try:
+        return checkpoint.read_config(Path(guide))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"sample.guide = {guide!r} is no checkpoint folder. Keep one of a training for fewer images "
+            '(a copy of its out/train/model), or use guide: "".'
+        ) from error
 
 
 def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:

@@ -1,0 +1,42 @@
+"""The sample stage with a guide: a weaker checkpoint that is named in the parameters."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddpm import checkpoint, files, params
+from ddpm.stages import sample
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+def section(**changes: Any) -> params.Sample:
+    values = params.read_yaml(ROOT / "presets" / "quick.yaml")["sample"]
+    few = {"count": 4, "steps": 4, "strip": 3, "batch": 4, "sampler": "dpm-solver++", "guidance": 2.0}
+    return params.Sample(**{**values, **few, **changes})
+
+
+def test_a_guide_is_loaded_and_recorded_by_its_content(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    weak = tiny.random_checkpoint(tmp_path / "weak")
+    model = checkpoint.load(weak, weights="raw")
+    checkpoint.save(tmp_path / "weak", model.config, model.denoiser.state_dict(), model.denoiser.state_dict())
+    sample.draw(tiny_checkpoint, tmp_path / "guided", section(guide=str(weak)))
+    sample.draw(tiny_checkpoint, tmp_path / "alone", section())
+    guided, alone = (files.read_json(tmp_path / each / "sample.json") for each in ("guided", "alone"))
+    assert guided["guide_sha256"] == checkpoint.load(weak).sha256
+    assert alone["guide_sha256"] == ""
+    assert guided["evaluations"] == 8  # of both models
+    assert "guide" not in guided  # a path is no condition of a score
+    assert (np.load(tmp_path / "guided/images.npy") != np.load(tmp_path / "alone/images.npy")).any()
+
+
+def test_a_guide_that_is_missing_or_does_not_fit_is_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"sample.guide = 'nowhere' is no checkpoint folder"):
+        sample.draw(tiny_checkpoint, tmp_path / "out", section(guide="nowhere"))
+    other = tiny.random_checkpoint(tmp_path / "other", tiny.unlabelled())
+    with pytest.raises(ValueError, match=r"the guide does not fit this model: its image.classes is \[\]"):
+        sample.draw(tiny_checkpoint, tmp_path / "out", section(guide=str(other)))
+    assert not (tmp_path / "out").exists()
