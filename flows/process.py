@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,10 +93,10 @@ def stop(process: subprocess.Popen[str], grace: float) -> None:
         deadline = time.monotonic() + grace
         while alive and time.monotonic() < deadline:
             process.poll()  # reaps it
-            alive = [each for each in alive if _runs(each)]
+            alive = _grown(each for each in alive if _runs(each))
             time.sleep(0.05)
     finally:
-        for each in alive:
+        for each in _grown([*alive, *_family(process)]):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         process.wait()
@@ -124,6 +124,16 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
             if each.pid not in found and os.getpgid(each.pid) == process.pid:
                 found[each.pid] = each
     return [each for each in found.values() if _runs(each)]
+
+
+def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """With what they have started meanwhile: a server that is asked to stop while it starts goes on for a moment."""
+    found: dict[int, psutil.Process] = {}
+    for each in processes:
+        found[each.pid] = each
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {child.pid: child for child in each.children(recursive=True)}
+    return list(found.values())
 
 
 def _runs(process: psutil.Process) -> bool:
