@@ -29,7 +29,12 @@ STATE = Path(".state/train")
 CODE = (
     "build.py",
     "checkpoint.py",
-    "diffusion",
+    "diffusion/conditioning.py",
+    "diffusion/denoiser.py",
+    "diffusion/pixels.py",
+    "diffusion/process.py",
+    "diffusion/schedule.py",
+    "diffusion/variational.py",
     "nets",
     "randomness.py",
     "runtime.py",
