@@ -110,7 +110,7 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--out", "x.gif"], "end it with .png"),
+        (["--out", "x.tiff"], "end it with .png"),
         (["--out", "x.png", "--count", "10001"], "cannot be looked at"),
         (["--out", "full"], "is not empty"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
