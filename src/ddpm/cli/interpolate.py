@@ -55,12 +55,12 @@ def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":
     """A seed, or a picture (H, W, C) of the model's size. Raises ValueError in words."""
     if given.isdecimal() and not Path(given).exists():
         return int(given)
-    from ddpm.restore import inputs
+    from ddpm.data import exact
 
     image = config["image"]
     if not Path(given).is_file():
         raise ValueError(f"{given} is neither a picture nor a seed (a whole number)")
-    found = inputs.pictures(Path(given), image["resolution"], image["channels"], "the size of the model's images")
+    found = exact.read(Path(given), image["resolution"], image["channels"], "the size of the model's images")
     return next(iter(found.values()))
 
 

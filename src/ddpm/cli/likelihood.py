@@ -14,7 +14,6 @@ app = typer.Typer()
 
 HELDOUT = "heldout"
 COUNT = 100
-MOST_PIXELS = 50_000_000
 
 
 @app.command()
@@ -23,7 +22,10 @@ def likelihood(
         str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
     ] = "out/train/model",
     images: Annotated[
-        str, typer.Option(help="A folder of image files, a .npy of uint8 (N, H, W, C), or heldout: the held-out split.")
+        str,
+        typer.Option(
+            help="A folder or archive of image files, a .npy of uint8 (N, H, W, C), or heldout: the held-out split."
+        ),
     ] = HELDOUT,
     count: Annotated[
         int | None,
@@ -144,7 +146,7 @@ def pictures(
         indices = data.heldout_indices[: count or COUNT]
         found, known = data.images[indices], data.labels[indices]
     else:
-        found, known = _from_path(Path(source), count or COUNT), None
+        found, known = _from_path(Path(source), image, count or COUNT), None
     needed = (image["resolution"], image["resolution"], image["channels"])
     if found.shape[1:] != needed:
         raise ValueError(f"images of the shape {found.shape[1:]} in {source}; this model needs {needed}")
@@ -163,40 +165,17 @@ def pictures(
     return found, np.full(len(found), len(classes), np.int64), "hidden"
 
 
-def _from_path(path: Path, count: int) -> "NDArray[np.uint8]":
-    """The first images of a .npy file or a folder, all of one size."""
+def _from_path(path: Path, image: Mapping[str, Any], count: int) -> "NDArray[np.uint8]":
+    """The first images of a .npy file, or of a folder or archive."""
     import numpy as np
 
     from ddpm import files
+    from ddpm.data import exact
 
     if path.suffix == ".npy":
         array = files.read_npy(path, memory_map=True)
         if array.dtype != np.uint8 or array.ndim != 4:
             raise ValueError(f"{path} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, C)")
         return np.asarray(array[:count])
-    if not path.is_dir():
-        raise ValueError(f"--images {path}: there is no such folder or .npy file; or say heldout")
-    paths = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))[:count]
-    if not paths:
-        raise ValueError(f"the folder {path} has no images")
-    return np.stack(_same_size(paths))
-
-
-def _same_size(paths: list[Path]) -> list["NDArray[np.uint8]"]:
-    """The pixels of files, in their own size and channels (1 or 3). Raises ValueError where one is of another size."""
-    import numpy as np
-
-    from ddpm.data.errors import BadImageError
-    from ddpm.data.images import open_image
-
-    found: list[NDArray[np.uint8]] = []
-    for path in paths:
-        try:
-            opened = open_image(path.read_bytes(), path.name, max_pixels=MOST_PIXELS).image
-        except BadImageError as error:
-            raise ValueError(f"{path}: {error}") from error
-        pixels = np.asarray(opened.convert("L" if opened.mode in ("1", "L") else "RGB"), np.uint8)
-        found.append(pixels if pixels.ndim == 3 else pixels[:, :, None])
-        if found[-1].shape != found[0].shape:
-            raise ValueError(f"{path} has the shape {found[-1].shape}, and {paths[0]} {found[0].shape}: one size only")
-    return found
+    found = exact.read(path, image["resolution"], image["channels"], "the size of the model's images", count)
+    return np.stack(list(found.values()))

@@ -1,0 +1,53 @@
+"""Pictures that have to be of one size already: checked and decoded, never resized."""
+
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.data import images, sources
+from ddpm.data.entries import ENDINGS, Entry
+from ddpm.data.errors import BadImageError, DataError
+
+MAX_PIXELS = 50_000_000
+BACKGROUND = 0
+Pixels = NDArray[np.uint8]
+
+
+def read(location: Path, side: int, channels: int, why: str, most: int | None = None) -> dict[str, Pixels]:
+    """Pictures (side, side, channels) uint8 of a file, folder or archive, by their paths inside it, without ending.
+
+    most: how many at most, from the first; None: all. Raises DataError for a file that is no image or has another size;
+    `why` says where the size comes from.
+    """
+    found: dict[str, Pixels] = {}
+    source = _source(location)
+    for entry, content in islice(source.read(), most):
+        name = str(PurePosixPath(entry.path).with_suffix(""))
+        if name in found:
+            raise DataError(f"{location} has two pictures called {name}. Rename one: results are named after them.")
+        try:
+            found[name] = _picture(content, entry.path, side, channels, why)
+        except BadImageError as error:
+            raise DataError(f"{source.location / entry.path} cannot be used: {error}") from error
+    return dict(sorted(found.items()))
+
+
+def _source(location: Path) -> sources.Source:
+    if not location.exists():
+        raise DataError(f"{location}: there is no such file or folder")
+    if location.is_file() and location.suffix.lower() in ENDINGS:
+        return sources.Source(location.parent, "folder", (Entry(location.name, location.stat().st_size),))
+    return sources.find(location)
+
+
+def _picture(content: bytes | BadImageError, path: str, side: int, channels: int, why: str) -> Pixels:
+    if isinstance(content, BadImageError):
+        raise content
+    width, height = images.open_image(content, path, max_pixels=MAX_PIXELS).image.size
+    if (width, height) != (side, side):
+        raise BadImageError(f"it has {width} x {height} pixels, and {side} x {side} are needed ({why})")
+    return images.prepare_image(
+        content, path, resolution=side, channels=channels, background=BACKGROUND, max_pixels=MAX_PIXELS
+    ).pixels
