@@ -78,7 +78,7 @@ def test_a_learned_variance_is_used_where_there_is_one(tmp_path: Path) -> None:
     (["--images", "large.npy"], "images of the shape (9, 9, 1) in large.npy; this model needs (8, 8, 1)"),
     (["--images", "floats.npy"], "floats.npy holds float64"), (["--images", "empty"], "empty has no images in it"),
     (["--images", "mixed"], "b.png cannot be used: it has 8 x 9 pixels, and 8 x 8 are needed"),
-    (["--images", "x"], "no such file or folder"),
+    (["--images", "x"], "x does not exist"),
     (["--images", "folder", "--label", "green"], "label green does not exist; this model has dark, light"),
     (["--images", "folder", "--bound", "--variance", "learned"], "this model can have small, large"),
     (["--images", "heldout"], "has no prepared images"),

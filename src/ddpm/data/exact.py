@@ -35,8 +35,6 @@ def read(location: Path, side: int, channels: int, why: str, most: int | None = 
 
 
 def _source(location: Path) -> sources.Source:
-    if not location.exists():
-        raise DataError(f"{location}: there is no such file or folder")
     if location.is_file() and location.suffix.lower() in ENDINGS:
         return sources.Source(location.parent, "folder", (Entry(location.name, location.stat().st_size),))
     return sources.find(location)
