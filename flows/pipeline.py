@@ -71,7 +71,7 @@ def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
         state.result()
     except BusyError:
         return True
-    except Exception:  # noqa: BLE001 - any other failure would fail again
+    except Exception:  # noqa: BLE001 - whatever it is, it would fail again; the state of the task has it
         return False
     return False
 

@@ -35,7 +35,7 @@ def uses(path: Path, *modules: str) -> list[str]:
 
 TOOLS = {
     "prefect": ("flows/",),
-    "mlflow": ("tracking/", "registry/", "pyfunc.py"),
+    "mlflow": ("tracking/", "registry/"),
     "dvc": ("flows/", "cli/", "data/"),
     "matplotlib": ("report/",),
     "rich": ("flows/", "cli/", "progress.py"),

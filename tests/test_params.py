@@ -8,6 +8,7 @@ import pytest
 
 from ddpm import params
 from ddpm.cli.edit import changed, flat
+from ddpm.diffusion.conditioning import CONDITIONS
 
 ROOT = Path(__file__).parents[1]
 VALID = params.read_yaml(ROOT / "params.yaml")
@@ -236,3 +237,18 @@ def test_editing_keeps_every_other_byte() -> None:
         "max_fid: null",
     ]
     assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_has_the_scale_that_the_mathematics_give_it(condition: str) -> None:
+    found = params.parse(with_changes(diffusion__condition=condition)).diffusion
+    assert found.shrinks_by == max(1, CONDITIONS[condition])
+
+
+@pytest.mark.parametrize(
+    ("preset", "low", "high"), [("vp-sde", "beta_min", "beta_max"), ("ve-sde", "sigma_min", "sigma_max")]
+)
+def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) -> None:
+    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value["diffusion"][low] = value["diffusion"][high]
+    assert f"{low} = {value['diffusion'][low]} must be below {high} = " in refusal(value)

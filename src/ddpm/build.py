@@ -28,21 +28,6 @@ def process(diffusion: Mapping[str, Any]) -> processes.Process:
     return make(**{name: diffusion[name] for name in names})
 
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    **{
-        f"ddpm, {name}": {"process": "ddpm", "steps": 1000, "schedule": name, "beta_start": 1e-4, "beta_end": 0.02}
-        for name in ("linear", "cosine", "quadratic", "sigmoid")
-    },
-    "vp-sde, linear": {"process": "vp-sde", "steps": 1000, "beta_min": 0.1, "beta_max": 20.0},
-    "sub-vp-sde, linear": {"process": "sub-vp-sde", "steps": 1000, "beta_min": 0.1, "beta_max": 20.0},
-    "ve-sde, geometric": {"process": "ve-sde", "steps": 1000, "sigma_min": 0.01, "sigma_max": 50.0},
-    "edm, karras": {
-        "process": "edm", "steps": 1000, "sigma_min": 0.002, "sigma_max": 80.0, "p_mean": -1.2, "p_std": 1.2,
-    },
-}  # fmt: skip
-"""Every process with its published values, to compare one's own with."""
-
-
 def network(config: Mapping[str, Any]) -> nn.Module:
     """The network of a config: twice the channels put out where the variance is learned, more put in for a condition.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ddpm.cli import options
+
 app = typer.Typer()
 
 
@@ -20,9 +22,7 @@ class Format(StrEnum):
 def export_(
     folder: Annotated[Path, typer.Argument(help="The new folder.", metavar="DIR")],
     to: Annotated[Format, typer.Option("--to", help="Whose format.")] = Format.diffusers,
-    model: Annotated[
-        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
-    ] = "out/train/model",
+    model: options.Model = options.TRAINED,
     label: Annotated[
         str | None,
         typer.Option(help="Narrow a class-conditional model to a class (or: none), for pipelines without labels."),

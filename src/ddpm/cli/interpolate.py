@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm.cli import options
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,9 +21,7 @@ ENDINGS = (".png", ".gif", ".webp", ".npy")
 def interpolate(
     start: Annotated[str, typer.Option("--from", help="A picture, or a seed as of `ddpm sample`.")],
     end: Annotated[str, typer.Option("--to", help="The same for the other end.")],
-    model: Annotated[
-        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
-    ] = "out/train/model",
+    model: options.Model = options.TRAINED,
     count: Annotated[int, typer.Option(help="How many images, both ends included.")] = 9,
     steps: Annotated[int, typer.Option(help="Levels visited, each way, with two evaluations each.")] = 50,
     label: Annotated[

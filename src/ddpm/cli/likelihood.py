@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm.cli import options
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,9 +20,7 @@ COUNT = 100
 
 @app.command()
 def likelihood(
-    model: Annotated[
-        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
-    ] = "out/train/model",
+    model: options.Model = options.TRAINED,
     images: Annotated[
         str,
         typer.Option(

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ddpm.cli import options
+
 app = typer.Typer()
 
 
@@ -13,9 +15,7 @@ def restore(
     task: Annotated[str, typer.Argument(help="inpaint, super-resolution, denoise or colourise.")],
     given: Annotated[Path, typer.Option("--input", help="A picture, or a folder of pictures.")],
     out: Annotated[Path, typer.Option(help="A new folder: pictures, strip.png, scores.json.")],
-    model: Annotated[
-        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
-    ] = "out/train/model",
+    model: options.Model = options.TRAINED,
     mask: Annotated[
         Path | None, typer.Option(help="inpaint: a picture, white where to paint.", show_default=False)
     ] = None,

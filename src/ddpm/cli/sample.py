@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from ddpm.cli import options
 from ddpm.sampling import Sampler, Spacing
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ STEPS = 20
 
 @app.command()
 def sample(
-    model: Annotated[
-        str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
-    ] = "out/train/model",
+    model: options.Model = options.TRAINED,
     count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
     sampler: Annotated[str, typer.Option(help=f"{', '.join(get_args(Sampler))}.")] = "dpm-solver++",

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Kind = Literal["promote", "rollback"]
+KINDS: dict[str, Kind] = {"promote": "promote", "rollback": "rollback"}
+Outcome = Literal["done", "unfinished", "superseded"]
+OUTCOMES: dict[str, Outcome] = {"FINISHED": "done", "FAILED": "superseded"}
+"""Of a run's status; any other is a move that its process has not closed."""
 PREFIX = "ddpm.audit."
 PAGE = 1000
 
@@ -35,7 +39,7 @@ class Move:
     who: str
     when: datetime
     why: str
-    outcome: Literal["done", "unfinished", "superseded"]
+    outcome: Outcome
     run_id: str
     changed: bool = True
 
@@ -109,12 +113,12 @@ def _move(name: str, run: "Run") -> Move:
     return Move(
         name=name,
         sequence=int(facts["sequence"]),
-        kind="promote" if facts["kind"] == "promote" else "rollback",
+        kind=KINDS[facts["kind"]],
         origin=int(facts["from"]) if facts["from"] else None,
         target=int(facts["to"]),
         who=facts["who"],
         when=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         why=facts["why"],
-        outcome={"FINISHED": "done", "FAILED": "superseded"}.get(run.info.status, "unfinished"),  # type: ignore[arg-type]  # a literal by construction
+        outcome=OUTCOMES.get(run.info.status, "unfinished"),
         run_id=run.info.run_id,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 PACKAGE = Path(__file__).parent.parent
-MODEL_FILE = PACKAGE / "pyfunc.py"
+MODEL_FILE = Path(__file__).with_name("pyfunc.py")
 DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
 CHOSEN = ("steps", "sampler", "guidance")  # by each request
 WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")

@@ -1,12 +1,25 @@
 """Section diffusion: the forward process, with the keys of its kind, and what the network predicts."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ddpm.sections.base import Section
 
 Level = Annotated[float, Field(gt=0, le=10000)]
+
+
+def ascending(low: str, high: str) -> Callable[[Section], Section]:
+    """The check that the noise grows between two keys."""
+
+    def check(section: Section) -> Section:
+        first, last = getattr(section, low), getattr(section, high)
+        if first >= last:
+            raise ValueError(f"{low} = {first} must be below {high} = {last}")
+        return section
+
+    return check
 
 
 class Process(Section):
@@ -33,12 +46,7 @@ class Ddpm(Process):
     beta_end: float = Field(gt=0, lt=1)
     variance: Literal["fixed", "learned"]
 
-    @model_validator(mode="after")
-    def betas_ascend(self) -> Self:
-        """The noise has to grow."""
-        if self.beta_start >= self.beta_end:
-            raise ValueError(f"beta_start = {self.beta_start} must be below beta_end = {self.beta_end}")
-        return self
+    _ascending = model_validator(mode="after")(ascending("beta_start", "beta_end"))
 
 
 class VpSde(Process):
@@ -49,12 +57,7 @@ class VpSde(Process):
     beta_min: float = Field(gt=0, le=1000)
     beta_max: float = Field(gt=0, le=1000)
 
-    @model_validator(mode="after")
-    def betas_ascend(self) -> Self:
-        """The noise has to grow."""
-        if self.beta_min >= self.beta_max:
-            raise ValueError(f"beta_min = {self.beta_min} must be below beta_max = {self.beta_max}")
-        return self
+    _ascending = model_validator(mode="after")(ascending("beta_min", "beta_max"))
 
 
 class Levels(Process):
@@ -63,12 +66,7 @@ class Levels(Process):
     sigma_min: Level
     sigma_max: Level
 
-    @model_validator(mode="after")
-    def levels_ascend(self) -> Self:
-        """The noise has to grow."""
-        if self.sigma_min >= self.sigma_max:
-            raise ValueError(f"sigma_min = {self.sigma_min} must be below sigma_max = {self.sigma_max}")
-        return self
+    _ascending = model_validator(mode="after")(ascending("sigma_min", "sigma_max"))
 
 
 class VeSde(Levels):

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import build, files, params, reference, runtime
+from ddpm import files, params, reference, runtime
 from ddpm.data import prepared
-from ddpm.diffusion import schedule
 from ddpm.metrics.evaluate import Reference, score_features
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.scores import nearest, require_enough
 from ddpm.progress import progress
 from ddpm.report import figures, page
 from ddpm.report.page import Picture
-from ddpm.stages import run
+from ddpm.stages import run, schedules
 
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
 METRICS, PICTURES, REPORT = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures"), Path("out/report")
@@ -133,25 +132,15 @@ def draw(
             [pair["distances"][0] for pair in pairs],
             metrics["nearest_heldout_baseline"],
         ),
-        "schedule": figures.schedule(*levels(files.read_json(TRAIN / "model" / "config.json"), metrics["conditions"])),
+        "schedule": figures.schedule(
+            *schedules.levels(files.read_json(TRAIN / "model" / "config.json"), metrics["conditions"])
+        ),
         "training": figures.curves(history["images"], history["loss"], history["lr"]),
     }
     if "class_histogram" in metrics:
         train_labels = data.labels[data.train_indices]
         shown["classes"] = figures.class_shares(metrics["class_histogram"], train_labels)
     return shown
-
-
-def levels(
-    config: Mapping[str, Any], conditions: Mapping[str, Any]
-) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
-    """Sigmas of every schedule by name, the model's own name, and the sigmas that its sampler visits."""
-    diffusion = config["diffusion"]
-    own = f"{diffusion['process']}, {diffusion['schedule']}"
-    found = {name: build.process(section).sigmas for name, section in build.EXAMPLES.items()}
-    found[own] = build.process(diffusion).sigmas
-    visited = found[own][schedule.visited(conditions["spacing"], found[own], conditions["steps"])]
-    return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

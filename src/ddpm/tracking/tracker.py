@@ -92,7 +92,7 @@ class Tracker:
         """Nothing that happens to MLflow may end a training: say it once, keep the record, try again later."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001 the reason is in the line above
+        except Exception as error:  # noqa: BLE001 - a training outlives any failure of its record; it is said below
             self._complain(str(error))
         else:
             self.trouble = None

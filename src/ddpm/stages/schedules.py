@@ -1,0 +1,36 @@
+"""The noise schedules that the report draws: the model's own among all that there are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm import build
+from ddpm.diffusion import schedule
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    **{
+        f"ddpm, {name}": {"process": "ddpm", "steps": 1000, "schedule": name, "beta_start": 1e-4, "beta_end": 0.02}
+        for name in ("linear", "cosine", "quadratic", "sigmoid")
+    },
+    "vp-sde, linear": {"process": "vp-sde", "steps": 1000, "beta_min": 0.1, "beta_max": 20.0},
+    "sub-vp-sde, linear": {"process": "sub-vp-sde", "steps": 1000, "beta_min": 0.1, "beta_max": 20.0},
+    "ve-sde, geometric": {"process": "ve-sde", "steps": 1000, "sigma_min": 0.01, "sigma_max": 50.0},
+    "edm, karras": {
+        "process": "edm", "steps": 1000, "sigma_min": 0.002, "sigma_max": 80.0, "p_mean": -1.2, "p_std": 1.2,
+    },
+}  # fmt: skip
+"""Every process with its published values, to compare one's own with."""
+
+
+def levels(
+    config: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
+    """Sigmas of every schedule by name, the model's own name, and the sigmas that its sampler visits."""
+    diffusion = config["diffusion"]
+    own = f"{diffusion['process']}, {diffusion['schedule']}"
+    found = {name: build.process(section).sigmas for name, section in PUBLISHED.items()}
+    found[own] = build.process(diffusion).sigmas
+    visited = found[own][schedule.visited(conditions["spacing"], found[own], conditions["steps"])]
+    return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()
