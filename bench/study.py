@@ -13,18 +13,17 @@ appended to the file as one line of JSON; docs/results.md shows them as a table.
 import argparse
 import copy
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from training import trained
 
-from ddpm import checkpoint, files, generate, params, reference, runtime, train
+from ddpm import files, generate, params, reference
 from ddpm.data import prepared
 from ddpm.metrics.evaluate import score
 from ddpm.report import pictures
-from ddpm.stages.train import checkpoint_config, fresh, recipe_of
 
 PRESETS = Path(__file__).parents[1] / "presets"
 PLAIN = {"kind": "plain", "channels": 56, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}
@@ -80,27 +79,15 @@ def varied(base: dict[str, Any], changes: dict[str, Any]) -> params.Params:
 def run(settings: params.Params, guidances: list[float], picture: Path | None) -> dict[str, Any]:
     """Train, sample at each guidance scale, score; the samples of the last scale go into the picture."""
     data = prepared.load()
-    where = runtime.device()
-    config = checkpoint_config(settings, data.resolution, data.channels, data.classes)
-    training = fresh(config, settings.train, where)
-    images = train.in_memory(data.images, data.labels, data.train_indices, len(data.classes), where)
-    recipe = recipe_of(settings)
-
-    def nothing(*values: object) -> None:
-        """No record, no preview, no checkpoint."""
-
-    started, cpu = time.monotonic(), time.process_time()
-    train.fit(training, images, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
-    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
-    training.denoiser.load_state_dict(training.average)
-    model = checkpoint.Model(training.denoiser.requires_grad_(requires_grad=False).eval(), config, "")
+    made = trained(settings, data.images, data.labels, data.train_indices, data.classes)
+    model = made.model
     extractor, real = reference.load()
     row: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
-        "images": recipe.steps * recipe.batch,
-        "images_per_second": round(recipe.steps * recipe.batch / seconds, 1),
-        "cpu_seconds": round(cpu),
-        "loss": training.history[-1]["loss"],
+        "images": made.images,
+        "images_per_second": round(made.images / made.seconds, 1),
+        "cpu_seconds": round(made.cpu_seconds),
+        "loss": made.loss,
     }
     for guidance in guidances:
         sampling = replace(settings.sample.sampling, guidance=guidance)

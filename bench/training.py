@@ -1,0 +1,44 @@
+"""A training without record, preview or checkpoint, for the benches that need a model of their own."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm import checkpoint, params, runtime, train
+from ddpm.stages.train import checkpoint_config, fresh, recipe_of
+
+
+class Trained(NamedTuple):
+    """The averaged model, and what it took."""
+
+    model: checkpoint.Model
+    images: int
+    seconds: float
+    cpu_seconds: float
+    loss: float
+
+
+def trained(
+    settings: params.Params,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    classes: tuple[str, ...],
+) -> Trained:
+    """Train as the train stage would on images (N, H, W, C) at `indices`; classes: () for an unlabelled model."""
+    where = runtime.device()
+    config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
+    training, recipe = fresh(config, settings.train, where), recipe_of(settings)
+    data = train.in_memory(images, labels, indices, len(classes), where)
+
+    def nothing(*values: Any) -> None:
+        """No record, no preview, no checkpoint."""
+
+    started, cpu = time.monotonic(), time.process_time()
+    train.fit(training, data, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    training.denoiser.load_state_dict(training.average)
+    model = checkpoint.Model(training.denoiser.requires_grad_(requires_grad=False).eval(), config, "")
+    return Trained(model, recipe.steps * recipe.batch, seconds, cpu, training.history[-1]["loss"])
