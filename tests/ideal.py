@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm import checkpoint
-from ddpm.diffusion import process
+from ddpm.diffusion import conditioning, process
 from ddpm.diffusion.pixels import to_tensor
 
 DIFFUSION = {
@@ -16,28 +16,44 @@ DIFFUSION = {
 }  # fmt: skip
 
 
-class Ideal(nn.Module):
-    """E[x0 | y] for x0 that is one of the images, each as probable as the others (of its class, if one is given)."""
+ROUNDING = 0.02  # of a small image, which comes as whole numbers
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray | None = None) -> None:
+
+class Ideal(nn.Module):
+    """E[x0 | y] for x0 that is one of the images, each as probable as the others (of its class, if one is given).
+
+    scale: it is given them smaller as well, as a model that was trained to enlarge; 0: it is not.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None = None, scale: int = 0) -> None:
         super().__init__()
         self.process = process.ddpm(200, "cosine", 1e-4, 0.02)
         self.sigmas = self.process.sigmas
         self.images = to_tensor(torch.from_numpy(images)).flatten(1)
+        self.small = (
+            conditioning.low_resolution(to_tensor(torch.from_numpy(images)), scale).flatten(1) if scale else None
+        )
         self.labels = None if labels is None else torch.from_numpy(labels)
 
-    def forward(self, y: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, y: Tensor, sigma: Tensor, labels: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
         """y (B, C, H, W), sigma (B,)."""
         distance = torch.cdist(y.flatten(1).double(), self.images.double()) ** 2
         logits = -distance / (2 * sigma.double().view(-1, 1) ** 2)
+        if self.small is not None and condition is not None:
+            logits = logits - torch.cdist(condition.flatten(1), self.small).double() ** 2 / (2 * ROUNDING**2)
         if labels is not None and self.labels is not None:
             other = (self.labels[None] != labels[:, None]) & (labels[:, None] <= self.labels.max())
             logits = logits.masked_fill(other, -torch.inf)
         return (logits.softmax(1).float() @ self.images).view_as(y)
 
 
-def model(images: np.ndarray, labels: np.ndarray | None = None, classes: tuple[str, ...] = ()) -> checkpoint.Model:
+def model(
+    images: np.ndarray, labels: np.ndarray | None = None, classes: tuple[str, ...] = (), scale: int = 0
+) -> checkpoint.Model:
     """The ideal model of images (N, H, W, C) uint8."""
     image = {"resolution": images.shape[1], "channels": images.shape[3], "classes": list(classes), "label_dropout": 0.1}
-    config: dict[str, Any] = {"image": image, "diffusion": DIFFUSION, "net": {}, "digest": "0" * 64}
-    return checkpoint.Model(Ideal(images, labels), config, "0" * 64)  # type: ignore[arg-type]  # what is used of one
+    diffusion = DIFFUSION | ({"condition": f"low-resolution-{scale}"} if scale else {})
+    config: dict[str, Any] = {"image": image, "diffusion": diffusion, "net": {}, "digest": "0" * 64}
+    return checkpoint.Model(Ideal(images, labels, scale), config, "0" * 64)  # type: ignore[arg-type]  # what is used of one

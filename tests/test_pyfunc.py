@@ -112,6 +112,44 @@ def test_an_unlabelled_model_draws_and_refuses_labels(tmp_path: Path) -> None:
         loaded.predict({"label": [0]})
 
 
+@pytest.fixture(scope="module")
+def enlarging(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of super-resolution: its checkpoint, beside it the packed one."""
+    folder = tmp_path_factory.mktemp("enlarging")
+    tiny.random_checkpoint(folder / "checkpoint", tiny.enlarging())
+    pack.pack(folder / "checkpoint", folder / "model", CONDITIONS)
+    return folder
+
+
+SMALL = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8)
+
+
+def test_a_model_of_super_resolution_enlarges_the_image_of_each_row(enlarging: Path) -> None:
+    loaded, own = mlflow.pyfunc.load_model(str(enlarging / "model")), checkpoint.load(enlarging / "checkpoint")
+
+    def expected(known: np.ndarray, labels: list[int]) -> np.ndarray:
+        return generate.generate(own, len(known), generate.Sampling(**MEASURED), known=known, labels=labels)
+
+    rows = pd.DataFrame({"image": list(SMALL), "label": [1, -1]})
+    assert np.array_equal(loaded.predict(rows), expected(SMALL, [1, -1]))
+    assert np.array_equal(loaded.predict(pd.DataFrame({"image": SMALL.tolist()})), expected(SMALL, [-1, -1]))
+    four = loaded.predict(rows, params={"count": 4, "label": 0})
+    assert np.array_equal(four, expected(np.concatenate([SMALL, SMALL]), [0] * 4))
+    unknown = expected(SMALL, [-1, -1])
+    assert (unknown != expected(SMALL, [0, 0])).any()
+    assert (unknown != expected(SMALL, [1, 1])).any()
+
+
+@pytest.mark.parametrize(("images", "said"), [
+    ([SMALL[0], SMALL[0, :2]], "must be of one size"), (list(SMALL[:, :2]), r"this model needs \(2, 4, 4, 1\)"),
+    ([SMALL[0], SMALL[1].astype(int) - 300], "whole numbers from 0 to 255"), ([0.5, 0.5], "Expected data to be list"),
+])  # fmt: skip
+def test_an_image_that_cannot_be_enlarged_is_refused_in_words(enlarging: Path, images: list[Any], said: str) -> None:
+    loaded = mlflow.pyfunc.load_model(str(enlarging / "model"))
+    with pytest.raises(MlflowException, match=said):
+        loaded.predict(pd.DataFrame({"image": images}))
+
+
 def test_the_signature_says_all_of_it(model: Any) -> None:
     signature = model.metadata.signature
     assert [(each.name, each.required) for each in signature.inputs] == [("label", False)]

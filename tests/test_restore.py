@@ -63,6 +63,18 @@ def test_super_resolution_is_better_than_bicubic(scale: int) -> None:
     assert found["restored"]["ssim"] > found["bicubic"]["ssim"]
 
 
+def test_a_model_that_was_trained_to_enlarge_is_given_the_small_picture() -> None:
+    trained = ideal.model(GREY, LABELS, tuple("0123456789"), scale=2)
+    source = given(pooled(TRUTH, 2), TRUTH)
+    plan = tasks.plan(trained.config, "super-resolution", count=2)
+    assert (plan.scale, plan.rounds, plan.trained) == (2, 1, True)
+    restored = run.restore(trained, plan, run.observe(plan, source, trained.config["diffusion"]))
+    found = outputs.scores(plan, restored, TRUTH)
+    assert found["restored"]["psnr"] > found["bicubic"]["psnr"] + 10
+    assert outputs.conditions(plan, "", "")["trained"]
+    assert restored.spread is not None
+
+
 def test_inpainting_is_better_than_filling() -> None:
     found = scores(MODEL, given(TRUTH, TRUTH, MASK), "inpaint", count=2)
     assert found["restored"]["psnr"] > found["fill"]["psnr"] + 3
@@ -193,9 +205,15 @@ def test_what_cannot_be_is_refused_in_words(task: str, options: dict[str, Any], 
 
 
 def test_models_that_cannot_restore_are_refused() -> None:
-    enlarging = {**tiny.CONFIG, "diffusion": {**tiny.CONFIG["diffusion"], "condition": "low-resolution-2"}}
-    with pytest.raises(ValueError, match="was trained to enlarge"):
-        tasks.plan(enlarging, "denoise", noise="0.1")
+    enlarging = tiny.enlarging()
+    for task, options in (("denoise", {"noise": "0.1"}), ("inpaint", {"mask": True}), ("colourise", {})):
+        with pytest.raises(ValueError, match=f"was trained to enlarge .* super-resolution by 2, and not {task}"):
+            tasks.plan(enlarging, task, **options)
+    with pytest.raises(ValueError, match=r"scale = 4: this model was trained for 2 and no other"):
+        tasks.plan(enlarging, "super-resolution", scale=4)
+    with pytest.raises(ValueError, match=r"noise = auto: this model was trained on small pictures without noise"):
+        tasks.plan(enlarging, "super-resolution", noise="auto")
+    assert tasks.plan(enlarging, "super-resolution", scale=2) == tasks.plan(enlarging, "super-resolution")
     by_class = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "label_dropout": 0.0}}
     with pytest.raises(ValueError, match="give --label, one of dark, light"):
         tasks.plan(by_class, "denoise", noise="0.1")

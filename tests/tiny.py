@@ -29,6 +29,11 @@ def unlabelled(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     return {**config, "image": {**config["image"], "classes": []}}
 
 
+def enlarging(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
+    """The same model, to be trained for super-resolution by 2."""
+    return {**config, "diffusion": {**config["diffusion"], "condition": "low-resolution-2"}}
+
+
 def data(labelled: bool = True) -> train.Data:
     """30 images, of which 27 are for training: dark ones with label 0, light ones with label 1."""
     generator = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ddpm import build, files, runtime
@@ -16,6 +17,7 @@ from ddpm.diffusion.denoiser import Denoiser
 
 VERSION = 2
 WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
+EMBEDDED_CLASSES = "net.embedding.classes.weight"  # of every network that is told a class
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def fitting(folder: Path, config: Mapping[str, Any]) -> str:
     theirs = read_config(folder)
     parts = (
         *(("net", key) for key in {**config["net"], **theirs["net"]} if key != "dropout"),
-        ("image", "channels"), ("image", "classes"), ("diffusion", "variance"), ("diffusion", "condition"),
+        ("image", "channels"), ("diffusion", "variance"), ("diffusion", "condition"),
+        *([("image", "classes")] if theirs["image"]["classes"] else []),  # an unlabelled model can learn classes
     )  # fmt: skip
     for section, key in parts:
         ours, found = config[section].get(key), theirs[section].get(key)
@@ -93,6 +96,18 @@ def fitting(folder: Path, config: Mapping[str, Any]) -> str:
                 f"train.initial = {folder}: {section}.{key} is {found!r} there and {ours!r} here; make them equal"
             )
     return files.sha256_file(folder / WEIGHTS)
+
+
+def starting(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, for training to start from; fresh: those of the network to be trained.
+
+    An unlabelled model that is to learn classes is given zeros as their embedding, so that at first it answers to every
+    label as it did to none.
+    """
+    weights = files.read_tensors(folder / WEIGHTS)
+    if EMBEDDED_CLASSES in fresh and EMBEDDED_CLASSES not in weights:
+        weights[EMBEDDED_CLASSES] = torch.zeros_like(fresh[EMBEDDED_CLASSES], device="cpu")
+    return weights
 
 
 def load(folder: Path, *, weights: str = "weights", device: str = "cpu") -> Model:

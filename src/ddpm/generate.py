@@ -22,6 +22,7 @@ __all__ = ["Sampling", "check", "default_labels", "evaluations", "generate", "st
 
 Images = NDArray[np.uint8]
 DEFAULT = Sampling()
+NO_LABEL = -1
 
 
 def check(
@@ -34,8 +35,8 @@ def check(
 ) -> None:
     """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights.
 
-    known: shape of the small images that a model of super-resolution is given; guide: config of the weaker model that
-    guidance pushes away from.
+    labels: as of `generate`; known: shape of the small images that a model of super-resolution is given; guide: config
+    of the weaker model that guidance pushes away from.
     """
     _check_known(config, count, known)
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
@@ -48,13 +49,24 @@ def check(
     if not classes and labels is not None:
         raise ValueError("this model was trained without labels: leave out label")
     _check_guidance(config, sampling.guidance, guide)
+    if labels is None and known is not None and classes:
+        labels = [NO_LABEL] * count
     if labels is not None:
-        if len(labels) != count:
-            raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
-        wrong = [label for label in labels if not 0 <= label < len(classes)]
-        if wrong:
-            names = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
-            raise ValueError(f"label {wrong[0]} does not exist; this model has {names}")
+        _check_labels(config["image"], count, labels)
+
+
+def _check_labels(image: Mapping[str, Any], count: int, labels: Sequence[int]) -> None:
+    """One of the classes for each image, or none for a model that has also learnt without."""
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
+    names = ", ".join(f"{i} ({name})" for i, name in enumerate(image["classes"]))
+    for label in labels:
+        if label == NO_LABEL and not image.get("label_dropout"):
+            raise ValueError(
+                f"this model knows images by their class only (label_dropout = 0): give a label of {names}"
+            )
+        if label != NO_LABEL and not 0 <= label < len(image["classes"]):
+            raise ValueError(f"label {label} does not exist; this model has {names}")
 
 
 def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str, Any] | None) -> None:
@@ -87,7 +99,10 @@ def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] |
         side = image["resolution"] // scale
         needed = (count, side, side, image["channels"])
         if known is None:
-            raise ValueError(f"this model enlarges images of {side} x {side} pixels by {scale}: give it some")
+            raise ValueError(
+                f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and draws "
+                "nothing without one: give it some with `ddpm restore super-resolution --model ... --input ...`"
+            )
         if known != needed:
             raise ValueError(f"small images of shape {known}; this model needs {needed}")
 
@@ -108,10 +123,10 @@ def generate(
 ) -> Images:
     """Draw `count` images: (count, H, W, C) uint8.
 
-    labels: one per image; None takes the classes in turn (i modulo classes). known: the small images that a model of
-    super-resolution enlarges, (count, H / scale, W / scale, C) uint8. `advance(n)` is called after every n
-    images; `watch` sees every step of every batch. guide: the weaker model that guidance pushes away from. Raises
-    ValueError for what the model cannot do.
+    labels: one per image, NO_LABEL for none; None takes the classes in turn (i modulo classes), or none for all of
+    `known`: the small images that a model of super-resolution enlarges, (count, H / scale, W / scale, C) uint8.
+    `advance(n)` is called after every n images; `watch` sees every step of every batch. guide: the weaker model that
+    guidance pushes away from. Raises ValueError for what the model cannot do.
     """
     weaker = None if guide is None else guide.config
     check(model.config, sampling, count, labels, None if known is None else known.shape, weaker)
@@ -125,7 +140,7 @@ def generate(
     levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
     learned = sampling.variance == "learned"
     batch = 1 if sampling.sampler in samplers.ALONE else batch
-    all_labels = default_labels(count, len(model.classes)) if labels is None else list(labels)
+    all_labels = _labels(count, len(model.classes), labels, known is not None)
 
     images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
     for start in range(0, count, batch):
@@ -199,6 +214,13 @@ def evaluations(*models: Model) -> Iterator[list[int]]:
 def default_labels(count: int, classes: int) -> list[int]:
     """The classes in turn, so that every class is present; empty for an unlabelled model."""
     return [i % classes for i in range(count)] if classes else []
+
+
+def _labels(count: int, classes: int, labels: Sequence[int] | None, enlarges: bool) -> list[int]:
+    """What the network is told of each image: a class, or `classes` for none. Empty for an unlabelled model."""
+    if labels is None:
+        return [classes] * count if enlarges and classes else default_labels(count, classes)
+    return [classes if label == NO_LABEL else label for label in labels]
 
 
 def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ddpm.cli import app
+from tests import tiny
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
 
@@ -54,6 +55,24 @@ def test_each_task_makes_a_folder_of_files(
     code, words = restore(task, "--model", tiny_checkpoint, "--input", f"in{size}", "--out", "out", *options)
     assert code == 1
     assert "--out out exists; name a new folder" in words
+
+
+def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: Path) -> None:
+    model = tiny.random_checkpoint(folder / "model", tiny.enlarging())
+    known = ("--model", model, "--input", folder / "in4")
+    options = ("--truth", folder / "in8", "--count", "2", "--steps", "3", "--out", folder / "out")
+    code, words = restore("super-resolution", *known, *options)
+    assert code == 0, words
+    assert "bicubic: PSNR" in words
+    assert (folder / "out" / "2" / "spread.png").is_file()
+    conditions = json.loads((folder / "out" / "scores.json").read_text())["conditions"]
+    assert (conditions["scale"], conditions["trained"], conditions["rounds"]) == (2, True, 1)
+    code, words = restore("denoise", *known, "--noise", "0.1", "--out", folder / "other")
+    assert code == 1
+    assert "it can do super-resolution by 2, and not denoise" in words
+    done = CliRunner().invoke(app, ["sample", "--model", str(model), "--out", str(folder / "a.png")])
+    assert done.exit_code == 1
+    assert "give it some with `ddpm restore super-resolution --model" in done.output
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from ddpm import checkpoint, files
+from ddpm import checkpoint, files, params
 from ddpm.stages import prepare, sample, train
+from tests import tiny
 
 PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
 SMALL: dict[str, dict[str, Any]] = {
@@ -54,6 +56,25 @@ def test_training_starts_from_a_checkpoint(ready: Path) -> None:
     tuned = files.read_tensors(MODEL / checkpoint.WEIGHTS)
     assert max((tuned[name] - first[name]).abs().max().item() for name in first) < 1e-7
     assert checkpoint.read_config(MODEL)["initial_sha256"] == files.sha256_file(Path("base") / checkpoint.WEIGHTS)
+
+
+def test_an_unlabelled_checkpoint_learns_classes(ready: Path) -> None:
+    """At first it answers to every label, and to the one for none, as the unlabelled model did."""
+    write_params(train={"initial": "base", "images": 96, "warmup": 0})
+    settings = params.load()
+    net, diffusion = settings.net.model_dump(mode="json"), settings.diffusion.model_dump(mode="json")
+    image = {"resolution": 8, "channels": 1, "classes": [], "label_dropout": 0.0}
+    tiny.random_checkpoint(Path("base"), {"image": image, "net": net, "diffusion": diffusion})
+    train.main()
+    config, base = checkpoint.read_config(MODEL), checkpoint.load(Path("base")).denoiser
+    first = train.fresh(config, settings.train, torch.device("cpu"), Path("base")).denoiser.eval()
+    y, sigma = torch.randn(3, 1, 8, 8), torch.tensor([0.1, 1.0, 10.0])
+    with torch.no_grad():
+        for label in (0, 1, 2):
+            torch.testing.assert_close(first(y, sigma, torch.full((3,), label)), base(y, sigma), rtol=0, atol=1e-6)
+    rows = files.read_tensors(MODEL / checkpoint.WEIGHTS)[checkpoint.EMBEDDED_CLASSES]
+    assert rows.shape == (3, 32)
+    assert (rows[0] != rows[1]).any()  # and then it learns to tell them apart
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`ddpm restore`: pictures that lack something, completed by a model that was never trained for it."""
+"""`ddpm restore`: pictures that lack something, completed by a model, which needs no training for it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,11 @@ def restore(
         Path | None, typer.Option(help="inpaint: a picture, white where to paint.", show_default=False)
     ] = None,
     scale: Annotated[
-        int | None, typer.Option(help="super-resolution: by how much to enlarge, such as 2 or 4.", show_default=False)
+        int | None,
+        typer.Option(
+            help="super-resolution: by how much to enlarge, such as 2 or 4; left out for a model trained to.",
+            show_default=False,
+        ),
     ] = None,
     noise: Annotated[
         str | None,
@@ -41,7 +45,10 @@ def restore(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(help="How often each step is taken; 8, or 1 for denoise.", show_default=False),
+        typer.Option(
+            help="How often each step is taken; 8, or 1 for denoise and for a model trained to enlarge.",
+            show_default=False,
+        ),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="The class of the inputs, by name or index; by default any.", show_default=False)

@@ -17,7 +17,6 @@ CARRIED: dict[str, tuple[Any, ...]] = {
     "net.patch": (1,),
     "diffusion.process": ("ddpm",),
     "diffusion.prediction": tuple(names.PREDICTIONS),
-    "diffusion.variance": ("fixed",),
     "diffusion.condition": ("none",),
 }
 """What the format has a place for; every other key of the net is carried whatever its value."""
@@ -47,13 +46,14 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
             "unet": ["diffusers", "UNet2DModel"],
         }
         files.write_json(new / names.PIPELINE, pipeline)
-        files.write_json(new / names.UNET, unet_config(config["image"], config["net"], classes))
+        files.write_json(new / names.UNET, unet_config(config, classes))
         files.write_json(new / names.SCHEDULER, scheduler_config(config["diffusion"]))
         files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), theirs(weights), {"format": "pt"})
 
 
-def unet_config(image: Mapping[str, Any], net: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
-    """The config of UNet2DModel for our sections `image` and `net`."""
+def unet_config(config: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
+    """The config of UNet2DModel for a checkpoint's."""
+    image, net = config["image"], config["net"]
     plain = names.LEVELS[net["resample"]]
     attended = [image["resolution"] // 2**level in net["attention"] for level in range(len(net["multipliers"]))]
     down, up = ([names.ATTENTION[way] if each else plain[way] for each in attended] for way in (0, 1))
@@ -61,7 +61,7 @@ def unet_config(image: Mapping[str, Any], net: Mapping[str, Any], classes: int |
         "_class_name": "UNet2DModel",
         "sample_size": image["resolution"],
         "in_channels": image["channels"],
-        "out_channels": image["channels"],
+        "out_channels": image["channels"] * (2 if config["diffusion"]["variance"] == "learned" else 1),
         "block_out_channels": [net["channels"] * multiplier for multiplier in net["multipliers"]],
         "layers_per_block": net["blocks"],
         "down_block_types": down,
@@ -92,7 +92,7 @@ def scheduler_config(diffusion: Mapping[str, Any]) -> dict[str, Any]:
         "beta_start": diffusion["beta_start"] * 1000 / steps,
         "beta_end": diffusion["beta_end"] * 1000 / steps,
         "prediction_type": names.PREDICTIONS[diffusion["prediction"]],
-        "variance_type": "fixed_small",
+        "variance_type": names.VARIANCES[diffusion["variance"]],
         "clip_sample": True,
         "clip_sample_range": 1.0,
         "timestep_spacing": "trailing",  # starts from pure noise however few the steps (Lin et al. 2024)

@@ -11,6 +11,7 @@ SCHEDULES = {
     "cosine": "squaredcos_cap_v2",
     "sigmoid": "sigmoid",
 }
+VARIANCES = {"fixed": "fixed_small", "learned": "learned_range"}
 SHIFTS = {False: "default", True: "scale_shift"}
 RESAMPLES = {"conv": "conv", "residual": "resnet"}
 LAYOUTS = {

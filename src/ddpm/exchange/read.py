@@ -37,7 +37,8 @@ SCHEDULER_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 SCHEDULER_POSSIBLE: dict[str, tuple[Any, ...]] = {
     "_class_name": ("DDPMScheduler", "DDIMScheduler"), "beta_schedule": tuple(dict.fromkeys(names.SCHEDULES.values())),
-    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"), "thresholding": (False,),
+    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", names.VARIANCES["learned"]),
+    "thresholding": (False,),
     "clip_sample_range": (1.0,), "prediction_type": tuple(names.PREDICTIONS.values()),
     "rescale_betas_zero_snr": (False,),
 }  # fmt: skip
@@ -102,8 +103,8 @@ def unet(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any],
     return image, net, not whole["flip_sin_to_cos"]
 
 
-def scheduler(config: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """Section `diffusion`."""
+def scheduler(config: Mapping[str, Any], unet: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """Section `diffusion`, of the scheduler's config; that of the UNet2DModel says whether the variance is learned."""
     whole = problems.check(config, SCHEDULER_DEFAULTS, SCHEDULER_POSSIBLE)
     steps = whole["num_train_timesteps"]
     if not 1 <= steps <= LARGEST_STEPS:
@@ -117,7 +118,7 @@ def scheduler(config: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         "prediction": _key(names.PREDICTIONS, whole["prediction_type"]),
         "sigma_data": 0.5,
         "weighting": "simple",
-        "variance": "fixed",
+        "variance": _variance(whole, {**UNET_DEFAULTS, **unet}, problems),
         "condition": "none",
     }
     if whole["trained_betas"] is not None and whole["beta_schedule"] in names.SCHEDULES.values():
@@ -145,8 +146,6 @@ def _sizes(whole: Mapping[str, Any], widths: list[int], problems: Problems) -> N
         problems.add("block_out_channels", widths, f"can be carried: multiples of the first, {widths[0]}")
     if not whole["norm_num_groups"] or widths[0] % whole["norm_num_groups"]:
         problems.add("norm_num_groups", whole["norm_num_groups"], f"can be carried: divisors of {widths[0]}")
-    if whole["out_channels"] != whole["in_channels"]:
-        problems.add("out_channels", whole["out_channels"], "can be carried: as many as in_channels")
     if whole["time_embedding_dim"] not in {None, 4 * widths[0]}:
         problems.add("time_embedding_dim", whole["time_embedding_dim"], f"can be carried: {4 * widths[0]}")
     scaled = whole["resnet_time_scale_shift"] != names.SHIFTS[False]
@@ -155,6 +154,18 @@ def _sizes(whole: Mapping[str, Any], widths: list[int], problems: Problems) -> N
         problems.add(
             "attn_norm_num_groups", whole["attn_norm_num_groups"], f"can be carried: {whole['norm_num_groups']}"
         )
+
+
+def _variance(whole: Mapping[str, Any], unet: Mapping[str, Any], problems: Problems) -> str:
+    """fixed, or learned: twice the channels, of which the scheduler takes the second half for the variance."""
+    kind, outputs, inputs = names.VARIANCES["learned"], unet["out_channels"], unet["in_channels"]
+    learned = whole["variance_type"] == kind
+    if learned and outputs != 2 * inputs:
+        problems.add("variance_type", kind, "needs twice as many out_channels as in_channels")
+    if not learned and outputs != inputs:
+        why = f"can be carried: as many as in_channels, or twice as many with variance_type {kind!r}"
+        problems.add("out_channels", outputs, why)
+    return "learned" if learned else "fixed"
 
 
 def _attended(whole: Mapping[str, Any], problems: Problems) -> list[bool]:

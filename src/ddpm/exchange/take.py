@@ -24,8 +24,9 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[
     """
     unet, scheduler = _find(folder, names.UNET), _find(folder, names.SCHEDULER)
     problems = read.Problems()
-    image, net, sine_first = read.unet(files.read_json(unet), problems)
-    diffusion = read.scheduler(files.read_json(scheduler), problems)
+    network = files.read_json(unet)
+    image, net, sine_first = read.unet(network, problems)
+    diffusion = read.scheduler(files.read_json(scheduler), network, problems)
     problems.stop(folder)
     rows = image.pop("labels")
     image |= _classes(rows, classes)

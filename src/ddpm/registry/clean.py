@@ -1,4 +1,4 @@
-"""Run by path in an isolated Python: load a registered model, draw from it, and say what came out as one JSON line.
+"""Run by path in an isolated Python: load a registered model, draw its example, and say what came out as a JSON line.
 
 Nothing of the project may be imported here except what the model carries; that is enforced, then checked.
 """
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-
-IMAGES = 2
+from typing import Any
 
 
 class OnlyFromModel(importlib.abc.MetaPathFinder):
@@ -37,18 +36,19 @@ def main(uri: str) -> None:
     """Load, draw, report."""
     import mlflow.artifacts
     import mlflow.pyfunc
-    import pandas as pd
+    from mlflow.models import Model
 
     folder = Path(mlflow.artifacts.download_artifacts(uri)).resolve()
     sys.meta_path.insert(0, OnlyFromModel(folder))
     model = mlflow.pyfunc.load_model(str(folder))
-    images = model.predict(pd.DataFrame({"label": [-1] * IMAGES}), params={"seed": 0})
+    example: Any = Model.load(str(folder)).load_input_example(str(folder))
+    images = model.predict(example, params={"seed": 0})
     source = Path(sys.modules["ddpm"].__file__ or "").resolve()
     if not source.is_relative_to(folder):
         raise SystemExit(f"the code came from {source}, not from the model")
     facts = {
         "shape": list(images.shape),
-        "expected": [IMAGES, *model.metadata.signature.outputs.inputs[0].shape[1:]],
+        "expected": [len(example), *model.metadata.signature.outputs.inputs[0].shape[1:]],
         "dtype": str(images.dtype),
         "constant": bool(images.min() == images.max()),
     }

@@ -62,7 +62,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
         artifacts={"checkpoint": str(staging / "checkpoint")},
         code_paths=[str(staging / "ddpm")],
         signature=signature(config, conditions),
-        input_example=_example(),
+        input_example=_example(config),
         pip_requirements=requirements([*modules, MODEL_FILE]),
         model_config={key: conditions[key] for key in sampling.NAMES if key in conditions and key not in CHOSEN},
     )
@@ -74,13 +74,17 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array
 
     side, channels = config["image"]["resolution"], config["image"]["channels"]
     default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
     if conditions.get("guide_sha256"):
         default["guidance"] = 1.0  # the weaker model it was guided with is not packed
+    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.long, "label", required=False)]
+    if _small_side(config):
+        columns += [ColSpec(Array(Array(Array(DataType.long))), "image")]
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.long, "label", required=False)]),
+        inputs=Schema(columns),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, channels))]),
         params=ParamSchema(
             [
@@ -95,11 +99,20 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     )
 
 
-def _example() -> Any:
-    """Two images, of any class."""
+def _example(config: Mapping[str, Any]) -> Any:
+    """Two images, of any class; for a model of super-resolution, a dark and a light one to enlarge."""
     import pandas as pd
 
-    return pd.DataFrame({"label": [-1, -1]}), {"seed": 0}
+    rows: dict[str, list[Any]] = {"label": [-1, -1]}
+    if side := _small_side(config):
+        rows["image"] = [[[[grey] * config["image"]["channels"]] * side] * side for grey in (64, 192)]
+    return pd.DataFrame(rows), {"seed": 0}
+
+
+def _small_side(config: Mapping[str, Any]) -> int:
+    """Side of the images that a model of super-resolution enlarges; 0 for any other model."""
+    condition = config["diffusion"].get("condition", "none")
+    return 0 if condition == "none" else config["image"]["resolution"] // int(condition.removeprefix("low-resolution-"))
 
 
 def code_sha256() -> str:

@@ -1,6 +1,8 @@
 """The registered model as MLflow loads it: MLflow runs this file by path, beside the packed modules.
 
 Input: a table with one row per image and a column `label`: a class index, or -1 for any; without the column, any.
+A model of super-resolution needs a column `image` too: the small image of each row, as nested lists or an array
+(height, width, channels) of whole numbers 0 to 255; label -1 then says that its class is not known.
 Parameters: `count` (0: one image per row; more: the rows are taken in turn), `seed` (image i is drawn from seed + i),
 `steps`, `sampler`, `label` (0 or above: for all images), `guidance`.
 Output: uint8 images (count, H, W, C). A request that cannot be met is answered in words, as a client's error.
@@ -21,6 +23,8 @@ from ddpm import checkpoint, generate
 
 MOST_IMAGES = 10_000  # of one request
 BATCH = 250
+ANY = generate.NO_LABEL
+LIGHTEST = 255
 FROM_REQUEST = ("steps", "sampler", "guidance")
 
 
@@ -38,40 +42,56 @@ class DiffusionModel(PythonModel):
         """Images as the module says; MlflowException (a client's error) for what the model cannot do."""
         asked = params or {}
         try:
-            labels = self._labels(_rows(model_input), asked)
+            count = _count(len(model_input), asked)
+            labels = self._labels(_column(model_input, count, asked))
+            known = _small(model_input, count)
             chosen = {key: asked[key] for key in FROM_REQUEST if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
             return generate.generate(
-                self.model, len(labels), sampling, seed=asked.get("seed", 0), labels=self._known(labels), batch=BATCH
+                self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
             )
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
-    def _labels(self, rows: list[int], asked: Mapping[str, Any]) -> list[int]:
-        """A label for every image; -1 where any will do."""
-        count, label = int(asked.get("count", 0)), int(asked.get("label", -1))
-        if count < 0:
-            raise ValueError(f"count = {count}: give 1 or more, or 0 for one image per row")
-        count = count or len(rows) or 1
-        if count > MOST_IMAGES:
-            raise ValueError(f"{count:,} images in one request; at most {MOST_IMAGES:,} are drawn at a time")
-        if label != -1:
-            rows = [label]
-        return [rows[i % len(rows)] if rows else -1 for i in range(count)]
-
-    def _known(self, labels: list[int]) -> list[int] | None:
-        """Labels for the generator; where any will do, the classes in turn."""
-        if all(label == -1 for label in labels):
+    def _labels(self, labels: list[int]) -> list[int] | None:
+        """Labels for the generator; where any will do, the classes in turn, or none for an image that is given."""
+        if all(label == ANY for label in labels):
             return None
+        if self.model.config["diffusion"]["condition"] != "none":
+            return labels
         turn = generate.default_labels(len(labels), len(self.model.classes)) or labels
-        return [turn[i] if label == -1 else label for i, label in enumerate(labels)]
+        return [turn[i] if label == ANY else label for i, label in enumerate(labels)]
 
 
-def _rows(table: pd.DataFrame) -> list[int]:
-    """The column `label`; MLflow has checked by the signature that it holds whole numbers."""
-    if "label" not in table.columns:
-        return [-1] * len(table)
-    return [int(label) for label in table["label"]]
+def _count(rows: int, asked: Mapping[str, Any]) -> int:
+    """How many images are asked for."""
+    count = int(asked.get("count", 0))
+    if count < 0:
+        raise ValueError(f"count = {count}: give 1 or more, or 0 for one image per row")
+    count = count or rows or 1
+    if count > MOST_IMAGES:
+        raise ValueError(f"{count:,} images in one request; at most {MOST_IMAGES:,} are drawn at a time")
+    return count
+
+
+def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any]) -> list[int]:
+    """A label for every image; MLflow has checked by the signature that they are whole numbers."""
+    label = int(asked.get("label", ANY))
+    rows = [int(each) for each in table["label"]] if "label" in table.columns and label == ANY else [label]
+    return [rows[i % len(rows)] if rows else ANY for i in range(count)]
+
+
+def _small(table: pd.DataFrame, count: int) -> NDArray[np.uint8] | None:
+    """The small image for every image that is asked for, (count, h, w, c); None where there is no such column."""
+    if "image" not in table.columns or table.empty:
+        return None
+    try:
+        images = np.array(table["image"].tolist())
+    except ValueError as error:
+        raise ValueError("the images of a request must be of one size") from error
+    if images.min(initial=0) < 0 or images.max(initial=0) > LIGHTEST:
+        raise ValueError(f"pixels from {images.min()} to {images.max()}: they must be whole numbers from 0 to 255")
+    return images[np.arange(count) % len(images)].astype(np.uint8)
 
 
 mlflow.models.set_model(DiffusionModel())

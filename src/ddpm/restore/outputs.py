@@ -44,6 +44,7 @@ def conditions(plan: Plan, model: str, sha256: str) -> dict[str, Any]:
     return {
         "task": plan.task, "model": model, "weights_sha256": sha256, "sampler": plan.sampling.sampler,
         "steps": plan.sampling.steps, "spacing": plan.sampling.spacing, "rounds": plan.rounds, "scale": plan.scale,
+        "trained": plan.trained,
         "noise": "auto" if plan.noise is None else plan.noise, "label": plan.label, "count": plan.count,
         "seed": plan.seed,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddpm import randomness, runtime
 from ddpm.checkpoint import Model
-from ddpm.diffusion import guidance, restoration, samplers, schedule
+from ddpm.diffusion import conditioning, guidance, restoration, samplers, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.restore import baselines
 from ddpm.restore.inputs import Inputs
@@ -127,7 +127,10 @@ def _drawn(
     """One batch, (B, C, H, W)."""
     where, classes = observed.device, len(model.classes)
     label = None if classes == 0 else torch.full((len(observed),), classes if plan.label is None else plan.label)
-    denoise = guidance.clamped(guidance.conditional(model.denoiser, None if label is None else label.to(where)))
+    network: guidance.Model = model.denoiser
+    if plan.trained:
+        network = conditioning.conditioned(network, conditioning.enlarged(observed, plan.scale))
+    denoise = guidance.clamped(guidance.conditional(network, None if label is None else label.to(where)))
     table = model.denoiser.sigmas.cpu()
     spacing, steps = plan.sampling.spacing, plan.sampling.steps
 
@@ -140,6 +143,7 @@ def _drawn(
     else:
         levels = torch.cat([table[schedule.visited(spacing, table, steps)], table.new_zeros(1)])
         start = model.denoiser.process.prior * noise(-1)
+    if plan.task != "denoise" and not plan.trained:
         denoise = restoration.consistent(denoise, operator(plan, known, where), observed, sigma)
     draw = partial(samplers.SAMPLERS[plan.sampling.sampler], **plan.sampling.options)
     return restoration.returning(draw, JUMP, plan.rounds)(denoise, start, levels, noise)

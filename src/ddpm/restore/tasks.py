@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ddpm import build, generate
+from ddpm.diffusion import conditioning
 from ddpm.sampling import Sampling
 
 AUTO = "auto"
@@ -34,6 +35,7 @@ class Plan:
     """What is to be done. noise: standard deviation in the observation, for images in [-1, 1]; None: to be estimated.
 
     scale: how many times smaller the observation is; count: restorations of each input; label: None for any.
+    trained: the model was trained for this task and scale, and is given the observation beside the noisy image.
     """
 
     task: str
@@ -46,6 +48,7 @@ class Plan:
     count: int
     seed: int
     label: int | None
+    trained: bool = False
 
     @property
     def observed_side(self) -> int:
@@ -75,7 +78,7 @@ def plan(
     """The whole plan from what was asked. Raises ValueError, in words, for what this model or task cannot do."""
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
-    image = config["image"]
+    image, trained = config["image"], conditioning.CONDITIONS[config["diffusion"]["condition"]]
     _check_model(config, task, label)
     if mask != (task == "inpaint"):
         raise ValueError(_mask_words(task))
@@ -85,7 +88,8 @@ def plan(
         # a single evaluation is the mean of all restorations of a noisy picture, the nearest to the truth
         steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config["diffusion"]["steps"])
     sampling = Sampling(sampler=sampler, steps=steps)
-    generate.check(config, sampling, 1, None if label is None else [label])
+    small = (1, image["resolution"] // trained, image["resolution"] // trained, image["channels"]) if trained else None
+    generate.check(config, sampling, 1, None if label is None else [label], small)
     if task == "denoise" and count > 1 and (steps == 1 or sampler not in ALWAYS_NEW):
         raise ValueError(
             f"count = {count}: with sampler {sampler} and {steps} steps all restorations of a noisy picture would be "
@@ -93,8 +97,9 @@ def plan(
         )
     return Plan(
         task=task, side=image["resolution"], channels=image["channels"], sampling=sampling,
-        rounds=TASKS[task].rounds if rounds is None else rounds, scale=_scale(task, scale, image["resolution"]),
-        noise=_noise(task, noise, config["diffusion"]), count=count, seed=seed, label=label,
+        rounds=rounds or (1 if trained else TASKS[task].rounds),
+        scale=_trained_scale(scale, noise, trained) if trained else _scale(task, scale, image["resolution"]),
+        noise=_noise(task, noise, config["diffusion"]), count=count, seed=seed, label=label, trained=bool(trained),
     )  # fmt: skip
 
 
@@ -105,10 +110,11 @@ def largest_noise(diffusion: Mapping[str, Any]) -> float:
 
 def _check_model(config: Mapping[str, Any], task: str, label: int | None) -> None:
     image = config["image"]
-    if config["diffusion"]["condition"] != "none":
+    condition = config["diffusion"]["condition"]
+    if condition != "none" and task != "super-resolution":
         raise ValueError(
-            f"this model was trained to enlarge (diffusion.condition = {config['diffusion']['condition']}); "
-            "restoration needs one with condition none"
+            f"this model was trained to enlarge (diffusion.condition = {condition}): it can do super-resolution by "
+            f"{conditioning.CONDITIONS[condition]}, and not {task}, which needs a model with condition none"
         )
     if task == "colourise" and image["channels"] != 3:
         raise ValueError("colourise needs a model of colour images, and this one makes grey ones (channels = 1)")
@@ -135,6 +141,21 @@ def _scale(task: str, scale: int | None, side: int) -> int:
         asked = "super-resolution needs --scale" if scale is None else f"scale = {scale}"
         raise ValueError(f"{asked}: for this model's images of side {side}, one of {', '.join(map(str, possible))}")
     return scale
+
+
+def _trained_scale(scale: int | None, noise: str | None, trained: int) -> int:
+    """The scale of a model that was trained for one; nothing else can be asked of it."""
+    if scale not in {None, trained}:
+        raise ValueError(
+            f"scale = {scale}: this model was trained for {trained} and no other; "
+            "any scale that divides the side can be had from a model with diffusion.condition none"
+        )
+    if noise is not None:
+        raise ValueError(
+            f"noise = {noise}: this model was trained on small pictures without noise; leave --noise out, "
+            "or use a model with diffusion.condition none"
+        )
+    return trained
 
 
 def _noise(task: str, noise: str | None, diffusion: Mapping[str, Any]) -> float | None:

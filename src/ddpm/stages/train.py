@@ -136,7 +136,7 @@ def fresh(
     torch.manual_seed(settings.seed)
     denoiser = build.denoiser(config).to(where)
     if initial:
-        denoiser.load_state_dict(files.read_tensors(initial / checkpoint.WEIGHTS))
+        denoiser.load_state_dict(checkpoint.starting(initial, denoiser.state_dict()))
     if settings.channels_last:
         runtime.channels_last(denoiser)
     if settings.compile:

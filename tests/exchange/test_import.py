@@ -1,4 +1,4 @@
-"""To diffusers and back, held against diffusers itself: opened there, equal weights, equal images, refusals by name."""
+"""From diffusers, held against diffusers itself: equal weights, equal images, a checkpoint like any other, refusals."""
 
 import json
 from pathlib import Path
@@ -6,20 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler
 from ruamel.yaml import YAML
-from torch import Tensor
 from typer.testing import CliRunner
 
-from ddpm import build, checkpoint, exchange, files, generate, params, registry
+from ddpm import checkpoint, exchange, files, generate, params
 from ddpm.cli import app
-from ddpm.diffusion import samplers
-from ddpm.exchange.weights import theirs
 from ddpm.registry import pack
 from tests import tiny
+from tests.exchange.sharing import CONFIG, SMALL, STEPS, our_image, published, random_unet, their_image
 
-STEPS = 20
-CONFIG = {**tiny.CONFIG, "diffusion": tiny.CONFIG["diffusion"] | {"steps": STEPS}}
 PUBLISHED = {  # the config of google/ddpm-cifar10-32 as it was published
     "act_fn": "silu", "attention_head_dim": None, "block_out_channels": (128, 256, 256, 256),
     "center_input_sample": False, "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
@@ -28,146 +24,6 @@ PUBLISHED = {  # the config of google/ddpm-cifar10-32 as it was published
     "sample_size": 32, "time_embedding_type": "positional",
     "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
 }  # fmt: skip
-SMALL = {
-    "sample_size": 8, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4,
-    "attention_head_dim": 8, "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-}  # fmt: skip
-
-
-def our_image(folder: Path, seed: int, label: int | None = None) -> Tensor:
-    """Ancestral sampling with the noise that DDPMPipeline would draw: (2, C, 8, 8) in [0, 1]."""
-    model = checkpoint.load(folder)
-    shape = (2, model.channels, model.resolution, model.resolution)
-    labels = None if label is None else torch.full((2,), label)
-    generator = torch.Generator().manual_seed(seed)
-    levels = torch.cat([model.denoiser.sigmas.flip(0), torch.zeros(1, dtype=torch.float64)])
-    first = (1 + levels[0] ** 2).sqrt().item() * torch.randn(shape, generator=generator)
-    with torch.no_grad():
-        found = samplers.ddpm(
-            lambda y, sigma: model.denoiser(y, torch.full((2,), sigma), labels).clamp(-1, 1),
-            first, levels, lambda i: torch.randn(shape, generator=generator),
-        )  # fmt: skip
-    return (found / 2 + 0.5).clamp(0, 1)
-
-
-def their_image(folder: Path, seed: int, *, double: bool = False) -> Tensor:
-    """double: with a table of float64 in the scheduler, which by itself has one of float32."""
-    pipeline = DDPMPipeline.from_pretrained(folder)
-    pipeline.set_progress_bar_config(disable=True)
-    scheduler = pipeline.scheduler
-    if double:
-        betas = torch.tensor(scheduler.config.trained_betas, dtype=torch.float64)
-        scheduler.alphas_cumprod, scheduler.one = (1 - betas).cumprod(0), torch.ones((), dtype=torch.float64)
-    steps = scheduler.config.num_train_timesteps
-    generator = torch.Generator().manual_seed(seed)
-    found = pipeline(batch_size=2, generator=generator, num_inference_steps=steps, output_type="pt").images
-    assert isinstance(found, Tensor)
-    return found
-
-
-def changed(**changes: dict[str, Any]) -> dict[str, Any]:
-    """CONFIG without labels, with keys of sections changed."""
-    config = tiny.unlabelled(CONFIG)
-    return {**config, **{section: config[section] | keys for section, keys in changes.items()}}
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        changed(),
-        changed(net={"resample": "residual", "layout": "ddpm"}, diffusion={"schedule": "linear", "prediction": "eps"}),
-        changed(net={"scale_shift": False, "middle_attention": False, "attention": []}, diffusion={"prediction": "x0"}),
-        changed(net={"multipliers": [1, 1, 2], "attention": [4, 8]}, diffusion={"schedule": "quadratic"}),
-        changed(net={"multipliers": [1], "attention": [8]}, diffusion={"schedule": "sigmoid"}),
-    ],
-)  # fmt: skip
-def test_diffusers_draws_the_same_images(config: dict[str, Any], tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model", config)
-    exchange.export(folder, tmp_path / "out")
-    expected = our_image(folder, 3)
-    assert 0.02 < expected.std() < 0.49  # neither flat nor all at the bounds
-    torch.testing.assert_close(their_image(tmp_path / "out", 3), expected, rtol=0, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_thousand_steps_differ_by_the_precision_of_their_table(tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model", changed(diffusion={"steps": 1000}))
-    exchange.export(folder, tmp_path / "out")
-    expected = our_image(folder, 3)
-    torch.testing.assert_close(their_image(tmp_path / "out", 3), expected, rtol=0, atol=3e-4)
-    torch.testing.assert_close(their_image(tmp_path / "out", 3, double=True), expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(("label", "index"), [("dark", 0), ("light", 1), ("none", 2)])
-def test_a_class_is_folded_into_a_model_without_labels(label: str, index: int, tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
-    exchange.export(folder, tmp_path / "out", label)
-    torch.testing.assert_close(their_image(tmp_path / "out", 3), our_image(folder, 3, index), rtol=0, atol=1e-4)
-    assert (our_image(folder, 3, index) - our_image(folder, 3, (index + 1) % 3)).abs().max() > 0.01
-
-
-def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
-    exchange.export(folder, tmp_path / "out")
-    unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet").eval()
-    x, time, labels = torch.randn(3, 1, 8, 8), torch.tensor([0.0, 10.0, 19.0]), torch.tensor([0, 1, 2])
-    with torch.no_grad():
-        expected = checkpoint.load(folder).denoiser.net(x, time, labels)
-        torch.testing.assert_close(unet(x, time, labels).sample, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"net": {"patch": 2}}, "net.patch = 2 (can be carried: 1)"),
-        ({"net": {"multipliers": [2, 4]}}, r"net.multipliers = [2, 4] (can be carried: lists that begin with 1)"),
-        ({"diffusion": {"prediction": "edm"}}, "diffusion.prediction = edm (can be carried: eps, x0, v)"),
-        ({"diffusion": {"process": "vp-sde"}}, "diffusion.process = vp-sde (can be carried: ddpm)"),
-        ({"diffusion": {"variance": "learned"}}, "diffusion.variance = learned (can be carried: fixed)"),
-        ({"diffusion": {"condition": "low-resolution-2"}}, "diffusion.condition = low-resolution-2"),
-        ({"net": {"kind": "dit"}, "diffusion": {"prediction": "score"}}, "net.kind = dit (can be carried: unet); diff"),
-    ],
-)
-def test_what_diffusers_has_no_place_for_is_refused_by_name(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
-    files.write_json(tmp_path / "model/config.json", {"version": checkpoint.VERSION, **changed(**changes)})
-    with pytest.raises(ValueError, match="no place for this model") as refused:
-        exchange.export(tmp_path / "model", tmp_path / "out")
-    assert told in str(refused.value)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("config", "label", "told"),
-    [
-        (tiny.unlabelled(), "dark", "without labels"),
-        (tiny.CONFIG, "grey", "label grey does not exist; this model has dark, light, and none"),
-        (
-            {**tiny.CONFIG, "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}},
-            "none",
-            "never learnt without labels",
-        ),
-    ],
-)
-def test_a_label_that_cannot_be_folded(config: dict[str, Any], label: str, told: str, tmp_path: Path) -> None:
-    folder = tiny.random_checkpoint(tmp_path / "model", config)
-    with pytest.raises(ValueError, match=told):
-        exchange.export(folder, tmp_path / "out", label)
-
-
-def random_unet(**fields: Any) -> UNet2DModel:
-    """A UNet2DModel with random values everywhere."""
-    torch.manual_seed(0)
-    unet = UNet2DModel(**fields).eval()
-    for parameter in unet.parameters():
-        parameter.data = torch.randn(parameter.shape) * 0.1
-    return unet
-
-
-def published(folder: Path, unet: UNet2DModel, scheduler: Any) -> Path:
-    """What diffusers itself writes."""
-    DDPMPipeline(unet, scheduler).save_pretrained(folder)
-    return folder
 
 
 def test_the_published_cifar10_network(tmp_path: Path) -> None:
@@ -212,6 +68,7 @@ def test_the_published_cifar10_network(tmp_path: Path) -> None:
         ({"down_block_types": ["AttnDownBlock2D"] * 2, "up_block_types": ["AttnUpBlock2D"] * 2, "add_attention": False},
          {"beta_schedule": "scaled_linear", "prediction_type": "sample"}),
         ({"in_channels": 1, "out_channels": 1}, {"beta_schedule": "sigmoid"}),
+        ({"out_channels": 6}, {"variance_type": "learned_range"}),
     ],
 )  # fmt: skip
 def test_draws_the_images_of_diffusers(fields: dict[str, Any], scheduler: dict[str, Any], tmp_path: Path) -> None:
@@ -240,8 +97,10 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
             exchange.take(folder, tmp_path / "other", wrong)
 
 
-def test_back_and_forth_changes_nothing(tmp_path: Path) -> None:
-    config = {**CONFIG, "net": CONFIG["net"] | {"resample": "residual", "layout": "ddpm"}}
+@pytest.mark.parametrize("variance", ["fixed", "learned"])
+def test_back_and_forth_changes_nothing(variance: str, tmp_path: Path) -> None:
+    config = {**CONFIG, "net": CONFIG["net"] | {"resample": "residual", "layout": "ddpm"},
+              "diffusion": CONFIG["diffusion"] | {"variance": variance}}  # fmt: skip
     folder = tiny.random_checkpoint(tmp_path / "model", config)
     exchange.export(folder, tmp_path / "theirs")
     found = exchange.take(tmp_path / "theirs", tmp_path / "back", ["dark", "light"])
@@ -263,7 +122,7 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert "8 x 8, 1 channel(s), no classes, T = 50" in done.output
     net = YAML(typ="safe").load(done.output[done.output.index("net:") :])["net"]
     assert net == checkpoint.read_config(tmp_path / "model")["net"]
-    values = params.read_yaml(Path(__file__).parents[1] / "params.yaml")
+    values = params.read_yaml(Path(__file__).parents[2] / "params.yaml")
     values["prepare"] |= {"resolution": 8}
     assert params.parse(values | {"net": net}).net.kind == "unet"  # what is printed can be put there
     model = checkpoint.load(tmp_path / "model")
@@ -307,6 +166,7 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
         ("scheduler", {"_class_name": "ScoreSdeVeScheduler"}, "_class_name = 'ScoreSdeVeScheduler'"),
         ("scheduler", {"beta_schedule": "laplace"}, "beta_schedule = 'laplace': can be carried: 'linear'"),
         ("scheduler", {"variance_type": "learned_range"}, "variance_type = 'learned_range'"),
+        ("scheduler", {"variance_type": "learned"}, "variance_type = 'learned': can be carried: 'fixed_small'"),
         ("scheduler", {"thresholding": True}, "thresholding = True"),
         ("scheduler", {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr = True"),
         ("scheduler", {"trained_betas": [0.1, 0.2]}, "trained_betas = '2 numbers'"),
@@ -350,25 +210,3 @@ def test_weights_that_are_not_there_or_not_those_of_the_config(tmp_path: Path) -
     (folder / "unet/config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither unet/config\.json nor config\.json"):
         exchange.take(folder, tmp_path / "model")
-
-
-def test_the_commands_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "download", Path)  # a folder is downloaded from where it is
-    folder = tiny.random_checkpoint(tmp_path / "model", CONFIG)
-    run = CliRunner()
-    done = run.invoke(app, ["export", "--to", "diffusers", "--model", str(folder), str(tmp_path / "theirs")])
-    assert done.exit_code == 0, done.output
-    assert "from_pretrained" in done.output
-    assert "0 to 1 (dark, light) or 2 (none)" in done.output
-    again = run.invoke(app, ["export", "--model", str(folder), str(tmp_path / "theirs")])
-    assert again.exit_code == 1
-    done = run.invoke(
-        app, ["import", str(tmp_path / "theirs"), "--out", str(tmp_path / "back"), "--classes", "dark, light"]
-    )
-    assert done.exit_code == 0, done.output
-    assert checkpoint.load(tmp_path / "back").classes == ("dark", "light")
-
-
-def test_every_weight_has_a_name_of_its_own_there() -> None:
-    weights = build.network(changed(net={"resample": "residual"})).state_dict()
-    assert sum(value.numel() for value in theirs(weights).values()) == sum(value.numel() for value in weights.values())
