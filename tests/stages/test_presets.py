@@ -28,8 +28,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "sample": {"count": 120, "batch": 120, "strip": 3},
     "evaluate": {"splits": 2, "neighbours": 2, "grid": 5},
 }  # fmt: skip
-NOISE_FID = 15.0
-"""Below what any of them reaches in this time, and far below noise."""
+LEARNT_FID = 0.25
+"""Each of them comes below this in these seconds (0.06 to 0.15), and none does untrained (0.38 to 1.6)."""
 
 
 def write_params(name: str, **diffusion: str) -> None:
@@ -68,7 +68,7 @@ def registered(name: str, prepared: Path, project: Path) -> int:
     sample.main()
     evaluate.main()
     metrics = files.read_json(evaluate.METRICS)
-    assert metrics["fid"] < NOISE_FID
+    assert metrics["fid"] < LEARNT_FID
     config = files.read_json(Path("out/train/model/config.json"))
     run_id = tracking.complete(config["digest"], {"fid": metrics["fid"]})
     return registry.register(Path("out/train/model"), name, run_id, metrics)
