@@ -50,6 +50,16 @@ def test_guidance_one_and_zero_are_the_two_models_it_mixes(model: checkpoint.Mod
     assert np.abs(at(1.0) - at(0.0)).max() > 1
 
 
+def test_an_image_of_no_class_is_what_guidance_zero_draws(model: checkpoint.Model) -> None:
+    none = generate.generate(model, 3, Sampling(steps=4), labels=[generate.NO_LABEL] * 3, seed=2)
+    np.testing.assert_array_equal(none, generate.generate(model, 3, Sampling(steps=4, guidance=0.0), seed=2))
+    by_class = {**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}}
+    for labels in (None, [0, generate.NO_LABEL]):
+        with pytest.raises(ValueError, match=r"by their class only .* give a label of 0 \(dark\), 1 \(light\)"):
+            generate.check(by_class, Sampling(), 2, labels, known=(2, 4, 4, 1))
+    generate.check(by_class, Sampling(), 2, [0, 1], known=(2, 4, 4, 1))
+
+
 def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Model) -> None:
     levels = model.denoiser.sigmas
     options = {"steps": 4, "guidance": 3.0}
