@@ -167,7 +167,7 @@ def counted(name: str, old: Counter[str], new: Counter[str]) -> Finding:
     pooled = pool(table)
     p_value = 1.0 if pooled.shape[1] < 2 else float(chi2_contingency(pooled, correction=False).pvalue)
     effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    return Finding(name, "chi-square, total variation", _kept(effect), _kept(p_value), 1.0, _mix(old), _mix(new))
+    return Finding(name, "chi-square, total variation", rounded(effect), rounded(p_value), 1.0, _mix(old), _mix(new))
 
 
 def pool(table: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -190,7 +190,7 @@ def measured(name: str, old: NDArray[np.floating], new: NDArray[np.floating]) ->
 
     found = ks_2samp(old, new, method="asymp")
     mean = [f"mean {float(values.mean(dtype=np.float64)):.4g}" for values in (old, new)]
-    return Finding(name, "Kolmogorov-Smirnov", _kept(found.statistic), _kept(found.pvalue), 1.0, *mean)
+    return Finding(name, "Kolmogorov-Smirnov", rounded(found.statistic), rounded(found.pvalue), 1.0, *mean)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -200,7 +200,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     stepped = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)).clip(max=1)
     found = np.empty_like(stepped)
     found[order] = stepped
-    return [_kept(value) for value in found]
+    return [rounded(value) for value in found]
 
 
 def images(old: Profile, new: Profile) -> dict[str, int]:
@@ -238,6 +238,6 @@ def _mix(counts: Counter[str]) -> str:
     return ", ".join(shown) + (f" and {len(ranked) - NAMED} more" if len(ranked) > NAMED else "")
 
 
-def _kept(value: float) -> float:
+def rounded(value: float) -> float:
     """Six significant digits: what is beyond them is rounding of one machine."""
     return float(f"{value:.{DIGITS}g}")

@@ -101,6 +101,18 @@ def load(folder: Path = FOLDER, device: str = "cpu") -> tuple[Extractor, Referen
     return extractor, reference
 
 
+def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, float]:
+    """Of a model's record, which keeps no features: extractor, moments of the training images, distance of halves.
+
+    Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
+    """
+    summary = files.read_json(folder / SUMMARY)
+    extractor = _extractor(folder, files.read_json(folder / EXTRACTOR), device)
+    if extractor.sha256 != summary["extractor_sha256"]:
+        raise ValueError(f"{folder} holds the moments of another extractor")
+    return extractor, _read_moments(folder / REFERENCE), summary["floors"]["fid_halves"]
+
+
 def _extractor(folder: Path, config: dict[str, Any], device: str) -> Extractor:
     """The extractor that extractor.json names."""
     if config["name"] == InceptionExtractor.name:
