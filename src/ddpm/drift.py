@@ -54,8 +54,8 @@ class Finding:
 class FeatureDistance:
     """Squared Fréchet distance of the training images' features, all taken with the extractor of the older set.
 
-    value: from the older set's to the new ones. floor: between two samples of the older set, scaled to the two counts.
-    effect: value as a part of the most that sets of these means and spreads can be apart, 0 to 1.
+    value: from the older set's images to `count` new ones. floor: what as many unseen images like the older ones would
+    have. effect: value as a part of the most that sets of these means and spreads can be apart, 0 to 1.
     """
 
     value: float

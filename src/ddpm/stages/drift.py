@@ -17,6 +17,7 @@ from ddpm.drift import FeatureDistance
 from ddpm.metrics.extractors import Extractor, ExtractorError
 from ddpm.metrics.scores import Moments, MomentsAccumulator, frechet_distance
 from ddpm.progress import progress
+from ddpm.reference import Floors
 from ddpm.stages import run
 
 OUT = Path("out/prepare")
@@ -42,10 +43,10 @@ def compare(record: Path) -> drift.Drift:
     runtime.deterministic()
     try:
         device = str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
-        extractor, moments, halves = reference.load_record(record / "features", device)
+        extractor, moments, floors = reference.load_record(record / "features", device)
     except ExtractorError as error:
         return drift.compare(old, new, notes=[f"features were not compared: {error}"])
-    return drift.compare(old, new, distance(extractor, moments, halves, look(extractor)))
+    return drift.compare(old, new, distance(extractor, moments, floors, look(extractor)))
 
 
 def look(extractor: Extractor) -> Moments:
@@ -58,20 +59,22 @@ def look(extractor: Extractor) -> Moments:
     return seen.moments()
 
 
-def distance(extractor: Extractor, old: Moments, halves: float, new: Moments) -> FeatureDistance:
+def distance(extractor: Extractor, old: Moments, floors: Floors, new: Moments) -> FeatureDistance:
     """The distance of two sets with its floor, and its size.
 
-    `halves` is the distance of two halves of the older set. What finite counts add to a distance falls as
-    1/n1 + 1/n2 (to first order; Chong & Forsyth 2020), which brings it to the counts at hand. The most that a distance
-    can be for these means and spreads is reached when the two Gaussians have no direction in common.
+    The most that a distance can be for these means and spreads is reached when the two Gaussians have no direction in
+    common: then nothing is taken away from the sum of the three.
     """
     value = frechet_distance(old, new)
     gap = old.mean - new.mean
     most = float(gap @ gap + np.trace(old.covariance) + np.trace(new.covariance))
-    floor = halves * (1 / old.count + 1 / new.count) / (4 / old.count)
-    effect = value / most if most else 0.0
-    value, floor, effect = (drift.rounded(number) for number in (value, floor, effect))
-    return FeatureDistance(value, floor, effect, extractor.sha256, new.count)
+    return FeatureDistance(
+        value=drift.rounded(value),
+        floor=drift.rounded(floors.at(old.count, new.count)),
+        effect=drift.rounded(value / most if most else 0.0),
+        extractor_sha256=extractor.sha256,
+        count=new.count,
+    )
 
 
 if __name__ == "__main__":
