@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, promote, publish, stage
+from flows import changes, drift, promote, publish, stage
 from flows.console import reporter
 from flows.stage import BusyError, Outcome, Stage
 from flows.summary import Report
@@ -26,12 +26,19 @@ SLOT_LEASE = 120.0
 
 
 @flow(name="pipeline", flow_run_name="pipeline", persist_result=False, validate_parameters=False)
-def pipeline() -> Report:
-    """Bring everything up to date: data, stages, record, registered version, champion."""
+def pipeline(stop_on_drift: bool = False) -> Report:
+    """Bring everything up to date: data, stages, record, registered version, champion.
+
+    stop_on_drift: end before training when the data differ from the champion's by more than prepare.max_drift.
+    """
     settings = params.load()
     started, before = time.monotonic(), changes.fingerprint()
-    outcomes = [run_stage(each, settings.flow) for each in stage.graph()]
-    report = promote.promote(settings, outcomes)
+    outcomes, drifted = [], None
+    for each in stage.graph():
+        outcomes.append(run_stage(each, settings.flow))
+        if each.name == drift.AFTER:
+            drifted = drift.watch(settings, stop=stop_on_drift)
+    report = promote.promote(settings, outcomes, drifted)
     report.seconds = time.monotonic() - started
     publish.publish(report)
     changes.finished(before)

@@ -33,11 +33,11 @@ SCORING_CODE = (
 """What of the package shapes a score; part of the name under which the champion's scores are kept."""
 
 
-def promote(settings: params.Params, outcomes: Sequence[Outcome]) -> Report:
-    """Everything after the stages."""
+def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mapping[str, Any] | None = None) -> Report:
+    """Everything after the stages. drifted: how the data differ from the champion's, if there is one."""
     metrics = files.read_json(METRICS)
     name = settings.promote.name
-    run_id: str = _step("record", record, settings, metrics)
+    run_id: str = _step("record", record, settings, metrics, drifted)
     number, new = _step("register", register, name, run_id, metrics)
     champion = _champion(name)
     against = metrics if champion == number else None
@@ -50,7 +50,8 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome]) -> Report:
         _step("promote", move, name, number, verdict, champion)
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
-    return Report(outcomes, verdict, Registered(name, number, new, aliases, there.get("champion"), run_id), metrics)
+    made = Registered(name, number, new, aliases, there.get("champion"), run_id)
+    return Report(outcomes, verdict, made, metrics, drift=drifted)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -67,7 +68,7 @@ def _done(part: str, did: str, text: str, data: Any) -> Any:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def record(settings: params.Params, metrics: Mapping[str, Any]) -> Any:
+def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping[str, Any] | None) -> Any:
     """Complete the MLflow run of this training; its id."""
     from ddpm import tracking
 
@@ -76,11 +77,13 @@ def record(settings: params.Params, metrics: Mapping[str, Any]) -> Any:
     run_id = tracking.complete(
         digest,
         metrics,
-        [REPORT_PAGE, PICTURES],
-        tracking.lineage() | weights,
+        [REPORT_PAGE, PICTURES, *tracking.kept()],
+        tracking.lineage() | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,
     )
+    if drifted is not None:
+        tracking.note_drift(run_id, drifted)
     return _done("record", "Completed", f"MLflow run {run_id}", run_id)
 
 

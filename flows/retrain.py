@@ -1,6 +1,7 @@
 """Retraining on a schedule: `python -m flows.retrain` serves it, `--once` runs it now.
 
-A run in which data, parameters, code and installed versions are those of the last finished one ends in seconds.
+A run in which data, parameters, code and installed versions are those of the last finished one ends in seconds. One in
+which the data differ from the champion's by more than prepare.max_drift stops before training, for a person to look.
 """
 
 import argparse
@@ -16,13 +17,16 @@ from flows.summary import Report
 
 
 @flow(name="retrain", flow_run_name="retrain", persist_result=False)
-def retrain(force: bool = False) -> Report | State[None]:
-    """Run the pipeline if anything has changed since it last finished, or if it is forced to."""
+def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[None]:
+    """Run the pipeline if anything has changed since it last finished, or if it is forced to.
+
+    accept_drift: a person has looked at the data; train on them however far they are from the champion's.
+    """
     if not force and changes.unchanged():
         text = "data, parameters and code are those of the last finished run"
         console.reporter.ended("retrain", "Skipped", text)
         return Completed(name="Skipped", message=text)
-    return pipeline.fn()
+    return pipeline.fn(stop_on_drift=not accept_drift)
 
 
 def main() -> None:
@@ -30,12 +34,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
     parser.add_argument("--once", action="store_true", help="run now, and end")
     parser.add_argument("--force", action="store_true", help="with --once: run even if nothing has changed")
+    parser.add_argument(
+        "--accept-drift", action="store_true", help="with --once: train however far the data are from the champion's"
+    )
     parser.add_argument("--cron", help="when to run, in cron's form (default: flow.cron in params.yaml)")
     chosen = parser.parse_args()
     if chosen.once:
         from flows.__main__ import guarded
 
-        guarded(lambda: retrain(force=chosen.force))
+        guarded(lambda: retrain(force=chosen.force, accept_drift=chosen.accept_drift))
         return
     serve(chosen.cron or params.load().flow.cron)
 

@@ -1,6 +1,6 @@
 """The closing page of a run, for a person: the scores against the gate, the verdict, and where to look next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class Report:
     registered: Registered
     metrics: dict[str, Any]
     seconds: float = 0.0
+    drift: Mapping[str, Any] | None = None
 
 
 def heading(verdict: Verdict) -> tuple[str, str]:
@@ -95,6 +96,8 @@ def reasons(report: Report) -> "RenderableType":
     lines.append(("Version", f"models:/{made.name}/{made.version}, {state}{aliases}"))
     if made.champion is not None and made.champion != made.version:
         lines.append(("Champion", f"models:/{made.name}/{made.champion} stays"))
+    if report.drift is not None:
+        lines.append(("Data", report.drift["words"]))
     return pairs(lines)
 
 
@@ -145,6 +148,7 @@ def markdown(report: Report) -> str:
         f"**{made.name} version {made.version}** {heading(report.verdict)[1]}",
         "",
         *(f"- {reason}" for reason in report.verdict.reasons),
+        *([f"- data: {report.drift['words']}"] if report.drift is not None else []),
         "",
         "| score | this model | champion | real images | limit | passed |",
         "|---|---:|---:|---:|---:|---|",

@@ -117,6 +117,7 @@ def test_a_misspelt_section_and_a_name_unlike_any() -> None:
         ("prepare__holdout", 0.0, "greater than 0"),
         ("prepare__holdout", 0.95, "less than 0.9"),
         ("prepare__max_bad_fraction", 1.5, "less than or equal to 1"),
+        ("prepare__max_drift", 1.5, "less than or equal to 1"),
         ("diffusion__steps", 0, "greater than or equal to 1"),
         ("diffusion__steps", 5001, "less than or equal to 5000"),
         ("diffusion__schedule", "cosin", "'linear', 'scaled-linear', 'cosine', 'quadratic' or 'sigmoid'"),

@@ -53,6 +53,12 @@ def test_dvc_yaml_asks_for_parameters_that_exist() -> None:
     assert asked <= set(flat(params.read_yaml(ROOT / "params.yaml"))) | set(params.Params.model_fields)
 
 
+def test_a_new_limit_of_drift_prepares_nothing_anew_and_every_other_key_of_prepare_does() -> None:
+    asked = params.read_yaml(ROOT / "dvc.yaml")["stages"]["prepare"]["params"]
+    keys = {f"prepare.{key}" for key in params.Prepare.model_fields}
+    assert keys - set(asked) == {"prepare.max_drift"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_intervals_are_reached_within_the_budget(path: Path) -> None:
     """A run that never logs or saves would be a mistake in the file, though it is allowed."""

@@ -1,5 +1,6 @@
 """What the features stage leaves for everything that scores images: the extractor and the real images' features."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,26 @@ FOLDER = Path("out/features")
 EXTRACTOR, WEIGHTS = "extractor.json", "extractor.safetensors"
 REFERENCE, SUMMARY = "reference.safetensors", "features.json"
 TRAIN, HELDOUT = "train_features.npy", "heldout_features.npy"
+
+
+@dataclass(frozen=True)
+class Floors:
+    """Distances of real images: between halves of `train` images, and from all of them to `heldout` others."""
+
+    halves: float
+    split: float
+    train: int
+    heldout: int
+
+    def at(self, first: int, second: int) -> float:
+        """The distance expected from `first` of the training images to `second` unseen ones like them.
+
+        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
+        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
+        """
+        per_image = self.halves * self.train / 4
+        unseen = max(0.0, self.split - per_image * (1 / self.train + 1 / self.heldout))
+        return unseen + per_image * (1 / first + 1 / second)
 
 
 def write_classifier(folder: Path, model: classifier.Classifier, device: str) -> Extractor:
@@ -99,6 +120,20 @@ def load(folder: Path = FOLDER, device: str = "cpu") -> tuple[Extractor, Referen
         sha256=summary["reference_sha256"],
     )
     return extractor, reference
+
+
+def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, Floors]:
+    """Of a model's record, which keeps no features: extractor, moments of the training images, and their floors.
+
+    Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
+    """
+    summary = files.read_json(folder / SUMMARY)
+    extractor = _extractor(folder, files.read_json(folder / EXTRACTOR), device)
+    if extractor.sha256 != summary["extractor_sha256"]:
+        raise ValueError(f"{folder} holds the moments of another extractor")
+    known = summary["floors"]
+    floors = Floors(known["fid_halves"], known["fid_floor"], summary["reference_count"], summary["heldout_count"])
+    return extractor, _read_moments(folder / REFERENCE), floors
 
 
 def _extractor(folder: Path, config: dict[str, Any], device: str) -> Extractor:

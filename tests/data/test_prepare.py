@@ -66,6 +66,8 @@ def test_the_result_depends_on_content_alone(good: Files, folder: Write, tmp_pat
         "heldout.npy",
         "manifest.json",
         "statistics.json",
+        "profile.npy",
+        "profile.json",
         "contact.png",
     }
     assert written(tmp_path / "two") == expected

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from ddpm.data import duplicates, statistics
+from ddpm.data import duplicates, profile, statistics
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
 from ddpm.data.images import prepare_image
@@ -92,6 +92,7 @@ def prepare(
         found = statistics.collect(images, manifest, pairs.complete) | {"sha256": identity(images, numbers, heldout)}
         write_json(folder / "manifest.json", manifest)
         write_json(folder / "statistics.json", found)
+        profile.collect(images, manifest, found["sha256"]).write(folder)
     return found
 
 

@@ -18,6 +18,7 @@ class Prepare(Section):
     max_pixels: Count
     max_bad_fraction: Fraction
     near_duplicate: float = Field(ge=0, le=64)
+    max_drift: Fraction | None
 
 
 class Features(Section):

@@ -19,9 +19,9 @@ def main() -> None:
     settings = params.load()
     source = find(DATA)
     with progress("prepare", len(source.entries), "files") as shown:
-        found = prepare(
-            source, OUT, **settings.prepare.model_dump(), min_train=settings.train.batch, advance=shown.advance
-        )
+        # How far the data may have drifted is asked by the flow, which knows the champion.
+        chosen = settings.prepare.model_dump(exclude={"max_drift"})
+        found = prepare(source, OUT, **chosen, min_train=settings.train.batch, advance=shown.advance)
     print("\n".join(statistics.in_words(found)))
     if aside := read_json(OUT / "manifest.json")["set_aside"]:
         print(f"set aside, {len(aside):,} files:\n" + listing([f"{bad['path']}: {bad['reason']}" for bad in aside]))

@@ -3,6 +3,7 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
+from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
@@ -18,8 +19,13 @@ __all__ = [
     "TrackingUnavailableError",
     "client",
     "complete",
+    "fetch",
     "in_words",
+    "kept",
     "lineage",
+    "note_drift",
+    "prepared_sha256",
+    "prepared_tags",
     "reconcile",
     "replay",
     "run_of",

@@ -1,0 +1,133 @@
+"""Watching the data: how they differ from those behind the champion, told after prepare and before anything is trained.
+
+A person's run reports it and goes on. A scheduled one stops beyond prepare.max_drift, until a person has looked.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from ddpm import files, params
+from flows import process
+from flows.console import reporter
+
+if TYPE_CHECKING:
+    from ddpm.registry import Version
+
+AFTER = "prepare"
+"""The stage that it follows."""
+PREPARED = Path("out/prepare")
+FOUND = Path(".state/drift")
+CODE = ("drift.py", "data/profile.py", "reference.py", "metrics", "stages/drift.py")
+"""What of the package shapes a comparison."""
+
+
+class DriftError(RuntimeError):
+    """The data differ from the champion's more than a run without a person may accept."""
+
+
+def watch(settings: params.Params, stop: bool) -> dict[str, Any] | None:
+    """Compare; None when there is nothing to compare with. stop: raise DriftError beyond prepare.max_drift."""
+    found: dict[str, Any] | None = compare(settings, stop, return_state=True).result()
+    return found
+
+
+@task(name="drift", task_run_name="drift", cache_policy=NO_CACHE, persist_result=False)
+def compare(settings: params.Params, stop: bool) -> Any:
+    """The comparison of out/prepare with the champion's data, kept under the identity of the prepared images."""
+    from ddpm import registry, tracking
+
+    data = files.read_json(PREPARED / "profile.json")["data_sha256"]
+    target = FOUND / f"{data}.json"
+    try:
+        champion = registry.status(settings.promote.name).champion
+        before = tracking.prepared_sha256(champion.run_id) if champion else None
+    except tracking.TrackingUnavailableError as error:
+        # Nothing is promoted without the record, and the run that finds it again compares before it goes on.
+        return _done("Skipped", f"not compared with the champion's data: {error}", None)
+    if champion is None:
+        return _done("Skipped", "no champion yet, so no data to compare with", None)
+    if before is None:
+        return _done("Skipped", f"champion version {champion.number} has no profile of its data on record", None)
+    limit = settings.prepare.max_drift
+    about = {"version": champion.number, "data_sha256": before}
+    if before == data:
+        found = {"champion": about, **unchanged(data, limit)}
+        files.write_json(target, found)
+        return _done("Cached", found["words"], found)
+    made_of = files.sha256_json([champion.run_id, about, data, limit, _code()])
+    known = files.read_json(target) if target.exists() else {}
+    did = "Cached" if known.get("made_of") == made_of else "Completed"
+    if did == "Completed":
+        known = {"champion": about, **measure(champion, settings.flow.time_limit), "made_of": made_of}
+        files.write_json(target, known)
+    if stop and known["verdict"] == "beyond":
+        raise DriftError(refusal(known, target))
+    return _done(did, known["words"], known)
+
+
+def measure(champion: "Version", limit: float) -> dict[str, Any]:
+    """Compare in a process of its own, which may need the champion's network, with what the champion's run keeps."""
+    from ddpm import tracking
+
+    with tempfile.TemporaryDirectory() as temporary:
+        record, target = Path(temporary) / "record", Path(temporary) / "found.json"
+        record.mkdir()
+        tracking.fetch(champion.run_id, record)
+        ended = process.run(
+            process.child("ddpm.stages.drift", str(record), str(target)),
+            reporter.sayer("drift", get_run_logger()),
+            limit=limit,
+            environment=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        if ended.timed_out or ended.code:
+            told = "\n".join(ended.lines[-12:])
+            raise RuntimeError(f"the data could not be compared with those of version {champion.number}:\n{told}")
+        found: dict[str, Any] = files.read_json(target)
+    return found
+
+
+def unchanged(data: str, limit: float | None) -> dict[str, Any]:
+    """What is known without any comparison, when the prepared images are the champion's."""
+    there = files.read_json(PREPARED / "statistics.json")
+    copies = there["duplicates"]["exact"]
+    counts = {name: sum(shares.values()) for name, shares in there["classes"].items()}
+    return {
+        "data_sha256": data,
+        "tests": [],
+        "images": {"new": 0, "removed": 0, "duplicates": copies, "kept": there["count"] - copies},
+        "classes": {name: [count, count] for name, count in counts.items()},
+        "feature_distance": None,
+        "notes": [],
+        "drift": 0.0,
+        "limit": limit,
+        "verdict": "none",
+        "words": "the prepared images are those behind the champion",
+    }
+
+
+def refusal(found: dict[str, Any], target: Path) -> str:
+    """Why a scheduled run ends here, and how to go on."""
+    return (
+        f"the data have changed more than a scheduled run accepts: {found['words']}.\n"
+        f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `make run`, or "
+        "`python -m flows.retrain --once --accept-drift`. To let such changes pass: raise prepare.max_drift."
+    )
+
+
+def _done(did: str, text: str, data: Any) -> Any:
+    """The final state of the task, told on the terminal as well."""
+    reporter.ended("drift", did, text)
+    get_run_logger().info("%s", text)
+    return Completed(name=did, message=text, data=data)
+
+
+def _code() -> dict[str, str]:
+    package = Path(params.__file__).parent
+    paths = [path for part in CODE for path in (sorted((package / part).rglob("*.py")) or [package / part])]
+    return {path.relative_to(package).as_posix(): files.sha256_file(path) for path in paths}

@@ -1,0 +1,118 @@
+"""The profile of a prepared set: what one has to know of it to say, later and elsewhere, how another set differs.
+
+It is small (about fifty bytes per image), goes into the record with the model that was trained on the set, and depends
+on images and parameters alone.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.data.errors import DataError
+from ddpm.files import read_json, read_npy, write_json, write_npy
+
+ROWS, HEAD = "profile.npy", "profile.json"
+ROW = np.dtype(
+    [
+        ("pixels", "V16"),  # the first half of the SHA-256 of the prepared pixels: enough to tell images apart
+        ("file", "V16"),  # and of the file
+        ("brightness", "<f4"),  # mean grey value of the prepared image, 0 to 255
+        ("contrast", "<f4"),  # standard deviation of its grey values
+        ("width", "<u4"),  # of the original
+        ("height", "<u4"),
+        ("mode", "u1"),  # index into `modes`
+        ("label", "<i4"),  # index into `classes`, or -1
+    ]
+)
+UNLABELLED = "(unlabelled)"
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One row (`ROW`) per image, in order of the paths; data_sha256 is the identity of the prepared set."""
+
+    rows: NDArray[Any]
+    classes: tuple[str, ...]
+    modes: tuple[str, ...]
+    resolution: int
+    channels: int
+    data_sha256: str
+
+    def class_counts(self) -> Counter[str]:
+        """Images of each class, by its name."""
+        return Counter(self.classes[label] if label >= 0 else UNLABELLED for label in self.rows["label"].tolist())
+
+    def mode_counts(self) -> Counter[str]:
+        """Images of each mode of their files."""
+        return Counter(self.modes[mode] for mode in self.rows["mode"].tolist())
+
+    def size_counts(self) -> Counter[str]:
+        """Images of each original size, `WIDTHxHEIGHT`."""
+        return Counter(f"{row['width']}x{row['height']}" for row in self.rows)
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """One number per image: its `brightness`, its `contrast`, or the shorter `side` of the original."""
+        found = np.minimum(self.rows["width"], self.rows["height"]) if name == "side" else self.rows[name]
+        return found.astype(np.float64)
+
+    def write(self, folder: Path) -> None:
+        """Write both files into `folder`."""
+        write_npy(folder / ROWS, self.rows)
+        head = {
+            "version": 1,
+            "resolution": self.resolution,
+            "channels": self.channels,
+            "classes": list(self.classes),
+            "modes": list(self.modes),
+            "data_sha256": self.data_sha256,
+        }
+        write_json(folder / HEAD, head)
+
+
+def collect(images: NDArray[np.uint8], manifest: dict[str, Any], data_sha256: str) -> Profile:
+    """The profile of the images (N, H, W, C) that a manifest describes."""
+    entries = manifest["images"]
+    modes = sorted({entry["mode"] for entry in entries})
+    rows = np.zeros(len(entries), ROW)
+    rows["brightness"], rows["contrast"] = grey_moments(images)
+    for name, key in (("pixels", "pixels_sha256"), ("file", "sha256")):
+        digests = b"".join(bytes.fromhex(entry[key])[:16] for entry in entries)
+        rows[name] = np.frombuffer(digests, "V16")
+    rows["width"], rows["height"] = zip(*(entry["size"] for entry in entries), strict=True)
+    rows["mode"] = [modes.index(entry["mode"]) for entry in entries]
+    rows["label"] = [entry["label"] for entry in entries]
+    return Profile(
+        rows, tuple(manifest["classes"]), tuple(modes), manifest["resolution"], manifest["channels"], data_sha256
+    )
+
+
+def grey_moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (N,) of all values of each image, from integer sums: the same on every machine."""
+    flat = images.reshape(len(images), -1)
+    totals, squares = np.zeros(len(flat), np.int64), np.zeros(len(flat), np.int64)
+    for start in range(0, len(flat), BLOCK):
+        block = flat[start : start + BLOCK].astype(np.int64)
+        totals[start : start + BLOCK] = block.sum(axis=1)
+        squares[start : start + BLOCK] = (block * block).sum(axis=1)
+    count = flat.shape[1]
+    return totals / count, np.sqrt(count * squares - totals * totals) / count
+
+
+def load(folder: Path) -> Profile:
+    """Read a profile. Raises FileNotFoundError, or DataError for files that do not belong together."""
+    head, rows = read_json(folder / HEAD), read_npy(folder / ROWS)
+    if head["version"] != 1 or rows.dtype != ROW:
+        raise DataError(f"{folder} holds a profile in another layout. Run `dvc repro --force prepare`.")
+    return Profile(
+        rows,
+        tuple(head["classes"]),
+        tuple(head["modes"]),
+        head["resolution"],
+        head["channels"],
+        head["data_sha256"],
+    )

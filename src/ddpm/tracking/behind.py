@@ -1,0 +1,82 @@
+"""The data behind a model: what of them goes into the run of its training, so that later data can be compared.
+
+The prepared images themselves stay with DVC. The run gets their profile, the extractor that evaluation used, and the
+moments of the training images' features; and, once the run is recorded, how its data differed from the champion's.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ddpm import files
+from ddpm.tracking import store
+
+PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
+PROFILE = ("prepare/profile.json", "prepare/profile.npy")
+FEATURES = (
+    "features/features.json", "features/extractor.json", "features/extractor.safetensors",
+    "features/reference.safetensors",
+)  # fmt: skip
+
+
+def kept(out: Path = Path("out")) -> list[Path]:
+    """The files for the run. An extractor that is no model of ours (Inception) has no weights among them."""
+    return [out / name for name in (*PROFILE, *FEATURES) if (out / name).exists() or name in PROFILE]
+
+
+def prepared_tags(out: Path = Path("out")) -> dict[str, str]:
+    """The tag that says which prepared images a training saw."""
+    return {PREPARED_TAG: files.read_json(out / PROFILE[0])["data_sha256"]}
+
+
+def prepared_sha256(run_id: str) -> str | None:
+    """The identity of the prepared images that a run was trained on; None when its record does not say."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags = store.client().get_run(run_id).data.tags
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return tags.get(PREPARED_TAG)
+
+
+def fetch(run_id: str, folder: Path) -> None:
+    """Put what `kept` named, as far as the run has it, into `folder`: `prepare/...` and `features/...`."""
+    connection = store.client()
+    for part in ("prepare", "features"):
+        for found in connection.list_artifacts(run_id, part):
+            if found.path in (*PROFILE, *FEATURES):
+                connection.download_artifacts(run_id, found.path, str(folder))
+
+
+def note_drift(run_id: str, found: Mapping[str, Any]) -> None:
+    """Write the comparison with the champion's data into a run: metrics `drift.*`, drift.json, and a tag.
+
+    Only the first counts: once the model is champion itself, its data are compared with themselves.
+    """
+    from mlflow.entities import Metric
+
+    connection = store.client()
+    if DRIFT_TAG in connection.get_run(run_id).data.tags:
+        return
+    now = time.time_ns() // 1_000_000
+    connection.log_batch(run_id, metrics=[Metric(f"drift.{name}", value, now, 0) for name, value in _numbers(found)])
+    connection.log_dict(run_id, dict(found), "drift.json")
+    connection.set_tag(run_id, DRIFT_TAG, found["verdict"])  # last: it says that all of the above is there
+
+
+def _numbers(found: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Sizes of the differences, and counts of images."""
+    yield "size", float(found["drift"])
+    for test in found["tests"]:
+        yield test["name"], float(test["effect"])
+        yield f"{test['name']}_p", float(test["p_corrected"])
+    for name, count in found["images"].items():
+        yield f"images_{name}", float(count)
+    if distance := found["feature_distance"]:
+        yield "features", float(distance["effect"])
+        yield "feature_distance", float(distance["value"])
+        yield "feature_distance_floor", float(distance["floor"])
