@@ -74,13 +74,15 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
 
     digest = files.read_json(MODEL / "config.json")["digest"]
     weights = {"ddpm.weights": files.sha256_file(MODEL / "weights.safetensors")}
+    changed = tracking.changes()
     run_id = tracking.complete(
         digest,
         metrics,
         [REPORT_PAGE, PICTURES, *tracking.kept()],
-        tracking.lineage() | weights | tracking.prepared_tags(),
+        tracking.lineage(changed) | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,
+        patch=changed.content,
     )
     if drifted is not None:
         tracking.note_drift(run_id, drifted)

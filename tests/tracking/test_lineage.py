@@ -33,6 +33,8 @@ def test_a_clean_checkout(repository: Path) -> None:
         "mlflow.source.git.commit": git("rev-parse", "HEAD"),
         "ddpm.git_sha": git("rev-parse", "HEAD"),
         "ddpm.git_dirty": "false",
+        "ddpm.patch": "none",
+        "ddpm.code_hash": "none",
         "ddpm.data_hash": "0123abcd.dir",
         "ddpm.params_hash": files.sha256_file(repository / "params.yaml"),
         "ddpm.lock_hash": files.sha256_file(repository / "requirements.lock"),

@@ -22,7 +22,7 @@ from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
 from ddpm.stages import run
 from ddpm.stages.sample import small_heldout
-from ddpm.tracking import Tracker, lineage
+from ddpm.tracking import Tracker, changes, lineage, machine
 
 OUT = Path("out/train")
 STATE = Path(".state/train")
@@ -72,7 +72,10 @@ def main() -> None:
         if state.restore(training, folder):
             print(f"train: resuming at image {training.step * recipe.batch:,} of {recipe.images:,}", flush=True)
         tracker = Tracker(config["digest"])
-        tracker.start(params.flatten(settings), lineage())
+        changed = changes()
+        if changed.refused:
+            print(f"train: cannot be reproduced from its record: {changed.refused}", flush=True)
+        tracker.start(params.flatten(settings), lineage(changed) | machine(str(where)), changed.content)
         try:
             with progress("train", recipe.steps * recipe.batch, "images") as shown:
                 shown.start_at(training.step * recipe.batch)

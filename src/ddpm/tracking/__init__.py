@@ -5,24 +5,31 @@
 
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
+from ddpm.tracking.machine import MACHINE_TAGS, machine
+from ddpm.tracking.patch import Changes, changes
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
-from ddpm.tracking.spool import SPOOLS
+from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, in_words, shown, tracking_uri
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
     "LINEAGE_TAGS",
+    "MACHINE_TAGS",
     "SPOOLS",
+    "Changes",
+    "Spool",
     "Tracker",
     "TrackingError",
     "TrackingUnavailableError",
+    "changes",
     "client",
     "complete",
     "fetch",
     "in_words",
     "kept",
     "lineage",
+    "machine",
     "note_drift",
     "prepared_sha256",
     "prepared_tags",

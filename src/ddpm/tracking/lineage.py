@@ -1,53 +1,58 @@
-"""Where a model comes from: code, data, parameters and installed versions, as tags."""
+"""Where a model comes from: code, changes, data, parameters and installed versions, as tags."""
 
-import os
-import subprocess
 from pathlib import Path
 
 from ddpm import files
 from ddpm.params import PARAMS_FILE, read_yaml
+from ddpm.tracking.patch import NEVER, Changes, changes, git
 
 LINEAGE_TAGS = (
     "mlflow.source.git.commit",
     "ddpm.git_sha",
     "ddpm.git_dirty",
+    "ddpm.patch",
+    "ddpm.code_hash",
     "ddpm.data_hash",
     "ddpm.params_hash",
     "ddpm.lock_hash",
 )
 ABSENT = "none"
+CODE = ("src", "dvc.yaml")
 
 
-def lineage() -> dict[str, str]:
-    """The tags `LINEAGE_TAGS` of the current folder; `none` where there is no such thing.
+def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, str]:
+    """The tags `LINEAGE_TAGS` of a folder; `none` where there is no such thing.
 
-    The tree counts as dirty when any file differs from the commit, new ones included; dvc.lock is left out because
-    a run writes it.
+    changed: what `changes` found, if that is known. The tree counts as dirty when any file differs from the commit, new
+    ones included; dvc.lock is left out because a run writes it.
     """
-    sha = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
+    sha = _said("rev-parse", "HEAD", folder=folder)
+    status = _said("status", "--porcelain", "--", ".", f":(exclude){NEVER[0]}", folder=folder)
     values = {
         "ddpm.git_sha": sha or ABSENT,
-        "ddpm.git_dirty": ABSENT if changes is None else str(bool(changes)).lower(),
-        "ddpm.data_hash": _data_hash(Path("data.dvc")),
-        "ddpm.params_hash": _file_hash(PARAMS_FILE),
-        "ddpm.lock_hash": _file_hash(Path("requirements.lock")),
+        "ddpm.git_dirty": ABSENT if status is None else str(bool(status)).lower(),
+        "ddpm.patch": (changed or changes(folder)).tag,
+        "ddpm.code_hash": _code_hash(folder),
+        "ddpm.data_hash": _data_hash(folder / "data.dvc"),
+        "ddpm.params_hash": _file_hash(folder / PARAMS_FILE),
+        "ddpm.lock_hash": _file_hash(folder / "requirements.lock"),
     }
     if sha:
         values["mlflow.source.git.commit"] = sha  # MLflow's pages show this one
     return values
 
 
-def _git(*arguments: str) -> str | None:
-    """What git answers, or None outside a repository (or without a commit, or without git)."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        answer = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment
-        )
-    except FileNotFoundError:
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+def _said(*arguments: str, folder: Path) -> str | None:
+    answer = git(*arguments, folder=folder)
+    return answer.decode().strip() if answer is not None else None
+
+
+def _code_hash(folder: Path) -> str:
+    """One hash over the package's source files and the stages."""
+    paths = [folder / name for name in CODE if (folder / name).is_file()]
+    paths += [path for name in CODE for path in (folder / name).rglob("*.py")]
+    hashes = {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(paths)}
+    return files.sha256_json(hashes) if hashes else ABSENT
 
 
 def _data_hash(path: Path) -> str:

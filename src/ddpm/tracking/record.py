@@ -47,13 +47,15 @@ def complete(
     *,
     params: Mapping[str, str] | None = None,
     history: Path | None = None,
+    patch: bytes = b"",
     folder: Path = SPOOLS,
 ) -> str:
     """Add what evaluation found to the run of this training, and return the run's id.
 
     Ships what training left behind first. Without a record here (the stages were restored from DVC's cache) it is made
-    from `params` and `history` (out/train/history.csv). metrics: nested numbers become `a.b`, at the last image count;
-    the whole mapping is kept as metrics.json. artifacts: files and folders; those under out/ keep their path in it.
+    from `params`, `history` (out/train/history.csv) and `patch` (what differs from the commit). metrics: nested numbers
+    become `a.b`, at the last image count; the whole mapping is kept as metrics.json. artifacts: files and folders;
+    those under out/ keep their path in it.
     Lineage tags that the run has are kept: they are those of the training. Equal content again does nothing.
 
     Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing artifact, LockBusyError
@@ -62,16 +64,15 @@ def complete(
     contents = dict(_contents(artifacts))
     spool = Spool(folder / digest)
     with spool.writing(PATIENCE):
-        _fill_in(spool, params or {}, tags or {}, history)
+        _fill_in(spool, params or {}, tags or {}, history, patch)
     run_id = ship(spool)
 
     connection = store.client()
     there = connection.get_run(run_id).data
     hashes = {name: files.sha256_file(path) for name, path in contents.items()}
     fingerprint = files.sha256_json({"metrics": dict(metrics), "artifacts": hashes})
-    new = {
-        k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and k in there.tags)
-    }
+    traced = any(key in there.tags for key in LINEAGE_TAGS)
+    new = {k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
     if there.tags.get(RECORD_TAG) == fingerprint:
         log_tags(connection, run_id, new)
         return run_id
@@ -84,10 +85,12 @@ def complete(
     return run_id
 
 
-def _fill_in(spool: Spool, params: Mapping[str, str], tags: Mapping[str, str], history: Path | None) -> None:
+def _fill_in(
+    spool: Spool, params: Mapping[str, str], tags: Mapping[str, str], history: Path | None, patch: bytes
+) -> None:
     """Add to the spool what the history knows and the spool does not, and that the training is finished."""
     if not spool.heard.started:
-        spool.start(params, tags)
+        spool.start(params, tags, patch)
     if history is not None:
         for images, values in _rows(history):
             spool.metrics(images, values)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm import files
 from ddpm.tracking import store
+from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import locked
 from ddpm.tracking.spool import SPOOLS, Event, Spool
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 DIGEST_TAG = "ddpm.digest"
+PATCHES = "lineage"
+"""The folder in a run that has its patch, `<SHA-256>.patch`."""
 METRICS_PER_BATCH = 1000
 TAGS_PER_BATCH = 100
 PATIENCE = 120.0
@@ -139,7 +142,11 @@ class _Shipment:
     def _start(self, event: Event) -> None:
         self.connection.update_run(self.run_id, status="RUNNING")
         log_params(self.connection, self.run_id, event["params"])
-        log_tags(self.connection, self.run_id, {**event["tags"], "mlflow.loggedImages": "true"})
+        known = LINEAGE_TAGS if self.floor else ()  # trained elsewhere: it comes from there, not from here
+        tags = {key: value for key, value in event["tags"].items() if key not in known}
+        log_tags(self.connection, self.run_id, {**tags, "mlflow.loggedImages": "true"})
+        if "patch" in event and not self.floor:
+            self.connection.log_artifact(self.run_id, str(self.spool.folder / event["patch"]), PATCHES)
 
     def _picture(self, event: Event) -> None:
         for name in event["files"]:

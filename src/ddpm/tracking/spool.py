@@ -69,9 +69,13 @@ class Spool:
                 self.heard.add(event)
             yield
 
-    def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """The training begins, or goes on after a stop."""
-        self._append({"event": "start", "params": dict(params), "tags": dict(tags)})
+    def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
+        """The training begins, or goes on after a stop. patch: what its code differs in from the commit."""
+        event: Event = {"event": "start", "params": dict(params), "tags": dict(tags)}
+        if patch:
+            event["patch"] = f"{files.sha256_bytes(patch)}.patch"
+            files.write_bytes(self.folder / event["patch"], patch)
+        self._append(event)
 
     def metrics(self, images: int, values: Mapping[str, float]) -> None:
         """Values at `images` images seen. Raises ValueError for one that is not finite."""

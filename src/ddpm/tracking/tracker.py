@@ -39,9 +39,9 @@ class Tracker:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """The training begins or goes on; a run that was killed continues under the same id."""
-        self.spool.start(params, tags)
+    def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
+        """The training begins or goes on; a run that was killed continues under the same id. patch: kept with it."""
+        self.spool.start(params, tags, patch)
         self._thread = threading.Thread(target=self._ship_until_stopped, name="mlflow", daemon=True)
         self._thread.start()
 
