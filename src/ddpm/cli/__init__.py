@@ -21,6 +21,8 @@ COMMANDS = {
     "interpolate": "",
     "likelihood": "",
     "models": "",
+    "lineage": "",
+    "reproduce": "",
     "exchange": "",
     "doctor": "",
 }

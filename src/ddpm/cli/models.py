@@ -1,4 +1,4 @@
-"""`ddpm promote`, `rollback`, `status`, `history`: registered models, for a person."""
+"""`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -103,6 +103,22 @@ def history(name: Name = "") -> None:
         print(f"the champion of {model} has never moved")
         return
     Console().print(_moves(moves))
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option("--keep", help="Versions without an alias to keep, the newest.", min=0)],
+    name: Name = "",
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say which would be deleted.")] = False,
+) -> None:
+    """Delete old versions and their files. A version that an alias names is never deleted; runs and the audit stay."""
+    from ddpm import registry, tracking
+
+    model = _name(name)
+    with tracking.in_words():
+        gone = registry.prune(model, keep, dry=dry)
+    numbers = ", ".join(map(str, gone)) or "none"
+    print(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
 
 
 def _versions(versions: tuple["Version", ...]) -> "Table":

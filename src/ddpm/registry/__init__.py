@@ -8,6 +8,7 @@ from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promot
 from ddpm.registry.audit import Move, history
 from ddpm.registry.fetch import download
 from ddpm.registry.pack import content_sha256
+from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
 from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
 
@@ -25,6 +26,7 @@ __all__ = [
     "download",
     "history",
     "promote",
+    "prune",
     "register",
     "rollback",
     "status",

@@ -1,0 +1,67 @@
+"""`ddpm lineage`: where a model comes from, link by link."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer()
+TITLES = {
+    "version": "version",
+    "run": "MLflow run",
+    "training": "training digest",
+    "commit": "commit",
+    "patch": "changes since",
+    "code": "code",
+    "data": "data",
+    "params": "params.yaml",
+    "lock": "requirements.lock",
+    "machine": "trained on",
+    "weights": "weights",
+    "scores": "scores",
+}
+SCORES = ("fid", "kid", "inception_score", "precision", "recall", "memorisation_ratio")
+
+
+@app.command()
+def lineage(
+    model: Annotated[
+        str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
+    name: Annotated[
+        str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
+    ] = "",
+) -> None:
+    """Show what made a model: run, commit and changes, data, parameters, lock file, machine, weights, scores."""
+    from ddpm import params, tracking
+    from ddpm.registry import chain
+
+    chosen = name or (params.load().promote.name if model.isdigit() else "")
+    with tracking.in_words():
+        links = chain.trace(model, chosen).links()
+    if as_json:
+        print(json.dumps(links, indent=2, allow_nan=False, ensure_ascii=False))
+        return
+    for title, text in _lines(links):
+        print(f"{title:<18} {text}")
+    if links["conflicts"]:
+        print(f"The version and its run disagree about {', '.join(links['conflicts'])}: do not trust them.")
+
+
+def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
+    """Title and text of each link, in order."""
+    for key, title in TITLES.items():
+        value = links[key]
+        if key == "version":
+            yield title, f"{value or 'not registered'} {' '.join(f'@{alias}' for alias in links['aliases'])}".rstrip()
+        elif key == "machine":
+            yield title, ", ".join(f"{name} {fact}" for name, fact in value.items())
+        elif key == "scores":
+            shown = [f"{name} {value[name]:.6g}" for name in SCORES if isinstance(value.get(name), int | float)]
+            yield title, ", ".join(shown) or "none recorded"
+        else:
+            yield title, str(value)

@@ -1,0 +1,48 @@
+"""Deleting old versions with their artifacts; never one that an alias names, nor files that another version uses."""
+
+from typing import TYPE_CHECKING, Any
+
+from ddpm.registry.versions import VERIFIED_TAG, Version, registry_lock, status
+from ddpm.tracking import store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def prune(name: str, keep: int, *, dry: bool = False) -> list[int]:
+    """Delete all but the newest `keep` versions that no alias names; the numbers deleted, or to be deleted if `dry`.
+
+    Aliased versions are kept and not counted. Runs, with their metrics and lineage, stay, and so does the audit trail.
+    Killed in between, repeating goes on: a version half deleted counts as not verified. Raises ValueError: `keep` < 0.
+    """
+    if keep < 0:
+        raise ValueError(f"--keep {keep}: at least 0 versions are kept")
+    connection = store.client()
+    with registry_lock(name):
+        free = [each for each in status(name).versions if not each.aliases]
+        doomed = sorted(free[keep:], key=lambda each: each.number)
+        if not dry:
+            for each in doomed:
+                _delete(connection, each)
+    return [each.number for each in doomed]
+
+
+def _delete(connection: "MlflowClient", each: Version) -> None:
+    """The mark that it can be used, its files if no other version, of any name, has the same, then the version."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if each.number in status(each.name).aliases.values():  # somebody moved one meanwhile, past the lock
+        return
+    if each.verified:
+        connection.delete_model_version_tag(each.name, str(each.number), VERIFIED_TAG)
+    if each.source and len(connection.search_model_versions(f"source_path = '{each.source}'")) == 1:
+        repository: Any = get_artifact_repository(each.source, tracking_uri=store.tracking_uri())
+        try:
+            repository.delete_artifacts()
+        except (MlflowException, OSError) as error:
+            raise ValueError(
+                f"the files of version {each.number} of {each.name}, at {store.shown(each.source)}, cannot be deleted: "
+                f"{error}. It was left where it is; repeat this later."
+            ) from error
+    connection.delete_model_version(each.name, str(each.number))

@@ -1,0 +1,138 @@
+"""The folder as it was: the recorded commit with its changes and its data, every hash checked before any work."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ddpm import files, tracking
+from ddpm.registry.chain import NOT_RECORDED, Chain
+
+CHECKED = {
+    "code_hash": "the code (src and dvc.yaml)",
+    "data_hash": "data.dvc",
+    "params_hash": "params.yaml",
+    "lock_hash": "requirements.lock",
+}
+DATA, POINTER = Path("data"), "data.dvc"
+
+
+class ReproduceError(ValueError):
+    """The model cannot be rebuilt; the message says why and what to do."""
+
+
+def run(folder: Path, *command: str, environment: Mapping[str, str] | None = None, content: bytes = b"") -> str | None:
+    """Run a command in a folder; None when it succeeds, or its last words without credentials."""
+    done = subprocess.run(command, cwd=folder, input=content, capture_output=True, check=False, env=environment)
+    words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-6:]
+    return "\n".join(map(tracking.shown, words)) or "it said nothing" if done.returncode else None
+
+
+def clone(repository: str, sha: str, folder: Path) -> None:
+    """Clone into the empty folder at the commit. Raises ReproduceError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ReproduceError(f"{folder} is not empty. Name another folder with --into, or delete it.")
+    if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
+        raise ReproduceError(f"the record names no commit (it says: {sha}), so there is nothing to rebuild from")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if said := run(Path(), "git", "clone", "--quiet", "--no-checkout", "--", repository, str(folder)):
+        raise ReproduceError(f"{tracking.shown(repository)} cannot be cloned: {said}")
+    if run(folder, "git", "cat-file", "-e", f"{sha}^{{commit}}"):
+        raise ReproduceError(
+            f"commit {sha} is not in {tracking.shown(repository)}. Fetch it there first (`git fetch --all`), or name "
+            "the repository that has it: --repository"
+        )
+    if said := run(folder, "git", "checkout", "--quiet", "--detach", sha):
+        raise ReproduceError(f"commit {sha} cannot be checked out: {said}")
+
+
+def apply(patch: bytes, folder: Path) -> None:
+    """Bring the recorded changes back. Raises ReproduceError."""
+    if patch and (said := run(folder, "git", "apply", "--whitespace=nowarn", "-", content=patch)):
+        raise ReproduceError(
+            f"the recorded changes do not fit the commit: {said}\n"
+            "Addresses with credentials are taken out of what is kept; a change beside one cannot be brought back."
+        )
+
+
+def check(chain: Chain, folder: Path) -> list[str]:
+    """Compare every recorded hash with the folder; the names of those that were not recorded. Raises ReproduceError."""
+    if chain.conflicts:
+        raise ReproduceError(f"the version and its run disagree about {', '.join(chain.conflicts)}; neither is trusted")
+    here = tracking.lineage(tracking.Changes(), folder)
+    recorded = {name: chain.tag(name) for name in CHECKED}
+    wrong = [
+        f"{what}: recorded {recorded[name]}, found {here[f'ddpm.{name}']}"
+        for name, what in CHECKED.items()
+        if recorded[name] not in {NOT_RECORDED, here[f"ddpm.{name}"]}
+    ]
+    if wrong:
+        raise ReproduceError("the commit with its changes is not what was recorded:\n  " + "\n  ".join(wrong))
+    return [CHECKED[name] for name, value in recorded.items() if value == NOT_RECORDED]
+
+
+def fetch_data(folder: Path, expected: str, repository: Path | None, python: str) -> None:
+    """Fetch the recorded data from the remote, or from the cache of the `repository` on this machine, and hash them.
+
+    Raises ReproduceError: nobody has them, or what came is something else.
+    """
+    if expected in {NOT_RECORDED, "none"}:
+        return
+    if repository is not None:
+        _take_along(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
+    dvc = (python, "-m", "dvc")
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    said = run(folder, *dvc, "pull", "--quiet", POINTER, environment=quiet)
+    if said and repository is not None and _from_cache(repository / ".dvc/cache", folder / ".dvc/cache", expected):
+        said = run(folder, *dvc, "checkout", "--quiet", POINTER, environment=quiet)
+    if said:
+        raise ReproduceError(
+            f"the recorded data ({expected}) are neither in a remote nor in this machine's cache. `dvc push` them from "
+            f"where they are. DVC says:\n{said}"
+        )
+    found = content_md5(folder / DATA)
+    if found != expected:
+        raise ReproduceError(f"the data that came are not those recorded: recorded {expected}, found {found}")
+
+
+def content_md5(path: Path) -> str:
+    """The hash that DVC gives a file, or a folder (`.dir`): MD5 of the sorted list of its files with theirs."""
+    if path.is_file():
+        return _md5(path)
+    listed = [
+        {"md5": _md5(each), "relpath": each.relative_to(path).as_posix()} for each in path.rglob("*") if each.is_file()
+    ]
+    text = json.dumps(sorted(listed, key=lambda each: each["relpath"]), sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _from_cache(source: Path, target: Path, expected: str) -> bool:
+    """Copy an object, and those that it lists, from one cache of DVC to another; whether all were there."""
+    wanted = [expected]
+    listing = _object(source, expected)
+    if expected.endswith(".dir") and listing.is_file():
+        wanted += [each["md5"] for each in files.read_json(listing)]
+    if not all(_object(source, each).is_file() for each in wanted):
+        return False
+    for each in wanted:
+        _take_along(_object(source, each), _object(target, each))
+    return True
+
+
+def _object(cache: Path, md5: str) -> Path:
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def _take_along(source: Path, target: Path) -> None:
+    if source.is_file() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

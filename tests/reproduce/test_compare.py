@@ -1,0 +1,86 @@
+"""What differs is measured, and judged only where a spread is known; an environment is the lock file's or refused."""
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddpm import files
+from ddpm.cli.reproduce import sentences
+from ddpm.registry.chain import Chain
+from ddpm.reproduce import Result, compare, environment
+from ddpm.reproduce.checkout import ReproduceError
+
+
+def test_the_distance_of_each_tensor_and_of_all(tmp_path: Path) -> None:
+    theirs = {"a": torch.tensor([1.0, -4.0]), "b": torch.tensor([0.1]), "same": torch.ones(2)}
+    ours = {"a": torch.tensor([1.0, -4.5]), "b": torch.tensor([0.2]), "same": torch.ones(2)}
+    for name, tensors in (("ours", ours), ("theirs", theirs)):
+        files.write_tensors(tmp_path / name, tensors)
+    found = compare.weights(tmp_path / "ours", tmp_path / "theirs")
+    assert list(found) == ["a", "b", "same"]
+    assert (found["a"].absolute, found["a"].relative) == (0.5, 0.125)
+    assert found["b"].relative == pytest.approx(1.0)
+    assert found["same"] == compare.Distance(0.0, 0.0)
+    assert compare.overall(found).absolute == 0.5
+    assert compare.overall(found).relative == pytest.approx(1.0)
+    files.write_tensors(tmp_path / "ours", {**ours, "a": torch.ones(3)})
+    with pytest.raises(ValueError, match="different networks: a"):
+        compare.weights(tmp_path / "ours", tmp_path / "theirs")
+
+
+def metrics(fid: float, inception: float, **conditions: object) -> dict[str, object]:
+    spread = {"fid": {"mean": 30.0, "std": 3.0}}
+    return {"fid": fid, "recall": 0.5, "inception_score": inception, "inception_score_std": 0.1, "spread": spread,
+            "conditions": {"steps": 4, **conditions}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fid", "inception", "agree"), [(38.0, 9.0, True), (39.0, 9.0, False), (30.0, 9.4, False)])
+def test_scores_agree_within_two_deviations_of_their_difference(fid: float, inception: float, agree: bool) -> None:
+    """Of 3 and 3 that is 8.49; of 0.1 and 0.1 it is 0.283."""
+    found = tuple(compare.scores(metrics(30.0, 9.0), metrics(fid, inception)))
+    assert {each.name for each in found} == {"fid", "recall", "inception_score"}
+    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    assert result.agree is agree
+    assert result.good is agree
+    words = "agree within" if agree else "do not agree within"
+    assert words in "\n".join(sentences(result))
+
+
+def test_no_spread_is_no_agreement() -> None:
+    found = tuple(compare.scores({"fid": 30.0}, {"fid": 30.1}))
+    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    assert result.agree is None
+    assert not result.good
+    assert "cannot be said" in sentences(result)[-1]
+
+
+def test_scores_of_other_conditions_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not measured alike: steps"):
+        compare.scores(metrics(30.0, 9.0), metrics(30.0, 9.0, steps=5))
+
+
+def test_the_present_environment_has_to_be_that_of_the_lock_file(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"# made\nnumpy=={metadata.version('numpy')}\nnothing==1 ; sys_platform == 'none'\n")
+    assert environment.present(sys.executable, tmp_path) == sys.executable
+    lock.write_text("numpy==0.1\nno-such-package==2\n")
+    with pytest.raises(ReproduceError, match=r"not 0\.1; no-such-package missing, not 2"):
+        environment.present(sys.executable, tmp_path)
+    with pytest.raises(ReproduceError, match="cannot be run"):
+        environment.present(str(tmp_path / "nowhere"), tmp_path)
+
+
+def test_a_fresh_environment_is_made_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text("# nothing\n")
+    python = environment.fresh(tmp_path, "not recorded")
+    code = "import json, sys; print(json.dumps([sys.prefix, sys.version_info[:2]]))"
+    prefix, version = json.loads(subprocess.run([python, "-c", code], capture_output=True, check=True).stdout)
+    assert Path(prefix) == tmp_path / ".venv"
+    assert tuple(version) == sys.version_info[:2]
+    with pytest.raises(ReproduceError, match=r"trained with Python 3\.2\.1"):
+        environment.fresh(tmp_path, "3.2.1")
