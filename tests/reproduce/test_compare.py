@@ -47,12 +47,12 @@ def test_scores_agree_within_two_deviations_of_their_difference(fid: float, ince
     result = Result(Chain("run", {}), Path(), False, {}, {}, found)
     assert result.agree is agree
     assert result.good is agree
-    words = "agree within" if agree else "do not agree within"
+    words = "a spread agree within" if agree else "do not agree within"
     assert words in "\n".join(sentences(result))
 
 
 def test_no_spread_is_no_agreement() -> None:
-    found = tuple(compare.scores({"fid": 30.0}, {"fid": 30.1}))
+    found = tuple(compare.scores({"fid": 30.0, "evaluations": 10}, {"fid": 30.1, "evaluations": 10}))
     result = Result(Chain("run", {}), Path(), False, {}, {}, found)
     assert result.agree is None
     assert not result.good

@@ -69,7 +69,7 @@ def sentences(result: "Result") -> list[str]:
     if result.unknown:
         said.append(result.unknown)
     ends = {
-        True: "The scores agree within their spread (two standard deviations).",
+        True: "The scores that have a spread agree within it (two standard deviations of the difference).",
         False: "The scores do not agree within their spread: this is another model.",
         None: "Whether the scores agree cannot be said: none was recorded with its spread.",
     }

@@ -55,7 +55,7 @@ class Score:
     def agrees(self) -> bool | None:
         """Whether they lie within the spread; None where that cannot be said."""
         if self.spread is None:
-            return True if self.recorded == self.rebuilt else None
+            return None
         return abs(self.recorded - self.rebuilt) <= WITHIN * self.spread
 
 
