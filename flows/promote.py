@@ -19,7 +19,7 @@ from ddpm.gate import Verdict
 from flows import process
 from flows.console import reporter
 from flows.stage import Outcome
-from flows.summary import REPORT_PAGE, Registered, Report
+from flows.summary import Registered, Report
 
 MODEL = Path("out/train/model")
 HISTORY = Path("out/train/history.csv")
@@ -50,7 +50,8 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome]) -> Report:
         _step("promote", move, name, number, verdict, champion)
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
-    return Report(outcomes, verdict, Registered(name, number, new, aliases, there.get("champion"), run_id), metrics)
+    made = Registered(name, number, new, aliases, there.get("champion"), run_id)
+    return Report(outcomes, verdict, made, metrics, champion=against)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -76,7 +77,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any]) -> Any:
     run_id = tracking.complete(
         digest,
         metrics,
-        [REPORT_PAGE, PICTURES],
+        [PICTURES],
         tracking.lineage() | weights,
         params=params.flatten(settings),
         history=HISTORY,

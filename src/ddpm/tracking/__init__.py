@@ -3,6 +3,7 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
+from ddpm.tracking.attach import attach
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
@@ -16,6 +17,7 @@ __all__ = [
     "Tracker",
     "TrackingError",
     "TrackingUnavailableError",
+    "attach",
     "client",
     "complete",
     "in_words",
