@@ -19,7 +19,7 @@ from ddpm.gate import Verdict
 from flows import process
 from flows.console import reporter
 from flows.stage import Outcome
-from flows.summary import REPORT_PAGE, Registered, Report
+from flows.summary import Registered, Report
 
 MODEL = Path("out/train/model")
 HISTORY = Path("out/train/history.csv")
@@ -51,7 +51,7 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mappi
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    return Report(outcomes, verdict, made, metrics, drift=drifted)
+    return Report(outcomes, verdict, made, metrics, champion=against, drift=drifted)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -77,7 +77,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     run_id = tracking.complete(
         digest,
         metrics,
-        [REPORT_PAGE, PICTURES, *tracking.kept()],
+        [PICTURES, *tracking.kept()],
         tracking.lineage() | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,

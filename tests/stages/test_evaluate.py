@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ddpm import files, params, reference
 from ddpm.data import prepared
 from ddpm.metrics.scores import nearest
+from ddpm.report import page
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
 
@@ -86,15 +87,19 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
     assert "batch" not in conditions
 
 
-def test_pictures_and_page_are_there(finished: Path) -> None:
-    pictures = finished / evaluate.PICTURES
-    names = {"samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes"}
+def test_pictures_and_page_are_there(project: Path) -> None:
+    pictures = project / evaluate.PICTURES
+    names = {
+        "samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes",
+        "extremes_confidence", "extremes_neighbour",
+    }  # fmt: skip
     assert {path.stem for path in pictures.glob("*.png")} == names
     for path in pictures.glob("*.png"):
         Image.open(path).verify()
-    html = (finished / "out/report/index.html").read_text()
+    assert not page.make(None)
+    html = page.PAGE.read_text()
     assert html.count("<img ") == len(names)
-    assert files.read_json(finished / "out/train/model/config.json")["digest"] in html
+    assert files.read_json(project / "out/train/model/config.json")["digest"] in html
 
 
 def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
@@ -116,7 +121,6 @@ def test_running_again_gives_the_same_bytes(project: Path) -> None:
     before = contents(project / "out")
     shutil.rmtree("out/features")
     shutil.rmtree("out/evaluate")
-    shutil.rmtree("out/report")
     features.main()
     evaluate.main()
     after = contents(project / "out")
@@ -125,7 +129,7 @@ def test_running_again_gives_the_same_bytes(project: Path) -> None:
 
 
 def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
-    for folder in ("features", "evaluate", "report"):
+    for folder in ("features", "evaluate"):
         for name, content in contents(finished / "out" / folder).items():
             assert str(finished).encode() not in content, name
             if name.endswith((".json", ".html")):
@@ -144,7 +148,8 @@ def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
     files.write_npy(Path("out/sample/labels.npy"), labels[chosen])
     evaluate.main()
     assert files.read_json(evaluate.METRICS)["memorisation_ratio"] < 0.01
-    assert "look for copies" in Path("out/report/index.html").read_text()
+    page.make(None)
+    assert "look for copies" in page.PAGE.read_text()
 
 
 def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:

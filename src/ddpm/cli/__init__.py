@@ -20,6 +20,7 @@ COMMANDS = {
     "restore": "",
     "interpolate": "",
     "likelihood": "",
+    "report": "",
     "models": "",
     "exchange": "",
     "doctor": "",

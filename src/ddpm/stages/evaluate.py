@@ -1,6 +1,5 @@
-"""Stage evaluate: scores, pictures and the report of the images that were drawn."""
+"""Stage evaluate: scores and pictures of the images that were drawn."""
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from ddpm import files, params, reference, runtime
 from ddpm.data import prepared
@@ -15,18 +15,18 @@ from ddpm.metrics.evaluate import Reference, score_features
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.scores import nearest, require_enough
 from ddpm.progress import progress
-from ddpm.report import figures, page
-from ddpm.report.page import Picture
+from ddpm.report import album, figures, picture
+from ddpm.report.picture import Picture
 from ddpm.stages import run, schedules
 
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
-METRICS, PICTURES, REPORT = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures"), Path("out/report")
+METRICS, PICTURES = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures")
 COMPANIONS = 5  # training images shown beside a sample
 NO_CONDITION = {"count", "batch", "strip", "evaluations"}  # what sample.json holds that does not change an image
 
 
 def main() -> None:
-    """Score out/sample, draw the pictures, and write the page."""
+    """Score out/sample and draw the pictures."""
     settings = params.load().evaluate
     extractor, real = reference.load(device=device())
     data = prepared.load()
@@ -35,15 +35,12 @@ def main() -> None:
     images, labels, features = look(SAMPLE, extractor)
     metrics = measure(SAMPLE, features, labels, extractor, real, settings.splits)
     pairs = neighbours(features, labels, real, data.train_indices, settings.neighbours)
-    named = draw(settings, data, images, labels, metrics, pairs)
-    html = page.render(page.compose(metrics, list(named.values()), tables(metrics, data)))
+    shown = draw(settings, data, images, labels, extractor, features, real, metrics, pairs)
     with files.fresh_folder(PICTURES) as folder:
-        for name, picture in named.items():
-            files.write_bytes(folder / f"{name}.png", picture.png)
+        picture.save(folder, shown)
         files.write_json(folder / "neighbours.json", pairs)
-    files.write_text(REPORT / "index.html", html)
     files.write_json(METRICS, metrics)
-    print(f"evaluate: FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g}), page in {REPORT}/index.html")
+    print(f"evaluate: FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g}); `ddpm report` makes the page")
 
 
 def device() -> str:
@@ -115,54 +112,43 @@ def draw(
     data: prepared.PreparedSet,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
+    extractor: Extractor,
+    features: NDArray[np.float32],
+    real: Reference,
     metrics: Mapping[str, Any],
     pairs: list[dict[str, Any]],
-) -> dict[str, Picture]:
-    """The pictures, by the names of their files, in the order of the page."""
-    history = read_history(TRAIN / "history.csv")
-    shown = {
-        "samples": figures.samples(images, labels, settings.grid),
-        "real_and_generated": figures.comparison(
-            data.images, np.where(data.heldout, -1, data.labels), images, labels, data.classes
-        ),
-        "denoising": figures.denoising(files.read_npy(SAMPLE / "strip.npy"), labels, data.classes),
-        "neighbours": figures.companions(
-            images[[pair["sample"] for pair in pairs]],
-            [[np.asarray(data.images[i]) for i in pair["training"]] for pair in pairs],
-            [pair["distances"][0] for pair in pairs],
-            metrics["nearest_heldout_baseline"],
-        ),
-        "schedule": figures.schedule(
-            *schedules.levels(files.read_json(TRAIN / "model" / "config.json"), metrics["conditions"])
-        ),
-        "training": figures.curves(history["images"], history["loss"], history["lr"]),
-    }
-    if "class_histogram" in metrics:
-        train_labels = data.labels[data.train_indices]
-        shown["classes"] = figures.class_shares(metrics["class_histogram"], train_labels)
-    return shown
-
-
-def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of history.csv. Raises FileNotFoundError, or ValueError for a history without rows."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{path} is empty. Run `dvc repro --force train`.")
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
-
-
-def tables(metrics: Mapping[str, Any], data: prepared.PreparedSet) -> dict[str, Mapping[str, Any]]:
-    """What the numbers depend on, for the end of the page."""
+) -> list[Picture]:
+    """The pictures, in the order of the page."""
+    shown = album.Real(data.images, data.labels, data.heldout, data.classes)
+    drawn = album.Drawn(
+        images,
+        labels,
+        files.read_npy(SAMPLE / "strip.npy"),
+        confidence(extractor, features, labels),
+        nearest(features, real.train)[1][:, 0],
+    )
     config = files.read_json(TRAIN / "model" / "config.json")
-    lineage = {
-        "prepared images": f"{len(data.images):,}, SHA-256 {data.sha256}",
-        "training and held-out split": f"{len(data.train_indices):,} and {len(data.heldout_indices):,}",
-        "weights SHA-256": metrics["conditions"]["weights_sha256"],
-        "training digest": config.pop("digest", "none"),
-    }
-    conditions = {key.replace("_", " "): value for key, value in metrics["conditions"].items()}
-    return {"Conditions of the scores": page.flat(conditions), "Lineage": lineage, "Model": page.flat(config)}
+    found = album.images(shown, drawn, settings.grid)
+    if "class_histogram" in metrics:
+        found.append(album.class_shares(shown, metrics["class_histogram"]))
+    return [
+        *found,
+        figures.schedule(*schedules.levels(config, metrics["conditions"])),
+        album.training(TRAIN / "history.csv"),
+        album.neighbours(shown, drawn, pairs, metrics["nearest_heldout_baseline"]),
+    ]
+
+
+def confidence(
+    extractor: Extractor, features: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Probability (N,) of the class that was asked for, or of the likeliest; None without a classifier."""
+    if not extractor.classes:
+        return None
+    shares: NDArray[np.float64] = softmax(extractor.logits(features), axis=1)
+    if (labels < 0).any():
+        return np.asarray(shares.max(axis=1))
+    return np.asarray(shares[np.arange(len(labels)), labels])
 
 
 if __name__ == "__main__":
