@@ -20,6 +20,8 @@ COMMANDS = {
     "restore": "",
     "interpolate": "",
     "likelihood": "",
+    "score": "",
+    "weights": "weights",
     "models": "",
     "exchange": "",
     "doctor": "",
