@@ -7,17 +7,11 @@ from typing import Any
 import numpy as np
 
 from ddpm import files
-from ddpm.metrics import classifier
+from ddpm.metrics import classifier, inception
 from ddpm.metrics.evaluate import Reference, real_scores
-from ddpm.metrics.extractors import (
-    INCEPTION_FILE,
-    INCEPTION_SHA256,
-    INCEPTION_URL,
-    ClassifierExtractor,
-    Extractor,
-    ExtractorError,
-    InceptionExtractor,
-)
+from ddpm.metrics.extractors import AS_IT_IS, ClassifierExtractor, Extractor, ExtractorError
+from ddpm.metrics.inception import InceptionExtractor
+from ddpm.metrics.own import OwnExtractor
 from ddpm.metrics.scores import Moments, moments
 
 FOLDER = Path("out/features")
@@ -55,11 +49,20 @@ def write_classifier(folder: Path, model: classifier.Classifier, device: str) ->
     return extractor
 
 
-def write_inception(folder: Path, weights: str, device: str) -> Extractor:
+def write_inception(folder: Path, weights: str, resize: str, device: str) -> Extractor:
     """Check the weights file at `weights` and save where it is. Raises ExtractorError when it is missing or wrong."""
-    extractor = _inception(weights, device)
+    extractor = open_inception(weights, resize, device)
     config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "file": weights}
-    files.write_json(folder / EXTRACTOR, config)
+    files.write_json(folder / EXTRACTOR, config | {"resize": resize})
+    return extractor
+
+
+def write_own(folder: Path, source: str, resize: str, device: str) -> Extractor:
+    """Copy the declared extractor in the folder `source`, so that later changes there do not reach it."""
+    extractor = open_own(source, resize, device)
+    files.write_bytes(folder / WEIGHTS, (Path(source) / WEIGHTS).read_bytes())
+    config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "resize": resize}
+    files.write_json(folder / EXTRACTOR, config | {"declared": files.read_json(Path(source) / EXTRACTOR)})
     return extractor
 
 
@@ -107,8 +110,8 @@ def load(folder: Path = FOLDER, device: str = "cpu") -> tuple[Extractor, Referen
         raise FileNotFoundError(
             f"{folder} has no extractor and no reference. Run `dvc repro features` (or `make run`)."
         )
-    summary, config = files.read_json(folder / SUMMARY), files.read_json(folder / EXTRACTOR)
-    extractor = _extractor(folder, config, device)
+    summary = files.read_json(folder / SUMMARY)
+    extractor = open_extractor(folder, device)
     if extractor.sha256 != summary["extractor_sha256"]:
         raise ValueError(f"{folder} holds the features of another extractor. Run `dvc repro --force features`.")
     reference = Reference(
@@ -128,7 +131,7 @@ def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, 
     Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
     """
     summary = files.read_json(folder / SUMMARY)
-    extractor = _extractor(folder, files.read_json(folder / EXTRACTOR), device)
+    extractor = open_extractor(folder, device)
     if extractor.sha256 != summary["extractor_sha256"]:
         raise ValueError(f"{folder} holds the moments of another extractor")
     known = summary["floors"]
@@ -136,28 +139,54 @@ def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, 
     return extractor, _read_moments(folder / REFERENCE), floors
 
 
-def _extractor(folder: Path, config: dict[str, Any], device: str) -> Extractor:
-    """The extractor that extractor.json names."""
+def open_extractor(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
+    """The extractor that extractor.json of a features stage names. `resize` is for a classifier, which has none.
+
+    Raises FileNotFoundError or ValueError that say what to do.
+    """
+    config = files.read_json(folder / EXTRACTOR)
     if config["name"] == InceptionExtractor.name:
-        return _inception(config["file"], device)
+        return open_inception(config["file"], config["resize"], device)
     weights = folder / WEIGHTS
-    sha256 = files.sha256_file(weights)
-    if sha256 != config["sha256"]:
+    if config["name"] == OwnExtractor.name:
+        extractor: Extractor = _own(config["declared"], weights, config["resize"], device)
+        found = extractor.sha256
+    else:
+        found = files.sha256_file(weights)
+        shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
+        model = classifier.from_weights(shape, files.read_tensors(weights))
+        extractor = ClassifierExtractor(model, found, device, resize)
+    if found != config["sha256"]:
         raise ValueError(f"{weights} was changed after it was written. Run `dvc repro --force features`.")
-    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
-    return ClassifierExtractor(classifier.from_weights(shape, files.read_tensors(weights)), sha256, device)
+    return extractor
 
 
-def _inception(weights: str, device: str) -> Extractor:
-    """Inception-v3 from its weights file."""
+def open_inception(weights: str, resize: str, device: str) -> Extractor:
+    """Inception-v3 from its weights file. Raises ExtractorError."""
     path = Path(weights)
     if not weights or not path.is_file():
         raise ExtractorError(
-            f"features.weights = {weights!r} is no file. Inception needs {INCEPTION_FILE} "
-            f"(SHA-256 {INCEPTION_SHA256}): get it from {INCEPTION_URL}, "
-            "keep it under a version with `dvc add`, and name it in features.weights"
+            f"features.weights = {weights!r} is no file. Inception needs {inception.FILE} "
+            f"(SHA-256 {inception.SHA256}): `ddpm weights inception` gets it, checks it and keeps it under a version; "
+            "then name it in features.weights"
         )
-    return InceptionExtractor(path.read_bytes(), device=device)
+    return InceptionExtractor(path.read_bytes(), resize, device=device)
+
+
+def open_own(source: str, resize: str, device: str) -> Extractor:
+    """An extractor of one's own from the folder that declares it. Raises ExtractorError."""
+    folder = Path(source)
+    missing = [name for name in (EXTRACTOR, WEIGHTS) if not (folder / name).is_file()]
+    if not source or missing:
+        raise ExtractorError(
+            f"{source or 'features.weights'} holds no extractor of your own: it needs the files {EXTRACTOR} and "
+            f"{WEIGHTS}. docs/extractors.md says what belongs in them"
+        )
+    return _own(files.read_json(folder / EXTRACTOR), folder / WEIGHTS, resize, device)
+
+
+def _own(declared: dict[str, Any], weights: Path, resize: str, device: str) -> Extractor:
+    return OwnExtractor(declared, files.read_tensors(weights), resize, device)
 
 
 def _write_moments(path: Path, statistics: Moments) -> None:

@@ -38,6 +38,7 @@ def test_every_score_carries_its_conditions(good):
     assert good["conditions"] == {
         "extractor": "classifier",
         "extractor_sha256": "a" * 64,
+        "resize": "none",
         "feature_dimension": 32,
         "reference_sha256": "b" * 64,
         "reference_count": 1000,

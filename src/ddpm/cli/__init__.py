@@ -21,6 +21,8 @@ COMMANDS = {
     "interpolate": "",
     "likelihood": "",
     "report": "",
+    "score": "",
+    "weights": "weights",
     "models": "",
     "exchange": "",
     "doctor": "",

@@ -86,6 +86,7 @@ def score_features(
     conditions = {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
+        "resize": extractor.resize,
         "feature_dimension": extractor.dimension,
         "reference_sha256": reference.sha256,
         "reference_count": reference.moments.count,
@@ -101,9 +102,12 @@ def memorisation(features: NDArray[np.floating], reference: Reference) -> dict[s
     """How near samples come to the training images, against how near unseen real images come (Carlini et al. 2023).
 
     Median distance to the nearest training image, of the samples and of the held-out images, and the ratio: about 1
-    is what new images have; well below 1, the model repeats what it was trained on.
+    is what new images have; well below 1, the model repeats what it was trained on. Where no images were held out,
+    there is only the first.
     """
     samples = float(np.median(scores.nearest(features, reference.train)[1]))
+    if len(reference.heldout) == 0:
+        return {"nearest_train_distance": samples}
     heldout = float(np.median(scores.nearest(reference.heldout, reference.train)[1]))
     result = {"nearest_train_distance": samples, "nearest_heldout_baseline": heldout}
     # A held-out split of nothing but copies has no baseline to compare with.

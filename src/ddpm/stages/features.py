@@ -38,7 +38,9 @@ def main() -> None:
 def build(folder: Path, settings: params.Features, data: prepared.PreparedSet, device: str) -> dict[str, Any]:
     """Write extractor, features and reference statistics into `folder`; returns the summary."""
     if settings.extractor == "inception":
-        extractor = reference.write_inception(folder, settings.weights, device)
+        extractor = reference.write_inception(folder, settings.weights, settings.resize, device)
+    elif settings.extractor == "own":
+        extractor = reference.write_own(folder, settings.weights, settings.resize, device)
     else:
         extractor = reference.write_classifier(folder, train_classifier(settings, data, device), device)
     train = look(extractor, data, data.train_indices, "features: training split")
