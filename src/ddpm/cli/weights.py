@@ -1,8 +1,6 @@
 """`ddpm weights`: the published weights that scores can use, checked and kept under a version."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,20 +48,14 @@ def fetch(source: str, target: Path, sha256: str) -> None:
 
     if target.is_file() and files.sha256_file(target) == sha256:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _opened(source) as (content, size), progress("weights", size, "bytes") as shown:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                found = _copy(content, file, shown.advance)
-            if found != sha256:
-                raise ValueError(f"{source} has SHA-256 {found}, and the published file {sha256}; it was not kept")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    files.fsync_folder(target.parent)
+    with (
+        _opened(source) as (content, size),
+        progress("weights", size, "bytes") as shown,
+        files.new_file(target) as file,
+    ):
+        found = _copy(content, file, shown.advance)
+        if found != sha256:
+            raise ValueError(f"{source} has SHA-256 {found}, and the published file {sha256}; it was not kept")
 
 
 def keep(target: Path) -> bool:
@@ -101,12 +93,10 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def _copy(content: IO[bytes], file: IO[bytes], advance: Callable[[int], None]) -> str:
-    """Copy in blocks, durably; the SHA-256 of what was copied."""
+    """Copy in blocks; the SHA-256 of what was copied."""
     digest = hashlib.sha256()
     while block := content.read(BLOCK):
         file.write(block)
         digest.update(block)
         advance(len(block))
-    file.flush()
-    os.fsync(file.fileno())
     return digest.hexdigest()
