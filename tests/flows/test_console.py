@@ -87,6 +87,6 @@ def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare
     seen = io.StringIO()
     summary.show(report, Console(file=seen, width=100))
     assert [line.split() for line in seen.getvalue().splitlines() if "Data" in line] == [
-        "Data 40 new; all alike".split()
+        ["Data", "40", "new;", "all", "alike"]
     ]
     assert "- data: 40 new; all alike" in summary.markdown(report)
