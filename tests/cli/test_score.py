@@ -164,6 +164,11 @@ def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
     said = told("--real", "real", "--fake", "fake", "--extractor", f"own:{tmp_path}")
     assert said["conditions"]["extractor"] == "own"  # type: ignore[index]
     assert set(said["class_histogram"]) == {"0", "1"}  # type: ignore[call-overload]
+    copied = reference.write_own(tmp_path / "copy", str(tmp_path), "legacy", "cpu")  # as the features stage does
+    (tmp_path / "extractor.json").unlink()
+    again = reference.open_extractor(tmp_path / "copy", "cpu")
+    assert (again.sha256, again.resize) == (copied.sha256, "legacy")
+    assert again.sha256 == said["conditions"]["extractor_sha256"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("asked", "said"), [
