@@ -21,6 +21,7 @@ COMMANDS = {
     "interpolate": "",
     "likelihood": "",
     "report": "",
+    "review": "",
     "models": "",
     "exchange": "",
     "doctor": "",
