@@ -39,6 +39,7 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 	@$(BIN)/python -m flows.ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
+	@scripts/chromium.sh
 	@echo "make test: pytest $(TESTS), a file per core at a time"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 

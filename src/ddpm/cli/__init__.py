@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "",
     "score": "",
     "weights": "weights",
+    "review": "",
     "models": "",
     "exchange": "",
     "doctor": "",
