@@ -24,7 +24,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "train": {"images": 6400, "warmup": 640, "ema": 1000, "log_every": 1600, "sample_every": 6400, "lr": 2e-3,
               "checkpoint_every": 6400, "decay": 0.5},
     "sample": {"count": 120, "batch": 120, "strip": 3},
-    "evaluate": {"splits": 2, "neighbours": 2, "grid": 5},
+    "evaluate": {"splits": 2, "blocks": 2, "neighbours": 2, "grid": 5},
 }  # fmt: skip
 NOISE_FID = 15.0
 """Below what any of them reaches in this time, and far below noise."""
