@@ -98,7 +98,7 @@ def run(settings: params.Params, guidances: list[float], picture: Path | None) -
         row[f"guidance {guidance}"] = {name: scores[name] for name in names}
     if picture:
         files.write_bytes(picture, pictures.grid(drawn, 10))
-    return row | {"fid_floor": real.floors["fid_floor"], "fid_halves": real.floors["fid_halves"]}
+    return row | {"fid_floor": real.floors["fid"]["heldout"], "fid_halves": real.floors["fid"]["halves"]}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from ddpm import files, params, reference
 from ddpm.data import prepared
-from ddpm.metrics.scores import nearest
+from ddpm.metrics.neighbours import nearest
 from ddpm.report import page
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
@@ -20,8 +20,8 @@ from tests import tiny
 PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
 CHANGES = {
     "features": {"images": 4000, "width": 4, "lr": 0.01},
-    "sample": {"count": 60, "steps": 4, "batch": 60, "strip": 3},
-    "evaluate": {"splits": 2, "neighbours": 4, "grid": 5},
+    "sample": {"count": 100, "steps": 4, "batch": 50, "strip": 3},
+    "evaluate": {"splits": 2, "blocks": 2, "neighbours": 4, "grid": 5},
 }
 
 
@@ -76,14 +76,15 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
     metrics = files.read_json(finished / evaluate.METRICS)
     summary = files.read_json(finished / "out/features/features.json")
     assert summary["heldout_accuracy"] == metrics["extractor_accuracy"] > 0.95
-    assert summary["floors"].items() <= metrics.items()
+    assert summary["floors"].items() <= metrics["floors"].items()
+    assert metrics["fid_floor"] == summary["floors"]["fid"]["heldout"]
     assert metrics["fid"] > 5 * metrics["fid_halves"]  # random weights
     assert set(metrics["class_histogram"]) == {"dark", "light"}
     conditions = metrics["conditions"]
     assert conditions["extractor_sha256"] == files.sha256_file(finished / "out/features/extractor.safetensors")
     assert conditions["weights_sha256"] == files.sha256_file(finished / "out/train/model/weights.safetensors")
     assert {"seed", "sampler", "steps", "spacing", "guidance", "clamp", "eta", "variance"} <= conditions.keys()
-    assert (conditions["count"], conditions["inception_score_splits"]) == (60, 2)
+    assert (conditions["count"], conditions["inception_score_splits"]) == (100, 2)
     assert "batch" not in conditions
 
 
@@ -153,7 +154,7 @@ def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
 
 
 def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
-    files.write_npy(Path("out/sample/labels.npy"), np.full(60, -1))
+    files.write_npy(Path("out/sample/labels.npy"), np.full(100, -1))
     evaluate.main()
     assert "class_accuracy" not in files.read_json(evaluate.METRICS)
 
@@ -214,7 +215,7 @@ def test_one_class_cannot_be_told_apart(project: Path) -> None:
 
 def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:
     before = files.read_json(evaluate.METRICS)
-    write_params(CHANGES | {"evaluate": {"splits": 6}})
+    write_params(CHANGES | {"evaluate": CHANGES["evaluate"] | {"splits": 6}})
     assert params.load().evaluate.splits == 6
     evaluate.main()
     after = files.read_json(evaluate.METRICS)

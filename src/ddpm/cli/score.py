@@ -44,6 +44,7 @@ def score(
     """Score one set of images against another, with all conditions of the numbers."""
     from ddpm import runtime
     from ddpm.metrics.evaluate import score_features
+    from ddpm.metrics.quality import Seen
 
     runtime.deterministic()
     paths = {"real": real, "fake": fake} | ({"heldout": heldout} if heldout else {})
@@ -52,8 +53,8 @@ def score(
     chosen = _chosen(sets, count, unequal, seed)
     looker, classes = _extractor(extractor, resize, str(runtime.device(device)))
     found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
-    known = _reference(found, classes, seed)
-    result = score_features(found["fake"], None, looker, known, splits=splits)
+    known = _reference(found, looker, classes, seed)
+    result = score_features(Seen(found["fake"]), None, looker, known, splits=splits)
     result["conditions"] |= {
         **{name: str(path) for name, path in paths.items()},
         "sizes": sizes,
@@ -119,7 +120,7 @@ def _chosen(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed:
 
 def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, tuple[str, ...]]":
     """The extractor by what a person calls it, and the names of its classes. Raises ValueError."""
-    from ddpm import files, reference
+    from ddpm import extract, files, reference
     from ddpm.metrics import inception
 
     kind, _, path = said.partition(":")
@@ -128,15 +129,15 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
             folder = Path(path or FEATURES)
             if not (folder / reference.SUMMARY).is_file():
                 raise FileNotFoundError(f"{folder} holds no extractor. Run `dvc repro features`, or say --extractor")
-            found = reference.open_extractor(folder, device, resize or "none")
+            found = extract.from_folder(folder, device, resize or "none")
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name} and no classifier; say --extractor {found.name}")
             return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
         case "inception":
             file = path or f"weights/{inception.FILE}"
-            return reference.open_inception(file, resize or "clean", device), ()
+            return extract.open_inception(file, resize or "clean", device), ()
         case "own":
-            own = reference.open_own(path, resize or "clean", device)
+            own = extract.open_own(path, resize or "clean", device)
             return own, tuple(map(str, range(own.classes)))
         case _:
             raise ValueError(f"--extractor {said}: possible are {KINDS}")
@@ -157,21 +158,23 @@ def _features(
         return extractor(pixels, shown.advance)
 
 
-def _reference(found: "dict[str, NDArray[np.float32]]", classes: tuple[str, ...], seed: int) -> "Reference":
+def _reference(
+    found: "dict[str, NDArray[np.float32]]", looker: "Extractor", classes: tuple[str, ...], seed: int
+) -> "Reference":
     """The real images; without further ones, floors and ratios that need them are left out."""
     from ddpm import files
     from ddpm.metrics import scores
-    from ddpm.metrics.evaluate import Reference, real_scores, significant
+    from ddpm.metrics.evaluate import Reference
+    from ddpm.metrics.floors import floors
+    from ddpm.metrics.quality import Seen
 
-    real = found["real"]
-    heldout = found.get("heldout", real[:0])
-    floors = {}
-    if len(heldout):
-        floors = real_scores(real, heldout, seed)
-    elif len(real) // 2 >= scores.SMALLEST_SET:
-        floors = {"fid_halves": significant(scores.frechet_halves(real, seed))}
+    real, more = found["real"], found.get("heldout")
+    known = None
+    if len(real) // 2 >= scores.SMALLEST_SET:
+        known = floors(Seen(real), None if more is None else Seen(more), None, seed=seed, extractor=looker)
+    heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
-    return Reference(scores.moments(real), real, heldout, floors, classes, sha256)
+    return Reference(scores.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:
@@ -179,14 +182,16 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
-    conditions = result.pop("conditions")
-    lines = [(name, value) for name, value in result.items() if not isinstance(value, dict)]
-    for name, values in result.items():
-        if isinstance(values, dict):
-            lines += [(f"{name} {key}", value) for key, value in values.items()]
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        print(f"{name.replace('_', ' '):<{width}}  {value:.6g}" if isinstance(value, float) else f"{name}  {value}")
+    conditions, floors = result.pop("conditions"), result.pop("floors")
+    nested = {name: value for name, value in result.items() if isinstance(value, dict)}
+    lines = [(name, value, floors.get(name, {})) for name, value in result.items() if isinstance(value, int | float)]
+    for name, values in nested.items():
+        lines += [(f"{name} {key}", each, {}) for key, each in values.items() if isinstance(each, int | float)]
+    width = max(len(name) for name, _, _ in lines)
+    for name, value, known in lines:
+        others = ", ".join(f"{which} {number:.4g}" for which, number in known.items() if which != "copy")
+        shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"
+        print(shown.rstrip())
     if not conditions["full_rank"]:
         print("note: there are no more images than features, so the Fréchet distance is far too high")
     for name, value in conditions.items():

@@ -1,7 +1,10 @@
 """Stage evaluate: scores and pictures of the images that were drawn."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +14,54 @@ from scipy.special import softmax
 
 from ddpm import files, params, reference, runtime
 from ddpm.data import prepared
-from ddpm.metrics.evaluate import Reference, score_features
+from ddpm.metrics.evaluate import Reference, key, score_features
 from ddpm.metrics.extractors import Extractor
-from ddpm.metrics.scores import nearest, require_enough
+from ddpm.metrics.memorisation import count_copies
+from ddpm.metrics.neighbours import nearest
+from ddpm.metrics.quality import Seen
+from ddpm.metrics.scores import require_enough
+from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.progress import progress
 from ddpm.report import album, figures, picture
 from ddpm.report.picture import Picture
 from ddpm.stages import run, schedules
 
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
-METRICS, PICTURES = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures")
+METRICS, SCORES = Path("out/evaluate/metrics.json"), Path("out/evaluate/scores.json")
+PICTURES = Path("out/evaluate/pictures")
 COMPANIONS = 5  # training images shown beside a sample
 NO_CONDITION = {"count", "batch", "strip", "evaluations"}  # what sample.json holds that does not change an image
 
 
 def main() -> None:
-    """Score out/sample and draw the pictures."""
+    """Score out/sample and draw the pictures; under torchrun, the scores are shared work."""
     settings = params.load().evaluate
     extractor, real = reference.load(device=device())
     data = prepared.load()
     if len(real.train) != len(data.train_indices):
         raise ValueError("out/features was made of other images than out/prepare holds. Run `dvc repro features`.")
-    images, labels, features = look(SAMPLE, extractor)
-    metrics = measure(SAMPLE, features, labels, extractor, real, settings.splits)
-    pairs = neighbours(features, labels, real, data.train_indices, settings.neighbours)
-    shown = draw(settings, data, images, labels, extractor, features, real, metrics, pairs)
+    with runtime.processes() as (rank, count, gather), looked(SAMPLE, extractor, Shard(rank, count, gather)) as drawn:
+        metrics = measure(drawn, extractor, real, settings, data)
+        if rank == 0:
+            write(settings, drawn, extractor, real, data, metrics)
+
+
+def write(
+    settings: params.Evaluate,
+    drawn: "Drawn",
+    extractor: Extractor,
+    real: Reference,
+    data: prepared.PreparedSet,
+    metrics: Mapping[str, Any],
+) -> None:
+    """Leave scores and pictures in out/evaluate."""
+    pairs = neighbours(drawn.seen.features, drawn.labels, real, data.train_indices, settings.neighbours)
+    shown = draw(settings, data, drawn, extractor, real, metrics, pairs)
     with files.fresh_folder(PICTURES) as folder:
         picture.save(folder, shown)
         files.write_json(folder / "neighbours.json", pairs)
     files.write_json(METRICS, metrics)
+    files.write_json(SCORES, comparable(metrics))
     print(f"evaluate: FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g}); `ddpm report` makes the page")
 
 
@@ -49,37 +71,72 @@ def device() -> str:
     return str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
 
 
-def look(folder: Path, extractor: Extractor) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
-    """Images, labels and features of what a sample stage left in `folder`. Raises FileNotFoundError, ValueError."""
+@dataclass(frozen=True)
+class Drawn:
+    """What a sample stage left in `folder`: images and labels in the order of their seeds, and how they are seen."""
+
+    folder: Path
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    seen: Seen
+    shard: Shard
+
+
+@contextlib.contextmanager
+def looked(folder: Path, extractor: Extractor, shard: Shard = WHOLE) -> Iterator[Drawn]:
+    """Open and look at what a sample stage left; the features live in a temporary file as long as the block.
+
+    Raises FileNotFoundError, ValueError.
+    """
     if not (folder / "sample.json").is_file():
         raise FileNotFoundError(f"{folder} has no drawn images. Run `dvc repro sample` (or `make run`).")
-    images, labels = files.read_npy(folder / "images.npy"), files.read_npy(folder / "labels.npy")
+    images, labels = files.read_npy(folder / "images.npy", memory_map=True), files.read_npy(folder / "labels.npy")
     require_enough(len(images), "the samples", "Raise sample.count.")
-    with progress("evaluate: features", len(images), "images") as shown:
-        return images, labels, extractor(images, shown.advance)
+    everything = np.arange(len(images))
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "features.npy"
+        with progress("evaluate: features", len(images), "images") as shown:
+            seen = reference.observe(extractor, images, everything, file, advance=shown.advance, shard=shard)
+        yield Drawn(folder, images, labels, seen, shard)
 
 
 def measure(
-    folder: Path,
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    extractor: Extractor,
-    real: Reference,
-    splits: int,
+    drawn: Drawn, extractor: Extractor, real: Reference, settings: params.Evaluate, data: prepared.PreparedSet
 ) -> dict[str, Any]:
-    """The scores of what lies in `folder`, with all their conditions: what metrics.json holds."""
-    drawn = files.read_json(folder / "sample.json")
-    metrics = score_features(features, labels, extractor, real, splits=splits)
-    metrics["conditions"] |= {key: value for key, value in drawn.items() if key not in NO_CONDITION}
-    metrics["evaluations"] = drawn["evaluations"]
+    """The scores of what was drawn, with all their conditions: what metrics.json holds."""
+    how = files.read_json(drawn.folder / "sample.json")
+    metrics = score_features(
+        drawn.seen,
+        drawn.labels,
+        extractor,
+        real,
+        splits=settings.splits,
+        blocks=settings.blocks,
+        exact_copies=count_copies(drawn.images, data.images, data.train_indices),
+        shard=drawn.shard,
+    )
+    # As everywhere in out/, the index of a training image is that among all prepared ones.
+    metrics["memorisation"]["worst"] = [
+        [sample, int(data.train_indices[nearest]), distance]
+        for sample, nearest, distance in metrics["memorisation"]["worst"]
+    ]
+    metrics["conditions"] |= {name: value for name, value in how.items() if name not in NO_CONDITION}
+    metrics["evaluations"] = how["evaluations"]
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy
     return metrics
 
 
+def comparable(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The plain scores under a key that names their conditions: `dvc metrics diff` then sets only like against like."""
+    scores = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    copies = {name: metrics["memorisation"][name] for name in ("exact_copies", "near_copies")}
+    return {key(metrics["conditions"]): scores | copies}
+
+
 def neighbours(
-    features: NDArray[np.float32],
+    features: NDArray[np.floating],
     labels: NDArray[np.int64],
     real: Reference,
     train_indices: NDArray[np.int64],
@@ -110,10 +167,8 @@ def neighbours(
 def draw(
     settings: params.Evaluate,
     data: prepared.PreparedSet,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    seen: "Drawn",
     extractor: Extractor,
-    features: NDArray[np.float32],
     real: Reference,
     metrics: Mapping[str, Any],
     pairs: list[dict[str, Any]],
@@ -121,11 +176,11 @@ def draw(
     """The pictures, in the order of the page."""
     shown = album.Real(data.images, data.labels, data.heldout, data.classes)
     drawn = album.Drawn(
-        images,
-        labels,
+        seen.images,
+        seen.labels,
         files.read_npy(SAMPLE / "strip.npy"),
-        confidence(extractor, features, labels),
-        nearest(features, real.train)[1][:, 0],
+        confidence(extractor, seen.seen.features, seen.labels),
+        nearest(seen.seen.features, real.train)[1][:, 0],
     )
     config = files.read_json(TRAIN / "model" / "config.json")
     found = album.images(shown, drawn, settings.grid)
@@ -140,7 +195,7 @@ def draw(
 
 
 def confidence(
-    extractor: Extractor, features: NDArray[np.float32], labels: NDArray[np.int64]
+    extractor: Extractor, features: NDArray[np.floating], labels: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
     """Probability (N,) of the class that was asked for, or of the likeliest; None without a classifier."""
     if not extractor.classes:
