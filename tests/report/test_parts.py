@@ -86,7 +86,8 @@ def test_drift_is_told_with_its_tests():
     text = html(drifted=made.DRIFT)
     for words in (
         "Compared with the data of version 2", "Images: new 230, removed 30, kept 4,770.", "0: 500 → 510.",
-        "brightness", "4.00e-09", "mean 40.1", "Distance in feature space: 1.40; 0.900 between samples of the same data.",
+        "brightness", "4.00e-09", "mean 40.1",
+        "Distance in feature space: 1.40; 0.900 between samples of the same data.",
     ):  # fmt: skip
         assert words in text
     assert "have not been compared" in html()
