@@ -42,6 +42,9 @@ def test_without_another_champion_there_is_no_column_for_it():
     itself = composed(facts=made.facts(champion=METRICS))
     assert itself.beside is not None
     assert "is the champion itself" in itself.beside.words
+    told = html(facts=made.facts(champion=METRICS, heading="is the champion already: nothing to promote"))
+    assert "It is the champion already" in told
+    assert "Limit" in told
     assert not any(line.champion for line in itself.scores)
 
 

@@ -121,9 +121,10 @@ def headline(metrics: Mapping[str, Any], facts: Facts | None, *, outdated: bool)
         return Headline("Evaluation report", "Not judged", f"{why} {JUDGED_NOW}", "plain", *told)
     made = facts.registered
     reasons = "; ".join(facts.verdict["reasons"])
+    verdict = f"it {facts.heading}" if facts.heading.startswith("is ") else facts.heading
     return Headline(
         f"{made['name']} version {made['version']}",
-        _sentence(facts.heading).rstrip("."),
+        _sentence(verdict).rstrip("."),
         _sentence(reasons),
         facts.tone,
         *told,
