@@ -8,6 +8,7 @@ PYTHON ?= python3
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 TESTS ?= tests
+SCREENSHOTS ?= $(CURDIR)/out/screenshots
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,7 +42,7 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
 	@scripts/chromium.sh
 	@echo "make test: pytest $(TESTS), a file per core at a time"
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, in an environment of its own (5.5 GB).
 	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"

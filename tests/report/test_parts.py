@@ -1,10 +1,12 @@
 """The parts of the page that need more than scores, and which of them are left out when."""
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ddpm import files
 from ddpm.report import drift, facts, page, picture, pictures, scores
@@ -40,6 +42,9 @@ def test_without_another_champion_there_is_no_column_for_it():
     itself = composed(facts=made.facts(champion=METRICS))
     assert itself.beside is not None
     assert "is the champion itself" in itself.beside.words
+    told = html(facts=made.facts(champion=METRICS, heading="is the champion already: nothing to promote"))
+    assert "It is the champion already" in told
+    assert "Limit" in told
     assert not any(line.champion for line in itself.scores)
 
 
@@ -83,8 +88,9 @@ def test_copies_are_told_in_words():
 def test_drift_is_told_with_its_tests():
     text = html(drifted=made.DRIFT)
     for words in (
-        "Compared with the data of version 2", "Images: new 230, removed 30, kept 4,770.", "0 500 → 510.", "brightness",
-        "4.00e-09", "mean 40.1", "Distance in feature space: 1.40; 0.900 between samples of the same data.",
+        "Compared with the data of version 2", "Images: new 230, removed 30, kept 4,770.", "0: 500 → 510.",
+        "brightness", "4.00e-09", "mean 40.1",
+        "Distance in feature space: 1.40; 0.900 between samples of the same data.",
     ):  # fmt: skip
         assert words in text
     assert "have not been compared" in html()
@@ -154,13 +160,14 @@ def test_what_is_missing_or_of_another_version_is_named(outputs: Path):
         page.make(None)
 
 
-def test_the_best_are_left_and_the_worst_right(monkeypatch: pytest.MonkeyPatch):
-    seen = []
-    monkeypatch.setattr(pictures, "sheet", lambda rows, **_: seen.extend(rows) or b"")
-    images = np.arange(6, dtype=np.uint8)[:, None, None, None]
-    labels = np.array([0, 0, 0, 0, 1, 1])
-    pictures.extremes(
-        images, labels, ["a", "b"], np.array([0.1, 0.9, 0.4, 0.6, 0.2, 0.3]), ("best", "worst"), columns=2
-    )
-    shown = [[None if each is None else int(each.item()) for each in row.images] for row in seen]
-    assert shown == [[1, 3, 2, 0], [5, None, 4, None]]
+def test_the_best_are_left_and_the_worst_right():
+    images = np.arange(40, 46, dtype=np.uint8)[:, None, None, None].repeat(42, 1).repeat(42, 2)
+    labels, values = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.9, 0.4, 0.6, 0.2, 0.3])
+    png = pictures.extremes(images, labels, ["a", "b"], values, ("best", "worst"), columns=2)
+    sheet = np.asarray(Image.open(io.BytesIO(png)))
+    side = 84 + pictures.GAP
+    left = sheet.shape[1] - 4 * side + pictures.GAP - pictures.GROUP_GAP
+    across = [left + i * side + (pictures.GROUP_GAP if i > 1 else 0) + 42 for i in range(4)]
+    down = [sheet.shape[0] - 42 - side, sheet.shape[0] - 42]
+    shown = [[int(sheet[y, x, 0]) if sheet[y, x, 3] else None for x in across] for y in down]
+    assert shown == [[41, 43, 42, 40], [45, None, 44, None]]

@@ -52,7 +52,7 @@ def describe(found: Mapping[str, Any]) -> Drift:
     told = _counts(found.get("images"))
     if told:
         lines.append(f"Images: {told}.")
-    changed = {name: f"{old} → {new}" for name, (old, new) in found.get("classes", {}).items() if old != new}
+    changed = {f"{name}:": f"{old} → {new}" for name, (old, new) in found.get("classes", {}).items() if old != new}
     if changed:
         lines.append(f"Images per class: {_counts(changed) if len(changed) <= MOST else f'{len(changed)} changed'}.")
     distance = found.get("feature_distance")

@@ -121,9 +121,10 @@ def headline(metrics: Mapping[str, Any], facts: Facts | None, *, outdated: bool)
         return Headline("Evaluation report", "Not judged", f"{why} {JUDGED_NOW}", "plain", *told)
     made = facts.registered
     reasons = "; ".join(facts.verdict["reasons"])
+    verdict = f"it {facts.heading}" if facts.heading.startswith("is ") else facts.heading
     return Headline(
         f"{made['name']} version {made['version']}",
-        _sentence(facts.heading).rstrip("."),
+        _sentence(verdict).rstrip("."),
         _sentence(reasons),
         facts.tone,
         *told,
@@ -147,8 +148,9 @@ def _sentence(words: str) -> str:
 
 def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The headline numbers: at most four."""
-    times_floor = f", {metrics['fid'] / metrics['fid_halves']:.2g} times that" if metrics["fid_halves"] > 0 else ""
-    found = [("FID", f"{metrics['fid']:.3g}", f"↓ halves of real images: {metrics['fid_halves']:.3g}{times_floor}")]
+    halves = scores.text(float(metrics["fid_halves"]))
+    times_floor = f"; {metrics['fid'] / metrics['fid_halves']:.2g} times that" if metrics["fid_halves"] > 0 else ""
+    found = [("FID", f"{metrics['fid']:.3g}", f"↓ two halves of real images: {halves}{times_floor}")]
     if "recall" in metrics and "precision" in metrics:
         found.append(
             ("Precision, recall", f"{metrics['precision']:.2f}, {metrics['recall']:.2f}", "↑ plausible, and varied")
