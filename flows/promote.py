@@ -28,7 +28,8 @@ PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
 SCORING_CODE = (
     "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
-    "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py", "stages/rescore.py",
+    "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py",
+    "stages/rescore.py",
 )  # fmt: skip
 """What of the package shapes a score; part of the name under which the champion's scores are kept."""
 

@@ -14,7 +14,12 @@ from ddpm import files
 from ddpm.stages import evaluate
 
 ROOT = Path(__file__).parents[2]
-CONDITIONS = {"extractor": "classifier", "extractor_sha256": "1a2b3c4d" * 8, "reference_sha256": "5e6f7a8b" * 8}
+CONDITIONS = {
+    "extractor": "classifier",
+    "extractor_sha256": "1a2b3c4d" * 8,
+    "resize": "none",
+    "reference_sha256": "5e6f7a8b" * 8,
+}
 
 
 def metrics(fid: float, count: int) -> dict[str, Any]:
