@@ -18,7 +18,14 @@ VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
 VALID["net"] |= {"kind": "unet", "channels": 32, "multipliers": [1, 2], "attention": [7], "middle_attention": True}
 VALID["net"] |= {"head_channels": 32, "groups": 8, "patch": 2}
 VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
-VALID["sample"] |= {"count": 2000, "sampler": "dpm-solver++", "steps": 20, "eta": 0.0, "guidance": 1.0}
+VALID["sample"] |= {
+    "count": 2000,
+    "sampler": "dpm-solver++",
+    "steps": 20,
+    "eta": 0.0,
+    "guidance": 1.0,
+    "guidance_interval": None,
+}
 
 
 def with_changes(**changes: Any) -> dict[str, Any]:
