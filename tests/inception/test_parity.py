@@ -10,9 +10,12 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import NoTrainInceptionV3
 
-from ddpm.metrics import scores
+from ddpm import reference
+from ddpm.metrics import kernel, neighbours, quality, scores
 from ddpm.metrics.resize import to_side
 
 HALF = 24
@@ -65,7 +68,47 @@ def test_the_distance_is_torch_fidelitys(features, theirs):
 def test_the_inception_score_is_torch_fidelitys(features, legacy, theirs):
     expected = isc_features_to_metric(torch.from_numpy(theirs[2]), splits=1)["inception_score_mean"]
     assert expected > 1.2
-    assert scores.inception_score(legacy.logits(features), splits=1)[0] == pytest.approx(expected, rel=1e-3)
+    assert scores.inception_score(features, legacy.logits, splits=1)[0] == pytest.approx(expected, rel=1e-3)
+
+
+def clouds():
+    """Features (N, D) of two overlapping sets, of which neither covers the other."""
+    random = np.random.default_rng(3)
+    return random.normal(size=(90, 16)).astype(np.float32), random.normal(0.3, 1.1, (90, 16)).astype(np.float32)
+
+
+def test_the_kernel_distance_is_torch_fidelitys():
+    fake, real = clouds()
+    told = kid_features_to_metric(
+        torch.from_numpy(fake), torch.from_numpy(real), kid_subsets=1, kid_subset_size=len(fake), verbose=False
+    )
+    expected = told["kernel_inception_distance_mean"]
+    assert abs(expected) > 0.01
+    assert kernel.squared_mmd(fake, real) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("k", "end"), [(3, ""), (5, "_k5")])
+def test_precision_and_recall_are_torch_fidelitys(k, end):
+    fake, real = clouds()
+    told = prc_features_to_metric(
+        torch.from_numpy(fake), torch.from_numpy(real), prc_neighborhood=k, prc_batch_size=1000, save_cpu_ram=False,
+        verbose=False,
+    )  # fmt: skip
+    found = neighbours.manifold_scores(neighbours.manifold(fake), neighbours.manifold(real))
+    assert 0.1 < told["precision"] < told["recall"] < 1
+    assert found[f"precision{end}"] == pytest.approx(told["precision"], rel=1e-3)
+    assert found[f"recall{end}"] == pytest.approx(told["recall"], rel=1e-3)
+
+
+def test_spatial_features_reach_their_score(images, legacy, tmp_path):
+    first, second = (
+        reference.observe(legacy, images, indices, tmp_path / f"{name}.npy")
+        for name, indices in (("first", np.arange(24)), ("second", np.arange(24, 48)))
+    )
+    np.testing.assert_allclose(first.spatial[:2], legacy.spatial(images[:2]), rtol=1e-4, atol=1e-6)
+    found, _ = quality.distances(first, quality.real(second))
+    expected = scores.frechet_distance(scores.moments(first.spatial), scores.moments(second.spatial))
+    assert found["sfid"] == expected > 0
 
 
 def test_torch_fidelity_as_a_whole_agrees_from_images_to_score(images, legacy, weights_file):
@@ -75,7 +118,7 @@ def test_torch_fidelity_as_a_whole_agrees_from_images_to_score(images, legacy, w
         input1=Tensors(pixels), isc=True, isc_splits=1, cuda=False,
         batch_size=4, verbose=False, cache=False, feature_extractor_weights_path=weights_file,
     )  # fmt: skip
-    found = scores.inception_score(legacy.logits(legacy(images[:12])), splits=1)[0]
+    found = scores.inception_score(legacy(images[:12]), legacy.logits, splits=1)[0]
     assert found == pytest.approx(told["inception_score_mean"], rel=1e-3)
 
 
