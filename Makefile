@@ -8,20 +8,23 @@ PYTHON ?= python3
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 TESTS ?= tests
+SCREENSHOTS ?= $(CURDIR)/out/screenshots
 
 VENV := .venv
 BIN := $(VENV)/bin
-LOG := $(VENV)/install.log
-PIP := $(BIN)/python -m pip install --quiet --no-input --no-compile --disable-pip-version-check
+INCEPTION := .venv-inception
+# In a recipe that makes VENV/something:
+LOG = $(@D)/install.log
+PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run serve ui test lint lock clean
+.PHONY: help run serve ui test test-inception lint lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo "Linux without a GPU: see the top of the Makefile for a smaller installation."
 
 run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registered version, champion.
@@ -37,8 +40,13 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 	@$(BIN)/python -m flows.ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
+	@scripts/chromium.sh
 	@echo "make test: pytest $(TESTS), a file per core at a time"
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+
+test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, in an environment of its own (5.5 GB).
+	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"
+	@$(INCEPTION)/bin/python -m pytest --confcutdir tests/inception tests/inception
 
 lint: $(VENV)/.dev ## Check style, format and types.
 	@echo "make lint: ruff check, ruff format --check, mypy"
@@ -46,27 +54,28 @@ lint: $(VENV)/.dev ## Check style, format and types.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-lock: ## Refresh both lock files from pyproject.toml (needs uv on PATH).
-	@echo "make lock: resolving pyproject.toml into requirements.lock and requirements-dev.lock"
+lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).
+	@echo "make lock: resolving pyproject.toml into requirements.lock, requirements-dev.lock and requirements-inception.lock"
 	@scripts/lock.sh
 
-clean: ## Remove what can be made again: outputs, caches, .venv. Data, models and records stay.
-	@echo "make clean: removing out/, caches and $(VENV); data/, .dvc/cache and .state/ (models, records) stay"
-	@rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info
+clean: ## Remove what can be made again: outputs, caches, environments. Data, models and records stay.
+	@echo "make clean: removing out/, caches, $(VENV) and $(INCEPTION); data/, .dvc/cache and .state/ (models, records) stay"
+	@rm -rf out $(VENV) $(INCEPTION) .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(BIN)/python $(INCEPTION)/bin/python: VENV_OF = $(@D:/bin=)
+$(BIN)/python $(INCEPTION)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 	    { echo "error: this needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." \
 	           "Name another: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "make: creating $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV) || \
-	    { rm -rf $(VENV); echo "error: $(PYTHON) cannot make a virtual environment;" \
+	@echo "make: creating $(VENV_OF) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV_OF) || \
+	    { rm -rf $(VENV_OF); echo "error: $(PYTHON) cannot make a virtual environment;" \
 	           "on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
-# $(call install,LOCKFILE,WHAT)
+# $(call install,LOCKFILE,WHAT), in a recipe that makes VENV/something
 define install
-	@echo "make: installing $(2) from $(1) into $(VENV) (about a minute, plus the download)"
+	@echo "make: installing $(2) from $(1) into $(@D) (about a minute, plus the download)"
 	@{ $(PIP) -r $(1) && $(PIP) --no-deps --no-build-isolation -e .; } >$(LOG) 2>&1 || \
 	    { grep -v '^WARNING: Location' $(LOG) | tail -n 15; \
 	      echo "error: the installation failed; all of pip's words are in $(LOG)"; exit 1; }
@@ -79,3 +88,6 @@ $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 	$(call install,requirements-dev.lock,what runs and what tests)
 	@touch $(VENV)/.run
+
+$(INCEPTION)/.installed: requirements-inception.lock pyproject.toml | $(INCEPTION)/bin/python
+	$(call install,requirements-inception.lock,what tests Inception)

@@ -44,7 +44,7 @@ CURVES: dict[str, tuple[dict[str, Any], Sequence[int | float]]] = {
     "heun with churn": ({"sampler": "heun", "spacing": "karras", "churn": 5.0, "churn_max": 50.0}, (10, 18)),
     "dpm-solver++": ({"sampler": "dpm-solver++", "spacing": "log-snr"}, (*FEW, 6, 8, 9, 12, 14)),
     "dpm-solver++ interval": (
-        {"sampler": "dpm-solver++", "spacing": "log-snr", "guidance_interval": (0.02, 100.0)},
+        {"sampler": "dpm-solver++", "spacing": "log-snr", "guidance_interval": (0.3, 100.0)},
         (8, 10, 12, 14, 16),
     ),
     "dpm-solver++ karras": ({"sampler": "dpm-solver++", "spacing": "karras"}, FEW),

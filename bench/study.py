@@ -13,7 +13,7 @@ appended to the file as one line of JSON; docs/results.md shows them as a table.
 import argparse
 import copy
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def run(settings: params.Params, guidances: list[float], picture: Path | None) -
         "loss": made.loss,
     }
     for guidance in guidances:
-        sampling = replace(settings.sample.sampling, guidance=guidance)
+        sampling = generate.Sampling.suited(**asdict(settings.sample.sampling) | {"guidance": guidance})
         drawn = generate.generate(model, settings.sample.count, sampling, seed=settings.sample.seed)
         labels = np.array(generate.default_labels(len(drawn), len(data.classes)))
         scores = score(drawn, labels, extractor, real, splits=settings.evaluate.splits)
@@ -98,7 +98,7 @@ def run(settings: params.Params, guidances: list[float], picture: Path | None) -
         row[f"guidance {guidance}"] = {name: scores[name] for name in names}
     if picture:
         files.write_bytes(picture, pictures.grid(drawn, 10))
-    return row | {"fid_floor": real.floors["fid_floor"], "fid_halves": real.floors["fid_halves"]}
+    return row | {"fid_floor": real.floors["fid"]["heldout"], "fid_halves": real.floors["fid"]["halves"]}
 
 
 def main() -> None:

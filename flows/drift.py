@@ -23,7 +23,7 @@ AFTER = "prepare"
 """The stage that it follows."""
 PREPARED = Path("out/prepare")
 FOUND = Path(".state/drift")
-CODE = ("drift.py", "data/profile.py", "reference.py", "metrics", "stages/drift.py")
+CODE = ("drift.py", "data/profile.py", "extract.py", "reference.py", "metrics", "stages/drift.py")
 """What of the package shapes a comparison."""
 
 

@@ -1,6 +1,7 @@
-"""The flow that `make run` runs: every stage of DVC as a Prefect task, then record, register, judge and promote."""
+"""The flow that `make run` runs: every stage of DVC as a Prefect task, then from the record to the report."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from prefect.states import Completed
 from ddpm import params
 from flows import changes, drift, promote, publish, stage
 from flows.console import reporter
+from flows.report import write_page
 from flows.stage import BusyError, Outcome, Stage
 from flows.summary import Report
 
@@ -40,6 +42,8 @@ def pipeline(stop_on_drift: bool = False) -> Report:
             drifted = drift.watch(settings, stop=stop_on_drift)
     report = promote.promote(settings, outcomes, drifted)
     report.seconds = time.monotonic() - started
+    told: State[None] = write_page(report, return_state=True)
+    told.result()
     publish.publish(report)
     changes.finished(before)
     return report
@@ -68,6 +72,8 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
         except BusyError:
             say("another DVC process is at work here; trying again shortly")
             raise
+    if each.slot is not None and gpu_present():
+        outcome = dataclasses.replace(outcome, gpu_seconds=outcome.seconds)
     reporter.ended(each.name, outcome.did, outcome.text)
     return Completed(name=outcome.did, message=outcome.text, data=outcome)
 

@@ -19,7 +19,7 @@ from ddpm.gate import Verdict
 from flows import process
 from flows.console import reporter
 from flows.stage import Outcome
-from flows.summary import REPORT_PAGE, Registered, Report
+from flows.summary import Registered, Report
 
 MODEL = Path("out/train/model")
 HISTORY = Path("out/train/history.csv")
@@ -27,8 +27,9 @@ METRICS = Path("out/evaluate/metrics.json")
 PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
 SCORING_CODE = (
-    "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "generate.py", "randomness.py", "reference.py",
-    "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py", "stages/rescore.py",
+    "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
+    "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py",
+    "stages/rescore.py",
 )  # fmt: skip
 """What of the package shapes a score; part of the name under which the champion's scores are kept."""
 
@@ -51,7 +52,7 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mappi
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    return Report(outcomes, verdict, made, metrics, drift=drifted)
+    return Report(outcomes, verdict, made, metrics, champion=against, drift=drifted)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -78,7 +79,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     run_id = tracking.complete(
         digest,
         metrics,
-        [REPORT_PAGE, PICTURES, *tracking.kept()],
+        [PICTURES, *tracking.kept()],
         tracking.lineage(changed) | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,

@@ -4,7 +4,8 @@ import base64
 import re
 from pathlib import Path
 
-from flows.summary import REPORT_PAGE, Report, markdown
+from ddpm.report.page import PAGE
+from flows.summary import Report, markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
 LARGEST_PICTURE = 512 * 1024
@@ -34,7 +35,7 @@ def links(report: Report) -> str:
     made = report.registered
     return "\n".join(
         [
-            f"- Report: [{REPORT_PAGE}]({REPORT_PAGE.resolve().as_uri()}), opens from disk",
+            f"- Report: [{PAGE}]({PAGE.resolve().as_uri()}), opens from disk",
             f"- Model: `models:/{made.name}/{made.version}`",
             f"- MLflow run: `{made.run_id}` (`make ui` shows it)",
         ]

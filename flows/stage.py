@@ -8,6 +8,7 @@ import enum
 import json
 import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -54,11 +55,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage, and the seconds it took."""
+    """What became of a stage, and the seconds it took: on the clock, of busy processors, and with a GPU held."""
 
     stage: str
     did: Did
     seconds: float
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
 
     @property
     def text(self) -> str:
@@ -121,13 +124,19 @@ def run(
     grace: float = process.GRACE,
 ) -> Outcome:
     """Bring one stage up to date. Raises BusyError, TimeLimitError or StageError."""
-    started = time.monotonic()
+    started, busy = time.monotonic(), _busy()
     fetch = stage.data and bool(stage.missing)
     arguments = ["pull", stage.name] if fetch else ["repro", "--single-item", stage.name]
     ended = _dvc(arguments, say, limit, grace)
     _check(stage, ended, limit)
     did = Did.FETCHED if fetch else _did(ended.lines)
-    return Outcome(stage.name, did, time.monotonic() - started)
+    return Outcome(stage.name, did, time.monotonic() - started, _busy() - busy)
+
+
+def _busy() -> float:
+    """Seconds of processors that ended children of this process, and theirs, have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def stale() -> list[str]:

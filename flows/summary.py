@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.gate import Row, Verdict
 from ddpm.progress import duration
+from ddpm.report.page import PAGE
 from flows.stage import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-REPORT_PAGE = Path("out/report/index.html")
 HEADINGS = {
     "first": ("green", "promoted: the first champion"),
     "better": ("green", "promoted: the new champion"),
@@ -39,13 +38,14 @@ class Registered:
 
 @dataclass
 class Report:
-    """What a run found and did."""
+    """What a run found and did. champion: the champion's scores under the same conditions."""
 
     outcomes: Sequence[Outcome]
     verdict: Verdict
     registered: Registered
     metrics: dict[str, Any]
     seconds: float = 0.0
+    champion: dict[str, Any] | None = None
     drift: Mapping[str, Any] | None = None
 
 
@@ -115,7 +115,7 @@ def places(report: Report, prefect: str) -> "RenderableType":
     """Where to look next."""
     name = report.registered.name
     known = [
-        ("Report", f"{REPORT_PAGE}  (pictures, scores and curves; opens from disk)"),
+        ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
         ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
         ("Draw", f"ddpm sample --model models:/{name}@champion  (images from the champion)"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),

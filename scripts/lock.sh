@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# Refresh requirements.lock (what runs) and requirements-dev.lock (that, plus tests and tools) from pyproject.toml.
+# Refresh requirements.lock (what runs), requirements-dev.lock (that, plus tests and tools) and requirements-inception.lock
+# (what tests/inception needs, with its own torch) from pyproject.toml.
 # One resolution serves Python 3.11 to 3.13 on Linux and macOS. torch pins its own CUDA packages exactly, and only its
 # CUDA builds ask for them, so they are left out here: the same lock installs a CPU build as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv() { "${UV:-uv}" "$@"; }
 header='# Made by scripts/lock.sh from pyproject.toml. Do not edit: change pyproject.toml, then run `make lock`.'
-compile() { # compile OUTPUT [OPTION ...]
+compile() { # compile OUTPUT [SOURCE OR OPTION ...]
     local output=$1; shift
-    uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --no-annotate --quiet "$@" -o "$output.new"
+    uv pip compile --universal --python-version 3.11 --no-header --no-annotate --quiet "$@" -o "$output.new"
     { echo "$header"; grep -vE '^(nvidia|cuda)-|^triton==' "$output.new" | sed 's/+cpu//'; } > "$output.clean"
     rm "$output.new"
     mv "$output.clean" "$output"
 }
-compile requirements.lock --upgrade
-compile requirements-dev.lock --upgrade --group pyproject.toml:dev --constraint requirements.lock
-echo "requirements.lock: $(grep -c == requirements.lock) packages; requirements-dev.lock: $(grep -c == requirements-dev.lock)"
+compile requirements.lock pyproject.toml --upgrade
+compile requirements-dev.lock pyproject.toml --upgrade --group pyproject.toml:dev --constraint requirements.lock
+grep -v '^torch==' requirements-dev.lock > requirements-inception.same
+compile requirements-inception.lock --upgrade --group pyproject.toml:inception-tests --constraint requirements-inception.same
+rm requirements-inception.same
+for lock in requirements.lock requirements-dev.lock requirements-inception.lock; do
+    echo "$lock: $(grep -c == "$lock") packages"
+done

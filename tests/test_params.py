@@ -18,7 +18,14 @@ VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
 VALID["net"] |= {"kind": "unet", "channels": 32, "multipliers": [1, 2], "attention": [7], "middle_attention": True}
 VALID["net"] |= {"head_channels": 32, "groups": 8, "patch": 2}
 VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
-VALID["sample"] |= {"count": 2000, "sampler": "dpm-solver++", "steps": 20, "eta": 0.0, "guidance": 1.0}
+VALID["sample"] |= {
+    "count": 2000,
+    "sampler": "dpm-solver++",
+    "steps": 20,
+    "eta": 0.0,
+    "guidance": 1.0,
+    "guidance_interval": None,
+}
 
 
 def with_changes(**changes: Any) -> dict[str, Any]:
@@ -174,6 +181,8 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
         ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
+        ({"evaluate__blocks": 3}, ["evaluate.blocks = 3 must divide sample.count = 2000"]),
+        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "50 are the fewest"]),
     ],
 )
 def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:

@@ -35,6 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 PARAMS_FILE = Path("params.yaml")
+SMALLEST_BLOCK = 50  # images: what ddpm.metrics refuses to score less than
 
 
 class ParamsError(ValueError):
@@ -70,7 +71,18 @@ class Params(Section):
             raise ValueError("sample.variance = learned needs a model that learns it: diffusion.variance = learned")
         if self.evaluate.splits > self.sample.count:
             raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
+        self._blocks_are_equal_and_large_enough()
         return self
+
+    def _blocks_are_equal_and_large_enough(self) -> None:
+        count, blocks = self.sample.count, self.evaluate.blocks
+        if count % blocks:
+            raise ValueError(f"evaluate.blocks = {blocks} must divide sample.count = {count}")
+        if blocks > 1 and count // blocks < SMALLEST_BLOCK:
+            raise ValueError(
+                f"evaluate.blocks = {blocks} leaves {count // blocks} of sample.count = {count} images to a block, and "
+                f"{SMALLEST_BLOCK} are the fewest that are scored"
+            )
 
     def _guidance_has_labels(self) -> None:
         labelled = self.prepare.labels == "folders"

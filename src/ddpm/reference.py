@@ -1,88 +1,93 @@
-"""What the features stage leaves for everything that scores images: the extractor and the real images' features."""
+"""What the features stage leaves for everything that scores images: how the extractor sees the real ones."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ddpm import files
-from ddpm.metrics import classifier
-from ddpm.metrics.evaluate import Reference, real_scores
-from ddpm.metrics.extractors import (
-    INCEPTION_FILE,
-    INCEPTION_SHA256,
-    INCEPTION_URL,
-    ClassifierExtractor,
-    Extractor,
-    ExtractorError,
-    InceptionExtractor,
-)
+from ddpm import extract, files
+from ddpm.metrics.evaluate import Reference
+from ddpm.metrics.extractors import Advance, Extractor
+from ddpm.metrics.floors import floors
+from ddpm.metrics.quality import Seen
 from ddpm.metrics.scores import Moments, moments
+from ddpm.metrics.shards import WHOLE, Shard
 
 FOLDER = Path("out/features")
-EXTRACTOR, WEIGHTS = "extractor.json", "extractor.safetensors"
 REFERENCE, SUMMARY = "reference.safetensors", "features.json"
-TRAIN, HELDOUT = "train_features.npy", "heldout_features.npy"
+TRAIN, HELDOUT, NOISE = "train_features.npy", "heldout_features.npy", "noise_features.npy"
+CHUNK = 500  # images looked at between two writes
 
 
-@dataclass(frozen=True)
-class Floors:
-    """Distances of real images: between halves of `train` images, and from all of them to `heldout` others."""
+def observe(
+    extractor: Extractor,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    file: Path,
+    *,
+    advance: Advance = lambda count: None,
+    shard: Shard = WHOLE,
+) -> Seen:
+    """See `images[indices]` chunk by chunk; `file` gets the features, which are memory-mapped, as are spatial ones.
 
-    halves: float
-    split: float
-    train: int
-    heldout: int
-
-    def at(self, first: int, second: int) -> float:
-        """The distance expected from `first` of the training images to `second` unseen ones like them.
-
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
-        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
-        """
-        per_image = self.halves * self.train / 4
-        unseen = max(0.0, self.split - per_image * (1 / self.train + 1 / self.heldout))
-        return unseen + per_image * (1 / first + 1 / second)
-
-
-def write_classifier(folder: Path, model: classifier.Classifier, device: str) -> Extractor:
-    """Save a trained classifier and return it as an extractor, named by the hash of the file."""
-    files.write_tensors(folder / WEIGHTS, model.state_dict())
-    extractor = ClassifierExtractor(model, files.sha256_file(folder / WEIGHTS), device)
-    config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, **model.config}
-    files.write_json(folder / EXTRACTOR, config)
-    return extractor
+    Whatever the number of images, only a chunk per process is held. Each process writes a file of its own.
+    """
+    wide: Any = extractor
+    features = _stream(extractor, images, indices, file, advance, shard)
+    if not hasattr(extractor, "spatial"):
+        return Seen(features)
+    return Seen(features, _stream(wide.spatial, images, indices, file.with_suffix(".spatial.npy"), advance, shard))
 
 
-def write_inception(folder: Path, weights: str, device: str) -> Extractor:
-    """Check the weights file at `weights` and save where it is. Raises ExtractorError when it is missing or wrong."""
-    extractor = _inception(weights, device)
-    config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "file": weights}
-    files.write_json(folder / EXTRACTOR, config)
-    return extractor
+def _stream(
+    look: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    file: Path,
+    advance: Advance,
+    shard: Shard,
+) -> NDArray[np.float32]:
+    """Features of the images in their order, written to `file`."""
+    together = CHUNK * shard.count
+    out: np.memmap[Any, np.dtype[np.float32]] | None = None
+    for start in range(0, len(indices), together):
+        chosen = indices[start : start + together]
+        chunks = [chosen[at : at + CHUNK] for at in range(0, len(chosen), CHUNK)]
+        rows = shard.map(lambda chunk: look(images[chunk]), chunks)
+        if out is None:
+            out = np.lib.format.open_memmap(file, "w+", np.float32, (len(indices), rows.shape[1]))
+        out[start : start + len(rows)] = rows
+        advance(len(rows))
+    if out is None:
+        raise ValueError("there are no images to look at")
+    out.flush()
+    return out
 
 
 def write(
     folder: Path,
     extractor: Extractor,
-    train: np.ndarray[Any, np.dtype[np.float32]],
-    heldout: np.ndarray[Any, np.dtype[np.float32]],
+    train: Seen,
+    heldout: Seen,
+    noise: Seen,
     *,
     classes: tuple[str, ...],
+    class_counts: NDArray[np.int64] | None,
     data_sha256: str,
     accuracy: float | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Save features, their statistics and the scores of real images; returns the summary.
+    """Save statistics of features that lie in `folder` (TRAIN, HELDOUT, NOISE), and the floors; returns the summary.
 
-    Raises TooFewImagesError when a split is too small to be scored.
+    class_counts: labels of the training split, counted. Raises TooFewImagesError for a split too small to be scored.
     """
-    floors = real_scores(train, heldout, seed)
-    statistics = moments(train)
-    files.write_npy(folder / TRAIN, train)
-    files.write_npy(folder / HELDOUT, heldout)
-    _write_moments(folder / REFERENCE, statistics)
+    shares = None if class_counts is None else class_counts / class_counts.sum()
+    found = floors(train, heldout, noise, seed=seed, extractor=extractor, train_shares=shares)
+    statistics = moments(train.features)
+    spatial = None if train.spatial is None else moments(train.spatial)
+    _write_moments(folder / REFERENCE, statistics, spatial)
     summary = {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -94,8 +99,10 @@ def write(
         "heldout_count": len(heldout),
         "data_sha256": data_sha256,
         "heldout_accuracy": accuracy,
-        "floors": floors,
+        "floors": found.scores,
+        "floor_counts": found.counts,
         "classes": list(classes),
+        "class_counts": None if class_counts is None else class_counts.tolist(),
     }
     files.write_json(folder / SUMMARY, summary)
     return summary
@@ -107,68 +114,46 @@ def load(folder: Path = FOLDER, device: str = "cpu") -> tuple[Extractor, Referen
         raise FileNotFoundError(
             f"{folder} has no extractor and no reference. Run `dvc repro features` (or `make run`)."
         )
-    summary, config = files.read_json(folder / SUMMARY), files.read_json(folder / EXTRACTOR)
-    extractor = _extractor(folder, config, device)
+    summary = files.read_json(folder / SUMMARY)
+    extractor = extract.from_folder(folder, device)
     if extractor.sha256 != summary["extractor_sha256"]:
         raise ValueError(f"{folder} holds the features of another extractor. Run `dvc repro --force features`.")
+    statistics, spatial = read_moments(folder / REFERENCE)
+    counts = summary["class_counts"]
     reference = Reference(
-        moments=_read_moments(folder / REFERENCE),
+        moments=statistics,
         train=files.read_npy(folder / TRAIN, memory_map=True),
         heldout=files.read_npy(folder / HELDOUT, memory_map=True),
         floors=summary["floors"],
         classes=tuple(summary["classes"]),
         sha256=summary["reference_sha256"],
+        class_shares=None if counts is None else np.array(counts) / sum(counts),
+        noise=files.read_npy(folder / NOISE, memory_map=True),
+        spatial=spatial,
+        floor_counts=summary["floor_counts"],
     )
     return extractor, reference
 
 
-def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, Floors]:
-    """Of a model's record, which keeps no features: extractor, moments of the training images, and their floors.
-
-    Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
-    """
-    summary = files.read_json(folder / SUMMARY)
-    extractor = _extractor(folder, files.read_json(folder / EXTRACTOR), device)
-    if extractor.sha256 != summary["extractor_sha256"]:
-        raise ValueError(f"{folder} holds the moments of another extractor")
-    known = summary["floors"]
-    floors = Floors(known["fid_halves"], known["fid_floor"], summary["reference_count"], summary["heldout_count"])
-    return extractor, _read_moments(folder / REFERENCE), floors
-
-
-def _extractor(folder: Path, config: dict[str, Any], device: str) -> Extractor:
-    """The extractor that extractor.json names."""
-    if config["name"] == InceptionExtractor.name:
-        return _inception(config["file"], device)
-    weights = folder / WEIGHTS
-    sha256 = files.sha256_file(weights)
-    if sha256 != config["sha256"]:
-        raise ValueError(f"{weights} was changed after it was written. Run `dvc repro --force features`.")
-    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
-    return ClassifierExtractor(classifier.from_weights(shape, files.read_tensors(weights)), sha256, device)
-
-
-def _inception(weights: str, device: str) -> Extractor:
-    """Inception-v3 from its weights file."""
-    path = Path(weights)
-    if not weights or not path.is_file():
-        raise ExtractorError(
-            f"features.weights = {weights!r} is no file. Inception needs {INCEPTION_FILE} "
-            f"(SHA-256 {INCEPTION_SHA256}): get it from {INCEPTION_URL}, "
-            "keep it under a version with `dvc add`, and name it in features.weights"
-        )
-    return InceptionExtractor(path.read_bytes(), device=device)
-
-
-def _write_moments(path: Path, statistics: Moments) -> None:
-    """Mean and covariance in float64, with their count."""
+def _write_moments(path: Path, statistics: Moments, spatial: Moments | None) -> None:
+    """Mean and covariance in float64, with their count, and those of spatial features under `spatial.`."""
     import torch
 
-    tensors = {"mean": torch.from_numpy(statistics.mean), "covariance": torch.from_numpy(statistics.covariance)}
-    files.write_tensors(path, tensors | {"count": torch.tensor(statistics.count)})
+    tensors = {}
+    for prefix, each in (("", statistics), ("spatial.", spatial)):
+        if each is not None:
+            tensors[f"{prefix}mean"] = torch.from_numpy(each.mean)
+            tensors[f"{prefix}covariance"] = torch.from_numpy(each.covariance)
+            tensors[f"{prefix}count"] = torch.tensor(each.count)
+    files.write_tensors(path, tensors)
 
 
-def _read_moments(path: Path) -> Moments:
-    """What `_write_moments` wrote."""
+def read_moments(path: Path) -> tuple[Moments, Moments | None]:
+    """Moments of the training images' features, and of their spatial ones where there are any."""
     tensors = files.read_tensors(path)
-    return Moments(int(tensors["count"]), tensors["mean"].numpy(), tensors["covariance"].numpy())
+    found = [
+        Moments(int(tensors[f"{p}count"]), tensors[f"{p}mean"].numpy(), tensors[f"{p}covariance"].numpy())
+        for p in ("", "spatial.")
+        if f"{p}count" in tensors
+    ]
+    return found[0], found[1] if len(found) > 1 else None

@@ -78,3 +78,15 @@ def test_summary_fits_a_screen_and_says_what_matters() -> None:
     assert "| FID | 31.25 | - | 9 | at most 20 | **no** |" in summary.markdown(
         summary.Report(stages, verdict, made, scores, 330.0)
     )
+
+
+def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare() -> None:
+    verdict = decide({"fid": 31.25, "conditions": {}}, None)
+    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    report = summary.Report([Outcome("train", Did.RAN, 3.0)], verdict, made, {}, drift={"words": "40 new; all alike"})
+    seen = io.StringIO()
+    summary.show(report, Console(file=seen, width=100))
+    assert [line.split() for line in seen.getvalue().splitlines() if "Data" in line] == [
+        ["Data", "40", "new;", "all", "alike"]
+    ]
+    assert "- data: 40 new; all alike" in summary.markdown(report)

@@ -6,7 +6,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from ddpm.metrics.extractors import INCEPTION_FILE, INCEPTION_SHA256, ExtractorError, InceptionExtractor
+from ddpm.metrics import inception
+from ddpm.metrics.extractors import ClassifierExtractor, ExtractorError
+from ddpm.metrics.inception import InceptionExtractor
 
 
 def test_features_do_not_depend_on_the_batches_of_the_caller(digits, extractor):
@@ -44,14 +46,41 @@ def test_another_image_size_is_refused(extractor):
         extractor(np.zeros((2, 28, 28, 1), np.uint8))
 
 
+def test_images_one_by_one_give_the_features_of_the_array(digits, extractor):
+    images = digits[0][:260]
+    assert np.array_equal(extractor(iter(images)), extractor(images))
+    counted = []
+    assert extractor(iter(images[:0]), counted.append).shape == (0, 32)
+    assert counted == []
+
+
+def test_a_classifier_with_a_policy_takes_images_of_any_size(digits, extractor, trained):
+    resizing = ClassifierExtractor(trained, "a" * 64, resize="clean")
+    images = digits[0][:40]
+    assert np.array_equal(resizing(images), extractor(images))  # nothing to resize
+    large = np.kron(images, np.ones((1, 3, 3, 1), np.uint8))
+    mixed = [image for pair in zip(images, large, strict=True) for image in pair]
+    np.testing.assert_array_equal(resizing(mixed)[::2], resizing(images))
+    np.testing.assert_allclose(resizing(mixed)[1::2], resizing(large), rtol=1e-6, atol=1e-6)
+    agree = (resizing.logits(resizing(large)).argmax(1) == digits[1][:40]).mean()
+    assert agree > 0.8
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\).*\(8, 8, 3\)"):
+        resizing(np.repeat(images, 3, axis=3))
+
+
 def test_inception_weights_are_known_by_their_hash():
-    assert INCEPTION_SHA256[:8] in INCEPTION_FILE
-    with pytest.raises(ExtractorError, match=f"have SHA-256 .*{INCEPTION_SHA256}.*Get it again"):
-        InceptionExtractor(b"something else")
+    assert inception.SHA256[:8] in inception.FILE
+    with pytest.raises(ExtractorError, match=f"have SHA-256 .*{inception.SHA256}.*Get it again"):
+        InceptionExtractor(b"something else", "clean")
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ExtractorError, match="'bilinear' is no policy; possible: clean, legacy"):
+        InceptionExtractor(b"", "bilinear")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is not None, reason="torch-fidelity is installed here")
 def test_inception_without_its_package_says_how_to_get_it():
     content = b"weights"
     with pytest.raises(ExtractorError, match=r"pip install \.\[inception\].*extractor: classifier"):
-        InceptionExtractor(content, sha256=hashlib.sha256(content).hexdigest())
+        InceptionExtractor(content, "clean", sha256=hashlib.sha256(content).hexdigest())

@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
 
 from ddpm.metrics import scores
 from ddpm.metrics.scores import Moments
@@ -76,6 +77,39 @@ def test_distance_is_finite_and_right_when_covariances_have_no_full_rank():
     assert distance == pytest.approx(expected, rel=1e-6)
 
 
+def test_distance_does_not_depend_on_the_blocks_that_features_come_in():
+    random = np.random.default_rng(7)
+    real, fake = random.normal(size=(900, 40)), random.normal(0.3, 1.2, size=(700, 40)) + 50
+    expected = scores.frechet_distance(scores.moments(fake), scores.moments(real))
+    for size in (1, 7, 700):
+        blocks = scores.MomentsAccumulator(40)
+        for start in range(0, 700, size):
+            blocks.add(fake[start : start + size])
+        assert scores.frechet_distance(blocks.moments(), scores.moments(real)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("rank", [128, 40])
+def test_distance_of_commuting_covariances_is_exact_in_any_basis(rank):
+    random = np.random.default_rng(2)
+    basis, _ = np.linalg.qr(random.normal(size=(128, 128)))
+    first, second = random.uniform(0.5, 2, size=(2, 128))
+    first[rank:] = second[: 128 - rank] = 0
+    one, other = (Moments(9, np.zeros(128), (basis * axes**2) @ basis.T) for axes in (first, second))
+    assert scores.frechet_distance(one, other) == pytest.approx(((first - second) ** 2).sum(), rel=1e-6)
+
+
+def test_infinity_takes_off_what_a_finite_count_adds():
+    random = np.random.default_rng(0)
+    reference = Moments(10**9, np.zeros(32), np.eye(32))
+    true = 32 * (0.1**2 + 0.1**2)  # mean 0.1 and standard deviation 1.1 against 0 and 1
+    features = [random.normal(0.1, 1.1, size=(2000, 32)) for _ in range(6)]
+    raw = np.mean([scores.frechet_distance(scores.moments(each), reference) for each in features])
+    found = [scores.frechet_infinity(each, reference) for each in features]
+    assert raw > 1.2 * true
+    assert np.mean(found) == pytest.approx(true, abs=3 * np.std(found) / 6**0.5 + 0.02)
+    assert scores.frechet_infinity(features[0], reference) == found[0]
+
+
 def test_distance_between_different_dimensions_is_refused():
     with pytest.raises(ValueError, match="3 and 4 dimensions"):
         scores.frechet_distance(gaussian(3, 0), gaussian(4, 0))
@@ -119,21 +153,25 @@ def test_too_small_a_set_is_refused_in_words():
     scores.require_enough(50, "the samples", "")
 
 
+def inception_score(logits, splits, seed=0):
+    return scores.inception_score(logits, lambda rows: rows, splits, seed)
+
+
 def test_inception_score_of_sure_and_even_answers_is_the_number_of_classes():
     logits = 200 * np.eye(10)[np.arange(2000) % 10]
-    mean, deviation = scores.inception_score(logits, splits=1)
+    mean, deviation = inception_score(logits, splits=1)
     assert mean == pytest.approx(10, rel=1e-6)
     assert deviation is None
 
 
 def test_inception_score_of_constant_answers_is_one():
-    mean, deviation = scores.inception_score(np.tile(np.linspace(0, 3, 7), (100, 1)), splits=4)
+    mean, deviation = inception_score(np.tile(np.linspace(0, 3, 7), (100, 1)), splits=4)
     assert (mean, deviation) == pytest.approx((1, 0), abs=1e-9)
 
 
 def test_inception_score_does_not_see_the_order_of_a_set_sorted_by_class():
     logits = 200 * np.eye(10)[np.sort(np.arange(2000) % 10)]
-    assert scores.inception_score(logits, splits=10)[0] > 9.5
+    assert inception_score(logits, splits=10)[0] > 9.5
 
 
 def test_inception_score_is_its_formula_and_leaves_the_random_state_alone():
@@ -141,40 +179,36 @@ def test_inception_score_is_its_formula_and_leaves_the_random_state_alone():
     torch.manual_seed(1)
     expected_next = torch.rand(1)
     torch.manual_seed(1)
-    mean, _ = scores.inception_score(logits, splits=1)
+    mean, _ = inception_score(logits, splits=1)
     assert torch.equal(torch.rand(1), expected_next)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert mean == pytest.approx(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()), rel=1e-9)
 
 
+def test_inception_score_is_torchmetrics_own_over_the_same_parts():
+    logits = np.random.default_rng(8).normal(0, 3, size=(2310, 10))  # parts of several blocks, and of unequal size
+    metric = InceptionScore(feature=torch.nn.Identity(), splits=4)
+    metric.update(torch.from_numpy(logits))
+    torch.manual_seed(5)
+    expected = [float(value) for value in metric.compute()]
+    assert inception_score(logits, splits=4, seed=5) == pytest.approx(expected, rel=1e-9)
+
+
 def test_inception_score_over_parts_repeats_itself():
     logits = np.random.default_rng(8).normal(0, 3, size=(300, 10))
     torch.manual_seed(1)
-    first = scores.inception_score(logits, splits=5)
+    first = inception_score(logits, splits=5)
     torch.manual_seed(2)
-    assert scores.inception_score(logits, splits=5) == first
-    assert scores.inception_score(logits, splits=5, seed=1) != first
+    assert inception_score(logits, splits=5) == first
+    assert inception_score(logits, splits=5, seed=1) != first
 
 
 def test_more_splits_than_images_are_refused():
     with pytest.raises(ValueError, match=r"evaluate\.splits = 10 exceeds the 9 images"):
-        scores.inception_score(np.zeros((9, 3)), splits=10)
+        inception_score(np.zeros((9, 3)), splits=10)
 
 
 def test_class_shares_and_accuracy():
     logits = np.eye(4)[[0, 0, 0, 1, 3, 3]]
-    np.testing.assert_allclose(scores.class_shares(logits), [1 / 2, 1 / 6, 0, 1 / 3])
+    np.testing.assert_allclose(scores.class_shares(logits.argmax(axis=1), 4), [1 / 2, 1 / 6, 0, 1 / 3])
     assert scores.class_accuracy(logits, np.array([0, 0, 1, 1, 3, 2])) == pytest.approx(4 / 6)
-
-
-def test_nearest_agrees_with_all_distances_and_a_copy_is_at_zero():
-    random = np.random.default_rng(9)
-    references = (random.normal(size=(700, 30)) + 1000).astype(np.float32)
-    queries = (random.normal(size=(600, 30)) + 1000).astype(np.float32)
-    queries[5] = references[321]
-    indices, distances = scores.nearest(queries, references, 3)
-    everything = np.linalg.norm(queries[:, None].astype(float) - references[None].astype(float), axis=2)
-    np.testing.assert_array_equal(indices, everything.argsort(axis=1, kind="stable")[:, :3])
-    np.testing.assert_allclose(distances, np.sort(everything, axis=1)[:, :3], rtol=1e-9)
-    assert (indices[5, 0], distances[5, 0]) == (321, 0)
-    assert scores.nearest(queries, references[:2], 5)[0].shape == (600, 2)

@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 
 from ddpm.metrics import scores
-from ddpm.metrics.evaluate import Reference, real_scores, score
+from ddpm.metrics.evaluate import Reference, score
+from ddpm.metrics.floors import floors
+from ddpm.metrics.quality import Seen
 
 
 @pytest.fixture(scope="module")
 def reference(digits, extractor):
     train, heldout = extractor(digits[0][:1000]), extractor(digits[0][1000:1400])
+    shares = np.bincount(digits[1][:1000], minlength=10) / 1000
+    noise = extractor(np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8))
+    known = floors(Seen(train), Seen(heldout), Seen(noise), seed=0, extractor=extractor, train_shares=shares)
     classes = tuple("0123456789")
-    return Reference(scores.moments(train), train, heldout, real_scores(train, heldout, seed=0), classes, "b" * 64)
+    return Reference(
+        scores.moments(train), train, heldout, known.scores, classes, "b" * 64, shares, noise, None, known.counts
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +45,13 @@ def test_every_score_carries_its_conditions(good):
     assert good["conditions"] == {
         "extractor": "classifier",
         "extractor_sha256": "a" * 64,
+        "resize": "none",
         "feature_dimension": 32,
         "reference_sha256": "b" * 64,
         "reference_count": 1000,
         "count": 397,
         "inception_score_splits": 4,
+        "blocks": 1,
         "full_rank": True,
     }
 
@@ -99,11 +108,11 @@ def test_tiny_sets_are_refused(unseen, extractor, reference):
 
 
 def test_tiny_splits_are_refused():
-    few, many = np.zeros((49, 4), np.float32), np.zeros((400, 4), np.float32)
+    few, many = Seen(np.zeros((49, 4), np.float32)), Seen(np.zeros((400, 4), np.float32))
     with pytest.raises(scores.TooFewImagesError, match=r"held-out split: 49.*prepare\.holdout"):
-        real_scores(many, few, seed=0)
+        floors(many, few, many, seed=0)
     with pytest.raises(scores.TooFewImagesError, match="half of the training split: 49"):
-        real_scores(many[:99], many, seed=0)
+        floors(many.part(slice(99)), many, many, seed=0)
 
 
 def test_a_covariance_without_full_rank_is_said(digits, extractor):
@@ -117,10 +126,11 @@ def test_a_covariance_without_full_rank_is_said(digits, extractor):
 
 
 def test_floors_fall_with_the_number_of_images():
-    features = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
-    small, large = real_scores(features[:400], features[400:600], 0), real_scores(features[:2000], features[2000:], 0)
-    assert small["fid_halves"] > 2 * large["fid_halves"]
-    assert small["fid_floor"] > 2 * large["fid_floor"]
+    seen = Seen(np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32))
+    small = floors(seen.part(slice(400)), seen.part(slice(400, 600)), seen, seed=0).scores["fid"]
+    large = floors(seen.part(slice(2000)), seen.part(slice(2000, 4000)), seen, seed=0).scores["fid"]
+    assert small["halves"] > 2 * large["halves"]
+    assert small["heldout"] > 2 * large["heldout"]
 
 
 def test_a_classifier_of_other_classes_is_refused(unseen, extractor, reference):
@@ -128,3 +138,66 @@ def test_a_classifier_of_other_classes_is_refused(unseen, extractor, reference):
 
     with pytest.raises(ValueError, match="knows 10 classes, the data set has 2"):
         score(*unseen, extractor, replace(reference, classes=("a", "b")), splits=4)
+
+
+def test_noise_is_worst_and_a_copy_is_known_in_every_floor(reference):
+    lower = {"fid", "fid_infinity", "kid", "class_histogram_distance"}
+    higher = {"precision", "recall", "density", "coverage", "precision_k5", "recall_k5", "density_k5", "coverage_k5"}
+    for name in lower | higher:
+        floor = reference.floors[name]
+        real = [floor[kind] for kind in ("heldout", "halves", "copy")]
+        assert floor["noise"] > max(real) if name in lower else floor["noise"] < min(real), name
+    assert reference.floors["memorisation_ratio"]["copy"] == 0
+    assert reference.floors["memorisation_ratio"]["heldout"] == 1
+    assert reference.floor_counts == {"heldout": 400, "halves": 500, "noise": 300, "copy": 1000}
+
+
+def test_an_unbalanced_set_moves_the_histogram_distance(unseen, extractor, reference, good):
+    chosen = unseen[1] < 5
+    found = score(unseen[0][chosen], None, extractor, reference, splits=4)
+    lost = reference.class_shares[5:].sum()
+    assert good["class_histogram_distance"] < 0.15
+    assert found["class_histogram_distance"] == pytest.approx(lost, abs=0.06)
+
+
+def test_blocks_give_the_spread_of_every_score_and_can_be_computed_again(unseen, extractor, reference):
+    found = score(unseen[0][:300], unseen[1][:300], extractor, reference, splits=4, blocks=3)
+    assert found["blocks"]["count"] == 3
+    for name in ("fid", "kid", "precision", "coverage_k5", "inception_score", "class_accuracy", "memorisation_ratio"):
+        values = found["blocks"]["values"][name]
+        assert found["spread"][name]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
+        assert found["spread"][name]["std"] == pytest.approx(np.std(values, ddof=1), rel=1e-4)
+    last = score(unseen[0][200:300], unseen[1][200:300], extractor, reference, splits=1)
+    assert last["fid"] == found["blocks"]["values"]["fid"][2]
+    assert found["kid"] == pytest.approx(np.mean(found["kid_subsets"]), rel=1e-4)
+    with pytest.raises(ValueError, match="blocks = 7 does not divide the 300"):
+        score(unseen[0][:300], None, extractor, reference, splits=4, blocks=7)
+
+
+def test_processes_together_find_what_one_finds(unseen, extractor, reference):
+    from threading import Barrier, Thread
+
+    from ddpm.metrics.evaluate import score_features
+    from ddpm.metrics.shards import Shard
+
+    count, seen = 3, Seen(extractor(unseen[0][:390]))
+    barrier, board, results = Barrier(count), [None] * count, [None] * count
+
+    def work(rank):
+        def gather(array):
+            board[rank] = array
+            barrier.wait()
+            gathered = list(board)
+            barrier.wait()
+            return gathered
+
+        shard = Shard(rank, count, gather)
+        results[rank] = score_features(seen, None, extractor, reference, splits=4, blocks=3, shard=shard)
+
+    threads = [Thread(target=work, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone = score_features(seen, None, extractor, reference, splits=4, blocks=3)
+    assert results == [alone] * count

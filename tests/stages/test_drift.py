@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ddpm import files, tracking
-from ddpm.metrics.scores import Moments, frechet_distance, frechet_halves, moments
-from ddpm.reference import Floors
+from ddpm.metrics.scores import Moments, frechet_distance, moments
 from ddpm.stages import drift, features, prepare
+from ddpm.stages.drift import RealDistances
 from tests import watched
 
 
@@ -45,7 +45,7 @@ def test_the_same_images_are_at_no_distance(record: Path) -> None:
     prepare.main()
     found = drift.compare(record)
     assert found.features is not None
-    assert (found.features.value, found.features.effect) == (0.0, 0.0)
+    assert (found.features.value, found.features.effect) == pytest.approx((0, 0), abs=1e-9)
     assert found.features.floor > 0
     assert found.old_sha256 == found.new_sha256
     assert found.verdict(0.0) == "none"
@@ -119,7 +119,7 @@ class Named:
     sha256 = "e"
 
 
-FLOORS = Floors(halves=0.5, split=0.0, train=1000, heldout=250)
+FLOORS = RealDistances(halves=0.5, split=0.0, half=500, train=1000, heldout=250)
 
 
 def gaussian(mean: list[float], deviations: list[float]) -> Moments:
@@ -153,7 +153,7 @@ def test_the_floor_is_what_finite_counts_alone_make_of_a_distance(count: int) ->
     for _ in range(20):
         old, new, held = (random.normal(size=(size, 12)) for size in (1000, count, 250))
         split = frechet_distance(moments(old), moments(held))
-        floors = Floors(frechet_halves(old, 0), split, 1000, 250)
+        floors = RealDistances(frechet_distance(moments(old[:500]), moments(old[500:])), split, 500, 1000, 250)
         found = drift.distance(Named(), moments(old), floors, moments(new))  # type: ignore[arg-type]
         ratios.append(found.value / found.floor)
     assert 0.7 < np.mean(ratios) < 1.1  # below 1: what the split is above its count by chance is kept, below it is not
@@ -163,6 +163,6 @@ def test_the_floor_is_what_finite_counts_alone_make_of_a_distance(count: int) ->
 def test_what_the_extractor_has_learnt_by_heart_belongs_to_the_floor() -> None:
     """Unseen images are farther from those it was trained on than their counts explain, at any count."""
     counts_alone = 0.5 * 1000 / 4 * (1 / 1000 + 1 / 250)
-    learnt = Floors(halves=0.5, split=counts_alone + 3, train=1000, heldout=250)
+    learnt = RealDistances(halves=0.5, split=counts_alone + 3, half=500, train=1000, heldout=250)
     assert learnt.at(1000, 10**9) == pytest.approx(3 + 0.125)
     assert learnt.at(1000, 1000) == pytest.approx(3 + FLOORS.at(1000, 1000))

@@ -12,15 +12,16 @@ from ruamel.yaml import YAML
 
 from ddpm import files, params, reference
 from ddpm.data import prepared
-from ddpm.metrics.scores import nearest
+from ddpm.metrics.neighbours import nearest
+from ddpm.report import page
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
 
 PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
 CHANGES = {
     "features": {"images": 4000, "width": 4, "lr": 0.01},
-    "sample": {"count": 60, "steps": 4, "batch": 60, "strip": 3},
-    "evaluate": {"splits": 2, "neighbours": 4, "grid": 5},
+    "sample": {"count": 100, "steps": 4, "batch": 50, "strip": 3},
+    "evaluate": {"splits": 2, "blocks": 2, "neighbours": 4, "grid": 5},
 }
 
 
@@ -75,26 +76,31 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
     metrics = files.read_json(finished / evaluate.METRICS)
     summary = files.read_json(finished / "out/features/features.json")
     assert summary["heldout_accuracy"] == metrics["extractor_accuracy"] > 0.95
-    assert summary["floors"].items() <= metrics.items()
+    assert summary["floors"].items() <= metrics["floors"].items()
+    assert metrics["fid_floor"] == summary["floors"]["fid"]["heldout"]
     assert metrics["fid"] > 5 * metrics["fid_halves"]  # random weights
     assert set(metrics["class_histogram"]) == {"dark", "light"}
     conditions = metrics["conditions"]
     assert conditions["extractor_sha256"] == files.sha256_file(finished / "out/features/extractor.safetensors")
     assert conditions["weights_sha256"] == files.sha256_file(finished / "out/train/model/weights.safetensors")
     assert {"seed", "sampler", "steps", "spacing", "guidance", "clamp", "eta", "variance"} <= conditions.keys()
-    assert (conditions["count"], conditions["inception_score_splits"]) == (60, 2)
+    assert (conditions["count"], conditions["inception_score_splits"]) == (100, 2)
     assert "batch" not in conditions
 
 
-def test_pictures_and_page_are_there(finished: Path) -> None:
-    pictures = finished / evaluate.PICTURES
-    names = {"samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes"}
+def test_pictures_and_page_are_there(project: Path) -> None:
+    pictures = project / evaluate.PICTURES
+    names = {
+        "samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes",
+        "extremes_confidence", "extremes_neighbour",
+    }  # fmt: skip
     assert {path.stem for path in pictures.glob("*.png")} == names
     for path in pictures.glob("*.png"):
         Image.open(path).verify()
-    html = (finished / "out/report/index.html").read_text()
+    assert not page.make(None)
+    html = page.PAGE.read_text()
     assert html.count("<img ") == len(names)
-    assert files.read_json(finished / "out/train/model/config.json")["digest"] in html
+    assert files.read_json(project / "out/train/model/config.json")["digest"] in html
 
 
 def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
@@ -116,7 +122,6 @@ def test_running_again_gives_the_same_bytes(project: Path) -> None:
     before = contents(project / "out")
     shutil.rmtree("out/features")
     shutil.rmtree("out/evaluate")
-    shutil.rmtree("out/report")
     features.main()
     evaluate.main()
     after = contents(project / "out")
@@ -125,7 +130,7 @@ def test_running_again_gives_the_same_bytes(project: Path) -> None:
 
 
 def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
-    for folder in ("features", "evaluate", "report"):
+    for folder in ("features", "evaluate"):
         for name, content in contents(finished / "out" / folder).items():
             assert str(finished).encode() not in content, name
             if name.endswith((".json", ".html")):
@@ -144,11 +149,12 @@ def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
     files.write_npy(Path("out/sample/labels.npy"), labels[chosen])
     evaluate.main()
     assert files.read_json(evaluate.METRICS)["memorisation_ratio"] < 0.01
-    assert "look for copies" in Path("out/report/index.html").read_text()
+    page.make(None)
+    assert "look for copies" in page.PAGE.read_text()
 
 
 def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
-    files.write_npy(Path("out/sample/labels.npy"), np.full(60, -1))
+    files.write_npy(Path("out/sample/labels.npy"), np.full(100, -1))
     evaluate.main()
     assert "class_accuracy" not in files.read_json(evaluate.METRICS)
 
@@ -209,7 +215,7 @@ def test_one_class_cannot_be_told_apart(project: Path) -> None:
 
 def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:
     before = files.read_json(evaluate.METRICS)
-    write_params(CHANGES | {"evaluate": {"splits": 6}})
+    write_params(CHANGES | {"evaluate": CHANGES["evaluate"] | {"splits": 6}})
     assert params.load().evaluate.splits == 6
     evaluate.main()
     after = files.read_json(evaluate.METRICS)

@@ -49,7 +49,8 @@ def _of_images(found: Survey) -> Iterator[Change]:
     why = "some images are in no class folder" if found.classes else "there are no class folders"
     yield Change("prepare.labels", "none", why)
     yield Change("features.extractor", "inception", "the classifier needs labels; see docs/data.md, `Without labels`")
-    yield Change("sample.guidance", 1.0, "guidance needs labels")
+    for key, off in (("guidance", 1.0), ("guidance_interval", None), ("guidance_rescale", 0.0)):
+        yield Change(f"sample.{key}", off, "guidance needs labels")
     yield Change("promote.min_class_share", None, "there are no classes")
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -13,6 +14,8 @@ from ddpm.sampling import Sampler, Spacing
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ddpm.parts import Parts
 
 app = typer.Typer()
 
@@ -75,10 +78,13 @@ def sample(
         ),
     ] = Path("samples.png"),
 ) -> None:
-    """Draw images from a model into a picture, a folder or an array."""
+    """Draw images from a model into a picture, a folder or an array.
+
+    What is drawn is kept beside --out until all is there: after a stop, the same command goes on.
+    """
     write = _writer(out, count)
 
-    from ddpm import checkpoint, files, generate, registry, tracking
+    from ddpm import checkpoint, files, generate, parts, registry, tracking
     from ddpm.progress import progress
     from ddpm.report import film
 
@@ -101,12 +107,23 @@ def sample(
         files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
         print(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
         return
+    job = {"weights_sha256": loaded.sha256, "guide_sha256": loaded_guide.sha256 if loaded_guide else "",
+           "sampling": asdict(sampling), "seed": seed, "label": label}  # fmt: skip
+    kept = parts.opened(out.with_name(f"{out.name}.parts"), job, count, batch)
+    labels = labels or generate.default_labels(count, len(loaded.classes)) or None
     with progress("sample", count, "images") as shown:
-        images = generate.generate(
-            loaded, count, sampling, seed=seed, labels=labels, guide=loaded_guide, batch=batch, device=device,
-            advance=shown.advance,
-        )  # fmt: skip
-    write(images)
+        shown.start_at(kept.done())
+
+        def draw(indices: range) -> "NDArray[np.uint8]":
+            chosen = labels and labels[indices.start : indices.stop]
+            return generate.generate(
+                loaded, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=loaded_guide,
+                batch=batch, device=device, advance=shown.advance,
+            )  # fmt: skip
+
+        kept.fill(draw)
+    write(kept)
+    kept.remove()
     print(f"sample: {count:,} images of {model} are in {out}")
 
 
@@ -134,15 +151,15 @@ def _moments(out: Path, count: int, frames: int | None, steps: int) -> int:
     return steps + 1 if frames is None else frames
 
 
-def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
+def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
     """How to write to `out`, decided by its ending before any work. Raises ValueError for an impossible target."""
     from ddpm import files
 
-    writers: Mapping[str, Callable[[NDArray[np.uint8]], None]] = {
-        ".png": lambda images: _grid(out, images),
-        ".npy": lambda images: files.write_npy(out, images),
-        **{ending: lambda images: None for ending in FILMS},  # written from all moments, not from the images
-        "": lambda images: _folder(out, images),
+    writers: Mapping[str, Callable[[Parts], None]] = {
+        ".png": lambda drawn: _grid(out, drawn),
+        ".npy": lambda drawn: files.write_npy_rows(out, count, drawn.read()),
+        **{ending: lambda drawn: None for ending in FILMS},  # written from all moments, not from the images
+        "": lambda drawn: _folder(out, drawn),
     }
     if out.suffix not in writers and not out.is_dir():
         raise ValueError(
@@ -157,22 +174,23 @@ def _writer(out: Path, count: int) -> Callable[["NDArray[np.uint8]"], None]:
     return writers["" if out.is_dir() else out.suffix]
 
 
-def _grid(out: Path, images: "NDArray[np.uint8]") -> None:
+def _grid(out: Path, drawn: "Parts") -> None:
     """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
     from ddpm import files
     from ddpm.report import pictures
 
+    images = [image for part in drawn.read() for image in part]
     columns = math.ceil(math.sqrt(len(images)))
-    rows = [pictures.Row(list(images[first : first + columns])) for first in range(0, len(images), columns)]
+    rows = [pictures.Row(images[first : first + columns]) for first in range(0, len(images), columns)]
     files.write_bytes(out, pictures.sheet(rows))
 
 
-def _folder(out: Path, images: "NDArray[np.uint8]") -> None:
+def _folder(out: Path, drawn: "Parts") -> None:
     """A PNG per image, named by its place; the folder appears whole or not at all."""
     from ddpm import files
     from ddpm.report import pictures
 
-    digits = max(6, len(str(len(images) - 1)))
+    digits = max(6, len(str(drawn.count - 1)))
     with files.fresh_folder(out) as new:
-        for index, image in enumerate(images):
+        for index, image in enumerate(image for part in drawn.read() for image in part):
             pictures.enlarge(image, 1).save(new / f"{index:0{digits}d}.png")

@@ -52,15 +52,33 @@ def prepare_image(
     """Decode one file and make it a square of `resolution` pixels with 1 or 3 channels. Raises BadImageError."""
     opened = open_image(content, path, max_pixels=max_pixels)
     done = list(opened.done)
-    values = square_of_floats(opened.image, resolution, background, done)
+    values = in_channels(square_of_floats(opened.image, resolution, background, done), channels, done)
+    return Picture(rounded(values), opened.format, opened.mode, opened.size, tuple(done))
+
+
+def whole_image(content: bytes, path: str, *, channels: int, background: int, max_pixels: int) -> Pixels:
+    """Decode one file as it is, neither cropped nor resized: uint8 (H, W, channels). Raises BadImageError."""
+    bands = _bands(open_image(content, path, max_pixels=max_pixels).image)
+    alpha = _alpha(bands)
+    values = np.stack([_channel(band, alpha, None, background) for band in bands], axis=2)
+    return rounded(in_channels(values, channels, []))
+
+
+def in_channels(values: Floats, channels: int, done: list[str]) -> Floats:
+    """Floats (H, W, 1 or 3) with the channels asked for; `done` is told what was done."""
     if channels == 1 and values.shape[2] == 3:
-        values = (values @ LUMA)[:, :, None]
         done.append("grey")
-    elif channels == 3 and values.shape[2] == 1:
-        values = np.repeat(values, 3, axis=2)
+        return (values @ LUMA)[:, :, None]
+    if channels == 3 and values.shape[2] == 1:
         done.append("colour")
-    pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
-    return Picture(pixels, opened.format, opened.mode, opened.size, tuple(done))
+        return np.repeat(values, 3, axis=2)
+    return values
+
+
+def rounded(values: Floats) -> Pixels:
+    """Clipped to 0..255 and rounded once."""
+    pixels: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return pixels
 
 
 def open_image(content: bytes, path: str, *, max_pixels: int) -> Opened:
@@ -128,7 +146,7 @@ def square_of_floats(image: Image.Image, resolution: int | None, background: int
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     cut = [band[top : top + side, left : left + side] for band in bands]
-    alpha = cut.pop().astype(np.float32) / np.float32(255) if len(cut) in (2, 4) else None
+    alpha = _alpha(cut)
     if alpha is not None:
         done.append("alpha")
     if width != height:
@@ -136,6 +154,11 @@ def square_of_floats(image: Image.Image, resolution: int | None, background: int
     if resolution not in (None, side):
         done.append("resize")
     return np.stack([_channel(band, alpha, resolution, background) for band in cut], axis=2)
+
+
+def _alpha(bands: list[NDArray[np.generic]]) -> Floats | None:
+    """Take the alpha channel off, if there is one, as shares."""
+    return bands.pop().astype(np.float32) / np.float32(255) if len(bands) in (2, 4) else None
 
 
 def _channel(band: NDArray[np.generic], alpha: Floats | None, resolution: int | None, background: int) -> Floats:

@@ -1,1 +1,1 @@
-"""Scores of image sets: feature extractors, Fréchet distance, Inception Score, class shares, nearest neighbours."""
+"""Scores of image sets: feature extractors, distances, neighbours, memorisation, their floors, and comparison."""

@@ -1,46 +1,41 @@
 """All scores of one set of images against one reference: used by the evaluate stage and to score a champion anew."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.metrics import scores
+from ddpm.metrics import memorisation, quality, scores
 from ddpm.metrics.extractors import Advance, Extractor
+from ddpm.metrics.neighbours import nearest
+from ddpm.metrics.quality import Real, Seen
+from ddpm.metrics.shards import WHOLE, Shard
 
 DIGITS = 6  # significant digits kept of a score: what is beyond them is rounding of one machine
+NO_SPREAD = ("kid_se", "inception_score_std", "nearest_heldout_baseline")  # no scores of the samples themselves
 
 
 @dataclass(frozen=True)
 class Reference:
     """The real images as the extractor sees them.
 
-    `train` (N, D) and `heldout` (M, D) are features; `moments` are those of `train`; `floors` are the scores that
-    real images get; `sha256` names all of it.
+    `train` (N, D) and `heldout` (M, D) are features; `moments` are those of `train`; `floors` are the scores of sets
+    of which the answer is known, of `floor_counts` images; `sha256` names all of it. Where they apply: `class_shares`
+    (classes,) of the training split's labels, features of `noise`, and `spatial`, moments of spatial features.
     """
 
     moments: scores.Moments
     train: NDArray[np.float32]
     heldout: NDArray[np.float32]
-    floors: Mapping[str, float]
+    floors: Mapping[str, Mapping[str, float]]
     classes: tuple[str, ...]
     sha256: str
-
-
-def real_scores(train: NDArray[np.float32], heldout: NDArray[np.float32], seed: int) -> dict[str, float]:
-    """What real images score: the floors to read a model's scores against. Raises TooFewImagesError.
-
-    `fid_floor`: training split against held-out split. `fid_halves`: two random halves of the training split.
-    Both are above 0 for no other reason than finite counts, so they fall as the sets grow.
-    """
-    scores.require_enough(len(train) // 2, "half of the training split", "Add images.")
-    scores.require_enough(len(heldout), "the held-out split", "Add images, or raise prepare.holdout.")
-    return {
-        "fid_floor": significant(scores.frechet_distance(scores.moments(train), scores.moments(heldout))),
-        "fid_halves": significant(scores.frechet_halves(train, seed)),
-    }
+    class_shares: NDArray[np.float64] | None = None
+    noise: NDArray[np.float32] | None = None
+    spatial: scores.Moments | None = None
+    floor_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def score(
@@ -50,6 +45,7 @@ def score(
     reference: Reference,
     *,
     splits: int,
+    blocks: int = 1,
     advance: Advance = lambda count: None,
 ) -> dict[str, Any]:
     """Score images uint8 (N, H, W, C), drawn for `labels` (N,) (None, or -1: for no class), against real ones.
@@ -57,57 +53,65 @@ def score(
     As `score_features`. Raises ValueError: too few images, wrong dtype or shape, features not finite.
     """
     scores.require_enough(len(images), "the samples", "Raise sample.count.")
-    return score_features(extractor(images, advance), labels, extractor, reference, splits=splits)
+    return score_features(Seen(extractor(images, advance)), labels, extractor, reference, splits=splits, blocks=blocks)
 
 
 def score_features(
-    features: NDArray[np.float32],
+    seen: Seen,
     labels: NDArray[np.int64] | None,
     extractor: Extractor,
     reference: Reference,
     *,
     splits: int,
+    blocks: int = 1,
+    exact_copies: int | None = None,
+    shard: Shard = WHOLE,
 ) -> dict[str, Any]:
-    """Score images of which the features (N, D) are known.
+    """Score images of which the features are known, in the order of their seeds.
 
-    Returns `fid`, `inception_score`, their floors, class shares where the extractor knows the classes, distances to
-    the nearest training images, and `conditions`: without equal conditions two scores cannot be compared. A key
-    that does not apply is left out. Raises ValueError: too few images, features not finite.
+    Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
+    are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
+    conditions two scores cannot be compared. A key that does not apply is left out. `exact_copies` is what
+    `memorisation.count_copies` found. Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
-    scores.require_enough(len(features), "the samples", "Raise sample.count.")
-    logits = extractor.logits(features)
-    result: dict[str, Any] = {
-        "fid": scores.frechet_distance(scores.moments(features), reference.moments),
-        **reference.floors,
-        **_inception_scores(logits, extractor.logits(reference.train), splits),
-        **_class_scores(logits, labels, extractor, reference.classes),
-        **memorisation(features, reference),
-    }
-    conditions = {
-        "extractor": extractor.name,
-        "extractor_sha256": extractor.sha256,
-        "feature_dimension": extractor.dimension,
-        "reference_sha256": reference.sha256,
-        "reference_count": reference.moments.count,
-        "count": len(features),
-        "inception_score_splits": splits,
-        # With no more images than features the covariance has no full rank, and FID is far too high.
-        "full_rank": min(len(features), reference.moments.count) > extractor.dimension,
-    }
-    return _rounded(result) | {"conditions": conditions}
+    scores.require_enough(len(seen), "the samples", "Raise sample.count.")
+    against = Real(reference.train, reference.moments, reference.spatial)
+    near, distances = nearest(seen.features, reference.train, 1, shard)
+    heldout = nearest(reference.heldout, reference.train, 1, shard)[1][:, 0]
+
+    def of(part: slice, parts: int) -> tuple[dict[str, Any], list[float]]:
+        some = seen.part(part)
+        found, subsets = quality.distances(some, against, shard)
+        found |= quality.answers(some.features, extractor, parts)
+        found |= _class_scores(some.features, None if labels is None else labels[part], extractor, reference)
+        return found | memorisation.typical(distances[part, 0], heldout), subsets
+
+    result, subsets = of(slice(0, len(seen)), splits)
+    floors = _floors(reference, extractor, splits)
+    record = result | _old_floors(floors) | {"kid_subsets": subsets, "floors": floors}
+    if len(heldout):
+        record["memorisation"] = memorisation.evidence(distances[:, 0], near[:, 0], heldout, exact_copies)
+    if blocks > 1:
+        record |= _spread([of(part, max(1, splits // blocks))[0] for part in seed_blocks(len(seen), blocks)])
+    conditions = _conditions(len(seen), extractor, reference, splits, blocks)
+    rounded: dict[str, Any] = _rounded(record)
+    return rounded | {"floor_counts": dict(reference.floor_counts), "conditions": conditions}
 
 
-def memorisation(features: NDArray[np.floating], reference: Reference) -> dict[str, float]:
-    """How near samples come to the training images, against how near unseen real images come (Carlini et al. 2023).
+def seed_blocks(count: int, blocks: int) -> list[slice]:
+    """Equal, disjoint runs of seeds. Raises ValueError when they do not divide the images, or are too small."""
+    if count % blocks:
+        raise ValueError(f"evaluate.blocks = {blocks} does not divide the {count} samples")
+    size = count // blocks
+    scores.require_enough(size, f"each of {blocks} blocks", "Raise sample.count, or lower evaluate.blocks.")
+    return [slice(start, start + size) for start in range(0, count, size)]
 
-    Median distance to the nearest training image, of the samples and of the held-out images, and the ratio: about 1
-    is what new images have; well below 1, the model repeats what it was trained on.
-    """
-    samples = float(np.median(scores.nearest(features, reference.train)[1]))
-    heldout = float(np.median(scores.nearest(reference.heldout, reference.train)[1]))
-    result = {"nearest_train_distance": samples, "nearest_heldout_baseline": heldout}
-    # A held-out split of nothing but copies has no baseline to compare with.
-    return result | ({"memorisation_ratio": samples / heldout} if heldout > 0 else {})
+
+def key(conditions: Mapping[str, Any]) -> str:
+    """The conditions that tell scores apart, short enough for a key: `classifier-1a2b3c4d ref-5e6f7a8b n2000`."""
+    extractor = f"{conditions['extractor']}-{conditions['extractor_sha256'][:8]}"
+    policy = [] if conditions["resize"] == "none" else [str(conditions["resize"])]
+    return " ".join([extractor, *policy, f"ref-{conditions['reference_sha256'][:8]}", f"n{conditions['count']}"])
 
 
 def significant(value: float) -> float:
@@ -115,32 +119,76 @@ def significant(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _inception_scores(logits: NDArray[np.float64], real_logits: NDArray[np.float64], splits: int) -> dict[str, float]:
-    """The Inception Score, its deviation over splits, and what the training split scores."""
-    mean, deviation = scores.inception_score(logits, splits)
-    real, _ = scores.inception_score(real_logits, splits)
-    result = {"inception_score": mean, "inception_score_real": real}
-    return result if deviation is None else result | {"inception_score_std": deviation}
+def _conditions(count: int, extractor: Extractor, reference: Reference, splits: int, blocks: int) -> dict[str, Any]:
+    """What a score depends on."""
+    return {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.sha256,
+        "resize": extractor.resize,
+        "feature_dimension": extractor.dimension,
+        "reference_sha256": reference.sha256,
+        "reference_count": reference.moments.count,
+        "count": count,
+        "inception_score_splits": splits,
+        "blocks": blocks,
+        # With no more images than features the covariance has no full rank, and FID is far too high.
+        "full_rank": min(count, reference.moments.count) > extractor.dimension,
+    }
 
 
 def _class_scores(
-    logits: NDArray[np.float64], labels: NDArray[np.int64] | None, extractor: Extractor, classes: tuple[str, ...]
+    features: NDArray[np.floating], labels: NDArray[np.int64] | None, extractor: Extractor, reference: Reference
 ) -> dict[str, Any]:
     """Class shares, and accuracy where classes were asked for; nothing if the extractor does not know the classes."""
+    classes = reference.classes
     if not extractor.classes:
         return {}
     if extractor.classes != len(classes):
         raise ValueError(f"the extractor knows {extractor.classes} classes, the data set has {len(classes)}: {classes}")
-    shares = scores.class_shares(logits)
-    result: dict[str, Any] = {
-        "class_share_min": float(shares.min()),
-        "class_histogram": {name: float(share) for name, share in zip(classes, shares, strict=True)},
-    }
+    guessed = quality.guesses(features, extractor)
+    found = quality.class_scores(guessed, len(classes), reference.class_shares)
+    shares = scores.class_shares(guessed, len(classes))
+    found["class_histogram"] = {name: float(share) for name, share in zip(classes, shares, strict=True)}
     if labels is None or (labels < 0).any():
-        return result
-    return {"class_accuracy": scores.class_accuracy(logits, labels)} | result
+        return found
+    return {"class_accuracy": float((guessed == labels).mean())} | found
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Every score to DIGITS significant digits."""
-    return {key: _rounded(value) if isinstance(value, dict) else significant(value) for key, value in values.items()}
+def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str, dict[str, float]]:
+    """The reference's, and those of the Inception Score in as many parts."""
+    half = np.sort(np.random.default_rng(0).permutation(len(reference.train))[: len(reference.train) // 2])
+    sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
+    if reference.noise is not None:
+        sets["noise"] = reference.noise
+    inception = {
+        name: quality.answers(each, extractor, splits)["inception_score"]
+        for name, each in sets.items()
+        if len(each) >= splits
+    }
+    return {name: dict(each) for name, each in reference.floors.items()} | {"inception_score": inception}
+
+
+def _old_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The three that gate and report show beside a score, as keys of their own."""
+    found = {"inception_score_real": floors["inception_score"]["copy"]}
+    fid = floors.get("fid", {})
+    return found | {
+        name: fid[which] for name, which in (("fid_floor", "heldout"), ("fid_halves", "halves")) if which in fid
+    }
+
+
+def _spread(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation of each score over the blocks, and the values themselves."""
+    names = [name for name, value in values[0].items() if isinstance(value, float) and name not in NO_SPREAD]
+    by_name = {name: [each[name] for each in values] for name in names}
+    spread = {name: {"mean": float(np.mean(x)), "std": float(np.std(x, ddof=1))} for name, x in by_name.items()}
+    return {"spread": spread, "blocks": {"count": len(values), "values": by_name}}
+
+
+def _rounded(value: Any) -> Any:
+    """Every fraction in it to DIGITS significant digits; counts stay whole."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return significant(value) if isinstance(value, float) else value

@@ -1,28 +1,26 @@
-"""From images to features: the interface, and its two implementations.
+"""From images to features: the interface, and the classifier that is trained here.
 
 An extractor is named by the SHA-256 of its weights; the name travels with every score, since scores of different
 extractors cannot be compared. There is never a fallback from one to another.
 """
 
-import contextlib
-import hashlib
-import io
-import os
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ddpm.metrics.classifier import Classifier
-
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+from ddpm.metrics.resize import POLICIES, to_side
 
 Advance = Callable[[int], None]
+Images = NDArray[np.uint8] | Iterable[NDArray[np.uint8]]
+"""An array (N, H, W, C), or one image (H, W, C) after the other, of any sizes where the extractor resizes them."""
+
+AS_IT_IS = "none"  # the policy of an extractor that does not resize
 
 
 class ExtractorError(ValueError):
@@ -30,19 +28,28 @@ class ExtractorError(ValueError):
 
 
 class Extractor(Protocol):
-    """What every score looks at images with. To bring your own, implement these five members."""
+    """What every score looks at images with. To bring your own in code, implement these six members."""
 
     name: str
     sha256: str  # of the weights
     dimension: int  # length D of a feature vector
     classes: int  # length K of the logits; 0 when they are not about the data set's own classes
+    resize: str  # how images come to its side: none (others are refused), clean or legacy
 
-    def __call__(self, images: NDArray[np.uint8], advance: Advance = ...) -> NDArray[np.float32]:
-        """Images uint8 (N, H, W, C) to features (N, D), the same whatever N is; `advance` counts images."""
+    def __call__(self, images: Images, advance: Advance = ...) -> NDArray[np.float32]:
+        """Images uint8, C = 1 or 3, to features (N, D), the same whatever N is; `advance` counts images."""
         ...
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Features (N, D) to logits (N, K), whose softmax is what the Inception Score needs."""
+        ...
+
+
+class SpatialExtractor(Extractor, Protocol):
+    """An extractor that also knows where in an image its features are: what sFID is taken of."""
+
+    def spatial(self, images: Images, advance: Advance = ...) -> NDArray[np.float32]:
+        """Images uint8, C = 1 or 3, to spatial features (N, D')."""
         ...
 
 
@@ -52,123 +59,82 @@ class ClassifierExtractor:
     name = "classifier"
     batch = 250
 
-    def __init__(self, model: Classifier, sha256: str, device: str = "cpu") -> None:
+    def __init__(self, model: Classifier, sha256: str, device: str = "cpu", resize: str = AS_IT_IS) -> None:
         self.model = model.to(device).eval()
         self.sha256 = sha256
         self.dimension = model.dimension
         self.classes = int(model.head.out_features)
         self.device = device
+        self.resize = resize
+        self.side, self.channels = model.config["resolution"], model.config["channels"]
 
-    def __call__(self, images: NDArray[np.uint8], advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8 (N, S, S, C) to features (N, D)."""
-        side, channels = self.model.config["resolution"], self.model.config["channels"]
-        if images.shape[1:] != (side, side, channels):
-            raise ValueError(f"the classifier was trained on {(side, side, channels)} images, not {images.shape[1:]}")
-        return _in_batches(images, self.batch, self.dimension, self._features, advance)
+    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
+        """Images uint8 (N, S, S, C), or of any size where it resizes, to features (N, D)."""
+        return in_batches(images, self.batch, self.dimension, self._prepared, self._features, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Features (N, D) to logits (N, classes)."""
-        return _linear(features, self.model.head.weight, self.model.head.bias)
+        return linear(features, self.model.head.weight, self.model.head.bias)
+
+    def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
+        shape = (self.side, self.side, self.channels)
+        fits = images.shape[1:] == shape if self.resize not in POLICIES else images.shape[3] == self.channels
+        if not fits:
+            raise ValueError(f"the classifier was trained on {shape} images, not {images.shape[1:]}")
+        planes = as_planes(images)
+        return to_side(planes, self.side, self.resize) if self.resize in POLICIES else planes.float()
 
     def _features(self, images: Tensor) -> Tensor:
-        scaled: Tensor = images.to(self.device).float().div(127.5).sub(1)
-        return self.model.features(scaled)
+        return self.model.features(images.to(self.device).div(127.5).sub(1))
 
 
-class InceptionExtractor:
-    """Inception-v3 of 2015-12-05 in torchmetrics and torch-fidelity: the network of published FID and IS.
+def as_planes(images: NDArray[np.uint8]) -> Tensor:
+    """Images (B, H, W, C) to a tensor (B, C, H, W) of the same values. Raises ValueError for another type than uint8.
 
-    Features are its 2,048 pooled activations; images are resized to 299 x 299 inside, bilinear and antialiased, and
-    grey ones are repeated over three channels. Logits are "unbiased", as in the published Inception Score.
-    """
-
-    name = "inception"
-    batch = 50
-    dimension = 2048
-    classes = 0
-
-    def __init__(self, weights: bytes, sha256: str = INCEPTION_SHA256, device: str = "cpu") -> None:
-        """`weights`: the content of the published file. Raises ExtractorError if its hash or a package is wrong."""
-        found = hashlib.sha256(weights).hexdigest()
-        if found != sha256:
-            raise ExtractorError(
-                f"the Inception weights have SHA-256 {found}, and the published file {INCEPTION_FILE} has {sha256}. "
-                f"Get it again from {INCEPTION_URL}"
-            )
-        self.sha256 = sha256
-        self.device = device
-        self.network = _inception_network(weights).to(device)
-
-    def __call__(self, images: NDArray[np.uint8], advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8 (N, H, W, 1 or 3) to features (N, 2048)."""
-        return _in_batches(images, self.batch, self.dimension, self._features, advance)
-
-    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, 2048) to unbiased logits (N, 1008)."""
-        weight: Any = self.network.get_submodule("fc").weight
-        return _linear(features, weight, None)
-
-    def _features(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network(images.expand(-1, 3, -1, -1).contiguous().to(self.device))
-        return features
-
-
-def _in_batches(
-    images: NDArray[np.uint8], batch: int, dimension: int, features: Callable[[Tensor], Tensor], advance: Advance
-) -> NDArray[np.float32]:
-    """Features of all images in passes of exactly `batch`, the last one padded.
-
-    Kernels may round differently for another batch size, so the size is the extractor's own and never varies.
+    So whatever made the images has to round them to uint8 first, for both sides alike.
     """
     if images.dtype != np.uint8:
         raise ValueError(f"images are {images.dtype}; scores are taken of uint8 on both sides, rounded, not truncated")
-    result = np.empty((len(images), dimension), np.float32)
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def in_batches(
+    images: Images,
+    batch: int,
+    dimension: int,
+    prepared: Callable[[NDArray[np.uint8]], Tensor],
+    features: Callable[[Tensor], Tensor],
+    advance: Advance,
+) -> NDArray[np.float32]:
+    """Features (N, D) of all images, `prepared` and then looked at in passes of exactly `batch`, the last one padded.
+
+    Kernels may round differently for another batch size, so the size is the extractor's own and never varies. Images
+    that come one by one are prepared one by one, so only a batch of them is held.
+    """
+    parts = [np.empty((0, dimension), np.float32)]
     with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            chunk = images[start : start + batch]
-            padded = np.zeros((batch, *images.shape[1:]), np.uint8)
+        for chunk in _chunks(images, batch, prepared):
+            padded = torch.zeros(batch, *chunk.shape[1:])
             padded[: len(chunk)] = chunk
-            passed = features(torch.from_numpy(padded).permute(0, 3, 1, 2).contiguous())
-            result[start : start + batch] = passed[: len(chunk)].cpu().numpy()
+            parts.append(features(padded)[: len(chunk)].cpu().numpy())
             advance(len(chunk))
-    return result
+    return np.concatenate(parts)
 
 
-def _linear(features: NDArray[np.floating], weight: Tensor, bias: Tensor | None) -> NDArray[np.float64]:
+def _chunks(images: Images, batch: int, prepared: Callable[[NDArray[np.uint8]], Tensor]) -> Iterator[Tensor]:
+    """Prepared images, `batch` at a time."""
+    if isinstance(images, np.ndarray):
+        for start in range(0, len(images), batch):
+            yield prepared(images[start : start + batch])
+        return
+    remaining = iter(images)
+    while chunk := [prepared(image[None]) for image in islice(remaining, batch)]:
+        yield torch.cat(chunk)
+
+
+def linear(features: NDArray[np.floating], weight: Tensor, bias: Tensor | None) -> NDArray[np.float64]:
     """A linear layer in float64."""
     matrix = weight.detach().cpu().double().numpy()
     offset = 0.0 if bias is None else bias.detach().cpu().double().numpy()
     result: NDArray[np.float64] = np.asarray(features, np.float64) @ matrix.T + offset
     return result
-
-
-def _inception_network(weights: bytes) -> nn.Module:
-    """torchmetrics' Inception-v3 with these weights. Raises ExtractorError when a package is missing or broken."""
-    try:
-        import torch_fidelity  # noqa: F401  (torchmetrics only looks whether it is installed; this tells why it fails)
-    except (ImportError, RuntimeError) as error:  # a torchvision that does not match torch raises RuntimeError
-        raise ExtractorError(
-            f"features.extractor = inception needs torch-fidelity and a torchvision that matches torch "
-            f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: classifier"
-        ) from error
-    from torchmetrics.image.fid import NoTrainInceptionV3
-
-    with _weights_only():
-        # The path goes to torch.load, which takes a file object too: what was hashed is what is loaded.
-        file: Any = io.BytesIO(weights)
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=file)
-
-
-@contextlib.contextmanager
-def _weights_only() -> Iterator[None]:
-    """Let torch.load read tensors only: torch-fidelity itself asks for full unpickling, which can run code."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

@@ -1,23 +1,26 @@
-"""The numbers: Fréchet distance, Inception Score, class shares, nearest neighbours. All in float64, from features.
+"""The numbers: Fréchet distance, Inception Score, class shares. All in float64, from features, block by block.
 
 The Fréchet distance is computed here and not by torchmetrics, because torchmetrics takes eigenvalues of a product
 that is not symmetric: slower, and inexact when a covariance is rank deficient (fewer images than features). The
-tests hold it to torchmetrics and to scipy's matrix square root where those are well conditioned. The Inception
-Score is torchmetrics' own.
+Inception Score is, because torchmetrics keeps all logits. The tests hold both to torchmetrics.
 """
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ddpm.metrics.shards import WHOLE, Shard
+
 Floats = NDArray[np.float64]
 
 SMALLEST_SET = 50  # images; below, a covariance says nothing and every score is refused
-BLOCK = 512  # rows of a distance matrix held at a time
+BLOCK = 512  # rows looked at at a time
+SIZES = 8  # subsets that FID-infinity is extrapolated from
+SMALLEST_PART = 2  # the smallest of them is half of the set: in smaller ones the bias is no line in 1/n any more
 
 
 class TooFewImagesError(ValueError):
@@ -31,6 +34,13 @@ class Moments:
     count: int
     mean: Floats
     covariance: Floats
+
+    @cached_property
+    def root(self) -> Floats:
+        """The symmetric square root of the covariance, by its eigenvalues, of which rounding may leave some below 0."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root: Floats = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+        return root
 
 
 class MomentsAccumulator:
@@ -76,11 +86,12 @@ class MomentsAccumulator:
         self.count = total
 
 
-def moments(features: NDArray[np.floating]) -> Moments:
-    """Mean and covariance of features (N, D), added up in blocks. Raises ValueError."""
+def moments(features: NDArray[np.floating], indices: NDArray[np.int64] | None = None) -> Moments:
+    """Mean and covariance of features (N, D), or of those at `indices`, added up in blocks. Raises ValueError."""
     accumulator = MomentsAccumulator(features.shape[1])
-    for start in range(0, len(features), BLOCK):
-        accumulator.add(features[start : start + BLOCK])
+    for start in range(0, len(features) if indices is None else len(indices), BLOCK):
+        part = slice(start, start + BLOCK)
+        accumulator.add(features[part if indices is None else indices[part]])
     return accumulator.moments()
 
 
@@ -93,14 +104,13 @@ def require_enough(count: int, what: str, remedy: str) -> None:
 def frechet_distance(first: Moments, second: Moments) -> float:
     """Squared Fréchet distance of two Gaussians (FID when the features are Inception's; Heusel et al. 2017).
 
-    `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1^(1/2) C2 C1^(1/2))^(1/2))`. The last trace is the sum of the roots of a
-    symmetric matrix's eigenvalues, so it is real and finite for rank-deficient covariances too.
+    `|m1 - m2|^2 + tr(C1 + C2 - 2 (C2^(1/2) C1 C2^(1/2))^(1/2))`. The last trace is the sum of the roots of a
+    symmetric matrix's eigenvalues, so it is real and finite for rank-deficient covariances too. The root of `second`
+    is kept: a reference is to be second.
     """
     if first.mean.shape != second.mean.shape:
         raise ValueError(f"features of {first.mean.size} and {second.mean.size} dimensions cannot be compared")
-    values, vectors = np.linalg.eigh(first.covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    product = root @ second.covariance @ root
+    product = second.root @ first.covariance @ second.root
     overlap = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
     gap = first.mean - second.mean
     distance = gap @ gap + np.trace(first.covariance) + np.trace(second.covariance) - 2 * overlap
@@ -108,70 +118,63 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     return max(0.0, float(distance))
 
 
-def frechet_halves(features: NDArray[np.floating], seed: int) -> float:
-    """Fréchet distance between two random halves of one set: what a perfect model of the set would score."""
+def frechet_infinity(features: NDArray[np.floating], reference: Moments, seed: int = 0, shard: Shard = WHOLE) -> float:
+    """Fréchet distance of features (N, D) extrapolated to endlessly many (Chong & Forsyth 2020).
+
+    The distance of a subset of n is nearly linear in 1/n: a line is fitted through subsets drawn by `seed`, of N/2 to N
+    images evenly spaced in 1/n, and read off at 0. It is an estimate, so it may be below 0; that the reference is
+    finite as well is not made good.
+    """
+    inverse = np.linspace(SMALLEST_PART, 1, SIZES) / len(features)
     order = np.random.default_rng(seed).permutation(len(features))
-    middle = len(features) // 2
-    return frechet_distance(moments(features[order[:middle]]), moments(features[order[middle : 2 * middle]]))
+    sizes = np.rint(1 / inverse).astype(int)
+
+    def distance(number: int) -> Floats:
+        # Each subset starts elsewhere in the shuffled set, so that they share as few images as possible.
+        place = np.roll(order, number * len(order) // SIZES)[: sizes[number]]
+        return np.array([frechet_distance(moments(features, np.sort(place)), reference)])
+
+    return float(np.polyfit(1 / sizes, shard.map(distance, range(SIZES)), 1)[1])
 
 
-def inception_score(logits: NDArray[np.floating], splits: int, seed: int = 0) -> tuple[float, float | None]:
+def inception_score(
+    features: NDArray[np.floating],
+    logits: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+    splits: int,
+    seed: int = 0,
+) -> tuple[float, float | None]:
     """Mean and standard deviation over `splits` parts of exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016).
 
-    `logits` (N, classes) are shuffled by `seed` first, because a set may come sorted by class. The deviation of a
-    single part is None. Raises ValueError when there are fewer images than parts.
+    `logits` maps features (B, D) to (B, classes). The features (N, D) are shuffled by `seed` first, because a set may
+    come sorted by class. The deviation of a single part is None. Raises ValueError for fewer images than parts.
     """
-    if len(logits) < splits:
-        raise ValueError(f"evaluate.splits = {splits} exceeds the {len(logits)} images to score")
-    from torchmetrics.image.inception import InceptionScore  # the package itself hides it without torch-fidelity
-
-    with warnings.catch_warnings():
-        # It warns that it keeps all features in memory; these are only the logits.
-        warnings.filterwarnings("ignore", message="Metric `InceptionScore`", category=UserWarning)
-        metric = InceptionScore(feature=torch.nn.Identity(), splits=splits)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # The deviation of a single part is undefined, and answered by None below.
-        warnings.filterwarnings("ignore", message=".*degrees of freedom", category=UserWarning)
-        torch.manual_seed(seed)
-        metric.update(torch.as_tensor(np.asarray(logits, np.float64)))
-        mean, deviation = metric.compute()
-    return float(mean), float(deviation) if splits > 1 else None
+    if len(features) < splits:
+        raise ValueError(f"evaluate.splits = {splits} exceeds the {len(features)} images to score")
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    scores = [_inception_score(features, np.sort(part.numpy()), logits) for part in order.chunk(splits)]
+    return float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
 
 
-def class_shares(logits: NDArray[np.floating]) -> Floats:
-    """The share of images that the classifier takes for each class, (classes,), adding up to 1."""
-    classes = logits.shape[1]
-    return np.bincount(logits.argmax(axis=1), minlength=classes) / len(logits)
+def _inception_score(
+    features: NDArray[np.floating],
+    indices: NDArray[np.int64],
+    logits: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+) -> float:
+    """Of one part: the entropy of the mean answer less the mean entropy of the answers, as an exponential."""
+    total, surprise = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    for start in range(0, len(indices), BLOCK):
+        answers = torch.as_tensor(np.asarray(logits(features[indices[start : start + BLOCK]]), np.float64))
+        log = answers.log_softmax(dim=1)
+        total, surprise = total + log.exp().sum(dim=0), surprise + (log.exp() * log).sum()
+    mean = total / len(indices)
+    return float((surprise / len(indices) - torch.special.xlogy(mean, mean).sum()).exp().item())
+
+
+def class_shares(guessed: NDArray[np.int64], classes: int) -> Floats:
+    """The share of images taken for each class, (classes,), adding up to 1."""
+    return np.bincount(guessed, minlength=classes) / len(guessed)
 
 
 def class_accuracy(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     """The share of images that the classifier takes for the class they were drawn for."""
     return float((logits.argmax(axis=1) == labels).mean())
-
-
-def nearest(
-    queries: NDArray[np.floating], references: NDArray[np.floating], count: int = 1
-) -> tuple[NDArray[np.int64], Floats]:
-    """For each query its `count` nearest references: indices (Q, count) and Euclidean distances, nearest first.
-
-    Candidates are found by one matrix product per block; their distances are then computed anew without
-    cancellation, so that a copy is at distance 0 exactly.
-    """
-    count = min(count, len(references))
-    everything = torch.as_tensor(np.asarray(references, np.float64))
-    squares = everything.square().sum(dim=1)
-    indices, distances = [], []
-    for block in _blocks(queries):
-        rough = squares - 2 * block @ everything.T
-        chosen = rough.topk(count, dim=1, largest=False).indices
-        exact = (block[:, None] - everything[chosen]).square().sum(dim=2).sqrt()
-        order = exact.argsort(dim=1, stable=True)
-        indices.append(chosen.gather(1, order).numpy())
-        distances.append(exact.gather(1, order).numpy())
-    return np.concatenate(indices), np.concatenate(distances)
-
-
-def _blocks(features: NDArray[np.floating]) -> Iterable[torch.Tensor]:
-    """Rows in float64, `BLOCK` at a time."""
-    for start in range(0, len(features), BLOCK):
-        yield torch.as_tensor(np.asarray(features[start : start + BLOCK], np.float64))

@@ -1,15 +1,46 @@
 """Each picture of the report with its words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.report import pictures, plots
-from ddpm.report.page import Picture
+from ddpm.report.picture import Picture
 from ddpm.report.pictures import Pixels
 
 Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How generated images are put in order."""
+
+    title: str
+    caption: str
+    best: str
+    worst: str
+    high_is_best: bool
+
+
+MEASURES = {
+    "confidence": Measure(
+        "Best and worst by the classifier",
+        "The generated images{rows} of which the classifier is most sure, at the left, and least sure, at the right.",
+        "most sure",
+        "least sure",
+        high_is_best=True,
+    ),
+    "neighbour": Measure(
+        "Best and worst by the nearest training image",
+        "The generated images{rows} nearest to a training image in feature space, at the left, and farthest from all "
+        "of them, at the right: the right ones look least like the data; the left ones may be copies.",
+        "nearest",
+        "farthest",
+        high_is_best=False,
+    ),
+}
 
 
 def samples(images: Pixels, labels: Labels, side: int) -> Picture:
@@ -17,7 +48,8 @@ def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     shown = min(side * side, len(images))
     asked = " Classes are asked for in turn." if (labels >= 0).all() else ""
     caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
-    return Picture(pictures.grid(images, side), "Samples", caption, f"Grid of {shown} generated images")
+    alt = f"Grid of {shown} generated images"
+    return Picture(pictures.grid(images, side), "Samples", caption, alt, name="samples", part="images")
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
@@ -29,6 +61,28 @@ def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels
         "Real beside generated",
         f"Images of the data set at the left, generated ones at the right{rows}.",
         f"Real images at the left and generated images at the right{rows}",
+        name="real_and_generated",
+        part="images",
+    )
+
+
+def extremes(
+    images: Pixels, labels: Labels, classes: Sequence[str], *, scores: NDArray[np.floating], by: str
+) -> Picture:
+    """The best and the worst generated images of each class by one of the measures of MEASURES; scores (N,)."""
+    named = MEASURES[by]
+    by_class = classes if (labels >= 0).all() else ()
+    shown = pictures.extremes(
+        images, labels, by_class, scores if named.high_is_best else -scores, (named.best, named.worst)
+    )
+    rows = " of each class" if by_class else ""
+    return Picture(
+        shown,
+        named.title,
+        named.caption.format(rows=rows),
+        f"Generated images{rows}: {named.best} at the left, {named.worst} at the right",
+        name=f"extremes_{by}",
+        part="extremes",
     )
 
 
@@ -40,6 +94,8 @@ def denoising(strip: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
         "From noise to image",
         "Each row is one sample on its way: pure noise at the left, the finished image at the right.",
         f"{len(strip)} rows of images that emerge from noise, left to right",
+        name="denoising",
+        part="process",
     )
 
 
@@ -54,6 +110,8 @@ def companions(
         f"{len(nearest[0])} nearest. The number is the distance to the first, in feature space; half of all unseen "
         f"real images come within {typical:.2f}. A copy has distance 0 and looks the same.",
         f"{len(images)} rows: a generated image, then the training images most like it",
+        name="neighbours",
+        part="memorisation",
     )
 
 
@@ -64,18 +122,22 @@ def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) 
         "Training",
         f"{seen[-1]:,.0f} images seen. The loss, at the left, is averaged between log lines.",
         f"Training loss from {loss[0]:.3g} to {loss[-1]:.3g}, and the learning rate, over {seen[-1]:,.0f} images",
+        name="training",
+        part="training",
     )
 
 
 def schedule(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> Picture:
     """The model's levels of noise among those of the other schedules."""
-    others = ", ".join(name for name in levels if name != own)
+    others = "; ".join(name for name in levels if name != own)
     return Picture(
         plots.schedules(levels, own, visited),
         "Noise schedule",
-        f"The levels of {own} in blue, from sigma {levels[own][0]:.3g} to {levels[own][-1]:.3g}; marks: the "
-        f"{len(visited)} that the sampler visits. In grey, for comparison: {others}.",
+        f"The levels of this model ({own}) in blue, from sigma {levels[own][0]:.3g} to {levels[own][-1]:.3g}; marks: "
+        f"the {len(visited)} that the sampler visits. In grey, for comparison: {others}.",
         f"Sigma, abar and log-SNR of {own} over the course of the process",
+        name="schedule",
+        part="training",
     )
 
 
@@ -87,4 +149,6 @@ def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Pictur
         "Classes",
         "Share of each class among the generated images; marks show the training set.",
         "Bar chart: " + ", ".join(f"{name} {share:.1%}" for name, share in histogram.items()),
+        name="classes",
+        part="images",
     )

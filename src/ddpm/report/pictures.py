@@ -99,6 +99,33 @@ def real_and_generated(
     return sheet(rows, headings={0: "real", columns: "generated"}, groups=[columns])
 
 
+def extremes(
+    images: Pixels,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    scores: NDArray[np.floating],
+    headings: tuple[str, str],
+    *,
+    columns: int = 5,
+    most_rows: int = 20,
+) -> bytes:
+    """The images of the highest scores (N,) left, the highest first; of the lowest right, the lowest last.
+
+    A row per class (the first `most_rows`), or four rows of all without classes. No image is on both sides.
+    """
+    groups = [(name, np.flatnonzero(labels == number)) for number, name in enumerate(classes[:most_rows])]
+    rows = []
+    for name, members in groups or [("", np.arange(len(images)))]:
+        order = members[np.argsort(-scores[members], kind="stable")]
+        height = 1 if groups else 4
+        count = min(columns * height, len(order) // 2)
+        left, right = order[:count], order[len(order) - count :]
+        for start in range(0, max(count, 1), columns):
+            part = slice(start, start + columns)
+            rows.append(Row(_padded(images, left[part], columns) + _padded(images, right[part], columns), name))
+    return sheet(rows, headings={0: headings[0], columns: headings[1]}, groups=[columns])
+
+
 def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
     """The way from noise to image: (rows, moments, H, W, C), a row per sample."""
     rows = [Row(list(moments), name) for moments, name in zip(strip, names or [""] * len(strip), strict=True)]

@@ -24,8 +24,9 @@ class Prepare(Section):
 class Features(Section):
     """What evaluation looks at images with."""
 
-    extractor: Literal["classifier", "inception"]
+    extractor: Literal["classifier", "inception", "own"]
     weights: str
+    resize: Literal["clean", "legacy"]
     images: Count
     batch: Count
     width: int = Field(ge=4, le=1024, multiple_of=4)

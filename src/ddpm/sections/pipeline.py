@@ -9,6 +9,7 @@ class Evaluate(Section):
     """Scores and pictures."""
 
     splits: Count
+    blocks: Count
     neighbours: Count
     grid: int = Field(ge=1, le=64)
 

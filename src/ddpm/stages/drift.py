@@ -7,21 +7,42 @@ the next one is trained on the new images, and distances of two extractors canno
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ddpm import drift, files, params, reference, runtime
+from ddpm import drift, extract, files, params, reference, runtime
 from ddpm.data import prepared, profile
 from ddpm.drift import FeatureDistance
 from ddpm.metrics.extractors import Extractor, ExtractorError
 from ddpm.metrics.scores import Moments, MomentsAccumulator, frechet_distance
 from ddpm.progress import progress
-from ddpm.reference import Floors
 from ddpm.stages import run
 
 OUT = Path("out/prepare")
 BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class RealDistances:
+    """Distances of real images: between two times `half` of them, and from `train` to `heldout` others."""
+
+    halves: float
+    split: float
+    half: int
+    train: int
+    heldout: int
+
+    def at(self, first: int, second: int) -> float:
+        """The distance expected from `first` of the training images to `second` unseen ones like them.
+
+        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
+        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
+        """
+        per_image = self.halves * self.half / 2
+        unseen = max(0.0, self.split - per_image * (1 / self.train + 1 / self.heldout))
+        return unseen + per_image * (1 / first + 1 / second)
 
 
 def main() -> None:
@@ -43,10 +64,27 @@ def compare(record: Path) -> drift.Drift:
     runtime.deterministic()
     try:
         device = str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
-        extractor, moments, floors = reference.load_record(record / "features", device)
+        extractor, moments, floors = load_record(record / "features", device)
     except ExtractorError as error:
         return drift.compare(old, new, notes=[f"features were not compared: {error}"])
     return drift.compare(old, new, distance(extractor, moments, floors, look(extractor)))
+
+
+def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, RealDistances]:
+    """Of the record of a model, which keeps no features: extractor, moments of the training images, and their floors.
+
+    Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
+    """
+    summary = files.read_json(folder / reference.SUMMARY)
+    extractor = extract.from_folder(folder, device)
+    if extractor.sha256 != summary["extractor_sha256"]:
+        raise ValueError(f"{folder} holds the moments of another extractor")
+    fid = summary["floors"]["fid"]
+    counts = summary["floor_counts"]
+    floors = RealDistances(
+        fid["halves"], fid["heldout"], counts["halves"], summary["reference_count"], counts["heldout"]
+    )
+    return extractor, reference.read_moments(folder / reference.REFERENCE)[0], floors
 
 
 def look(extractor: Extractor) -> Moments:
@@ -59,7 +97,7 @@ def look(extractor: Extractor) -> Moments:
     return seen.moments()
 
 
-def distance(extractor: Extractor, old: Moments, floors: Floors, new: Moments) -> FeatureDistance:
+def distance(extractor: Extractor, old: Moments, floors: RealDistances, new: Moments) -> FeatureDistance:
     """The distance of two sets with its floor, and its size.
 
     The most that a distance can be for these means and spreads is reached when the two Gaussians have no direction in

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files, params, reference, runtime
+from ddpm import extract, files, params, reference, runtime
 from ddpm.data import prepared
-from ddpm.metrics import classifier
+from ddpm.metrics import classifier, floors
 from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.quality import Seen
 from ddpm.metrics.scores import class_accuracy
 from ddpm.progress import progress
 from ddpm.stages import run
@@ -28,34 +29,46 @@ def main() -> None:
         summary = build(folder, settings.features, data, device)
     accuracy = summary["heldout_accuracy"]
     known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
-    floors = summary["floors"]
+    fid = summary["floors"]["fid"]
     print(
-        f"features: {summary['extractor']}{known}; FID of real images: {floors['fid_floor']:.3g} between training and "
-        f"held-out split, {floors['fid_halves']:.3g} between halves of the training split"
+        f"features: {summary['extractor']}{known}; FID of real images: {fid['heldout']:.3g} between training and "
+        f"held-out split, {fid['halves']:.3g} between halves of the training split; of noise: {fid['noise']:.3g}"
     )
 
 
 def build(folder: Path, settings: params.Features, data: prepared.PreparedSet, device: str) -> dict[str, Any]:
     """Write extractor, features and reference statistics into `folder`; returns the summary."""
     if settings.extractor == "inception":
-        extractor = reference.write_inception(folder, settings.weights, device)
+        extractor = extract.write_inception(folder, settings.weights, settings.resize, device)
+    elif settings.extractor == "own":
+        extractor = extract.write_own(folder, settings.weights, settings.resize, device)
     else:
-        extractor = reference.write_classifier(folder, train_classifier(settings, data, device), device)
-    train = look(extractor, data, data.train_indices, "features: training split")
-    heldout = look(extractor, data, data.heldout_indices, "features: held-out split")
+        extractor = extract.write_classifier(folder, train_classifier(settings, data, device), device)
+    floors.require_enough(len(data.train_indices), len(data.heldout_indices))
+    train = look(extractor, data.images, data.train_indices, folder / reference.TRAIN, "training split")
+    heldout = look(extractor, data.images, data.heldout_indices, folder / reference.HELDOUT, "held-out split")
+    noise = floors.noise(floors.NOISE, data.images.shape[1:], np.random.default_rng(settings.seed))
+    noisy = look(extractor, noise, np.arange(len(noise)), folder / reference.NOISE, "noise")
     accuracy = None
     if extractor.classes:
-        accuracy = class_accuracy(extractor.logits(heldout), data.labels[data.heldout_indices])
-    return reference.write(
+        accuracy = class_accuracy(extractor.logits(heldout.features), data.labels[data.heldout_indices])
+    summary = reference.write(
         folder,
         extractor,
         train,
         heldout,
+        noisy,
         classes=data.classes if extractor.classes else (),
+        class_counts=np.bincount(data.labels[data.train_indices], minlength=len(data.classes))
+        if data.classes
+        else None,
         data_sha256=data.sha256,
         accuracy=accuracy,
         seed=settings.seed,
     )
+    for path in folder.glob("*.spatial.npy"):  # of these only the moments are needed
+        path.unlink()
+    return summary
 
 
 def train_classifier(settings: params.Features, data: prepared.PreparedSet, device: str) -> classifier.Classifier:
@@ -80,12 +93,10 @@ def train_classifier(settings: params.Features, data: prepared.PreparedSet, devi
         )
 
 
-def look(
-    extractor: Extractor, data: prepared.PreparedSet, indices: NDArray[np.int64], label: str
-) -> NDArray[np.float32]:
-    """Features of the prepared images at `indices`."""
-    with progress(label, len(indices), "images") as shown:
-        return extractor(data.images[indices], shown.advance)
+def look(extractor: Extractor, images: NDArray[np.uint8], indices: NDArray[np.int64], file: Path, what: str) -> Seen:
+    """Features of the images at `indices`, kept in `file`."""
+    with progress(f"features: {what}", len(indices), "images") as shown:
+        return reference.observe(extractor, images, indices, file, advance=shown.advance)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ddpm import files, params, reference
+from ddpm.data import prepared
 from ddpm.stages import evaluate, run, sample
 
 
@@ -26,8 +27,8 @@ def rescore(model_folder: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         drawn = Path(temporary) / "sample"
         sample.draw(model_folder, drawn, settings.sample)
-        _, labels, features = evaluate.look(drawn, extractor)
-        metrics = evaluate.measure(drawn, features, labels, extractor, real, settings.evaluate.splits)
+        with evaluate.looked(drawn, extractor) as seen:
+            metrics = evaluate.measure(seen, extractor, real, settings.evaluate, prepared.load())
     files.write_json(target, metrics)
 
 

@@ -3,6 +3,7 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
+from ddpm.tracking.attach import attach
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
 from ddpm.tracking.machine import MACHINE_TAGS, machine
@@ -22,6 +23,7 @@ __all__ = [
     "Tracker",
     "TrackingError",
     "TrackingUnavailableError",
+    "attach",
     "changes",
     "client",
     "complete",

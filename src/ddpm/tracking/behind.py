@@ -4,6 +4,7 @@ The prepared images themselves stay with DVC. The run gets their profile, the ex
 moments of the training images' features; and, once the run is recorded, how its data differed from the champion's.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,10 @@ def fetch(run_id: str, folder: Path) -> None:
     for part in ("prepare", "features"):
         for found in connection.list_artifacts(run_id, part):
             if found.path in (*PROFILE, *FEATURES):
-                connection.download_artifacts(run_id, found.path, str(folder))
+                target = folder / found.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # Stores differ in whether a file keeps its folder; the answer says where it is.
+                os.replace(connection.download_artifacts(run_id, found.path, str(folder)), target)
 
 
 def note_drift(run_id: str, found: Mapping[str, Any]) -> None:

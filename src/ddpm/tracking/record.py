@@ -61,7 +61,7 @@ def complete(
     Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing artifact, LockBusyError
     when the training is running.
     """
-    contents = dict(_contents(artifacts))
+    named = dict(contents(artifacts))
     spool = Spool(folder / digest)
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
@@ -69,14 +69,14 @@ def complete(
 
     connection = store.client()
     there = connection.get_run(run_id).data
-    hashes = {name: files.sha256_file(path) for name, path in contents.items()}
+    hashes = {name: files.sha256_file(path) for name, path in named.items()}
     fingerprint = files.sha256_json({"metrics": dict(metrics), "artifacts": hashes})
     traced = any(key in there.tags for key in LINEAGE_TAGS)
     new = {k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
     if there.tags.get(RECORD_TAG) == fingerprint:
         log_tags(connection, run_id, new)
         return run_id
-    for name, path in contents.items():
+    for name, path in named.items():
         parent = str(Path(name).parent)
         connection.log_artifact(run_id, str(path), None if parent == "." else parent)
     connection.log_dict(run_id, dict(metrics), "metrics.json")
@@ -131,8 +131,8 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield name, float(value)
 
 
-def _contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Name in the run, and file. Raises FileNotFoundError."""
+def contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Name in the run and file, of files and all that folders hold. Raises FileNotFoundError."""
     for path in artifacts:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing, so the record cannot be completed. Run the stages again.")
@@ -142,9 +142,9 @@ def _contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def _name(file: Path, given: Path) -> str:
-    """`report/index.html` for out/report/index.html; elsewhere the path below what was given."""
-    out = Path("out").resolve()
-    base = out if file.resolve().is_relative_to(out) else given.resolve().parent
+    """`report/index.html` for out/report/index.html, so too under .state; elsewhere the path below what was given."""
+    roots = [root for root in map(Path.resolve, (Path("out"), Path(".state"))) if file.resolve().is_relative_to(root)]
+    base = roots[0] if roots else given.resolve().parent
     return file.resolve().relative_to(base).as_posix()
 
 

@@ -1,0 +1,89 @@
+"""The last task: what only the flow knows is kept as facts, the page is made with them, and goes to the MLflow run."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from ddpm import files, params
+from ddpm.report import facts, page
+from ddpm.report.facts import Facts, Tone
+from flows.console import reporter
+from flows.stage import Did, Outcome
+from flows.summary import Report, heading
+
+LOCK = Path("dvc.lock")
+TONES: dict[str, Tone] = {"green": "good", "cyan": "good", "yellow": "plain", "red": "bad"}
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def write_page(report: Report) -> Any:
+    """Keep the facts, write the page, and add it to the run."""
+    from ddpm import tracking
+
+    facts.write(gathered(report, tracking.lineage()))
+    page.make(facts.read())
+    tracking.attach(report.registered.run_id, [page.PAGE])
+    text = f"{page.PAGE}, and in MLflow run {report.registered.run_id}"
+    reporter.ended("report", "Completed", text)
+    get_run_logger().info("%s", text)
+    return Completed(name="Completed", message=text)
+
+
+def gathered(report: Report, lineage: Mapping[str, str]) -> Facts:
+    """What this run knows, for the page."""
+    style, words = heading(report.verdict)
+    made = report.registered
+    return Facts(
+        scores_sha256=files.sha256_file(page.METRICS),
+        heading=words,
+        tone=TONES[style],
+        verdict=report.verdict.as_json(),
+        registered={
+            "name": made.name, "version": made.version, "aliases": list(made.aliases), "champion": made.champion,
+            "run_id": made.run_id,
+        },
+        champion=report.champion,
+        stages=stages(report.outcomes),
+        seconds=report.seconds,
+        lineage=dict(lineage),
+        hardware=hardware(),
+    )  # fmt: skip
+
+
+def stages(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """What was done with each stage, and what it took to make its present files, known from the run that made them."""
+    locked = params.read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
+    before = {each["stage"]: each for each in _before()}
+    found = []
+    for each in outcomes:
+        lock = files.sha256_json(locked.get(each.stage))
+        old = before.get(each.stage, {})
+        took = {"seconds": each.seconds, "cpu_seconds": each.cpu_seconds, "gpu_seconds": each.gpu_seconds}
+        made = old.get("made") if old.get("lock") == lock else None
+        if each.did is Did.RAN:
+            made = took
+        found.append({"stage": each.stage, "did": str(each.did), **took, "made": made, "lock": lock})
+    return found
+
+
+def hardware() -> str:
+    """The machine in a few words: what the hours are hours of."""
+    from flows.pipeline import gpu_present
+
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    return f"{cores} CPU core{'s' if cores > 1 else ''}" + (" and a GPU" if gpu_present() else "")
+
+
+def _before() -> list[dict[str, Any]]:
+    """The stages of the run before; none where that cannot be read, since this run replaces it."""
+    try:
+        known = facts.read()
+    except ValueError:
+        return []
+    return [dict(each) for each in known.stages] if known else []

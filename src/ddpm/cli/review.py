@@ -1,0 +1,101 @@
+"""`ddpm review`: a person tells real from generated images, blind, and the error rate becomes a number of the run."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ddpm.review.session import Session
+
+app = typer.Typer()
+
+PORT = 8765
+INTERRUPTED = 130
+
+
+@app.command()
+def review(
+    count: Annotated[int, typer.Option(help="Images to judge.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="Which images, and in which order; another one is another review.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = PORT,
+    record: Annotated[bool, typer.Option(help="Log the result on the MLflow run of the model.")] = True,
+) -> None:
+    """Judge images blind, on a page of this machine: real (held-out) or generated?
+
+    Keys: R real, G generated, U undo. Stop with Ctrl-C; the same command goes on where you were.
+    """
+    from ddpm.review.server import Server
+
+    session, digest = opened(count, seed)
+    if session.finished:
+        print(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
+        told(session, digest, record=record)
+        return
+    try:
+        server = Server(session, port)
+    except OSError as error:
+        raise OSError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Name another: --port 0") from error
+    try:
+        serve(server)
+    except KeyboardInterrupt as error:
+        print(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from error
+    told(session, digest, record=record)
+
+
+def opened(count: int, seed: int) -> tuple["Session", str]:
+    """The review of what the sample stage left, and the digest of the training."""
+    from pathlib import Path
+
+    from ddpm import files
+    from ddpm.data import prepared
+    from ddpm.review import session
+
+    sample, config = Path("out/sample"), Path("out/train/model/config.json")
+    if not (sample / "sample.json").is_file():
+        raise FileNotFoundError(f"{sample} has no drawn images. Run `dvc repro sample` (or `make run`).")
+    data, drawn = prepared.load(), files.read_json(sample / "sample.json")
+    conditions = {"weights_sha256": drawn["weights_sha256"], "data_sha256": data.sha256}
+    if drawn["weights_sha256"] != files.sha256_file(config.with_name("weights.safetensors")):
+        raise ValueError(f"{sample} was drawn from other weights than out/train has. Run `dvc repro sample`.")
+    real, generated = data.images[data.heldout_indices], files.read_npy(sample / "images.npy", memory_map=True)
+    made = session.start(real, generated, count=count, seed=seed, conditions=conditions)
+    return made, files.read_json(config)["digest"]
+
+
+def serve(server: Any) -> None:
+    """Serve until the result has been shown. A Ctrl-C goes through, with the server closed."""
+    import threading
+
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
+    print(f"review: open http://{server.hosts[0]}/ in a browser; Ctrl-C stops, and loses nothing", flush=True)
+    try:
+        while not server.finished.wait(0.5):
+            pass
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def told(session: "Session", digest: str, *, record: bool) -> None:
+    """Say the result, and add it to the run."""
+    found = session.result()
+    error = found["error"]
+    print(
+        f"human error rate {error['rate']:.1%} ({error['wrong']} of {error['of']}), interval {error['low']:.1%} to "
+        f"{error['high']:.1%} ({found['interval']}); guessing gives 50%\nkept in {session.path}"
+    )
+    if not record:
+        return
+    from ddpm import tracking
+
+    with tracking.in_words():
+        run_id = tracking.run_of(digest)
+        if run_id is None:
+            print("MLflow has no run of this model, so it is only in that file. `make run` makes the record.")
+            return
+        names = {"human_error_rate": "rate", "human_error_rate_low": "low", "human_error_rate_high": "high"}
+        numbers = {name: error[key] for name, key in names.items()} | {"human_error_rate_count": error["of"]}
+        new = tracking.attach(run_id, [session.path], numbers)
+    print(f"MLflow run {run_id} {'has it now' if new else 'has it already'}")

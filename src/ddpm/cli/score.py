@@ -1,0 +1,198 @@
+"""`ddpm score`: any two sets of images, whatever program made them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ddpm.data.sets import ImageSet
+    from ddpm.metrics.evaluate import Reference
+    from ddpm.metrics.extractors import Extractor
+
+app = typer.Typer()
+
+FEATURES = "out/features"
+KINDS = f"classifier (of {FEATURES}), classifier:FOLDER, inception, inception:FILE or own:FOLDER"
+
+
+@app.command()
+def score(
+    real: Annotated[Path, typer.Option(help="A folder or archive of images, or a .npy of uint8 (N, H, W, C).")],
+    fake: Annotated[Path, typer.Option(help="The same, of the images to judge.")],
+    extractor: Annotated[str, typer.Option(help=KINDS)] = "classifier",
+    count: Annotated[
+        int | None,
+        typer.Option(help="Images taken of each set, drawn by --seed; by default all.", min=1, show_default=False),
+    ] = None,
+    resize: Annotated[
+        str | None, typer.Option(help="Images of several sizes: clean (clean-fid) or legacy.", show_default=False)
+    ] = None,
+    unequal: Annotated[bool, typer.Option("--unequal", help="Take sets of unequal counts as they are.")] = False,
+    heldout: Annotated[
+        Path | None, typer.Option(help="Further real images: adds floors and the memorisation ratio.")
+    ] = None,
+    splits: Annotated[int, typer.Option(help="Parts that the Inception Score is averaged over.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Which images --count takes, and how halves are made.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score one set of images against another, with all conditions of the numbers."""
+    from ddpm import runtime
+    from ddpm.metrics.evaluate import score_features
+    from ddpm.metrics.quality import Seen
+
+    runtime.deterministic()
+    paths = {"real": real, "fake": fake} | ({"heldout": heldout} if heldout else {})
+    sets = {name: _look(name, path, as_json) for name, path in paths.items()}
+    sizes = _sizes(sets, resize)
+    chosen = _chosen(sets, count, unequal, seed)
+    looker, classes = _extractor(extractor, resize, str(runtime.device(device)))
+    found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
+    known = _reference(found, looker, classes, seed)
+    result = score_features(Seen(found["fake"]), None, looker, known, splits=splits)
+    result["conditions"] |= {
+        **{name: str(path) for name, path in paths.items()},
+        "sizes": sizes,
+        "drawn": "all" if count is None else f"by seed {seed}",
+    }
+    _report(result, as_json=as_json)
+
+
+def _look(name: str, path: Path, quiet: bool) -> "ImageSet":
+    """What is there. Raises DataError, FileNotFoundError, TooFewImagesError."""
+    from ddpm.data import sets
+    from ddpm.metrics.scores import require_enough
+    from ddpm.progress import progress
+
+    if quiet or path.suffix == ".npy":
+        found = sets.look(path)
+    else:
+        from ddpm.data import sources
+
+        with progress(f"score: looking at {name}", len(sources.find(path).entries), "files") as shown:
+            found = sets.look(path, shown.advance)
+    require_enough(found.count, f"--{name} {path}", "Give more images.")
+    return found
+
+
+def _sizes(sets: "dict[str, ImageSet]", resize: str | None) -> str:
+    """All sizes, in words. Raises ValueError for several without a policy to bring them to one, or an unknown one."""
+    from ddpm.metrics.resize import POLICIES
+
+    if resize is not None and resize not in POLICIES:
+        raise ValueError(f"--resize {resize} is no policy; possible: {', '.join(POLICIES)}")
+    found = sorted(set().union(*(each.sizes for each in sets.values())))
+    words = ", ".join(f"{width}x{height}" for width, height in found[:4]) + (", ..." if len(found) > 4 else "")
+    if len(found) > 1 and resize is None:
+        raise ValueError(
+            f"the images have {len(found)} sizes ({words}), and how they are resized changes every score. Say "
+            "--resize clean (antialiased bicubic, as clean-fid), or --resize legacy (TensorFlow's bilinear)"
+        )
+    return words
+
+
+def _chosen(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed: int) -> "dict[str, NDArray[np.int64]]":
+    """Which images of each set. Raises ValueError when there are fewer than asked for, or unequally many."""
+    import numpy as np
+
+    from ddpm.metrics.scores import require_enough
+
+    judged = [sets["real"], sets["fake"]]
+    if count is not None:
+        require_enough(count, f"--count {count}", "Ask for more.")
+        for each in judged:
+            if each.count < count:
+                raise ValueError(f"--count {count}: {each.location} has only {each.count:,} images")
+    elif judged[0].count != judged[1].count and not unequal:
+        raise ValueError(
+            f"{judged[0].count:,} real and {judged[1].count:,} fake images: most scores depend on the count. "
+            f"Take equally many with --count {min(each.count for each in judged)}, or say --unequal"
+        )
+    take = {name: count if count is not None and name != "heldout" else each.count for name, each in sets.items()}
+    order = {name: np.random.default_rng(seed).permutation(each.count) for name, each in sets.items()}
+    return {name: np.sort(order[name][: take[name]]) for name in sets}
+
+
+def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, tuple[str, ...]]":
+    """The extractor by what a person calls it, and the names of its classes. Raises ValueError."""
+    from ddpm import extract, files, reference
+    from ddpm.metrics import inception
+
+    kind, _, path = said.partition(":")
+    match kind:
+        case "classifier":
+            folder = Path(path or FEATURES)
+            if not (folder / reference.SUMMARY).is_file():
+                raise FileNotFoundError(f"{folder} holds no extractor. Run `dvc repro features`, or say --extractor")
+            found = extract.from_folder(folder, device, resize or "none")
+            if found.name != "classifier":
+                raise ValueError(f"{folder} holds {found.name} and no classifier; say --extractor {found.name}")
+            return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
+        case "inception":
+            file = path or f"weights/{inception.FILE}"
+            return extract.open_inception(file, resize or "clean", device), ()
+        case "own":
+            own = extract.open_own(path, resize or "clean", device)
+            return own, tuple(map(str, range(own.classes)))
+        case _:
+            raise ValueError(f"--extractor {said}: possible are {KINDS}")
+
+
+def _features(
+    name: str, images: "ImageSet", chosen: "NDArray[np.int64]", extractor: "Extractor", quiet: bool
+) -> "NDArray[np.float32]":
+    """Features of the chosen images, read one by one."""
+    from ddpm.metrics.inception import InceptionExtractor
+    from ddpm.progress import progress
+
+    channels = 3 if isinstance(extractor, InceptionExtractor) else int(getattr(extractor, "channels", 3))
+    pixels = images.read(chosen, channels)
+    if quiet:
+        return extractor(pixels)
+    with progress(f"score: features of {name}", len(chosen), "images") as shown:
+        return extractor(pixels, shown.advance)
+
+
+def _reference(
+    found: "dict[str, NDArray[np.float32]]", looker: "Extractor", classes: tuple[str, ...], seed: int
+) -> "Reference":
+    """The real images; without further ones, floors and ratios that need them are left out."""
+    from ddpm import files
+    from ddpm.metrics import scores
+    from ddpm.metrics.evaluate import Reference
+    from ddpm.metrics.floors import floors
+    from ddpm.metrics.quality import Seen
+
+    real, more = found["real"], found.get("heldout")
+    known = None
+    if len(real) // 2 >= scores.SMALLEST_SET:
+        known = floors(Seen(real), None if more is None else Seen(more), None, seed=seed, extractor=looker)
+    heldout = real[:0] if more is None else more
+    sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
+    return Reference(scores.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
+
+
+def _report(result: dict[str, Any], *, as_json: bool) -> None:
+    """Print it: one JSON object, or a line for each number and then for each condition."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    conditions, floors = result.pop("conditions"), result.pop("floors")
+    nested = {name: value for name, value in result.items() if isinstance(value, dict)}
+    lines = [(name, value, floors.get(name, {})) for name, value in result.items() if isinstance(value, int | float)]
+    for name, values in nested.items():
+        lines += [(f"{name} {key}", each, {}) for key, each in values.items() if isinstance(each, int | float)]
+    width = max(len(name) for name, _, _ in lines)
+    for name, value, known in lines:
+        others = ", ".join(f"{which} {number:.4g}" for which, number in known.items() if which != "copy")
+        shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"
+        print(shown.rstrip())
+    if not conditions["full_rank"]:
+        print("note: there are no more images than features, so the Fréchet distance is far too high")
+    for name, value in conditions.items():
+        print(f"  {name.replace('_', ' ')}: {value}")

@@ -1,0 +1,130 @@
+"""Inception-v3 of 2015-12-05, the network of published FID, KID, IS and sFID, as torch-fidelity carries it."""
+
+import contextlib
+import hashlib
+import io
+import os
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm.metrics.extractors import Advance, ExtractorError, Images, as_planes, in_batches, linear
+from ddpm.metrics.resize import POLICIES, to_side
+
+FILE = "weights-inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+SIDE = 299  # pixels of a side of what the network takes
+# The network's parts in order, up to where sFID looks and from there to the pooled features.
+TO_SPATIAL = (
+    "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2",
+    "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d",
+)  # fmt: skip
+TO_POOLED = ("Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool")
+SPATIAL_CHANNELS, SPATIAL_SIDE = 7, 17
+
+
+class InceptionExtractor:
+    """Features are the 2,048 pooled activations, logits are "unbiased", as in the published Inception Score.
+
+    Images are resized to 299 x 299 inside by `resize`: `legacy` is what torch-fidelity and the original graph do,
+    `clean` what clean-fid does. Grey images are repeated over three channels.
+    """
+
+    name = "inception"
+    batch = 50
+    dimension = 2048
+    spatial_dimension = SPATIAL_CHANNELS * SPATIAL_SIDE**2
+    classes = 0
+
+    def __init__(self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu") -> None:
+        """`weights`: the content of the published file. Raises ExtractorError if it, or a package, is wrong."""
+        if resize not in POLICIES:
+            raise ExtractorError(f"resize = {resize!r} is no policy; possible: {', '.join(POLICIES)}")
+        found = hashlib.sha256(weights).hexdigest()
+        if found != sha256:
+            raise ExtractorError(
+                f"the Inception weights have SHA-256 {found}, and the published file {FILE} has {sha256}. "
+                "Get it again: `ddpm weights inception`"
+            )
+        self.sha256 = sha256
+        self.device = device
+        self.resize = resize
+        self.network = _network(weights).to(device)
+
+    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
+        """Images uint8, of any sizes, C = 1 or 3, to features (N, 2048)."""
+        return in_batches(images, self.batch, self.dimension, self._prepared, self._pooled, advance)
+
+    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Features (N, 2048) to unbiased logits (N, 1008)."""
+        weight: Any = self.network.get_submodule("fc").weight
+        return linear(features, weight, None)
+
+    def spatial(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
+        """Images to the features of sFID (N, 2023): 7 channels at 17 x 17 places (Nash et al. 2021).
+
+        The ADM evaluator (Dhariwal & Nichol 2021) takes the first 7 channels of `mixed_6/conv` of the original graph,
+        channels last. That is the 1 x 1 branch of the block which is called Mixed_6d here.
+        """
+        return in_batches(images, self.batch, self.spatial_dimension, self._prepared, self._spatial, advance)
+
+    def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
+        return to_side(as_planes(images), SIDE, self.resize).expand(-1, 3, -1, -1)
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        return self._through(self._through(self._scaled(images), TO_SPATIAL), TO_POOLED).flatten(1)
+
+    def _spatial(self, images: Tensor) -> Tensor:
+        found = self._through(self._scaled(images), TO_SPATIAL)[:, :SPATIAL_CHANNELS]
+        return found.permute(0, 2, 3, 1).flatten(1)
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        """As the original graph scales: 128 becomes 0, 255 stays below 1."""
+        return (images.to(self.device) - 128) / 128
+
+    def _through(self, values: Tensor, parts: tuple[str, ...]) -> Tensor:
+        for part in parts:
+            values = self.network.get_submodule(part)(values)
+        return values
+
+
+def _network(weights: bytes) -> nn.Module:
+    """torch-fidelity's Inception-v3 with these weights. Raises ExtractorError: package missing, other weights."""
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except (ImportError, RuntimeError) as error:  # a torchvision that does not match torch raises RuntimeError
+        raise ExtractorError(
+            f"features.extractor = inception needs torch-fidelity and a torchvision that matches torch "
+            f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: classifier"
+        ) from error
+    try:
+        with _weights_only():
+            # The path goes to torch.load, which takes a file object too: what was hashed is what is loaded.
+            network: nn.Module = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=io.BytesIO(weights)
+            )
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise ExtractorError(f"the Inception weights are not those of {FILE}: {error}") from error
+    return network
+
+
+@contextlib.contextmanager
+def _weights_only() -> Iterator[None]:
+    """Let torch.load read tensors only: torch-fidelity itself asks for full unpickling, which can run code."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

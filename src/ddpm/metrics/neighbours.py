@@ -1,0 +1,123 @@
+"""Nearest neighbours, and the scores made of them: precision, recall, density, coverage.
+
+Distances are taken tile by tile in float64: never a matrix of all pairs, and features may be memory-mapped. Tiles are
+cut from the start of a set, so they are the same whoever computes them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm.metrics.shards import WHOLE, Shard
+
+Features = NDArray[np.floating]
+Floats = NDArray[np.float64]
+
+TILE = 512  # rows of a set held at a time
+NEIGHBOURS = (3, 5)  # k: Kynkaanniemi et al. take 3, Naeem et al. 5
+CLOSED = 1 + 1e-9  # a ball holds its rim, also after rounding
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """Features (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS))."""
+
+    features: Features
+    radii: Floats
+
+
+def manifold(features: Features, shard: Shard = WHOLE) -> Manifold:
+    """The balls around features. Raises ValueError when there are too few to have that many neighbours."""
+    if len(features) <= max(NEIGHBOURS):
+        raise ValueError(f"{len(features)} images have no {max(NEIGHBOURS)} neighbours each")
+    _, distances = nearest(features, features, max(NEIGHBOURS) + 1, shard)
+    return Manifold(features, distances[:, list(NEIGHBOURS)])  # the first, at 0, is the feature itself
+
+
+def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dict[str, float]:
+    """Precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), for each k.
+
+    precision: share of generated images inside a ball around a real one; density: in how many of them, over k.
+    recall: share of real images inside a ball around a generated one; coverage: share of real images whose ball holds
+    a generated one. Keys for k = 3 are bare, those for k = 5 end in `_k5`.
+    """
+    in_real, _ = _inside(fake.features, real, shard)
+    in_fake, closest = _inside(real.features, fake, shard)
+    scores: dict[str, float] = {}
+    for column, k in enumerate(NEIGHBOURS):
+        end = "" if column == 0 else f"_k{k}"
+        scores[f"precision{end}"] = float((in_real[:, column] > 0).mean())
+        scores[f"recall{end}"] = float((in_fake[:, column] > 0).mean())
+        scores[f"density{end}"] = float(in_real[:, column].mean() / k)
+        scores[f"coverage{end}"] = float((closest <= real.radii[:, column] ** 2 * CLOSED).mean())
+    return scores
+
+
+def nearest(
+    queries: Features, references: Features, count: int = 1, shard: Shard = WHOLE
+) -> tuple[NDArray[np.int64], Floats]:
+    """For each query its `count` nearest references: indices (Q, count) and Euclidean distances, nearest first.
+
+    Candidates are found by one matrix product per tile; their distances are then computed anew without cancellation,
+    so that a copy is at distance 0 exactly.
+    """
+    count = min(count, len(references))
+    if len(queries) == 0:
+        return np.empty((0, count), np.int64), np.empty((0, count))
+
+    def of_tile(start: int) -> Floats:
+        block = _tile(queries, start)
+        rough, chosen = torch.empty(len(block), 0, dtype=torch.float64), torch.empty(len(block), 0, dtype=torch.int64)
+        for at, tile in _tiles(references):
+            found = (tile.square().sum(dim=1) - 2 * block @ tile.T).topk(min(count, len(tile)), dim=1, largest=False)
+            rough, chosen = torch.cat([rough, found.values], dim=1), torch.cat([chosen, found.indices + at], dim=1)
+            kept = rough.topk(min(count, rough.shape[1]), dim=1, largest=False)
+            rough, chosen = kept.values, chosen.gather(1, kept.indices)
+        candidates = torch.as_tensor(np.asarray(references[chosen.numpy()], np.float64))
+        exact = (block[:, None] - candidates).square().sum(dim=2).sqrt()
+        order = exact.argsort(dim=1, stable=True)
+        joined: Floats = torch.cat([chosen.gather(1, order).double(), exact.gather(1, order)], dim=1).numpy()
+        return joined
+
+    both = shard.map(of_tile, starts(queries))
+    return both[:, :count].astype(np.int64), both[:, count:]
+
+
+def starts(rows: Sequence[object] | Features) -> range:
+    """Where the tiles of a set begin."""
+    return range(0, len(rows), TILE)
+
+
+def _inside(queries: Features, balls: Manifold, shard: Shard) -> tuple[Floats, Floats]:
+    """For each query, how many balls of each size hold it (Q, len(NEIGHBOURS)), and the squared distance to the
+    nearest centre (Q,)."""
+    limits = torch.as_tensor(balls.radii**2 * CLOSED)
+
+    def of_tile(start: int) -> Floats:
+        block = _tile(queries, start)
+        held = torch.zeros(len(block), len(NEIGHBOURS), dtype=torch.float64)
+        closest = torch.full((len(block),), torch.inf, dtype=torch.float64)
+        for at, tile in _tiles(balls.features):
+            squared = (block.square().sum(dim=1)[:, None] + tile.square().sum(dim=1) - 2 * block @ tile.T).clamp(min=0)
+            closest = torch.minimum(closest, squared.amin(dim=1))
+            for column in range(len(NEIGHBOURS)):
+                held[:, column] += (squared <= limits[at : at + len(tile), column]).sum(dim=1)
+        joined: Floats = torch.cat([held, closest[:, None]], dim=1).numpy()
+        return joined
+
+    both = shard.map(of_tile, starts(queries))
+    return both[:, :-1], both[:, -1]
+
+
+def _tile(features: Features, start: int) -> Tensor:
+    return torch.as_tensor(np.asarray(features[start : start + TILE], np.float64))
+
+
+def _tiles(features: Features) -> Iterator[tuple[int, Tensor]]:
+    """Each tile with its place."""
+    for start in starts(features):
+        yield start, _tile(features, start)

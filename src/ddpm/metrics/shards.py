@@ -1,0 +1,42 @@
+"""Work shared by several processes, with the result of one: items are dealt out, results come back in their order.
+
+Every item is computed whole by one process, just as a single process would compute it, and nothing is added up across
+processes: so the result does not depend on how many there are. What connects them is passed in (`gather`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Array = NDArray[Any]
+
+
+def alone(array: Array) -> list[Array]:
+    """What a single process gathers."""
+    return [array]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """This process among `count`. gather: an array (any length, same width and type everywhere) to those of all."""
+
+    rank: int = 0
+    count: int = 1
+    gather: Callable[[Array], list[Array]] = alone
+
+    def map(self, work: Callable[[Item], Array], items: Sequence[Item]) -> Array:
+        """`work` of every item, joined along the first axis in the order of the items, the same in every process."""
+        if len(items) < self.count:  # too few to share: each process does all
+            return np.concatenate([work(item) for item in items])
+        parts = [work(item) for item in items[self.rank :: self.count]]
+        lengths = self.gather(np.array([len(part) for part in parts], np.int64))
+        gathered = self.gather(np.concatenate(parts))
+        pieces = [iter(np.split(rows, np.cumsum(sizes)[:-1])) for rows, sizes in zip(gathered, lengths, strict=True)]
+        return np.concatenate([next(pieces[number % self.count]) for number in range(len(items))])
+
+
+WHOLE = Shard()

@@ -1,0 +1,78 @@
+"""The pictures of an evaluation, in the order of the page: what the evaluate stage draws."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.report import figures
+from ddpm.report.picture import Picture
+from ddpm.report.pictures import Pixels
+
+
+@dataclass(frozen=True)
+class Real:
+    """The data set: images uint8 (N, H, W, C) and labels int64 (N,), -1 without a class; `heldout` bool (N,)."""
+
+    images: Pixels
+    labels: NDArray[np.int64]
+    heldout: NDArray[np.bool_]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the model drew: images (M, H, W, C), labels (M,), strip (rows, moments, H, W, C).
+
+    confidence (M,): the probability that the classifier gives each image's class, None where it knows no classes;
+    distance (M,): to the nearest training image, in feature space.
+    """
+
+    images: Pixels
+    labels: NDArray[np.int64]
+    strip: Pixels
+    confidence: NDArray[np.float64] | None
+    distance: NDArray[np.floating]
+
+
+def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
+    """Grids: real beside generated, unselected samples, the best and the worst, the way from noise."""
+    shown = np.where(real.heldout, -1, real.labels)
+    found = [
+        figures.comparison(real.images, shown, drawn.images, drawn.labels, real.classes),
+        figures.samples(drawn.images, drawn.labels, grid),
+    ]
+    measures = {"confidence": drawn.confidence, "neighbour": drawn.distance}
+    for by, scores in measures.items():
+        if scores is not None:
+            found.append(figures.extremes(drawn.images, drawn.labels, real.classes, scores=scores, by=by))
+    return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
+
+
+def neighbours(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float) -> Picture:
+    """Samples that come close to a training image; pairs as in neighbours.json."""
+    return figures.companions(
+        drawn.images[[pair["sample"] for pair in pairs]],
+        [[np.asarray(real.images[i]) for i in pair["training"]] for pair in pairs],
+        [pair["distances"][0] for pair in pairs],
+        typical,
+    )
+
+
+def class_shares(real: Real, histogram: Mapping[str, float]) -> Picture:
+    """Shares of the classes among the samples, beside those of the training images."""
+    return figures.class_shares(histogram, real.labels[~real.heldout])
+
+
+def training(history: Path) -> Picture:
+    """The curves of history.csv. Raises FileNotFoundError, or ValueError for a history without rows."""
+    with history.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{history} is empty. Run `dvc repro --force train`.")
+    columns = {name: [float(row[name]) for row in rows] for name in ("images", "loss", "lr")}
+    return figures.curves(columns["images"], columns["loss"], columns["lr"])

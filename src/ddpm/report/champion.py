@@ -1,0 +1,62 @@
+"""The candidate beside the champion, row by row as the gate saw them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ddpm.report.facts import Facts
+from ddpm.report.scores import text
+
+
+@dataclass(frozen=True)
+class Row:
+    """A score of both, the change relative to the champion's, the limit, and whether it is kept ("" where none is)."""
+
+    name: str
+    candidate: str
+    champion: str
+    change: str
+    limit: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Who is compared with whom, in words, and the rows. `champion`: its heading, or "" when there is none."""
+
+    words: str
+    candidate: str
+    champion: str
+    rows: Sequence[Row]
+
+
+def same(facts: Facts) -> bool:
+    """Whether the candidate had the champion's own weights."""
+    return bool(facts.verdict["verdict"] == "unchanged")
+
+
+def beside(facts: Facts) -> Beside:
+    """The gate's table."""
+    known = facts.champion is not None and not same(facts)
+    rows = [_row(each, known=known) for each in facts.verdict["rows"]]
+    return Beside(_words(facts), f"Version {facts.registered['version']}", "Champion" if known else "", rows)
+
+
+def _words(facts: Facts) -> str:
+    made = facts.registered
+    if same(facts):
+        return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
+    if facts.champion is None:
+        return "There was no champion to compare with; only the limits applied."
+    if facts.champion.get("fid") is None:
+        return "The champion could not be scored under these conditions; the reasons are above."
+    return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
+
+
+def _row(each: dict[str, object], *, known: bool) -> Row:
+    ours, theirs = each["candidate"], each["champion"] if known else None
+    change = ""
+    if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs:
+        change = f"{(ours - theirs) / abs(theirs):+.1%}"
+    kept = {True: "yes", False: "no"}.get(each["ok"], "") if isinstance(each["ok"], bool) else ""
+    name = str(each["name"])
+    return Row(name[:1].upper() + name[1:], text(ours), text(theirs), change, str(each["limit"]), kept)

@@ -1,0 +1,89 @@
+"""What watching the data found, as the page says it: the files of .state/drift."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddpm import files
+from ddpm.report.scores import text
+
+FOLDER = Path(".state/drift")
+MOST = 12  # values shown of one thing
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Verdict and words; rows of the tests: name, effect, limit, corrected p, before, now; lines of counts."""
+
+    words: str
+    verdict: str
+    rows: Sequence[tuple[str, ...]]
+    lines: Sequence[str]
+
+
+def find(data_sha256: str, folder: Path = FOLDER) -> Mapping[str, Any] | None:
+    """The newest finding about these data, None when they were not compared. Raises ValueError for a damaged file."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    for path in paths:
+        found = files.read_json(path)
+        if isinstance(found, dict) and found.get("data_sha256") == data_sha256:
+            return found
+    return None
+
+
+def describe(found: Mapping[str, Any]) -> Drift:
+    """In words."""
+    rows = [
+        (
+            each["name"],
+            text(each.get("effect")),
+            text(each.get("limit")),
+            text(each.get("p_corrected", each.get("p_value"))),
+            _short(each.get("old")),
+            _short(each.get("new")),
+        )
+        for each in found.get("tests", ())
+    ]
+    lines = []
+    champion = found.get("champion") or {}
+    if "version" in champion:
+        lines.append(f"Compared with the data of version {champion['version']}, the champion.")
+    told = _counts(found.get("images"))
+    if told:
+        lines.append(f"Images: {told}.")
+    changed = {f"{name}:": f"{old} → {new}" for name, (old, new) in found.get("classes", {}).items() if old != new}
+    if changed:
+        lines.append(f"Images per class: {_counts(changed) if len(changed) <= MOST else f'{len(changed)} changed'}.")
+    distance = found.get("feature_distance")
+    if distance:
+        lines.append(
+            f"Distance in feature space: {text(distance['value'])}; {text(distance['floor'])} between samples of the "
+            "same data."
+        )
+    lines += [f"{note[:1].upper()}{note[1:]}." for note in found.get("notes", ())]
+    return Drift(_sentence(str(found.get("words", ""))), str(found.get("verdict", "")), rows, lines)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def _counts(found: Any) -> str:
+    """Numbers and names of a section, `new 12, removed 3`."""
+    if not isinstance(found, Mapping):
+        return ""
+    return ", ".join(f"{str(key).replace('_', ' ')} {_short(value)}" for key, value in found.items() if _short(value))
+
+
+def _short(value: Any) -> str:
+    """A number or a few words; more than fits is counted."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: ""}[value]
+    if isinstance(value, int | float):
+        return text(value, digits=4)
+    if isinstance(value, list | tuple | Mapping) and len(value) > MOST:
+        return f"{len(value)} values"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_short(each)}" for key, each in value.items())
+    return ", ".join(map(_short, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,67 @@
+"""Where the model comes from: every hash, and the commands that make it again or open it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ddpm.report.facts import Facts
+
+CODE = {
+    "ddpm.git_sha": "commit of the code",
+    "ddpm.git_dirty": "files that differ from the commit",
+    "ddpm.data_hash": "data (data.dvc)",
+    "ddpm.params_hash": "params.yaml SHA-256",
+    "ddpm.lock_hash": "requirements.lock SHA-256",
+}
+CONDITIONS = {
+    "weights_sha256": "weights SHA-256",
+    "guide_sha256": "guide's weights SHA-256",
+    "extractor_sha256": "extractor SHA-256",
+    "reference_sha256": "reference SHA-256",
+}
+
+
+def rows(metrics: Mapping[str, Any], statistics: Mapping[str, Any], digest: str, facts: Facts | None) -> dict[str, str]:
+    """Name to value; what is not known is left out."""
+    found = {
+        "prepared images": f"{statistics['count']:,}: {statistics['train']:,} for training, "
+        f"{statistics['heldout']:,} held out",
+        "prepared images SHA-256": statistics["sha256"],
+        "training digest": digest,
+    }
+    conditions = metrics["conditions"]
+    found |= {words: str(conditions[key]) for key, words in CONDITIONS.items() if conditions.get(key)}
+    if facts is None:
+        return found
+    made = facts.registered
+    version = {"registered version": f"models:/{made['name']}/{made['version']}", "MLflow run": str(made["run_id"])}
+    dirty = {"true": "yes", "false": "no"}
+    code = {words: facts.lineage[key] for key, words in CODE.items() if key in facts.lineage}
+    code = {words: dirty.get(value, value) for words, value in code.items()}
+    return version | code | found
+
+
+def commands(facts: Facts | None) -> list[tuple[str, str]]:
+    """(purpose, command) to make the model again, and to use it."""
+    again = ("Make the same again, to the bit", "dvc repro")
+    if facts is None:
+        return [again, ("Judge, register and promote it", "make run")]
+    made = facts.registered
+    sha = facts.lineage.get("ddpm.git_sha", "none")
+    if sha != "none":
+        again = ("Make the same again, to the bit", f"git checkout {sha} && make run")
+    return [
+        again,
+        ("Draw from it", f"ddpm sample --model models:/{made['name']}/{made['version']}"),
+        ("See versions, and who moved the champion", "ddpm status; ddpm history"),
+        ("Let a person judge the images blind", "ddpm review"),
+    ]
+
+
+def caveat(facts: Facts | None) -> str:
+    """What keeps the commands from giving the same, or nothing."""
+    if facts is not None and facts.lineage.get("ddpm.git_dirty") == "true":
+        return (
+            "Files differed from the commit when this was made, so the commit alone does not give the same: commit "
+            "first, then make run, for a model that can be made again."
+        )
+    return ""

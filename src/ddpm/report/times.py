@@ -1,0 +1,57 @@
+"""Run time and cost by stage: seconds, and hours of processors and GPUs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ddpm.progress import duration
+from ddpm.report.facts import Facts
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stage: what was done with it in this run, for how long, and what its present files took when they were made."""
+
+    stage: str
+    did: str
+    now: str
+    took: str
+    cpu: str
+    gpu: str
+
+
+@dataclass(frozen=True)
+class Times:
+    """Rows, the sum of what the present files took, and words. `gpu`: whether any stage held a GPU."""
+
+    rows: Sequence[Row]
+    total: Row
+    words: str
+    gpu: bool
+
+
+def describe(facts: Facts) -> Times:
+    """In words. What is not known is a dash."""
+    made = [each["made"] for each in facts.stages if each["made"]]
+    sums = {key: sum(each[key] for each in made) for key in ("seconds", "cpu_seconds", "gpu_seconds")}
+    rows = [
+        Row(each["stage"], str(each["did"]).lower(), duration(each["seconds"]), *_took(each["made"]))
+        for each in facts.stages
+    ]
+    total = Row("all stages", "", duration(sum(each["seconds"] for each in facts.stages)), *_took(sums))
+    after = facts.seconds - sum(each["seconds"] for each in facts.stages)
+    words = (
+        f"This run took {duration(facts.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
+        f"registration, the champion's scores, verdict), on {facts.hardware}."
+    )
+    return Times(rows, total, words, gpu=sums["gpu_seconds"] > 0)
+
+
+def _took(made: dict[str, float] | None) -> tuple[str, str, str]:
+    if not made:
+        return "–", "–", "–"
+    return duration(made["seconds"]), hours(made["cpu_seconds"]), hours(made["gpu_seconds"])
+
+
+def hours(seconds: float) -> str:
+    """Hours to two significant digits: `0.13 h`."""
+    return f"{seconds / 3600:.2g} h"

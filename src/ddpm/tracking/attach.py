@@ -1,0 +1,37 @@
+"""Files and numbers that are found about a model after its evaluation, added to the run that it came from."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ddpm import files
+from ddpm.tracking import store
+from ddpm.tracking.record import contents
+from ddpm.tracking.ship import log_tags
+
+ATTACHED_TAG = "ddpm.attached."
+
+
+def attach(run_id: str, artifacts: Sequence[Path], metrics: Mapping[str, float] | None = None) -> bool:
+    """Add files (those under out/ or .state/ keep their path in it) to a run, and the numbers that they tell of.
+
+    Files that are there already are left, and the numbers too if all are; returns whether any was new.
+    Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing file.
+    """
+    from mlflow.entities import Metric
+
+    connection = store.client()
+    there = connection.get_run(run_id).data.tags
+    marks = {}
+    for name, path in contents(artifacts):
+        tag, found = ATTACHED_TAG + name, files.sha256_file(path)
+        if there.get(tag) == found:
+            continue
+        parent = str(Path(name).parent)
+        connection.log_artifact(run_id, str(path), None if parent == "." else parent)
+        marks[tag] = found
+    if marks:
+        now = time.time_ns() // 1_000_000
+        connection.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()])
+        log_tags(connection, run_id, marks)  # last: they say that all of the above is there
+    return bool(marks)

@@ -1,0 +1,201 @@
+"""`ddpm score`, as a person types it: two sets of images of any program, with the conditions of every number."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from typer.testing import CliRunner, Result
+
+from ddpm import extract, reference
+from ddpm.cli import app
+from ddpm.metrics import classifier, scores
+from ddpm.metrics.extractors import ClassifierExtractor
+
+RANDOM = np.random.default_rng(0)
+
+
+def noise(count: int, low: int, side: int = 8, channels: int = 1) -> np.ndarray:
+    return RANDOM.integers(low, low + 100, (count, side, side, channels)).astype(np.uint8)
+
+
+DARK, LIGHT = noise(120, 0), noise(120, 150)
+REAL, FAKE = np.concatenate([DARK, LIGHT]), np.concatenate([noise(100, 10), noise(140, 140)])
+
+
+def ddpm(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["score", *arguments])
+
+
+def told(*arguments: str) -> dict[str, object]:
+    done = ddpm(*arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def write(folder: str, images: list[np.ndarray] | np.ndarray, ending: str = "png") -> None:
+    Path(folder).mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(f"{folder}/{number:04d}.{ending}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a classifier of dark and light images, and image sets; read only."""
+    folder = tmp_path_factory.mktemp("scored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        labels = np.repeat([0, 1], 120)
+        model = classifier.train(REAL, labels, classes=2, width=4, budget=4000, batch=40, lr=0.01, seed=0)
+        features = Path("out/features")
+        features.mkdir(parents=True)
+        extractor = extract.write_classifier(features, model, "cpu")
+        train, heldout, noisy = (
+            reference.observe(extractor, images, np.arange(len(images)), features / name)
+            for images, name in ((REAL, "train_features.npy"), (REAL[::2], "heldout_features.npy"),
+                                 (noise(100, 50), "noise_features.npy"))
+        )  # fmt: skip
+        reference.write(
+            features, extractor, train, heldout, noisy, classes=("dark", "light"), class_counts=np.array([120, 120]),
+            data_sha256="d", accuracy=1.0, seed=0,
+        )  # fmt: skip
+        np.save("real.npy", REAL)
+        np.save("fake.npy", FAKE)
+        np.save("floats.npy", FAKE / 255)
+        write("real", REAL)
+        write("fake", FAKE)
+        write("few", FAKE[:49])
+        write("mixed", [*FAKE[:60], *noise(60, 0, side=20)])
+        write("broken", FAKE[:60])
+        Path("broken/0007.png").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+
+
+def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
+    said = [told("--real", f"real{ending}", "--fake", f"fake{ending}") for ending in ("", ".npy")]
+    extractor = extract.from_folder(Path("out/features"), "cpu")
+    expected = scores.frechet_distance(scores.moments(extractor(FAKE)), scores.moments(extractor(REAL)))
+    assert said[0]["fid"] == pytest.approx(expected, rel=1e-5)
+    for name in said[0].keys() - {"conditions"}:
+        assert said[0][name] == said[1][name]
+    assert said[0]["class_histogram"] == pytest.approx({"dark": 100 / 240, "light": 140 / 240}, abs=0.01)
+
+
+def test_conditions_say_what_was_measured_and_what_needs_a_held_out_set_is_left_out() -> None:
+    said = told("--real", "real", "--fake", "fake")
+    conditions = said["conditions"]
+    assert isinstance(conditions, dict)
+    assert (conditions["extractor"], conditions["resize"], conditions["sizes"]) == ("classifier", "none", "8x8")
+    assert (conditions["real"], conditions["fake"], conditions["drawn"]) == ("real", "fake", "all")
+    assert (conditions["count"], conditions["reference_count"]) == (240, 240)
+    assert "fid_halves" in said
+    assert not {"fid_floor", "memorisation_ratio", "nearest_heldout_baseline"} & said.keys()
+    more = told("--real", "real", "--fake", "fake", "--heldout", "real.npy")
+    assert {"fid_floor", "nearest_heldout_baseline"} <= more.keys()
+
+
+def test_the_same_set_twice_is_at_distance_zero_and_is_called_a_copy() -> None:
+    said = told("--real", "real", "--fake", "real.npy")
+    assert said["fid"] == pytest.approx(0, abs=1e-4)
+    assert said["nearest_train_distance"] == 0
+
+
+def test_a_person_sees_progress_scores_and_conditions() -> None:
+    said = ddpm("--real", "real", "--fake", "fake").stdout
+    for part in (
+        "score: features of real: 240 images",
+        "fid  ",
+        "class histogram dark",
+        "  extractor sha256: ",
+        "real",
+    ):
+        assert part in said
+
+
+def test_a_count_takes_as_many_of_each_and_the_seed_says_which() -> None:
+    first, again, other = (
+        told("--real", "real", "--fake", "fake", "--count", "60", "--seed", seed) for seed in ("0", "0", "1")
+    )
+    assert first == again
+    assert first["fid"] != other["fid"]
+    assert first["conditions"]["count"] == first["conditions"]["reference_count"] == 60  # type: ignore[index]
+    histogram = first["class_histogram"]
+    assert isinstance(histogram, dict)
+    assert min(histogram.values()) > 0.2  # drawn from the whole set and not from its beginning
+
+
+def test_several_sizes_need_a_named_policy_which_the_record_has() -> None:
+    refused = ddpm("--real", "real", "--fake", "mixed", "--count", "100")
+    assert refused.exit_code == 1
+    assert "2 sizes (8x8, 20x20)" in refused.stderr
+    clean, legacy = (
+        told("--real", "real", "--fake", "mixed", "--count", "100", "--resize", each) for each in ("clean", "legacy")
+    )
+    assert [said["conditions"]["resize"] for said in (clean, legacy)] == ["clean", "legacy"]  # type: ignore[index]
+    assert clean["fid"] != legacy["fid"]
+
+
+def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_their_whole_width(tmp_path: Path) -> None:
+    np.save(tmp_path / "colour.npy", np.repeat(FAKE, 3, axis=3))
+    write(str(tmp_path / "wide"), [np.concatenate([image, image], axis=1) for image in FAKE])
+    said = [told("--real", "real", "--fake", "fake"), told("--real", "real", "--fake", str(tmp_path / "colour.npy"))]
+    assert said[0]["fid"] == said[1]["fid"]
+    stretched = told("--real", "real", "--fake", str(tmp_path / "wide"), "--resize", "clean")
+    halves = np.stack([np.concatenate([image, image], axis=1) for image in FAKE])
+    extractor = ClassifierExtractor(reference.load()[0].model, "x", resize="clean")  # type: ignore[attr-defined]
+    expected = scores.frechet_distance(scores.moments(extractor(halves)), scores.moments(extractor(REAL)))
+    assert stretched["fid"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
+    declared = {
+        "side": 8, "channels": 1, "mean": [0.5], "std": [0.5], "classes": True,
+        "layers": [{"layer": "flatten"}, {"layer": "linear", "inputs": 64, "outputs": 6}],
+        "head": {"layer": "linear", "inputs": 6, "outputs": 2},
+    }  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"layers.1.weight": (6, 64), "layers.1.bias": (6,), "head.weight": (2, 6), "head.bias": (2,)}
+    tensors = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    (tmp_path / "extractor.json").write_text(json.dumps(declared))
+    save_file(tensors, tmp_path / "extractor.safetensors")
+    said = told("--real", "real", "--fake", "fake", "--extractor", f"own:{tmp_path}")
+    assert said["conditions"]["extractor"] == "own"  # type: ignore[index]
+    assert set(said["class_histogram"]) == {"0", "1"}  # type: ignore[call-overload]
+    copied = extract.write_own(tmp_path / "copy", str(tmp_path), "legacy", "cpu")  # as the features stage does
+    (tmp_path / "extractor.json").unlink()
+    again = extract.from_folder(tmp_path / "copy", "cpu")
+    assert (again.sha256, again.resize) == (copied.sha256, "legacy")
+    assert again.sha256 == said["conditions"]["extractor_sha256"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    (["--real", "real", "--fake", "few"], "--fake few: 49 images are too few to score; 50 at least"),
+    (["--real", "real", "--fake", "fake", "--count", "20"], "--count 20: 20 images are too few"),
+    (["--real", "real", "--fake", "fake", "--count", "241"], "has only 240 images"),
+    (["--real", "real", "--fake", "mixed", "--resize", "clean"], "240 real and 120 fake images"),
+    (["--real", "real", "--fake", "broken"], "0007.png: it is empty"),
+    (["--real", "real", "--fake", "floats.npy"], "floats.npy holds float64"),
+    (["--real", "real", "--fake", "nowhere"], "nowhere does not exist"),
+    (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
+    (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "possible are classifier"),
+    (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
+    (["--real", "real", "--fake", "fake", "--extractor", "own"], "holds no extractor of your own"),
+    (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real holds no extractor"),
+])  # fmt: skip
+def test_what_cannot_be_scored_is_refused_in_words(asked: list[str], said: str) -> None:
+    result = ddpm(*asked)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_unequal_counts_are_taken_when_asked() -> None:
+    said = told("--real", "real", "--fake", "mixed", "--resize", "clean", "--unequal")
+    assert (said["conditions"]["count"], said["conditions"]["reference_count"]) == (120, 240)  # type: ignore[index]

@@ -1,0 +1,114 @@
+"""Neighbours, kernel distance and memorisation against brute force in float64, and what they are there to catch."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.image.kid import poly_mmd
+
+from ddpm.metrics import kernel, memorisation
+from ddpm.metrics.neighbours import manifold, manifold_scores, nearest
+from ddpm.metrics.quality import Seen, distances, real
+
+
+def normal(count, seed, mean=0.0, dimension=6):
+    return np.random.default_rng(seed).normal(mean, 1, size=(count, dimension))
+
+
+def all_distances(first, second):
+    return np.linalg.norm(first[:, None] - second[None], axis=2)
+
+
+def brute(fake, real_ones, k):
+    """Precision, recall, density, coverage by their definitions."""
+    radii = [np.sort(all_distances(each, each), axis=1)[:, k] for each in (fake, real_ones)]
+    between = all_distances(fake, real_ones)
+    in_real = between <= radii[1][None]
+    in_fake = between <= radii[0][:, None]
+    return [in_real.any(1).mean(), in_fake.any(0).mean(), in_real.sum() / (k * len(fake)), in_real.any(0).mean()]
+
+
+@pytest.mark.parametrize(("k", "end"), [(3, ""), (5, "_k5")])
+def test_neighbour_scores_are_their_definitions(k, end):
+    fake, others = normal(700, 0, 0.4), normal(1100, 1)  # several tiles
+    found = manifold_scores(manifold(fake), manifold(others))
+    ours = [found[f"{name}{end}"] for name in ("precision", "recall", "density", "coverage")]
+    assert ours == pytest.approx(brute(fake, others, k), rel=1e-12)
+
+
+def test_nearest_agrees_with_all_distances_and_a_copy_is_at_zero():
+    random = np.random.default_rng(9)
+    references = (random.normal(size=(700, 30)) + 1000).astype(np.float32)
+    queries = (random.normal(size=(600, 30)) + 1000).astype(np.float32)
+    queries[5] = references[321]
+    indices, found = nearest(queries, references, 3)
+    everything = all_distances(queries.astype(float), references.astype(float))
+    np.testing.assert_array_equal(indices, everything.argsort(axis=1, kind="stable")[:, :3])
+    np.testing.assert_allclose(found, np.sort(everything, axis=1)[:, :3], rtol=1e-9)
+    assert (indices[5, 0], found[5, 0]) == (321, 0)
+    assert nearest(queries, references[:2], 5)[0].shape == (600, 2)
+
+
+def test_kernel_distance_is_torchmetrics_own_and_its_formula():
+    x, y = normal(60, 2, 0.5), normal(60, 3)
+    expected = poly_mmd(torch.from_numpy(y), torch.from_numpy(x))
+    assert kernel.squared_mmd(x, y) == pytest.approx(float(expected), rel=1e-9)
+    y = normal(85, 3)
+    within = [
+        np.mean([(a @ b / 6 + 1) ** 3 for i, a in enumerate(z) for j, b in enumerate(z) if i != j]) for z in (x, y)
+    ]
+    between = np.mean([(a @ b / 6 + 1) ** 3 for a in x for b in y])
+    assert kernel.squared_mmd(x, y) == pytest.approx(sum(within) - 2 * between, rel=1e-9)
+
+
+def test_kid_of_equal_distributions_is_zero_within_its_error_even_if_sorted():
+    for seed in range(3):
+        fake, others = normal(600, 10 + seed), normal(900, 20 + seed)
+        found = kernel.kid(kernel.subset_values(fake[fake[:, 0].argsort()], others[others[:, 0].argsort()]))
+        assert abs(found["kid"]) < 4 * found["kid_se"]
+    shifted = kernel.kid(kernel.subset_values(normal(600, 10, 0.5), normal(900, 20)))
+    assert shifted["kid"] > 10 * shifted["kid_se"]
+
+
+def test_a_collapsed_model_has_high_precision_and_low_recall():
+    modes = np.repeat(np.arange(10.0), 60)[:, None] * 8 + normal(600, 4)
+    collapsed = 8 * 3 + normal(300, 5)  # the fourth of ten
+    found, _ = distances(Seen(collapsed), real(Seen(modes)))
+    assert found["precision"] > 0.8  # real images have 0.87 at this count
+    assert found["recall"] < 0.2
+    assert found["coverage"] < 0.3
+
+
+def test_too_few_images_have_no_neighbours_and_no_kid():
+    with pytest.raises(ValueError, match="5 images have no 5 neighbours"):
+        manifold(normal(5, 0))
+    with pytest.raises(ValueError, match="19 images are too few for KID"):
+        kernel.subset_values(normal(19, 0), normal(100, 0))
+
+
+def judged(samples, train, heldout):
+    indices, found = nearest(samples, train)
+    return memorisation.evidence(found[:, 0], indices[:, 0], nearest(heldout, train)[1][:, 0])
+
+
+def test_copies_are_flagged_all_or_a_tenth_and_new_images_are_not():
+    train, heldout, new = normal(800, 6), normal(300, 7), normal(400, 8)
+    fresh = judged(new, train, heldout)
+    assert not fresh["flagged"]
+    assert fresh["p_value"] > 0.01
+    copied = judged(train[:400], train, heldout)
+    assert copied["flagged"]
+    assert (copied["ratio"], copied["near_copies"]) == (0, 400)
+    assert copied["p_value"] < 1e-50
+    mixed = judged(np.concatenate([train[:40], new[40:]]), train, heldout)
+    assert mixed["flagged"]
+    assert mixed["ratio"] > 0.8  # the median alone would not have seen them
+    assert sorted(pair[:2] for pair in mixed["worst"])[0] == [0, 0]
+
+
+def test_pixel_copies_are_counted_against_the_training_split_only():
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+    samples = np.concatenate([images[[3, 3, 15]], 255 - images[:5]])
+    assert memorisation.count_copies(samples, images, np.arange(10)) == 2
+    assert memorisation.evidence(np.ones(8), np.zeros(8, int), np.ones(9), 2)["flagged"]
+    with pytest.raises(ValueError, match="pixel by pixel"):
+        memorisation.count_copies(samples[:, :2], images, np.arange(10))
