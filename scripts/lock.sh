@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Refresh requirements.lock (what runs) and requirements-dev.lock (that, plus tests and tools) from pyproject.toml.
+# Refresh requirements.lock (what runs), requirements-team.lock (that, plus PostgreSQL and S3) and requirements-dev.lock
+# (that, plus tests and tools) from pyproject.toml.
 # One resolution serves Python 3.11 to 3.13 on Linux and macOS. torch pins its own CUDA packages exactly, and only its
 # CUDA builds ask for them, so they are left out here: the same lock installs a CPU build as well.
 set -euo pipefail
@@ -14,5 +15,6 @@ compile() { # compile OUTPUT [OPTION ...]
     mv "$output.clean" "$output"
 }
 compile requirements.lock --upgrade
-compile requirements-dev.lock --upgrade --group pyproject.toml:dev --constraint requirements.lock
-echo "requirements.lock: $(grep -c == requirements.lock) packages; requirements-dev.lock: $(grep -c == requirements-dev.lock)"
+compile requirements-team.lock --upgrade --extra team --constraint requirements.lock
+compile requirements-dev.lock --upgrade --extra team --group pyproject.toml:dev --constraint requirements-team.lock
+for lock in requirements.lock requirements-team.lock requirements-dev.lock; do echo "$lock: $(grep -c == $lock) packages"; done
