@@ -17,11 +17,11 @@ PIP := $(BIN)/python -m pip install --quiet --no-input --no-compile --disable-pi
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run serve ui test lint lock clean
+.PHONY: help run serve ui test test-team lint lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo "Linux without a GPU: see the top of the Makefile for a smaller installation."
 
 run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registered version, champion.
@@ -39,6 +39,12 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
 	@echo "make test: pytest $(TESTS), a file per core at a time"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+
+test-team: $(VENV)/.dev ## Run a small pipeline through a team's servers (installs PostgreSQL as root if it is missing).
+	@echo "make test-team: MLflow and Prefect on PostgreSQL, data and artifacts in S3, without containers"
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+	    { apt-get update -qq && apt-get install -qq --yes --no-install-recommends postgresql; } >/dev/null
+	@$(BIN)/python -m pytest tests/docker
 
 lint: $(VENV)/.dev ## Check style, format and types.
 	@echo "make lint: ruff check, ruff format --check, mypy"
