@@ -40,7 +40,9 @@ class Team:
         """A word of the compose file, as it is without containers."""
         text = re.sub(r"/run/secrets/(\w+)", lambda found: str(self.folder / secret_file(found[1])), text)
         text = re.sub(r"\$\{(\w+)_PORT:-\d+\}", lambda found: str(self.ports[found[1].lower()]), text)
-        text = re.sub(r"\b(postgres|store|mlflow|prefect):\d+", lambda found: f"127.0.0.1:{self.ports[found[1]]}", text)
+        text = re.sub(
+            r"\b(postgres|store|mlflow|prefect):\d{4}\b", lambda found: f"127.0.0.1:{self.ports[found[1]]}", text
+        )
         text = text.replace("0.0.0.0", "127.0.0.1").replace("/var/lib/prefect", str(self.folder / "prefect"))
         return text.replace("/tmp/pages", str(self.folder / "pages"))
 
@@ -85,8 +87,8 @@ def started() -> Iterator[Team]:
         buckets = [str(DOCKER / "with-secrets.sh"), sys.executable, str(DOCKER / "buckets.py"), "mlflow", "dvc"]
         subprocess.run(buckets, env=team.environment("buckets"), check=True, capture_output=True)
         for name, health in (("mlflow", "/health"), ("prefect", "/api/health")):
-            stack.enter_context(running(team, name))
-            wait(f"http://127.0.0.1:{team.ports[name]}{health}", folder / f"{name}.log")
+            child = stack.enter_context(running(team, name))
+            wait(child, f"http://127.0.0.1:{team.ports[name]}{health}", folder / f"{name}.log")
         yield team
 
 
@@ -122,7 +124,7 @@ def postgres_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def running(team: Team, service: str) -> Iterator[None]:
+def running(team: Team, service: str) -> Iterator["subprocess.Popen[str]"]:
     """One server, with all processes that it starts."""
     with (team.folder / f"{service}.log").open("w") as log:
         child = subprocess.Popen(
@@ -130,14 +132,15 @@ def running(team: Team, service: str) -> Iterator[None]:
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            yield
+            yield child
         finally:
             process.stop(child, grace=10)
 
 
-def wait(url: str, log: Path) -> None:
+def wait(child: "subprocess.Popen[str]", url: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while answer(url) != 200:
+        assert child.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.3)
 

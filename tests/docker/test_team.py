@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flows import process, server
 from tests.docker import servers
 from tests.docker.servers import ROOT, Team
 
@@ -107,6 +108,7 @@ def test_the_pipeline_ends_with_a_champion_in_postgresql_and_its_files_in_the_st
     assert query(team, "mlflow_database", "SELECT count(*) FROM runs WHERE status = 'FINISHED'") >= 1
     assert query(team, "prefect_database", "SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'") == 1
     assert [name for name in objects(team, "mlflow") if name.endswith("weights.safetensors")]
+    assert "presigned" not in (team.folder / "mlflow.log").read_text(), "a client was sent to the store itself"
     for secret in ("mlflow_password", "prefect_auth"):
         assert team.secret(secret) not in output
 
@@ -122,11 +124,19 @@ def test_results_go_to_the_store_and_come_back_equal(team: Team, clone: Path) ->
     assert (clone / "out/train/model/weights.safetensors").read_bytes() == kept
 
 
-def test_the_worker_of_the_compose_file_finds_its_pool_and_its_deployment(team: Team, clone: Path) -> None:
-    for command in (
-        ["prefect", "--no-prompt", "work-pool", "create", "ddpm", "--type", "process"],
-        ["prefect", "--no-prompt", "deploy", "--name", "retrain"],
-        ["prefect", "--no-prompt", "worker", "start", "--pool", "ddpm", "--type", "process", "--run-once"],
-    ):
-        sh(team, clone, *command)
+def test_the_worker_of_the_compose_file_makes_its_pool_and_its_deployment(team: Team, clone: Path) -> None:
+    port = server.free_port()
+    own = {"PREFECT_HOME": str(team.folder / "worker"), "PYTHONPATH": str(clone / "src")}
+    log = team.folder / "worker.log"
+    with log.open("w") as output:
+        worker = subprocess.Popen(
+            [servers.DOCKER / "with-secrets.sh", servers.DOCKER / "worker.sh"], cwd=clone, text=True,
+            env=team.environment("worker") | own | {"PREFECT_WORKER_WEBSERVER_PORT": str(port)},
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        servers.wait(worker, f"http://127.0.0.1:{port}/health", log)
+    finally:
+        process.stop(worker, grace=20)
+    assert query(team, "prefect_database", "SELECT name FROM work_pool WHERE name = 'ddpm'") == "ddpm"
     assert query(team, "prefect_database", "SELECT name FROM deployment") == "retrain"
