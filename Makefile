@@ -20,7 +20,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run serve ui test test-inception lint lock clean
+.PHONY: help run serve ui test test-inception test-team lint lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
@@ -48,6 +48,12 @@ test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, 
 	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"
 	@$(INCEPTION)/bin/python -m pytest --confcutdir tests/inception tests/inception
 
+test-team: $(VENV)/.dev ## Run a small pipeline through a team's servers (installs PostgreSQL as root if it is missing).
+	@echo "make test-team: MLflow and Prefect on PostgreSQL, data and artifacts in S3, without containers"
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+	    { apt-get update -qq && apt-get install -qq --yes --no-install-recommends postgresql; } >/dev/null
+	@$(BIN)/python -m pytest tests/docker
+
 lint: $(VENV)/.dev ## Check style, format and types.
 	@echo "make lint: ruff check, ruff format --check, mypy"
 	@$(BIN)/ruff check .
@@ -55,7 +61,7 @@ lint: $(VENV)/.dev ## Check style, format and types.
 	@$(BIN)/mypy
 
 lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).
-	@echo "make lock: resolving pyproject.toml into requirements.lock, requirements-dev.lock and requirements-inception.lock"
+	@echo "make lock: resolving pyproject.toml into the four lock files"
 	@scripts/lock.sh
 
 clean: ## Remove what can be made again: outputs, caches, environments. Data, models and records stay.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Refresh requirements.lock (what runs), requirements-dev.lock (that, plus tests and tools) and requirements-inception.lock
-# (what tests/inception needs, with its own torch) from pyproject.toml.
+# Refresh the lock files from pyproject.toml: requirements.lock (what runs), requirements-team.lock (that, plus PostgreSQL
+# and S3), requirements-dev.lock (that, plus tests and tools), and requirements-inception.lock (what tests/inception needs,
+# with its own torch).
 # One resolution serves Python 3.11 to 3.13 on Linux and macOS. torch pins its own CUDA packages exactly, and only its
 # CUDA builds ask for them, so they are left out here: the same lock installs a CPU build as well.
 set -euo pipefail
@@ -15,10 +16,11 @@ compile() { # compile OUTPUT [SOURCE OR OPTION ...]
     mv "$output.clean" "$output"
 }
 compile requirements.lock pyproject.toml --upgrade
-compile requirements-dev.lock pyproject.toml --upgrade --group pyproject.toml:dev --constraint requirements.lock
+compile requirements-team.lock pyproject.toml --upgrade --extra team --constraint requirements.lock
+compile requirements-dev.lock pyproject.toml --upgrade --extra team --group pyproject.toml:dev --constraint requirements-team.lock
 grep -v '^torch==' requirements-dev.lock > requirements-inception.same
 compile requirements-inception.lock --upgrade --group pyproject.toml:inception-tests --constraint requirements-inception.same
 rm requirements-inception.same
-for lock in requirements.lock requirements-dev.lock requirements-inception.lock; do
+for lock in requirements.lock requirements-team.lock requirements-dev.lock requirements-inception.lock; do
     echo "$lock: $(grep -c == "$lock") packages"
 done
