@@ -147,7 +147,7 @@ def test_stopped_in_training_it_saves_and_dvc_alone_ends_with_the_same_results(f
         run = start(second)
         assert run.stdout is not None
         for line in run.stdout:
-            if re.match(r"train .*images \(", line):
+            if re.match(r"train .*(images \(|resuming at image)", line):
                 break
         run.send_signal(number)
         output = finish(run, status=status)
