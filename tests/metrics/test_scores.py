@@ -77,6 +77,17 @@ def test_distance_is_finite_and_right_when_covariances_have_no_full_rank():
     assert distance == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("count", [2, 40, 64, 65, 300])
+def test_fewer_images_than_dimensions_are_the_same_distance_by_a_smaller_problem(count):
+    random = np.random.default_rng(count)
+    features, reference = random.normal(2, 3, (count, 64)), gaussian(64, seed=1)
+    expected = scores.frechet_distance(scores.moments(features), reference)
+    assert scores.frechet_to(features, reference) == pytest.approx(expected, rel=1e-6)
+    chosen = np.arange(0, count, 2) if count > 2 else np.arange(2)
+    expected = scores.frechet_distance(scores.moments(features[chosen]), reference)
+    assert scores.frechet_to(features, reference, chosen) == pytest.approx(expected, rel=1e-6)
+
+
 def test_distance_does_not_depend_on_the_blocks_that_features_come_in():
     random = np.random.default_rng(7)
     real, fake = random.normal(size=(900, 40)), random.normal(0.3, 1.2, size=(700, 40)) + 50
@@ -140,6 +151,11 @@ def test_features_that_are_not_finite_are_refused():
     features[7, 2] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity"):
         scores.moments(features)
+
+
+def test_features_that_are_not_finite_are_refused_in_the_smaller_problem_too():
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        scores.frechet_to(np.full((4, 9), np.nan), gaussian(9, seed=1))
 
 
 def test_a_covariance_of_one_image_is_refused():

@@ -64,13 +64,13 @@ def distances(seen: Seen, against: Real, shard: Shard = WHOLE) -> tuple[dict[str
     count = min(len(seen), len(against.features))
     fake_balls, real_balls = (manifold(x[chosen(len(x), count)], shard) for x in (seen.features, against.features))
     found = {
-        "fid": scores.frechet_distance(scores.moments(seen.features), against.moments),
+        "fid": scores.frechet_to(seen.features, against.moments),
         "fid_infinity": scores.frechet_infinity(seen.features, against.moments, shard=shard),
         **kernel.kid(subsets),
         **manifold_scores(fake_balls, real_balls, shard),
     }
     if seen.spatial is not None and against.spatial is not None:
-        found["sfid"] = scores.frechet_distance(scores.moments(seen.spatial), against.spatial)
+        found["sfid"] = scores.frechet_to(seen.spatial, against.spatial)
     return found, subsets.tolist()
 
 

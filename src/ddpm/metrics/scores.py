@@ -57,9 +57,7 @@ class MomentsAccumulator:
 
     def add(self, features: NDArray[np.floating]) -> None:
         """Count a block (B, D) in. Raises ValueError for a value that is not finite."""
-        block = np.asarray(features, np.float64)
-        if not np.isfinite(block).all():
-            raise ValueError("features hold NaN or infinity: the extractor or its input is broken")
+        block = finite(features)
         if len(block) == 0:
             return
         mean = block.mean(axis=0)
@@ -84,6 +82,14 @@ class MomentsAccumulator:
         self.scatter = self.scatter + scatter + np.outer(gap, gap) * (self.count * count / total)
         self.mean = self.mean + gap * (count / total)
         self.count = total
+
+
+def finite(features: NDArray[np.floating]) -> Floats:
+    """Features in float64. Raises ValueError for a value that is not finite."""
+    block = np.asarray(features, np.float64)
+    if not np.isfinite(block).all():
+        raise ValueError("features hold NaN or infinity: the extractor or its input is broken")
+    return block
 
 
 def moments(features: NDArray[np.floating], indices: NDArray[np.int64] | None = None) -> Moments:
@@ -111,11 +117,31 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     if first.mean.shape != second.mean.shape:
         raise ValueError(f"features of {first.mean.size} and {second.mean.size} dimensions cannot be compared")
     product = second.root @ first.covariance @ second.root
+    return _distance(first.mean - second.mean, float(np.trace(first.covariance)), second, product)
+
+
+def frechet_to(features: NDArray[np.floating], second: Moments, indices: NDArray[np.int64] | None = None) -> float:
+    """Squared Fréchet distance of features (N, D), or of those at `indices`, to a reference.
+
+    As of their moments, by the smaller of two equal problems: with X the centred features, the eigenvalues of
+    `C2^(1/2) C1 C2^(1/2)` that are not 0 are those of `X C2 X^T / (N - 1)`, which is (N, N).
+    """
+    count, dimension = len(features) if indices is None else len(indices), features.shape[1]
+    if count > dimension:
+        return frechet_distance(moments(features, indices), second)
+    block = finite(features if indices is None else features[indices])
+    mean = block.mean(axis=0)
+    centred = (block - mean) / np.sqrt(count - 1)
+    return _distance(
+        mean - second.mean, float(np.square(centred).sum()), second, centred @ second.covariance @ centred.T
+    )
+
+
+def _distance(gap: Floats, variance: float, second: Moments, product: Floats) -> float:
+    """From the gap of the means, the first set's total variance, and a matrix with the eigenvalues of the product."""
     overlap = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
-    gap = first.mean - second.mean
-    distance = gap @ gap + np.trace(first.covariance) + np.trace(second.covariance) - 2 * overlap
     # Rounding can leave a tiny negative number for equal sets.
-    return max(0.0, float(distance))
+    return max(0.0, float(gap @ gap + variance + np.trace(second.covariance) - 2 * overlap))
 
 
 def frechet_infinity(features: NDArray[np.floating], reference: Moments, seed: int = 0, shard: Shard = WHOLE) -> float:
@@ -132,7 +158,7 @@ def frechet_infinity(features: NDArray[np.floating], reference: Moments, seed: i
     def distance(number: int) -> Floats:
         # Each subset starts elsewhere in the shuffled set, so that they share as few images as possible.
         place = np.roll(order, number * len(order) // SIZES)[: sizes[number]]
-        return np.array([frechet_distance(moments(features, np.sort(place)), reference)])
+        return np.array([frechet_to(features, reference, np.sort(place))])
 
     return float(np.polyfit(1 / sizes, shard.map(distance, range(SIZES)), 1)[1])
 
