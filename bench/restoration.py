@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="restorations of each")
     parser.add_argument("--out", type=Path, required=True, help="file name without ending")
     parser.add_argument("--colour", action="store_true", help="colourise, with a model that is trained for it now")
-    parser.add_argument("--colour-budget", type=int, default=40000, help="training images seen by that model")
+    parser.add_argument("--colour-budget", type=int, default=80000, help="training images seen by that model")
     asked = parser.parse_args()
     data = prepared.load()
     if asked.colour:

@@ -31,6 +31,14 @@ from ddpm.report import plots
 MODEL = Path("out/train/model")
 SCORES = ("fid", "inception_score", "class_accuracy", "class_share_min")
 REFERENCE = "ddpm all levels"
+HEADING = """# Samplers: all rows
+
+As in [results.md](results.md). Bold: at most 20 evaluations, and no worse than ancestral sampling over all levels within its
+spread. `karras`, `log-snr` and the rest are spacings; `interval` guides for sigma in 0.3 to 100 only. `ddim`, `ddpm` and
+`predictor-corrector` are spaced uniformly.
+
+"""
+HIGHEST = 30  # times the lowest FID, in the plot
 FEW = (5, 7, 10, 20, 50)
 CURVES: dict[str, tuple[dict[str, Any], Sequence[int | float]]] = {
     # name: what is asked for, and how many levels (ode: which tolerances)
@@ -192,10 +200,11 @@ def plot(merged: Sequence[Mapping[str, Any]]) -> bytes:
         if row["curve"] == REFERENCE:
             low, high = row["fid"] - (row["spread"] or 0), row["fid"] + (row["spread"] or 0)
             axes.axhspan(low, max(high, low * 1.005), color=plots.GREY, alpha=0.45, linewidth=0)
-            axes.annotate(f"ancestral, all {row['sampling']['steps']} levels", (1, high), (0, 3),
-                          xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+            axes.annotate(f"ancestral, all {row['sampling']['steps']} levels", (0.02, low), (0, -11),
+                          xycoords=("axes fraction", "data"), textcoords="offset points",
                           color=plots.GREY, fontsize=9)  # fmt: skip
     axes.set(xscale="log", yscale="log")
+    axes.set_ylim(top=HIGHEST * min(row["fid"] for row in merged))  # far worse ones are in the table only
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
@@ -228,7 +237,7 @@ def main() -> None:
         if len({line["weights_sha256"] for line in lines}) != 1:
             parser.error(f"{arguments.out} has rows of no model, or of several: they do not compare")
         merged = points(lines)
-        files.write_text(arguments.report / "samplers.md", table(merged))
+        files.write_text(arguments.report / "samplers.md", HEADING + table(merged))
         files.write_bytes(arguments.report / "samplers.png", plot(merged))
         print(table(merged))
         return

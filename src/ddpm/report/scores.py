@@ -10,6 +10,7 @@ ARROWS: dict[Better, tuple[str, str]] = {
     "higher": ("↑", "higher is better"),
     "real": ("≈", "near real images is better"),
 }
+ROUNDING = 1e-9  # what equal sets are apart by arithmetic alone
 REAL = {"heldout": "held-out", "halves": "halves"}
 CHEATS = {"noise": "pure noise", "copy": "copied images"}
 
@@ -63,7 +64,7 @@ KINDS = (
     Kind("sfid", "sFID", "lower", "FID of features that keep where things are in the image.", {}),
     Kind("inception_score", "Inception Score", "higher",
          "How sure the network is of each image, and how varied its answers are.",
-         {"": "inception_score_real"}, deviation="inception_score_std"),
+         {"training": "inception_score_real"}, deviation="inception_score_std"),
     *(
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
@@ -134,6 +135,7 @@ def text(value: Any, *, digits: int = 3, share: bool = False) -> str:
     number = _number(value)
     if number is None:
         return ""
+    number = 0.0 if abs(number) < ROUNDING else number
     if isinstance(value, int) or abs(number) >= 10**digits:
         return f"{number:,.0f}"
     return f"{100 * number:#.{digits}g}".rstrip(".") + "%" if share else f"{number:#.{digits}g}".rstrip(".")
