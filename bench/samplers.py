@@ -33,9 +33,9 @@ SCORES = ("fid", "inception_score", "class_accuracy", "class_share_min")
 REFERENCE = "ddpm all levels"
 HEADING = """# Samplers: all rows
 
-As in [results.md](results.md). Bold: at most 20 evaluations, and no worse than ancestral sampling over all levels within
-its spread. `karras`, `log-snr` and the rest are spacings; `interval` guides for sigma in 0.3 to 100 only. `ddim`, `ddpm`
-and `predictor-corrector` are spaced uniformly.
+As in [results.md](results.md). Bold: at most 20 evaluations, and no worse than ancestral sampling over all levels
+within its spread. `karras`, `log-snr` and the rest are spacings; `interval` guides for sigma in 0.3 to 100 only.
+`ddim`, `ddpm` and `predictor-corrector` are spaced uniformly.
 
 """
 HIGHEST = 30  # times the lowest FID, in the plot
