@@ -152,8 +152,7 @@ def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: thread
 
 def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
     """Hand on each line; the thread ends with the last writer of the pipe."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    for line in process.stdout:
+    for line in process.stdout or ():  # a pipe, as `run` asked for; None is for the types
         text = line.rstrip()
         if text:
             lines.append(text)

@@ -97,7 +97,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
 def test_commands_write_what_was_asked(tmp_path: Path, tiny_checkpoint: Path) -> None:
     picture = tmp_path / "a.png"
     Image.fromarray(IMAGES[0, :, :, 0]).save(picture)
-    between = ("interpolate", "--model", tiny_checkpoint, "--from", picture, "--to", "7", "--count", 4, "--steps", 5)
+    between = ("sample", "--model", tiny_checkpoint, "--from", picture, "--to", "7", "--count", 4, "--steps", 5)
     for ending in (".png", ".npy", ".gif"):
         code, words = run(*between, "--out", tmp_path / f"way{ending}")
         assert code == 0, words
@@ -119,11 +119,13 @@ def test_commands_write_what_was_asked(tmp_path: Path, tiny_checkpoint: Path) ->
     (["sample", "--frames", "3", "--out", "a.png"], "--frames is for a film"),
     (["sample", "--frames", "30", "--out", "a.gif", "--steps", "5", "--count", "4"], "5 steps have 6 moments"),
     (["sample", "--out", "a.gif", "--count", "101"], "use --count 100"),
-    (["interpolate", "--from", "nothing.png", "--to", "1"], "neither a picture nor a seed"),
-    (["interpolate", "--from", "2", "--to", "1", "--count", "1"], "count = 1: from 2"),
-    (["interpolate", "--from", "2", "--to", "1", "--steps", "51"], "this model has T = 50"),
-    (["interpolate", "--from", "2", "--to", "1", "--label", "grey"], "dark, light"),
-    (["interpolate", "--from", "2", "--to", "1", "--out", "a.jpg"], "end it with one of .png"),
+    (["sample", "--from", "nothing.png", "--to", "1"], "neither a picture nor a seed"),
+    (["sample", "--from", "2", "--to", "1", "--count", "1"], "count = 1: from 2"),
+    (["sample", "--from", "2", "--to", "1", "--steps", "51"], "this model has T = 50"),
+    (["sample", "--from", "2", "--to", "1", "--label", "grey"], "dark, light"),
+    (["sample", "--from", "2", "--to", "1", "--out", "a.jpg"], "end it with one of .png"),
+    (["sample", "--from", "2"], "--to is missing"),
+    (["sample", "--from", "2", "--to", "1", "--guidance-rescale", "0.5"], "--guidance-rescale has no meaning between"),
 ])  # fmt: skip
 def test_commands_refuse_in_words_before_weights_are_read(
     tmp_path: Path, tiny_checkpoint: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch

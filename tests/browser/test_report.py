@@ -26,7 +26,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         figures.extremes(images, labels, classes, scores=random.random(40), by="confidence"),
         figures.denoising(images.reshape(4, 10, 8, 8, 1), labels, classes),
         figures.curves([100, 200, 300], [1.0, 0.4, 0.3], [0.001, 0.002, 0.0]),
-        figures.companions(images[:3], [images[:5]] * 3, [0.5, 1.0, 2.0], 1.2),
+        figures.companions(images[:3], [images[:5]] * 3, [0.5, 1.0, 2.0], 1.2, "of_each_class"),
     ]
     metrics = made.METRICS | made.MORE
     composed = made.composed(metrics, pictures=pictures, drifted=made.DRIFT, facts=made.facts(metrics))

@@ -1,6 +1,6 @@
 """Which weights Inception takes, and what its resize policies change."""
 
-import pickle
+import pickle  # to prove that the trap would spring for a reader who unpickles
 from pathlib import Path
 
 import numpy as np

@@ -51,7 +51,7 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_params(changes: dict[str, dict[str, object]]) -> None:
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     settings = yaml.load(PRESET.read_text())
     for section, values in changes.items():
         settings[section].update(values)

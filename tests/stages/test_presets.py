@@ -34,7 +34,7 @@ LEARNT_FID = 0.25
 
 def write_params(name: str, **diffusion: str) -> None:
     """A preset, cut down to 8x8 digits and seconds; with keys of its section diffusion changed."""
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     settings = yaml.load((PRESETS / f"{name}.yaml").read_text())
     for section, values in SHORT.items():
         settings[section].update(values)

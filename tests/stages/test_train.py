@@ -54,7 +54,7 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     params = yaml.load((ROOT / "presets" / "quick.yaml").read_text())
     for section, values in changes.items():
         params[section].update(values)

@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def write_params(**changes: dict[str, Any]) -> None:
-    yaml = YAML()
+    yaml = YAML(typ="safe")
     settings = yaml.load(PRESET.read_text())
     for section, values in [*SMALL.items(), *changes.items()]:
         settings[section].update(values)

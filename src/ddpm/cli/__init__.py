@@ -18,7 +18,6 @@ COMMANDS = {
     "preset": "",
     "sample": "",
     "restore": "",
-    "interpolate": "",
     "likelihood": "",
     "report": "",
     "score": "",

@@ -24,7 +24,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[st
 
 def changed(text: str, changes: Mapping[str, Any]) -> str:
     """The YAML text with some flat keys changed; comments, order and layout stay."""
-    yaml = YAML()  # round trip, which builds plain values only
+    yaml = YAML(typ="rt")  # round trip: keeps comments, and builds no object of a tag
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))

@@ -1,40 +1,25 @@
-"""`ddpm interpolate`: images between two images."""
+"""`ddpm sample --from ... --to ...`: images between two images."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-
-from ddpm.cli import options
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-app = typer.Typer()
-
 ENDINGS = (".png", ".gif", ".webp", ".npy")
+OPTIONS = ("start", "end", "model", "count", "steps", "label", "device", "out")
+"""What of `ddpm sample` has a meaning here."""
+COUNT, STEPS = 9, 50
 
 
-@app.command()
 def interpolate(
-    start: Annotated[str, typer.Option("--from", help="A picture, or a seed as of `ddpm sample`.")],
-    end: Annotated[str, typer.Option("--to", help="The same for the other end.")],
-    model: options.Model = options.TRAINED,
-    count: Annotated[int, typer.Option(help="How many images, both ends included.")] = 9,
-    steps: Annotated[int, typer.Option(help="Levels visited, each way, with two evaluations each.")] = 50,
-    label: Annotated[
-        str | None, typer.Option(help="The class of all, by name or index; by default any.", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    out: Annotated[Path, typer.Option(help="A .png (one row), .gif or .webp (a film), or .npy (an array).")] = Path(
-        "between.png"
-    ),
+    model: str, start: str, end: str, out: Path, *, count: int, steps: int, label: str | None, device: str
 ) -> None:
-    """Draw what lies between two pictures, or between the images of two seeds."""
+    """Write the images between two ends, both included. Raises ValueError before weights are loaded."""
     if out.suffix not in ENDINGS:
-        raise ValueError(f"--out {out}: end it with one of {', '.join(ENDINGS)}")
+        raise ValueError(f"--out {out}: between two images, end it with one of {', '.join(ENDINGS)}")
 
     from ddpm import checkpoint, registry, tracking
     from ddpm import interpolate as way
@@ -48,7 +33,7 @@ def interpolate(
     first, last = _end(start, config), _end(end, config)
     images = way.between(checkpoint.load(folder), first, last, count, steps=steps, label=chosen, device=device)
     _write(out, images)
-    print(f"interpolate: {count} images from {start} to {end} are in {out}")
+    print(f"sample: {count} images from {start} to {end} are in {out}")
 
 
 def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":

@@ -48,7 +48,7 @@ def likelihood(
     ] = None,
     seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 50,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: options.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how probable a model finds images: bits per dimension, lower is better, 8 if all were as likely."""

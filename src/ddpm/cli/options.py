@@ -9,3 +9,4 @@ Model = Annotated[
 ]
 TRAINED = "out/train/model"
 """What the last training left."""
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]

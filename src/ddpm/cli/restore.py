@@ -54,7 +54,7 @@ def restore(
         str | None, typer.Option(help="The class of the inputs, by name or index; by default any.", show_default=False)
     ] = None,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Paint in, enlarge, denoise or colourise pictures."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from ddpm.cli import interpolate as between
 from ddpm.cli import options
 from ddpm.sampling import Sampler, Spacing
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddpm.checkpoint import Model
     from ddpm.parts import Parts
 
 app = typer.Typer()
@@ -22,18 +24,24 @@ app = typer.Typer()
 LARGEST_GRID = 10_000
 LARGEST_FILM = 100
 FILMS = (".gif", ".webp")  # as in report.film, which imports Pillow
-STEPS = 20
+COUNT, STEPS = 64, 20
 
 
 @app.command()
 def sample(
+    context: typer.Context,
     model: options.Model = options.TRAINED,
-    count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
+    count: Annotated[
+        int | None,
+        typer.Option(help=f"How many images; {COUNT}, or {between.COUNT} with --from.", min=1, show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
     sampler: Annotated[str, typer.Option(help=f"{', '.join(get_args(Sampler))}.")] = "dpm-solver++",
     steps: Annotated[
         int | None,
-        typer.Option(help=f"Levels visited; {STEPS}, or T if that is less.", show_default=False),
+        typer.Option(
+            help=f"Levels visited; {STEPS}, or T if that is less; {between.STEPS} with --from.", show_default=False
+        ),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="A class, by name or index; by default all in turn.", show_default=False)
@@ -66,9 +74,16 @@ def sample(
     tolerance: Annotated[float, typer.Option(help="ode: relative and absolute error.")] = 1e-4,
     clamp: Annotated[bool, typer.Option(help="Keep the denoised estimate in [-1, 1].")] = True,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: options.Device = "auto",
     frames: Annotated[
         int | None, typer.Option(help="Of a film; by default one for each step.", min=2, show_default=False)
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Draw what lies between this picture (or seed) and --to.", show_default=False),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The other end, a picture or a seed.", show_default=False)
     ] = None,
     out: Annotated[
         Path,
@@ -82,10 +97,17 @@ def sample(
 
     What is drawn is kept beside --out until all is there: after a stop, the same command goes on.
     """
+    if start is not None or end is not None:
+        first, last = _ends(context, start, end)
+        between.interpolate(
+            model, first, last, out, count=count or between.COUNT, steps=steps or between.STEPS, label=label,
+            device=device,
+        )  # fmt: skip
+        return
+    count = count or COUNT
     write = _writer(out, count)
 
-    from ddpm import checkpoint, files, generate, parts, registry, tracking
-    from ddpm.progress import progress
+    from ddpm import checkpoint, files, generate, registry, tracking
     from ddpm.report import film
 
     with tracking.in_words():
@@ -107,24 +129,50 @@ def sample(
         files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
         print(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
         return
-    job = {"weights_sha256": loaded.sha256, "guide_sha256": loaded_guide.sha256 if loaded_guide else "",
-           "sampling": asdict(sampling), "seed": seed, "label": label}  # fmt: skip
+    kept = _drawn(out, loaded, loaded_guide, sampling, labels, count=count, seed=seed, batch=batch, device=device)
+    write(kept)
+    kept.remove()
+    print(f"sample: {count:,} images of {model} are in {out}")
+
+
+def _drawn(
+    out: Path, model: "Model", guide: "Model | None", sampling: Any, labels: list[int] | None, *, count: int, seed: int,
+    batch: int, device: str,
+) -> "Parts":  # fmt: skip
+    """All images, in parts beside `out` that outlive a stop."""
+    from ddpm import generate, parts
+    from ddpm.progress import progress
+
+    job = {"weights_sha256": model.sha256, "guide_sha256": guide.sha256 if guide else "",
+           "sampling": asdict(sampling), "seed": seed, "labels": labels and labels[0]}  # fmt: skip
     kept = parts.opened(out.with_name(f"{out.name}.parts"), job, count, batch)
-    labels = labels or generate.default_labels(count, len(loaded.classes)) or None
+    every = labels or generate.default_labels(count, len(model.classes)) or None
     with progress("sample", count, "images") as shown:
         shown.start_at(kept.done())
 
         def draw(indices: range) -> "NDArray[np.uint8]":
-            chosen = labels and labels[indices.start : indices.stop]
+            chosen = every and every[indices.start : indices.stop]
             return generate.generate(
-                loaded, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=loaded_guide,
-                batch=batch, device=device, advance=shown.advance,
+                model, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=guide, batch=batch,
+                device=device, advance=shown.advance,
             )  # fmt: skip
 
         kept.fill(draw)
-    write(kept)
-    kept.remove()
-    print(f"sample: {count:,} images of {model} are in {out}")
+    return kept
+
+
+def _ends(context: typer.Context, start: str | None, end: str | None) -> tuple[str, str]:
+    """Both ends. Raises ValueError when one is missing, or for an option that has no meaning between two images."""
+    if start is None or end is None:
+        raise ValueError(f"--from and --to belong together; --{'from' if start is None else 'to'} is missing")
+    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    other = [f"--{name.replace('_', '-')}" for name in given if name not in between.OPTIONS]
+    if other:
+        raise ValueError(
+            f"{', '.join(other)} has no meaning between two images; possible beside --from and --to: --model, --count, "
+            "--steps, --label, --device, --out"
+        )
+    return start, end
 
 
 def class_index(label: str, classes: list[str]) -> int:

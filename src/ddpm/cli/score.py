@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm.cli import options
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -38,7 +40,7 @@ def score(
     ] = None,
     splits: Annotated[int, typer.Option(help="Parts that the Inception Score is averaged over.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Which images --count takes, and how halves are made.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: options.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score one set of images against another, with all conditions of the numbers."""

@@ -83,7 +83,7 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     if not source.startswith(("http://", "https://")):
         raise ValueError(f"--from {source}: a file, or a URL that begins with https:// or http://")
     try:
-        with urlopen(source, timeout=SECONDS) as answer:  # noqa: S310  (the scheme is checked above)
+        with urlopen(source, timeout=SECONDS) as answer:  # noqa: S310 - http(s) only, checked above
             yield answer, int(answer.headers.get("Content-Length") or 0)
     except OSError as error:
         raise ValueError(

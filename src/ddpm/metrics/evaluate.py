@@ -65,6 +65,7 @@ def score_features(
     splits: int,
     blocks: int = 1,
     exact_copies: int | None = None,
+    near: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
     shard: Shard = WHOLE,
 ) -> dict[str, Any]:
     """Score images of which the features are known, in the order of their seeds.
@@ -72,11 +73,12 @@ def score_features(
     Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
     are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
     conditions two scores cannot be compared. A key that does not apply is left out. `exact_copies` is what
-    `memorisation.count_copies` found. Raises ValueError: too few images, blocks of unequal size, features not finite.
+    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split.
+    Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
     scores.require_enough(len(seen), "the samples", "Raise sample.count.")
     against = Real(reference.train, reference.moments, reference.spatial)
-    near, distances = nearest(seen.features, reference.train, 1, shard)
+    closest, distances = near or nearest(seen.features, reference.train, 1, shard)
     heldout = nearest(reference.heldout, reference.train, 1, shard)[1][:, 0]
 
     def of(part: slice, parts: int) -> tuple[dict[str, Any], list[float]]:
@@ -90,7 +92,7 @@ def score_features(
     floors = _floors(reference, extractor, splits)
     record = result | _old_floors(floors) | {"kid_subsets": subsets, "floors": floors}
     if len(heldout):
-        record["memorisation"] = memorisation.evidence(distances[:, 0], near[:, 0], heldout, exact_copies)
+        record["memorisation"] = memorisation.evidence(distances[:, 0], closest[:, 0], heldout, exact_copies)
     if blocks > 1:
         record |= _spread([of(part, max(1, splits // blocks))[0] for part in seed_blocks(len(seen), blocks)])
     conditions = _conditions(len(seen), extractor, reference, splits, blocks)

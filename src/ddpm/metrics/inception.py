@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
-import pickle
+import pickle  # only for the name of the error with which torch.load refuses what is no tensor
 from collections.abc import Iterator
 from typing import Any
 

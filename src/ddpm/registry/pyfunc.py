@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow.models
+import mlflow.models  # at the top, as nowhere else: this file is MLflow's entry to the model, run by MLflow alone
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException

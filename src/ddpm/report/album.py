@@ -53,13 +53,14 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
     return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
 
 
-def neighbours(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float) -> Picture:
-    """Samples that come close to a training image; pairs as in neighbours.json."""
+def neighbours(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
+    """Samples that come close to a training image; pairs as in neighbours.json, chosen: as in figures.CLOSE."""
     return figures.companions(
         drawn.images[[pair["sample"] for pair in pairs]],
         [[np.asarray(real.images[i]) for i in pair["training"]] for pair in pairs],
         [pair["distances"][0] for pair in pairs],
         typical,
+        chosen,
     )
 
 

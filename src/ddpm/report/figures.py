@@ -99,18 +99,29 @@ def denoising(strip: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
     )
 
 
+CLOSE = {
+    # which samples: the picture's name and title, and the words for them
+    "worst": ("neighbours_worst", "Nearest to a training image", "the closest of all"),
+    "of_each_class": ("neighbours", "Nearest of each class", "the closest of each class first"),
+}
+
+
 def companions(
-    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float
+    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float, chosen: str
 ) -> Picture:
-    """Samples beside the training images they are nearest to; `typical`: how near unseen real images come."""
+    """Samples, `chosen` as a row of CLOSE says, beside the training images they are nearest to.
+
+    typical: how near unseen real images come.
+    """
+    name, title, words = CLOSE[chosen]
     return Picture(
         pictures.neighbours(images, nearest, distances),
-        "Nearest training images",
-        f"{len(images)} samples that come close to a training image (the closest of each class first), each beside its "
-        f"{len(nearest[0])} nearest. The number is the distance to the first, in feature space; half of all unseen "
-        f"real images come within {typical:.2f}. A copy has distance 0 and looks the same.",
+        title,
+        f"{len(images)} samples that come close to a training image ({words}), each beside its {len(nearest[0])} "
+        f"nearest. The number is the distance to the first, in feature space; half of all unseen real images come "
+        f"within {typical:.2f}. A copy has distance 0 and looks the same.",
         f"{len(images)} rows: a generated image, then the training images most like it",
-        name="neighbours",
+        name=name,
         part="memorisation",
     )
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,25 @@ def main() -> None:
     data = prepared.load()
     if len(real.train) != len(data.train_indices):
         raise ValueError("out/features was made of other images than out/prepare holds. Run `dvc repro features`.")
-    with runtime.processes() as (rank, count, gather), looked(SAMPLE, extractor, Shard(rank, count, gather)) as drawn:
+    with (
+        runtime.processes() as (rank, count, gather),
+        looked(SAMPLE, extractor, real, Shard(rank, count, gather)) as drawn,
+    ):
         metrics = measure(drawn, extractor, real, settings, data)
         if rank == 0:
-            write(settings, drawn, extractor, real, data, metrics)
+            write(settings, drawn, extractor, data, metrics)
 
 
 def write(
     settings: params.Evaluate,
     drawn: "Drawn",
     extractor: Extractor,
-    real: Reference,
     data: prepared.PreparedSet,
     metrics: Mapping[str, Any],
 ) -> None:
     """Leave scores and pictures in out/evaluate."""
-    pairs = neighbours(drawn.seen.features, drawn.labels, real, data.train_indices, settings.neighbours)
-    shown = draw(settings, data, drawn, extractor, real, metrics, pairs)
+    pairs = neighbours(drawn, data.train_indices, closest_of_each_class(drawn, settings.neighbours))
+    shown = draw(settings, data, drawn, extractor, metrics, pairs)
     with files.fresh_folder(PICTURES) as folder:
         picture.save(folder, shown)
         files.write_json(folder / "neighbours.json", pairs)
@@ -73,17 +75,21 @@ def device() -> str:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a sample stage left in `folder`: images and labels in the order of their seeds, and how they are seen."""
+    """What a sample stage left in `folder`: images and labels in the order of their seeds, and how they are seen.
+
+    near: of each its COMPANIONS nearest training images, indices into the training split and distances.
+    """
 
     folder: Path
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     seen: Seen
+    near: tuple[NDArray[np.int64], NDArray[np.float64]]
     shard: Shard
 
 
 @contextlib.contextmanager
-def looked(folder: Path, extractor: Extractor, shard: Shard = WHOLE) -> Iterator[Drawn]:
+def looked(folder: Path, extractor: Extractor, real: Reference, shard: Shard = WHOLE) -> Iterator[Drawn]:
     """Open and look at what a sample stage left; the features live in a temporary file as long as the block.
 
     Raises FileNotFoundError, ValueError.
@@ -97,7 +103,7 @@ def looked(folder: Path, extractor: Extractor, shard: Shard = WHOLE) -> Iterator
         file = Path(temporary) / "features.npy"
         with progress("evaluate: features", len(images), "images") as shown:
             seen = reference.observe(extractor, images, everything, file, advance=shown.advance, shard=shard)
-        yield Drawn(folder, images, labels, seen, shard)
+        yield Drawn(folder, images, labels, seen, nearest(seen.features, real.train, COMPANIONS, shard), shard)
 
 
 def measure(
@@ -113,6 +119,7 @@ def measure(
         splits=settings.splits,
         blocks=settings.blocks,
         exact_copies=count_copies(drawn.images, data.images, data.train_indices),
+        near=drawn.near,
         shard=drawn.shard,
     )
     # As everywhere in out/, the index of a training image is that among all prepared ones.
@@ -135,62 +142,60 @@ def comparable(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {key(metrics["conditions"]): scores | copies}
 
 
-def neighbours(
-    features: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    real: Reference,
-    train_indices: NDArray[np.int64],
-    count: int,
-) -> list[dict[str, Any]]:
-    """`count` samples that come close to a training image, each with its nearest ones and their distances.
+def closest_of_each_class(drawn: Drawn, count: int) -> NDArray[np.int64]:
+    """`count` samples: the closest to a training image of each class, then the second closest, and so on.
 
-    First the closest sample of each class, then the second closest: a class of simple shapes would fill the list.
-    `training` are indices into the prepared images.
+    Of all classes together, one of simple shapes would fill the list.
     """
-    closest = nearest(features, real.train)[1][:, 0]
-    place = np.empty(len(labels), np.int64)  # within its class
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    closest = drawn.near[1][:, 0]
+    place = np.empty(len(closest), np.int64)  # within its class
+    for label in np.unique(drawn.labels):
+        members = np.flatnonzero(drawn.labels == label)
         place[members[closest[members].argsort(kind="stable")]] = np.arange(len(members))
-    chosen = np.lexsort((closest, place))[:count]
-    indices, distances = nearest(features[chosen], real.train, COMPANIONS)
+    return np.lexsort((closest, place))[:count]
+
+
+def neighbours(drawn: Drawn, train_indices: NDArray[np.int64], chosen: Iterable[int]) -> list[dict[str, Any]]:
+    """The chosen samples, each with its nearest training images (indices of prepared ones) and their distances."""
+    indices, distances = drawn.near
     return [
         {
             "sample": int(sample),
-            "training": train_indices[row].tolist(),
-            "distances": [float(f"{distance:.6g}") for distance in far],
+            "training": train_indices[indices[sample]].tolist(),
+            "distances": [float(f"{distance:.6g}") for distance in distances[sample]],
         }
-        for sample, row, far in zip(chosen, indices, distances, strict=True)
+        for sample in chosen
     ]
 
 
 def draw(
     settings: params.Evaluate,
     data: prepared.PreparedSet,
-    seen: "Drawn",
+    drawn: Drawn,
     extractor: Extractor,
-    real: Reference,
     metrics: Mapping[str, Any],
     pairs: list[dict[str, Any]],
 ) -> list[Picture]:
     """The pictures, in the order of the page."""
-    shown = album.Real(data.images, data.labels, data.heldout, data.classes)
-    drawn = album.Drawn(
-        seen.images,
-        seen.labels,
+    real = album.Real(data.images, data.labels, data.heldout, data.classes)
+    generated = album.Drawn(
+        drawn.images,
+        drawn.labels,
         files.read_npy(SAMPLE / "strip.npy"),
-        confidence(extractor, seen.seen.features, seen.labels),
-        nearest(seen.seen.features, real.train)[1][:, 0],
+        confidence(extractor, drawn.seen.features, drawn.labels),
+        drawn.near[1][:, 0],
     )
-    config = files.read_json(TRAIN / "model" / "config.json")
-    found = album.images(shown, drawn, settings.grid)
+    config, typical = files.read_json(TRAIN / "model" / "config.json"), metrics["nearest_heldout_baseline"]
+    worst = [sample for sample, *_ in metrics["memorisation"]["worst"][: settings.neighbours]]
+    found = album.images(real, generated, settings.grid)
     if "class_histogram" in metrics:
-        found.append(album.class_shares(shown, metrics["class_histogram"]))
+        found.append(album.class_shares(real, metrics["class_histogram"]))
     return [
         *found,
         figures.schedule(*schedules.levels(config, metrics["conditions"])),
         album.training(TRAIN / "history.csv"),
-        album.neighbours(shown, drawn, pairs, metrics["nearest_heldout_baseline"]),
+        album.neighbours(real, generated, neighbours(drawn, data.train_indices, worst), typical, "worst"),
+        album.neighbours(real, generated, pairs, typical, "of_each_class"),
     ]
 
 
@@ -207,4 +212,4 @@ def confidence(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, shared=True)

@@ -27,7 +27,7 @@ def rescore(model_folder: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         drawn = Path(temporary) / "sample"
         sample.draw(model_folder, drawn, settings.sample)
-        with evaluate.looked(drawn, extractor) as seen:
+        with evaluate.looked(drawn, extractor, real) as seen:
             metrics = evaluate.measure(seen, extractor, real, settings.evaluate, prepared.load())
     files.write_json(target, metrics)
 

@@ -92,7 +92,7 @@ def probe(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        with urllib.request.urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 http(s) only
+        with urllib.request.urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 - http(s), see above
             return
     except urllib.error.HTTPError:
         return
