@@ -91,7 +91,7 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
 def test_pictures_and_page_are_there(project: Path) -> None:
     pictures = project / evaluate.PICTURES
     names = {
-        "samples", "real_and_generated", "denoising", "neighbours", "schedule", "training", "classes",
+        "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training", "classes",
         "extremes_confidence", "extremes_neighbour",
     }  # fmt: skip
     assert {path.stem for path in pictures.glob("*.png")} == names
@@ -101,6 +101,16 @@ def test_pictures_and_page_are_there(project: Path) -> None:
     html = page.PAGE.read_text()
     assert html.count("<img ") == len(names)
     assert files.read_json(project / "out/train/model/config.json")["digest"] in html
+
+
+def test_the_worst_pairs_are_those_that_the_record_names(finished: Path) -> None:
+    worst = files.read_json(finished / evaluate.METRICS)["memorisation"]["worst"]
+    extractor, real = reference.load(finished / "out/features")
+    with evaluate.looked(finished / "out/sample", extractor, real) as drawn:
+        train = np.flatnonzero(~prepared.load(finished / "out/prepare").heldout)
+        pairs = evaluate.neighbours(drawn, train, [sample for sample, *_ in worst])
+    assert [[pair["sample"], pair["training"][0], pair["distances"][0]] for pair in pairs] == worst
+    assert [pair["distances"][0] for pair in pairs] == sorted(pair["distances"][0] for pair in pairs)
 
 
 def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
