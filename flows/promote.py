@@ -26,6 +26,7 @@ HISTORY = Path("out/train/history.csv")
 METRICS = Path("out/evaluate/metrics.json")
 PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
+LIMITS = {"max_fid", "min_inception_score", "min_class_share", "min_improvement"}
 SCORING_CODE = (
     "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
     "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py",
@@ -154,7 +155,7 @@ def judge(
     from ddpm import registry
 
     reason = registry.withdrawn(name, number)
-    verdict = gate.decide(metrics, champion, **limits.model_dump(exclude={"name"}), withdrawn=reason)
+    verdict = gate.decide(metrics, champion, **limits.model_dump(include=LIMITS), withdrawn=reason)
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
     registry.annotate(name, number, {"ddpm.verdict": verdict.verdict, "ddpm.reasons": "; ".join(verdict.reasons)})

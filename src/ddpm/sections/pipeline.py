@@ -1,8 +1,10 @@
 """Sections evaluate, promote and flow: what follows the model."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from ddpm.sections.base import Count, Section
+from ddpm.sections.base import Count, Fraction, Section
 
 
 class Evaluate(Section):
@@ -22,6 +24,12 @@ class Promote(Section):
     min_inception_score: float | None = Field(ge=1)
     min_class_share: float | None = Field(ge=0, le=1)
     min_improvement: float = Field(ge=0)
+    confidence: float = Field(ge=0.5, lt=1)
+    kid_tolerance: float = Field(ge=0)
+    recall_tolerance: Fraction
+    memorisation_tolerance: Fraction
+    approval: Literal["none", "person"]
+    approval_hours: float = Field(gt=0, le=24 * 365)
 
 
 class Flow(Section):
@@ -30,3 +38,4 @@ class Flow(Section):
     time_limit: int = Field(ge=1)
     retries: int = Field(ge=0, le=10)
     cron: str
+    branch: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_./-]{0,99})?$")

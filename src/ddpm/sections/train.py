@@ -28,6 +28,8 @@ class Train(Section):
     precision: Literal["fp32", "bf16"]
     compile: bool
     channels_last: bool
+    processes: Literal["auto"] | Count
+    sharding: Literal["none", "full"]
     log_every: Count
     sample_every: Count
     checkpoint_every: Count
