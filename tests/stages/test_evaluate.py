@@ -91,8 +91,8 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
 def test_pictures_and_page_are_there(project: Path) -> None:
     pictures = project / evaluate.PICTURES
     names = {
-        "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training", "classes",
-        "extremes_confidence", "extremes_neighbour",
+        "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training",
+        "classes", "extremes_confidence", "extremes_neighbour",
     }  # fmt: skip
     assert {path.stem for path in pictures.glob("*.png")} == names
     for path in pictures.glob("*.png"):
