@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, drift, promote, publish, stage
+from flows import changes, drift, notify, promote, publish, stage
 from flows.console import reporter
 from flows.report import write_page
 from flows.stage import BusyError, Outcome, Stage
@@ -27,7 +27,14 @@ SLOT_LEASE = 120.0
 """Seconds after which the slot of a killed run is free again; a living one renews it."""
 
 
-@flow(name="pipeline", flow_run_name="pipeline", persist_result=False, validate_parameters=False)
+@flow(
+    name="pipeline",
+    flow_run_name="pipeline",
+    persist_result=False,
+    validate_parameters=False,
+    on_failure=[notify.ended],
+    on_crashed=[notify.ended],
+)
 def pipeline(stop_on_drift: bool = False) -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
@@ -41,6 +48,7 @@ def pipeline(stop_on_drift: bool = False) -> Report:
         if each.name == drift.AFTER:
             drifted = drift.watch(settings, stop=stop_on_drift)
     report = promote.promote(settings, outcomes, drifted)
+    notify.judged(report)
     report.seconds = time.monotonic() - started
     told: State[None] = write_page(report, return_state=True)
     told.result()

@@ -11,12 +11,18 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, console, server
+from flows import changes, console, notify, server
 from flows.pipeline import pipeline
 from flows.summary import Report
 
 
-@flow(name="retrain", flow_run_name="retrain", persist_result=False)
+@flow(
+    name="retrain",
+    flow_run_name="retrain",
+    persist_result=False,
+    on_failure=[notify.ended],
+    on_crashed=[notify.ended],
+)
 def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[None]:
     """Run the pipeline if anything has changed since it last finished, or if it is forced to.
 
