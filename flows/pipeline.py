@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, drift, notify, promote, publish, stage
+from flows import changes, drift, notify, promote, publish, stage, turn
 from flows.console import reporter
 from flows.report import write_page
 from flows.stage import BusyError, Outcome, Stage
@@ -35,6 +35,7 @@ SLOT_LEASE = 120.0
     on_failure=[notify.ended],
     on_crashed=[notify.ended],
 )
+@turn.one_at_a_time
 def pipeline(stop_on_drift: bool = False) -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
