@@ -20,6 +20,7 @@ STYLES = {
     "Fetched": "green",
     "Recorded": "yellow",
     "Skipped": "cyan",
+    "Owed": "yellow",
     "Failed": "bold red",
 }
 

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, drift, notify, promote, publish, stage, turn
+from flows import changes, drift, notify, promote, publish, source, stage, turn
 from flows.console import reporter
 from flows.report import write_page
 from flows.stage import BusyError, Outcome, Stage
@@ -36,19 +36,21 @@ SLOT_LEASE = 120.0
     on_crashed=[notify.ended],
 )
 @turn.one_at_a_time
-def pipeline(stop_on_drift: bool = False) -> Report:
+def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
     stop_on_drift: end before training when the data differ from the champion's by more than prepare.max_drift.
+    keep: commit what shaped the version to the branch flow.branch.
     """
     settings = params.load()
+    source.heal(reporter.sayer("source", get_run_logger()))
     started, before = time.monotonic(), changes.fingerprint()
     outcomes, drifted = [], None
     for each in stage.graph():
         outcomes.append(run_stage(each, settings.flow))
         if each.name == drift.AFTER:
             drifted = drift.watch(settings, stop=stop_on_drift)
-    report = promote.promote(settings, outcomes, drifted)
+    report = promote.promote(settings, outcomes, drifted, keep=keep)
     notify.judged(report)
     report.seconds = time.monotonic() - started
     told: State[None] = write_page(report, return_state=True)
@@ -60,15 +62,20 @@ def pipeline(stop_on_drift: bool = False) -> Report:
 
 def run_stage(each: Stage, settings: params.Flow) -> Outcome:
     """Run one stage as a task of its own name, tried again only when something transient was in the way."""
-    named = bring_up_to_date.with_options(
-        name=each.name,
-        task_run_name=each.name,
+    named = again(bring_up_to_date, each.name, settings)
+    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
+    return state.result()
+
+
+def again(work: Any, name: str, settings: params.Flow) -> Any:
+    """A task under a name, that is tried again when another DVC process was in the way."""
+    return work.with_options(
+        name=name,
+        task_run_name=name,
         retries=settings.retries,
         retry_delay_seconds=SECONDS_BETWEEN_TRIES,
         retry_condition_fn=transient,
     )
-    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
-    return state.result()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

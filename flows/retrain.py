@@ -6,12 +6,13 @@ which the data differ from the champion's by more than prepare.max_drift stops b
 
 import argparse
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import changes, console, notify, turn
-from flows.pipeline import pipeline
+from ddpm import params
+from flows import branch, changes, console, notify, source, turn
+from flows.pipeline import again, pipeline
 from flows.summary import Report
 
 
@@ -24,15 +25,23 @@ from flows.summary import Report
 )
 @turn.one_at_a_time
 def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[None]:
-    """Run the pipeline if anything has changed since it last finished, or if it is forced to.
+    """Fetch the data's source anew, and run the pipeline if anything has changed, or if it is forced to.
 
     accept_drift: a person has looked at the data; train on them however far they are from the champion's.
     """
-    if not force and changes.unchanged():
-        text = "data, parameters and code are those of the last finished run"
-        console.reporter.ended("retrain", "Skipped", text)
-        return Completed(name="Skipped", message=text)
-    return pipeline.fn(stop_on_drift=not accept_drift)
+    settings = params.load()
+    say = console.reporter.sayer("retrain", get_run_logger())
+    branch.check(settings.flow.branch)
+    if source.imported():
+        again(source.update, "source", settings.flow)(settings.flow.time_limit, return_state=True).result()
+    text = "" if force else changes.nothing(settings.promote.name, say)
+    report = None if text else pipeline.fn(stop_on_drift=not accept_drift, keep=True)
+    if branch.owes():
+        branch.deliver.with_options(name="push", task_run_name="push")(return_state=True).result()
+    if report:
+        return report
+    console.reporter.ended("retrain", "Skipped", text)
+    return Completed(name="Skipped", message=text)
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ class Chain:
             "training": self.tags.get(DIGEST_TAG, NOT_RECORDED),
             "commit": self.tag("git_sha"),
             "patch": self.tag("patch") if self.tag("git_dirty") == "true" else "none",
+            "kept": self.tag("commit"),
             "code": self.tag("code_hash"),
             "data": self.tag("data_hash"),
             "params": self.tag("params_hash"),
