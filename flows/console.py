@@ -20,6 +20,9 @@ STYLES = {
     "Fetched": "green",
     "Recorded": "yellow",
     "Skipped": "cyan",
+    "Waiting": "yellow",
+    "Rejected": "yellow",
+    "Expired": "yellow",
     "Failed": "bold red",
 }
 

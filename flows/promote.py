@@ -16,7 +16,7 @@ from prefect.states import Completed
 
 from ddpm import files, gate, params
 from ddpm.gate import Verdict
-from flows import process
+from flows import approval, process
 from flows.console import reporter
 from flows.stage import Outcome
 from flows.summary import Registered, Report
@@ -48,6 +48,7 @@ def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mappi
         if champion is not None:
             against = _step("champion", rescore, name, champion, settings, metrics)
     verdict: Verdict = _step("gate", judge, settings.promote, name, number, metrics, against)
+    verdict = approval.decided(settings.promote, name, number, verdict, champion)
     if verdict.promote:
         _step("promote", move, name, number, verdict, champion)
     there = _status(name)
@@ -167,9 +168,8 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
     """Make the version the champion, if the champion is still the one it was judged against."""
     from ddpm import registry
 
-    done = registry.promote(
-        name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=verdict.as_json()
-    )
+    evidence = verdict.as_json() | approval.evidence(name, number, champion)
+    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
     return _done("promote", "Completed", str(done), None)
 
 

@@ -20,6 +20,8 @@ HEADINGS = {
     "worse": ("yellow", "not promoted: worse than the champion"),
     "outside limits": ("red", "not promoted: outside the limits"),
     "refused": ("red", "not promoted: not comparable"),
+    "rejected": ("yellow", "not promoted: a person rejected it"),
+    "expired": ("yellow", "not promoted: nobody approved it in time"),
     "withdrawn": ("yellow", "not promoted: it was rolled back before"),
 }
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Outcome = Literal["first", "better", "too close", "worse", "outside limits", "refused", "unchanged", "withdrawn"]
+Answer = Literal["rejected", "expired"]
+"""Of a person who was asked about a verdict that would promote; never a decision of this module."""
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
@@ -25,7 +27,7 @@ class Row:
 class Verdict:
     """What was decided, why, and the numbers beside each other."""
 
-    verdict: Outcome
+    verdict: Outcome | Answer
     promote: bool
     reasons: tuple[str, ...]
     rows: tuple[Row, ...]
