@@ -21,6 +21,9 @@ STYLES = {
     "Recorded": "yellow",
     "Skipped": "cyan",
     "Owed": "yellow",
+    "Waiting": "yellow",
+    "Rejected": "yellow",
+    "Expired": "yellow",
     "Failed": "bold red",
 }
 

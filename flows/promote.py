@@ -16,7 +16,7 @@ from prefect.states import Completed
 
 from ddpm import files, gate, params
 from ddpm.gate import Verdict
-from flows import branch, process
+from flows import approval, branch, process
 from flows.console import reporter
 from flows.stage import Outcome
 from flows.summary import Registered, Report
@@ -60,6 +60,7 @@ def promote(
         if champion is not None:
             scores = _step("champion", rescore, name, champion, settings, metrics)
     verdict: Verdict = _step("gate", judge, settings.promote, name, number, champion, scores)
+    verdict = approval.decided(settings.promote, name, number, verdict, champion)
     if verdict.promote:
         _step("promote", move, name, number, verdict, champion)
     there = _status(name)
@@ -178,9 +179,8 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
     """Make the version the champion, if the champion is still the one it was judged against."""
     from ddpm import registry
 
-    done = registry.promote(
-        name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=registry.judged(name, number)
-    )
+    evidence = registry.judged(name, number) | approval.evidence(name, number, champion)
+    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
     return _done("promote", "Completed", str(done), None)
 
 

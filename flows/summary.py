@@ -22,6 +22,8 @@ HEADINGS = {
     "regressed": ("yellow", "not promoted: worse than the champion in another score than FID"),
     "outside limits": ("red", "not promoted: outside the limits"),
     "refused": ("red", "not promoted: not comparable"),
+    "rejected": ("yellow", "not promoted: a person rejected it"),
+    "expired": ("yellow", "not promoted: nobody approved it in time"),
     "withdrawn": ("yellow", "not promoted: it was rolled back before"),
 }
 

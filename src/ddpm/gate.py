@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Outcome = Literal[
     "first", "better", "inconclusive", "worse", "regressed", "outside limits", "refused", "unchanged", "withdrawn"
 ]
+Answer = Literal["rejected", "expired"]
+"""Of a person who was asked about a verdict that would promote; never a decision of this module."""
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
@@ -21,7 +23,7 @@ IDENTITY = ("weights_sha256",)  # the only condition that differs between two mo
 class Verdict:
     """What was decided, why, the numbers beside each other, and the comparison of FID by blocks of equal seeds."""
 
-    verdict: Outcome
+    verdict: Outcome | Answer
     promote: bool
     reasons: tuple[str, ...]
     rows: tuple[Row, ...]

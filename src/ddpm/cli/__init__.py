@@ -24,6 +24,7 @@ COMMANDS = {
     "weights": "weights",
     "review": "",
     "models": "",
+    "approval": "",
     "lineage": "",
     "reproduce": "",
     "exchange": "",

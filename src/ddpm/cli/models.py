@@ -119,7 +119,7 @@ def _versions(versions: tuple["Version", ...]) -> "Table":
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
             _score(scores.get("fid")),
             _score(scores.get("inception_score")),
-            each.tags.get("ddpm.verdict", ""),
+            _judged(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
             each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
             each.tags.get("ddpm.data_hash", "")[:8],
@@ -155,6 +155,14 @@ def _table(*headings: str) -> "Table":
 
 def _score(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
+def _judged(version: "Version") -> str:
+    """The gate's verdict in a word, and where a person was asked, that person's."""
+    from ddpm.registry import approval
+
+    asked = approval.read(version)
+    return ", ".join(word for word in (version.tags.get("ddpm.verdict"), asked.state if asked else None) if word)
 
 
 def _name(given: str) -> str:
