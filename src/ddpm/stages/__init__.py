@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
 
 
@@ -17,6 +18,6 @@ def run(main: Callable[[], None], *, shared: bool = False) -> None:
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
         main()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, DiskFullError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
