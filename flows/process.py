@@ -31,7 +31,7 @@ class Ended:
 
 def child(module: str, *arguments: str) -> list[str]:
     """The command that runs `python -m MODULE ARGUMENTS` and ends when the process that started it does."""
-    return [sys.executable, "-P", str(CHILD), module, *arguments]
+    return [sys.executable, "-P", str(CHILD), str(os.getpid()), module, *arguments]
 
 
 def run(

@@ -66,10 +66,14 @@ def owned(folder: Path) -> Iterator[None]:
 
 
 def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
-    """Write a resumable checkpoint, then prune older ones to `keep`. Raises StateError when the disk is too full.
+    """Write a resumable checkpoint, then prune older ones to `keep`. One that is there whole already is kept as it is.
 
-    writes: False in those processes of several that only give their part of what is divided.
+    writes: False in those processes of several that only give their part of what is divided. Raises StateError or
+    DiskFullError when the disk is too full; the checkpoints before are whole then.
     """
+    target = folder / f"step-{state.step:09d}"
+    if _is_whole(target):
+        return
     optimizer = {
         f"{index}.{name}": value
         for index, values in state.optimizer.state_dict()["state"].items()
@@ -83,13 +87,16 @@ def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
     if not writes:
         return
     _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
-    with files.fresh_folder(folder / f"step-{state.step:09d}") as new:
+    with files.fresh_folder(target) as new:
         files.write_tensors(new / TENSORS, tensors)
         progress = {"step": state.step, "losses": state.losses, "history": state.history}
         hashes = {"tensors": files.sha256_file(new / TENSORS), "progress": files.sha256_json(progress)}
         files.write_json(new / PROGRESS, {**progress, "sha256": hashes})
-    for old in sorted(folder.glob("step-*"))[:-keep]:
-        shutil.rmtree(old)
+    there = sorted(folder.glob("step-*"))
+    older = [path for path in there if path <= target]
+    ahead = [path for path in there if path > target]  # damaged: training went on from one before them
+    for path in [*older[:-keep], *ahead]:
+        shutil.rmtree(path)
     for half_written in folder.glob(".step-*"):
         shutil.rmtree(half_written)
 
@@ -120,6 +127,15 @@ def prune_digests(root: Path, current: str) -> None:
     for old in others[DIGESTS_KEPT - 1 :]:
         with contextlib.suppress(StateError), owned(old):
             shutil.rmtree(old)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint is there and matches its hashes."""
+    try:
+        _read(folder)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProces
     with tempfile.TemporaryDirectory() as folder:
         try:
             return subprocess.run(
-                [sys.executable, "-I", str(CHILD), uri],
+                [sys.executable, "-I", str(CHILD), uri, str(os.getpid())],
                 cwd=folder,
                 env=environment,
                 capture_output=True,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from ddpm import launch
+from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
 
 
@@ -22,7 +23,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         if count > 1:
             launch.start(module_name(main), count)
         main()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, DiskFullError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
 
