@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from ddpm.parent import die_with_parent
+from ddpm.redact import shown
 
 
 def run(main: Callable[[], None], *, shared: bool = False) -> None:
@@ -18,5 +19,5 @@ def run(main: Callable[[], None], *, shared: bool = False) -> None:
             raise ValueError("this stage is the work of one process: start it without torchrun")
         main()
     except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
         sys.exit(1)
