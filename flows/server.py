@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddpm.redact import shown
 from flows import process
 
 HOST = "127.0.0.1"
@@ -39,7 +40,7 @@ class Server:
     @property
     def page(self) -> str:
         """The address of its web page."""
-        return self.url.removesuffix("/api")
+        return shown(self.url.removesuffix("/api"))
 
     def wait(self) -> None:
         """Return when it answers. Raises ServerError."""
@@ -49,7 +50,7 @@ class Server:
                 raise ServerError(f"The Prefect server ended at its start. Its log: {self.log}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"The Prefect server at {self.url} does not answer. "
+                    f"The Prefect server at {shown(self.url)} does not answer. "
                     + (f"Its log: {self.log}" if self.own else "Start it, or unset PREFECT_API_URL to use an own one.")
                 )
             time.sleep(0.05)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ddpm import launch
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
+from ddpm.redact import shown
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
@@ -24,7 +25,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
             launch.start(module_name(main), count)
         main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 
