@@ -6,6 +6,7 @@ lock that each run holds (`flows.turn`) tells at once, and needs no server to be
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -40,7 +41,7 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
     """Set every unfinished run of this checkout whose process has gone to Crashed; those runs."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
     dead = []
-    for run in client.read_flow_runs(flow_filter=_ours(), flow_run_filter=wanted, limit=PAGE):
+    for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
         if turn.lives(run.id) is not False:
             continue
         # It may have ended between the question and the look: the server refuses to leave a final state.
@@ -57,9 +58,7 @@ def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[Flo
     theirs = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
     since = datetime.now(UTC) - RECENT
     made = []
-    for run in client.read_flow_runs(
-        flow_run_filter=wanted, deployment_filter=theirs, sort=FlowRunSort.END_TIME_DESC, limit=PAGE
-    ):
+    for run in _read(client, wanted, deployment_filter=theirs):
         if run.deployment_id is None or RESUMED in run.tags or run.end_time is None or run.end_time < since:
             continue
         if _is_resumed(client, run.id):
@@ -78,11 +77,14 @@ def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[Flo
 def _is_resumed(client: SyncPrefectClient, run: UUID) -> bool:
     """Whether another run goes on from it."""
     wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{RESUMES}{run}"]))
-    return bool(client.read_flow_runs(flow_run_filter=wanted, limit=1))
+    return bool(_read(client, wanted))
 
 
-def _ours() -> FlowFilter:
-    return FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+def _read(client: SyncPrefectClient, wanted: FlowRunFilter, **others: Any) -> list[FlowRun]:
+    """The newest of the runs that are wanted."""
+    return client.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=PAGE, offset=0, **others
+    )
 
 
 def described(run: FlowRun) -> str:

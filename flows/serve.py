@@ -96,6 +96,7 @@ class Rounds:
     shown: bool = False
     due: float = 0.0
     records_due: float = 0.0
+    trouble: str = ""
     deployments: "list[UUID]" = field(default_factory=list)
 
     def tick(self) -> None:
@@ -124,6 +125,7 @@ class Rounds:
         """Runs whose process was killed are told as crashed, and run again once."""
         from httpx import HTTPError
         from prefect.client.orchestration import get_client
+        from prefect.exceptions import PrefectHTTPStatusError
 
         from flows import liveness
 
@@ -133,8 +135,15 @@ class Rounds:
                     say(f"{liveness.described(run)} was killed: it is Crashed now")
                 for run in liveness.resume(client, self.deployments):
                     say(f"{liveness.described(run)} goes on where the crashed run ended")
-        except HTTPError as error:
-            say(f"Prefect's server did not answer ({type(error).__name__}); asking again")
+            self.trouble = ""
+        except (HTTPError, PrefectHTTPStatusError) as error:
+            self._worry(f"Prefect's server gave no answer to work with, asking again: {error}")
+
+    def _worry(self, text: str) -> None:
+        """Say what is wrong once, not every few seconds."""
+        if text != self.trouble:
+            say(text)
+        self.trouble = text
 
 
 def deployments() -> "list[UUID]":
