@@ -131,17 +131,20 @@ def _note(name: str, number: int, sha: str) -> None:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def deliver() -> Any:
-    """Give to others what a run made here: data and results to DVC's default remote, the branch to git's.
+    """Give to others what a run made here. The final state is Owed when something could not be pushed.
 
-    The final state is Owed when something could not be pushed; the model is what it is, and the next run tries again.
+    The model is what it is then, and the next run tries again.
     """
-    branch = files.read_json(OWED)["branch"]
-    say = reporter.sayer("push", get_run_logger())
-    told = [_push_data(say), _push_branch(branch, say)]
+    told = push(reporter.sayer("push", get_run_logger()))
+    return _ended("push", "Owed" if owes() else "Completed", told)
+
+
+def push(say: Say) -> str:
+    """Data and results to DVC's default remote, the branch to git's; words on both."""
+    told = [_push_data(say), _push_branch(files.read_json(OWED)["branch"])]
     if all(done for done, _ in told):
         OWED.unlink()
-    did = "Completed" if not OWED.exists() else "Owed"
-    return _ended("push", did, "; ".join(text for _, text in told))
+    return "; ".join(text for _, text in told)
 
 
 def owes() -> bool:
@@ -151,11 +154,10 @@ def owes() -> bool:
 
 def _push_data(say: Say) -> tuple[bool, str]:
     """Whether that is done, or there is nothing to do; and words. Outputs of other remotes (`embedded`) stay out."""
-    remote = stage.dvc(["remote", "default"], lambda line: None, limit=60)
-    if remote.code:
+    name, url = _default_remote()
+    if not name:
         return True, "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)"
-    name = remote.lines[-1].split()[0]
-    if _is_embedded(name):
+    if "://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve():
         return True, f"data: only here, as DVC's default remote {name} is the store of the embedded sets"
     ended = stage.dvc(["push", "--remote", name], say, PUSH_SECONDS)
     if ended.code or ended.timed_out:
@@ -166,11 +168,13 @@ def _push_data(say: Say) -> tuple[bool, str]:
     return True, f"data: in DVC's remote {name}"
 
 
-def _is_embedded(name: str) -> bool:
-    """Whether a remote of DVC is the folder in git that the embedded sets lie in."""
-    listed = stage.dvc(["remote", "list"], lambda line: None, limit=60).lines
-    urls = [line.split()[1] for line in listed if line.split()[0] == name]
-    return any("://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve() for url in urls)
+def _default_remote() -> tuple[str, str]:
+    """Name and URL of DVC's default remote; empty texts when there is none."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        name = repo.config["core"].get("remote", "")
+        return name, repo.config["remote"].get(name, {}).get("url", "")
 
 
 def _comes_along(md5: str) -> bool:
@@ -178,24 +182,24 @@ def _comes_along(md5: str) -> bool:
     return (EMBEDDED_STORE / "files" / "md5" / md5[:2] / md5[2:]).exists()
 
 
-def _push_branch(branch: str, say: Say) -> tuple[bool, str]:
+def _push_branch(branch: str) -> tuple[bool, str]:
     """Push, joined with what others have pushed to the branch meanwhile; nothing is ever forced."""
     remote = _remote()
     if not remote:
         return True, f"branch {branch}: only here, as git has no remote"
     tracked = f"refs/remotes/{remote}/{branch}"
-    _network("fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{tracked}", say=say)  # none there: fine
+    _network("fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{tracked}")  # none there: fine
     here, there = _git("rev-parse", f"refs/heads/{branch}"), _tip(tracked)
     if there:
         tree = _git("rev-parse", f"{here}^{{tree}}")
         _advance(branch, here, tree, [here, there], "Join what was pushed from elsewhere")
-    ended = _network("push", "--quiet", remote, f"refs/heads/{branch}:refs/heads/{branch}", say=say)
+    ended = _network("push", "--quiet", remote, f"refs/heads/{branch}:refs/heads/{branch}")
     if ended.code or ended.timed_out:
         return False, f"branch {branch}: not pushed to {remote} ({_last(ended)}); the next run tries again"
     return True, f"branch {branch}: pushed to {remote}"
 
 
-def _network(*arguments: str, say: Say) -> process.Ended:
+def _network(*arguments: str) -> process.Ended:
     """A command of git that others answer: in a session of its own, with a time limit, and asking nobody."""
     quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     return process.run(["git", *arguments], lambda line: None, limit=PUSH_SECONDS, grace=5, environment=quiet)

@@ -132,10 +132,12 @@ def _protected(say: Say) -> bool:
     if "modified" in how:
         raise SourceError(
             "data was changed here since data.dvc was written, and an update would replace it. "
-            "Keep it: `dvc commit data.dvc`. Or let it go: `dvc checkout --force data.dvc`."
+            "Keep it in DVC's cache: `dvc add data`. Or let it go: `dvc checkout --force data.dvc`."
         )
-    if "not in cache" in how:  # saved there as any changed data are
-        stage.run(stage.Stage(str(POINTER), data=True, slot=None, missing=()), say)
+    if "not in cache" in how:  # `dvc commit` would note the source as it is now for these data, and miss its change
+        ended = stage.dvc(["add", str(DATA)], say, limit=None)
+        if ended.code:
+            raise SourceError(f"data could not be saved in DVC's cache before the update: {_words(ended)}")
     return True
 
 
