@@ -24,6 +24,7 @@ COMMANDS = {
     "weights": "weights",
     "review": "",
     "models": "",
+    "canary": "",
     "lineage": "",
     "reproduce": "",
     "exchange": "",
