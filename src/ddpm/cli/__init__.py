@@ -27,6 +27,7 @@ COMMANDS = {
     "review": "",
     "models": "",
     "approval": "",
+    "canary": "",
     "lineage": "",
     "reproduce": "",
     "exchange": "",
