@@ -66,12 +66,10 @@ def main() -> None:
         state.code_digest(Path(checkpoint.__file__).parent, CODE),
     )
     with runtime.processes() as (rank, count, _), distributed.together():
+        require_possible(settings, count)
         recipe = recipe_of(settings)
-        recipe.require_shares(count)
         where = runtime.device(os.environ.get("DDPM_DEVICE", "auto"))
         runtime.deterministic()
-        if settings.train.sharding == "full" and count == 1:
-            raise ValueError(ONE_SHARD)
         training = fresh(config, settings.train, where, initial)
         team = teamed(training, settings.train, rank, count)
         data = train.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
@@ -91,11 +89,17 @@ def processes() -> int:
     """How many processes train; torchrun's own number, where it started this one, comes before train.processes."""
     settings = params.load()
     count = launch.processes(settings.train.processes, os.environ.get("DDPM_DEVICE", "auto"))
-    recipe_of(settings).require_shares(count)
+    require_possible(settings, count)
     return count
 
 
-ONE_SHARD = "train.sharding: full divides the model among processes, and there is one. Raise train.processes."
+def require_possible(settings: params.Params, count: int) -> None:
+    """Raises ValueError when so many processes cannot train so."""
+    recipe_of(settings).require_shares(count)
+    if settings.train.sharding == "full" and count == 1:
+        raise ValueError(
+            "train.sharding: full divides the model among processes, and there is one. Raise train.processes"
+        )
 
 
 @dataclass(frozen=True)
