@@ -32,7 +32,7 @@ class DiskFullError(OSError):
 
 @contextlib.contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """A full disk, or a used-up quota, inside the block as DiskFullError; of blocks in each other the outer one tells."""
+    """A full disk, or a used-up quota, inside the block as DiskFullError; of nested blocks, the outer one tells."""
     try:
         yield
     except OSError as error:
