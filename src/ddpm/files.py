@@ -32,13 +32,11 @@ class DiskFullError(OSError):
 
 @contextlib.contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """A full disk, or a used-up quota, inside the block as DiskFullError."""
+    """A full disk, or a used-up quota, inside the block as DiskFullError; of nested blocks, the outer one tells."""
     try:
         yield
-    except DiskFullError:
-        raise
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not isinstance(error, DiskFullError) and error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise DiskFullError(
             f"no space is left on the disk of {path}: it was not written, and what was there is as it was. "
