@@ -271,6 +271,20 @@ def forbidden(tree: ast.AST) -> list[str]:
     return found
 
 
+def test_prefect_persists_no_result() -> None:
+    """Its default is a pickle."""
+    decorators = [
+        (path.name, ast.unparse(one))
+        for path in (ROOT / "flows").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for one in node.decorator_list
+        if ast.unparse(one).partition("(")[0] in {"flow", "task"}
+    ]
+    assert len(decorators) >= 5
+    assert not [each for each in decorators if "persist_result=False" not in each[1]]
+
+
 @pytest.mark.parametrize("text", [
     "np.load(p)", "np.load(p, allow_pickle=True)", "torch.load(p)", "torch.load(p, weights_only=False)", "eval(x)",
     "import pickle\npickle.loads(x)", "from pickle import loads", "import dill", "import yaml\nyaml.load(x)", "YAML()",
