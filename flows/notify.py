@@ -63,7 +63,7 @@ def tell(kind: Kind, model: str, text: str, **facts: Any) -> None:
         _warn(log, f"the notification of {kind!r} was not sent: {redacted(f'{type(error).__name__}: {error}')}")
 
 
-def ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+def ended(flow: "Flow[..., Any] | None", flow_run: "FlowRun", state: "State[Any]") -> None:
     """A hook for on_failure and on_crashed: says that a run failed, or that it stopped because the data drifted."""
     from ddpm import params
     from flows.drift import DriftError
