@@ -101,43 +101,50 @@ class Rounds:
 
     def tick(self) -> None:
         """Tell where the pages are once they answer; then see to dead runs and their records, every few seconds."""
-        if not self.shown:
-            if self.pages.answer() and self._recorded():
-                self.shown = True
-                say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
-                self.pages.show()
-                print("  Ctrl-C stops all.", flush=True)
-            return
         now = time.monotonic()
-        if now >= self.due and server.healthy(self.pages.prefect.url):
-            self.due = now + SECONDS_BETWEEN_ROUNDS
-            self._runs()
-        if now >= self.records_due:
+        if now < self.due or not (self.shown or self.pages.answer()):
+            return
+        self.due = now + (SECONDS_BETWEEN_ROUNDS if self.shown else 1.0)
+        from httpx import HTTPError
+        from prefect.exceptions import PrefectHTTPStatusError
+
+        try:
+            if self.shown:
+                self._see_to_runs()
+            else:
+                self._open()
+            self.trouble = ""
+        except (HTTPError, PrefectHTTPStatusError) as error:
+            self._worry(
+                f"Prefect's server gives no answer to work with ({error or type(error).__name__}); asking again"
+            )
+        if self.shown and now >= self.records_due:
             self.records_due = now + SECONDS_BETWEEN_RECORDS
             close_records()
 
-    def _recorded(self) -> bool:
-        """Whether the runner has recorded the deployments."""
+    def _open(self) -> None:
+        """Show the addresses once the runner has recorded the deployments."""
         self.deployments = deployments()
-        return len(self.deployments) == len(DEPLOYMENTS)
+        if len(self.deployments) < len(DEPLOYMENTS):
+            return
+        self.shown = True
+        say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
+        self.pages.show()
+        print("  Ctrl-C stops all.", flush=True)
 
-    def _runs(self) -> None:
+    def _see_to_runs(self) -> None:
         """Runs whose process was killed are told as crashed, and run again once."""
-        from httpx import HTTPError
         from prefect.client.orchestration import get_client
-        from prefect.exceptions import PrefectHTTPStatusError
 
         from flows import liveness
 
-        try:
-            with get_client(sync_client=True) as client:
-                for run in liveness.crash_the_dead(client):
-                    say(f"{liveness.described(run)} was killed: it is Crashed now")
-                for run in liveness.resume(client, self.deployments):
-                    say(f"{liveness.described(run)} goes on where the crashed run ended")
-            self.trouble = ""
-        except (HTTPError, PrefectHTTPStatusError) as error:
-            self._worry(f"Prefect's server gave no answer to work with, asking again: {error}")
+        if not server.healthy(self.pages.prefect.url):
+            return  # it is being started again
+        with get_client(sync_client=True) as client:
+            for run in liveness.crash_the_dead(client):
+                say(f"{liveness.described(run)} was killed: it is Crashed now")
+            for run in liveness.resume(client, self.deployments):
+                say(f"{liveness.described(run)} goes on where the crashed run ended")
 
     def _worry(self, text: str) -> None:
         """Say what is wrong once, not every few seconds."""
@@ -166,9 +173,11 @@ def close_records() -> None:
     from ddpm import tracking
 
     try:
-        for digest in tracking.reconcile():
+        with tracking.in_words():
+            closed = tracking.reconcile()
+        for digest in closed:
             say(f"the record of the training {digest[:8]} is closed as KILLED")
-    except tracking.TrackingUnavailableError as error:
+    except tracking.TrackingError as error:  # what was meant for MLflow is kept, and shipped when it answers
         say(str(error))
 
 
