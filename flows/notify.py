@@ -85,7 +85,7 @@ def judged(report: "Report") -> None:
     facts = {"version": made.version, "reasons": list(verdict.reasons), "run": made.run_id}
     if verdict.promote:
         tell("promoted", made.name, f"version {made.version} of {made.name} is the champion now", **facts)
-    elif str(verdict.verdict) == "inconclusive":
+    elif verdict.verdict == "inconclusive":
         text = f"version {made.version} of {made.name} is neither better nor worse for sure; the champion stays"
         tell("inconclusive", made.name, text, champion=made.champion, **facts)
 

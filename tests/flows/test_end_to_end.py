@@ -183,11 +183,19 @@ def test_a_worse_model_is_registered_compared_anew_and_not_promoted(first: Path)
     assert counts(first) == [2, 1]
 
 
-def test_the_champion_scored_anew_has_the_scores_it_was_promoted_with(first: Path) -> None:
-    """Same reference, seeds and extractor: the numbers are equal, not only near."""
-    (kept,) = (first / ".state" / "champion").glob("*/metrics.json")
-    promoted = registry(first, "registry.version('ddpm-digits', 1).evidence")
-    assert json.loads(kept.read_text()) == promoted
+def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Path) -> None:
+    """Same reference, seeds and extractor: the champion's numbers equal those of its promotion, not only nearly."""
+    (kept,) = (first / ".state" / "champion").glob("*/scores.json")
+    scores = json.loads(kept.read_text())
+    assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
+    assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
+    evidence = registry(first, "registry.judged('ddpm-digits', 2)")
+    assert evidence["scores"] == scores
+    assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
+    assert evidence["limits"]["confidence"] == 0.95
+    verdict = evidence["verdict"]
+    assert (verdict["verdict"], verdict["comparison"]["pairs"], verdict["comparison"]["valid"]) == ("worse", 10, True)
+    assert verdict["comparison"]["low"] > 0
 
 
 def test_a_served_schedule_runs_on_demand_and_skips_what_is_finished(first: Path) -> None:

@@ -6,6 +6,7 @@ Only `promote` and `rollback` move champion and previous, one process at a time,
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
+from ddpm.registry.evidence import judged, keep
 from ddpm.registry.fetch import download
 from ddpm.registry.pack import content_sha256
 from ddpm.registry.retention import prune
@@ -25,6 +26,8 @@ __all__ = [
     "content_sha256",
     "download",
     "history",
+    "judged",
+    "keep",
     "promote",
     "prune",
     "register",
