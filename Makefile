@@ -31,9 +31,9 @@ run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registere
 	@echo "make run: data, stages, record, registration and promotion; what has not changed is not done again"
 	@$(BIN)/python -m flows
 
-serve: $(VENV)/.run ## Retrain on the schedule of params.yaml until Ctrl-C.
+serve: $(VENV)/.run ## Retrain on schedule and on demand, with both pages (MLFLOW_PORT, PREFECT_PORT), until Ctrl-C.
 	@echo "make serve: the retraining service on the schedule of params.yaml; Ctrl-C ends it"
-	@$(BIN)/python -m flows.retrain
+	@$(BIN)/python -m flows.serve --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT, PREFECT_PORT) until Ctrl-C.
 	@echo "make ui: MLflow's and Prefect's pages on 127.0.0.1; Ctrl-C ends both"

@@ -9,6 +9,7 @@ from flows import console, server
 
 INTERRUPTED = 130
 TERMINATED = 143
+LOST = "the Prefect server stopped answering. What was finished is kept: start it, then run the same command again"
 
 
 def main() -> None:
@@ -37,7 +38,10 @@ def guarded(work: Callable[[], object]) -> None:
         terminal.line("failed", str(error), "red")
         sys.exit(1)
     except BaseException as error:
-        if type(error).__name__ != "TerminationSignal":  # Prefect's own, for SIGTERM; importing it takes a second
+        if type(error).__module__.startswith("httpx"):  # by name: importing these would take a second
+            terminal.line("failed", f"{LOST} ({error or type(error).__name__})", "red")
+            sys.exit(1)
+        if type(error).__name__ != "TerminationSignal":  # Prefect's own, for SIGTERM
             raise
         terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
         sys.exit(TERMINATED)

@@ -1,4 +1,7 @@
-"""`python -m MODULE ARGUMENTS` that does not outlive its parent: `python -P flows/child.py MODULE ARGUMENTS`."""
+"""`python -m MODULE ARGUMENTS` that does not outlive its parent: `python -P flows/child.py PARENT MODULE ARGUMENTS`.
+
+PARENT: process id of the one that started it, which may have died before this is read.
+"""
 
 import runpy
 import signal
@@ -13,7 +16,7 @@ def heed_interrupts() -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    die_with_parent(int(sys.argv[1]))
     heed_interrupts()
-    sys.argv = sys.argv[1:]
+    sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -16,7 +16,7 @@ from prefect.states import Completed
 
 from ddpm import files, gate, params
 from ddpm.gate import Verdict
-from flows import approval, process
+from flows import approval, branch, process
 from flows.console import reporter
 from flows.stage import Outcome
 from flows.summary import Registered, Report
@@ -36,12 +36,23 @@ SCORING_CODE = (
 """What of the package shapes a score; part of the name under which the scores of both are kept."""
 
 
-def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mapping[str, Any] | None = None) -> Report:
-    """Everything after the stages. drifted: how the data differ from the champion's, if there is one."""
+def promote(
+    settings: params.Params,
+    outcomes: Sequence[Outcome],
+    drifted: Mapping[str, Any] | None = None,
+    *,
+    keep: bool = False,
+) -> Report:
+    """Everything after the stages. drifted: how the data differ from the champion's, if there is one.
+
+    keep: commit what shaped the version to the branch flow.branch, whatever its verdict will be.
+    """
     metrics = files.read_json(METRICS)
     name = settings.promote.name
     run_id: str = _step("record", record, settings, metrics, drifted)
     number, new = _step("register", register, name, run_id, metrics)
+    if keep:
+        _step("commit", branch.keep, settings.flow.branch, name, number, run_id)
     champion = _champion(name)
     scores = {"candidate": metrics, "champion": metrics if champion == number else None}
     if champion != number:

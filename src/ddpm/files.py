@@ -1,21 +1,49 @@
 """Files are the interface between stages: each is written to a temporary name, fsynced, then renamed.
 
 A reader therefore sees the old file or the new one, never half of one. Nothing here (or anywhere) is pickled.
+
+What a killed writer leaves is `.NAME.????????.part` beside NAME; the next writer of NAME removes it. A living writer
+holds a lock on its own, so that two of them never take each other's away.
 """
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+PART = ".part"
+
+
+class DiskFullError(OSError):
+    """There is no room; the message says where, and that what was there before is as it was."""
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """A full disk, or a used-up quota, inside the block as DiskFullError."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise DiskFullError(
+            f"no space is left on the disk of {path}: it was not written, and what was there is as it was. "
+            "Free some space, then run this again.",
+        ) from error
 
 
 def fsync_folder(folder: Path) -> None:
@@ -30,19 +58,18 @@ def fsync_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that takes the place of `path`, durably, when the block succeeds; parents are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
+    with room_for(path), _part(path, _empty_file) as (temporary, lock):
+        try:
+            with os.fdopen(os.dup(lock), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -92,6 +119,18 @@ def write_npy_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> Non
             written += len(part)
         if written != count:
             raise ValueError(f"{path} was to hold {count:,} rows, and {written:,} were given")
+
+
+def new_npy(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A new array of zeros as a memory map that can be written to, its room on the disk taken now.
+
+    Without that, a disk that fills up later ends the process by a signal (SIGBUS). Raises DiskFullError.
+    """
+    array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with room_for(path), path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
@@ -144,18 +183,59 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
     The old folder is moved aside before the new one takes its name, so nothing half-written is ever at `path`.
     """
+    with room_for(path), _part(path, _empty_folder) as (temporary, _):
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            old = path.parent / f".{path.name}.old"
+            shutil.rmtree(old, ignore_errors=True)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            fsync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tuple[Path, int]]:
+    """A new temporary neighbour of `path`, and a descriptor of it that is locked during the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        old = path.parent / f".{path.name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    _sweep(path)
+    while True:
+        lock, temporary = make(path)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            if not temporary.exists():  # another process swept it away before it was locked
+                continue
+            yield temporary, lock
+            return
+        finally:
+            os.close(lock)
+
+
+def _empty_file(path: Path) -> tuple[int, Path]:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+    return descriptor, Path(name)
+
+
+def _empty_folder(path: Path) -> tuple[int, Path]:
+    name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+    return os.open(name, os.O_RDONLY), Path(name)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left: nobody holds its lock."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(PART)}")
+    with os.scandir(path.parent) as entries:
+        left = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
+    for each in left:
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            lock = os.open(each, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+            finally:
+                os.close(lock)

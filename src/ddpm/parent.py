@@ -6,15 +6,28 @@ import signal
 import sys
 
 
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, however it dies. Elsewhere nothing is asked.
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask Linux for SIGTERM when the parent dies, however it dies; one that is dead already counts. Elsewhere nothing.
+
+    parent: its process id, where it is known. Otherwise a parent in another session than ours is a stranger that took
+    us in while we were starting: a shell, DVC and torch's launcher share theirs with what they start, or give it one.
 
     Raises:
         OSError: Linux refused.
     """
     if sys.platform == "linux":
-        parent = os.getppid()
         if ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM) != 0:  # 1: PR_SET_PDEATHSIG
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-        if os.getppid() != parent:  # it died before it was asked
+        if os.getppid() != parent if parent is not None else _adopted():
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _adopted() -> bool:
+    """Whether the parent is not the process that started this one, as far as sessions tell. 0: it is not to be seen."""
+    parent, session = os.getppid(), os.getsid(0)
+    if parent == 0 or session == os.getpid():
+        return False
+    try:
+        return os.getsid(parent) != session
+    except ProcessLookupError:  # it has just ended
+        return True

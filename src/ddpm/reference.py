@@ -57,7 +57,7 @@ def _stream(
         chunks = [chosen[at : at + CHUNK] for at in range(0, len(chosen), CHUNK)]
         rows = shard.map(lambda chunk: look(images[chunk]), chunks)
         if out is None:
-            out = np.lib.format.open_memmap(file, "w+", np.float32, (len(indices), rows.shape[1]))
+            out = files.new_npy(file, np.float32, (len(indices), rows.shape[1]))
         out[start : start + len(rows)] = rows
         advance(len(rows))
     if out is None:

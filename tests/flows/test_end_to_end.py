@@ -198,36 +198,11 @@ def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Pa
     assert verdict["comparison"]["low"] > 0
 
 
-def test_a_served_schedule_runs_on_demand_and_skips_what_is_finished(first: Path) -> None:
-    service = subprocess.Popen(
-        [sys.executable, "-m", "flows.retrain", "--cron", "0 0 1 1 *"],
-        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert service.stdout is not None
-        line = next(line for line in service.stdout if line.startswith("retrain: scheduled"))
-        url = re.search(r"http://\S+?(?=;)", line)
-        assert url is not None
-        told = environment(first) | {"PREFECT_API_URL": f"{url[0]}/api"}
-        program = (
-            "from prefect.deployments import run_deployment\n"
-            "import time\n"
-            "for _ in range(100):\n"
-            "    try:\n"
-            "        run = run_deployment('retrain/retrain', timeout=120, poll_interval=0.5)\n"
-            "        break\n"
-            "    except Exception as error:\n"
-            "        time.sleep(0.3)\n"
-            "print(run.state.name)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=first, env=told, capture_output=True, text=True, check=False
-        )
-        assert done.stdout.splitlines()[-1:] == ["Skipped"], done.stdout + done.stderr
-    finally:
-        service.send_signal(signal.SIGINT)
-        service.communicate(timeout=60)
+def test_retraining_skips_what_is_finished(first: Path) -> None:
+    once = [sys.executable, "-m", "flows.retrain", "--once"]
+    done = subprocess.run(once, cwd=first, env=environment(first), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\S+ +Skipped: .*those of the last finished run", done.stdout, re.M)
     assert left_over(first) == []
 
 

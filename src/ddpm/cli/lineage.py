@@ -15,6 +15,7 @@ TITLES = {
     "training": "training digest",
     "commit": "commit",
     "patch": "changes since",
+    "kept": "kept as commit",
     "code": "code",
     "data": "data",
     "params": "params.yaml",

@@ -1,5 +1,6 @@
 """`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,22 +30,9 @@ def promote(
     """
     from ddpm import registry, tracking
 
-    if not why.strip():
-        raise ValueError("--why is empty: say in a few words why this version should be champion")
     model = _name(name)
     with tracking.in_words():
-        chosen, champion = registry.version(model, version), registry.status(model).champion
-        print(f"gate: {_gate(chosen)}")
-        if not chosen.verified:
-            print(f"verify: loading version {version} and drawing from it in a clean process", flush=True)
-        move = registry.promote(
-            model,
-            version,
-            why=why,
-            expected_champion=champion.number if champion else None,
-            evidence={"decided_by": "person", "gate": _gate(chosen), "evaluation": chosen.evidence},
-            insist=True,
-        )
+        move = registry.promote_by_hand(model, version, why, say=functools.partial(print, flush=True))
     print(move)
 
 
@@ -175,13 +163,6 @@ def _judged(version: "Version") -> str:
 
     asked = approval.read(version)
     return ", ".join(word for word in (version.tags.get("ddpm.verdict"), asked.state if asked else None) if word)
-
-
-def _gate(version: "Version") -> str:
-    """What the gate said of a version, as it was noted on it."""
-    if "ddpm.verdict" not in version.tags:
-        return "has not judged this version"
-    return f"{version.tags['ddpm.verdict']}: {version.tags.get('ddpm.reasons', '')}"
 
 
 def _name(given: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ddpm.data import duplicates, profile, statistics
@@ -20,7 +19,7 @@ from ddpm.data.images import prepare_image
 from ddpm.data.prepared import identity
 from ddpm.data.sources import Source, class_names
 from ddpm.data.split import is_held_out
-from ddpm.files import fresh_folder, sha256_bytes, write_json, write_npy
+from ddpm.files import fresh_folder, new_npy, sha256_bytes, write_json, write_npy
 
 SMALLEST_SET = 50
 """Evaluation refuses to score fewer images; it needs that many held out, and in each half of the training split."""
@@ -65,9 +64,7 @@ def prepare(
     after each file. Raises DataError in words; then `target` is as it was.
     """
     with fresh_folder(target) as folder:
-        raw = open_memmap(
-            folder / SCRATCH, "w+", dtype=np.uint8, shape=(len(source.entries), resolution, resolution, channels)
-        )
+        raw = new_npy(folder / SCRATCH, np.uint8, (len(source.entries), resolution, resolution, channels))
         options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
         taken, bad = _decode(source, raw, options, advance)
         _check_bad(source, bad, max_bad_fraction)
@@ -171,7 +168,7 @@ def _check_counts(
 
 def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArray[np.uint8]:
     """The good rows of the scratch array, in order of their paths, as the final array."""
-    images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(rows), *raw.shape[1:]))
+    images = new_npy(path, np.uint8, (len(rows), *raw.shape[1:]))
     for position, row in enumerate(rows):
         images[position] = raw[row]
     images.flush()

@@ -89,11 +89,10 @@ def intend(
     """Write a move down before it happens."""
     sequence = 1 + max((move.sequence for move in moves(connection, name)), default=0)
     facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": person(), "why": why}
-    run = connection.create_run(
-        store.experiment(connection, experiment_name(name)),
-        tags={f"{PREFIX}{key}": str(value) for key, value in facts.items()},
-        run_name=f"{sequence:04d}-{kind}-{target}",
-    )
+    trail = store.experiment(connection, experiment_name(name))
+    tags = {f"{PREFIX}{key}": str(value) for key, value in facts.items()}
+    with store.once():
+        run = connection.create_run(trail, tags=tags, run_name=f"{sequence:04d}-{kind}-{target}")
     connection.log_dict(run.info.run_id, dict(evidence), "evidence.json")
     return _move(name, run)
 

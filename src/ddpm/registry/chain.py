@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm import files
+from ddpm.redact import shown
 from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
@@ -45,6 +46,7 @@ class Chain:
             "training": self.tags.get(DIGEST_TAG, NOT_RECORDED),
             "commit": self.tag("git_sha"),
             "patch": self.tag("patch") if self.tag("git_dirty") == "true" else "none",
+            "kept": self.tag("commit"),
             "code": self.tag("code_hash"),
             "data": self.tag("data_hash"),
             "params": self.tag("params_hash"),
@@ -103,7 +105,7 @@ def _of_run(run_id: str) -> Chain:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
-            f"{run_id} is no model and no run at {store.shown(store.tracking_uri())}. "
+            f"{run_id} is no model and no run at {shown(store.tracking_uri())}. "
             "Give models:/NAME@ALIAS, models:/NAME/VERSION or the id of a run."
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")

@@ -5,6 +5,7 @@ Nothing of the project may be imported here except what the model carries; that 
 
 import importlib.abc
 import json
+import runpy
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -56,4 +57,5 @@ def main(uri: str) -> None:
 
 
 if __name__ == "__main__":
+    runpy.run_path(str(Path(__file__).parents[1] / "parent.py"))["die_with_parent"](int(sys.argv[2]))
     main(sys.argv[1])

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ddpm.redact import shown
 from ddpm.registry.versions import VERIFIED_TAG, Version, registry_lock, status
 from ddpm.tracking import store
 
@@ -42,7 +43,7 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
             repository.delete_artifacts()
         except (MlflowException, OSError) as error:
             raise ValueError(
-                f"the files of version {each.number} of {each.name}, at {store.shown(each.source)}, cannot be deleted: "
+                f"the files of version {each.number} of {each.name}, at {shown(each.source)}, cannot be deleted: "
                 f"{error}. It was left where it is; repeat this later."
             ) from error
     connection.delete_model_version(each.name, str(each.number))

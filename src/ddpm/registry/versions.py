@@ -181,7 +181,8 @@ def _make(connection: "MlflowClient", model_folder: Path, name: str, run_id: str
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
     source = f"{run.info.artifact_uri}/{path}"
     new = {**tags, **made_from, CONTENT_TAG: content, CODE_TAG: code}
-    return int(connection.create_model_version(name, source, run_id, tags=new).version)
+    with store.once():
+        return int(connection.create_model_version(name, source, run_id, tags=new).version)
 
 
 def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:

@@ -98,12 +98,13 @@ class _Shipment:
             floor = {key: self._last_step(found.info.run_id, key) for key in found.data.metrics}
             return found.info.run_id, 0, floor
         first = next((event for event, _ in self.spool.read(0)), None)
-        run = self.connection.create_run(
-            self.experiment,
-            start_time=first["time"] if first else None,
-            tags={DIGEST_TAG: self.spool.digest},
-            run_name=f"train-{self.spool.digest[:10]}",
-        )
+        with store.once():
+            run = self.connection.create_run(
+                self.experiment,
+                start_time=first["time"] if first else None,
+                tags={DIGEST_TAG: self.spool.digest},
+                run_name=f"train-{self.spool.digest[:10]}",
+            )
         return run.info.run_id, 0, {}
 
     def _is_there(self, run_id: str) -> bool:

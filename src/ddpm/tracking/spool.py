@@ -130,15 +130,19 @@ class Spool:
         return found
 
     def _append(self, event: Event) -> None:
-        """One line in one write, on disk before this returns."""
+        """One line, whole and on disk when this returns, or not there at all. Raises DiskFullError."""
         event = {"time": _now(), **event}
         line = json.dumps(event, allow_nan=False, ensure_ascii=False) + "\n"
-        descriptor = os.open(self.events, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with files.room_for(self.events), self.events.open("ab", buffering=0) as file:
+            behind = file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(line.encode())
+                while rest:  # a disk that is almost full takes a part
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(behind)
+                raise
         self.heard.add(event)
 
     def _cut_torn_tail(self) -> None:

@@ -4,14 +4,14 @@ import contextlib
 import functools
 import http.client
 import os
-import re
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm.redact import shown
 from ddpm.tracking.locks import locked
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ def artifact_root() -> Path:
 def experiment_name() -> str:
     """`MLFLOW_EXPERIMENT_NAME`, or `ddpm`."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ddpm"
-
-
-def shown(uri: str) -> str:
-    """A URI as it may be printed: without credentials."""
-    return re.sub(r"//[^/@]+@", "//", uri)
 
 
 def quiet() -> None:
@@ -98,8 +93,8 @@ def probe(uri: str) -> None:
         return
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise TrackingUnavailableError(
-            f"MLflow at {shown(uri)} does not answer ({error}). Start it, or correct MLFLOW_TRACKING_URI, or unset it "
-            "to use the embedded record."
+            f"MLflow at {shown(uri)} does not answer ({shown(str(error))}). Start it, or correct MLFLOW_TRACKING_URI, "
+            "or unset it to use the embedded record."
         ) from error
 
 
@@ -131,20 +126,40 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {error.message}") from error
+        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {shown(error.message)}") from error
 
 
 @contextlib.contextmanager
 def impatient() -> Iterator[None]:
     """Short HTTP time limits during the block (they are settings of the process), where a person set none."""
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    added = [key for key in limits if key not in os.environ]
-    os.environ.update({key: limits[key] for key in added})
+    with _settings({key: value for key, value in limits.items() if key not in os.environ}):
+        yield
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """What makes a run or a version is asked for once: MLflow's client asks again when an answer was lost.
+
+    The server may have made it by then, and would make another. Whoever comes next looks for it first.
+    """
+    with _settings({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}):
+        yield
+
+
+@contextlib.contextmanager
+def _settings(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables during the block."""
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        for key in added:
-            os.environ.pop(key, None)
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
 
 
 def _database() -> Path:
