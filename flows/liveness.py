@@ -26,7 +26,7 @@ from prefect.states import Crashed
 
 from flows import turn
 
-FLOWS = ("pipeline", "retrain", "promote", "rollback")
+FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
 """The flows that show life."""
 UNFINISHED = (StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
 RESUMED = "resumed"

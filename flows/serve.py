@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ddpm import params
 from ddpm.tracking.locks import LockBusyError, locked
-from flows import ROOT, process, server, supervise
+from flows import ROOT, notify, process, server, supervise
 from flows.exposure import Exposure, ExposureError
 from flows.pages import Pages, pages
 from flows.supervise import Member, SupervisionError
@@ -51,9 +51,12 @@ def main() -> None:
         else:
             exposure = Exposure(chosen.host)
             exposure.check()
+            notify.settings()
             with locked(LOCK, "the service runs in this checkout already", patience=0):
                 serve(chosen.cron or params.load().flow.cron, chosen.mlflow_port, chosen.prefect_port, exposure)
-    except (server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError) as error:
+    except (
+        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -107,6 +110,7 @@ class Rounds:
                 say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
                 self.pages.show()
                 print("  Ctrl-C stops all.", flush=True)
+                notify.prepare()
             return
         now = time.monotonic()
         if now >= self.due and server.healthy(self.pages.prefect.url):
@@ -133,6 +137,7 @@ class Rounds:
             with get_client(sync_client=True) as client:
                 for run in liveness.crash_the_dead(client):
                     say(f"{liveness.described(run)} was killed: it is Crashed now")
+                    notify.crashed(run)
                 for run in liveness.resume(client, self.deployments):
                     say(f"{liveness.described(run)} goes on where the crashed run ended")
             self.trouble = ""

@@ -75,7 +75,7 @@ def ask() -> Iterator[Asked]:
 
     judging = flow(name="judging", persist_result=False)(judged)
     with ThreadPoolExecutor(1) as pool:
-        yield lambda hours=1.0: pool.submit(judging, hours, return_state=True)
+        yield lambda hours=0.1: pool.submit(judging, hours, return_state=True)
 
 
 def asked(name: str, number: int) -> questions.Question | None:
@@ -85,20 +85,20 @@ def asked(name: str, number: int) -> questions.Question | None:
     return None
 
 
-def paused(name: str = NAME, number: int = 2, before: int = 0) -> UUID:
+def paused(name: str = NAME, number: int = 2, before: int = 0, by: "Future[Any] | None" = None) -> UUID:
     """The run that shows the form, once it does; the question has been asked by `before` runs earlier."""
     from prefect.client.orchestration import get_client
 
     deadline = time.monotonic() + PATIENCE
     with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (by and by.done()):
             known = asked(name, number)
             if known and len(known.runs) > before:
                 state = client.read_flow_run(UUID(known.runs[-1])).state
                 if state and state.is_paused():
                     return UUID(known.runs[-1])
             time.sleep(0.1)
-    raise AssertionError("no run is paused")
+    raise AssertionError(f"no run is paused: {by.exception() if by and by.done() else ''}")
 
 
 def resumed(run: UUID, **filled: str) -> Any:
@@ -263,7 +263,9 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
 
     settings = params.load(ROOT / "presets" / "quick.yaml")
     no_limits = {"max_fid": None, "min_inception_score": None, "min_class_share": None}
-    chosen = settings.promote.model_copy(update={"name": "first", "approval": "person", **no_limits})
+    chosen = settings.promote.model_copy(
+        update={"name": "first", "approval": "person", "approval_hours": 0.1, **no_limits}
+    )
     settings = settings.model_copy(update={"promote": chosen})
     metrics = {"fid": 3.0, "conditions": {"weights_sha256": "x"}}
     shutil.copytree(tiny_checkpoint, promote.MODEL)
@@ -280,7 +282,7 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(whole)
-        paused("first", number)
+        paused("first", number, by=future)
         assert "champion" not in registry.status("first").aliases
         questions.answer("first", number, approve=True, why="good enough")
         report = future.result(PATIENCE)
