@@ -9,7 +9,7 @@ from flows import console, server
 
 INTERRUPTED = 130
 TERMINATED = 143
-LOST = "the Prefect server stopped answering. What was finished is kept: start it, then run the same command again"
+AGAIN = "What was finished is kept: when it answers again, run the same command."
 
 
 def main() -> None:
@@ -38,8 +38,11 @@ def guarded(work: Callable[[], object]) -> None:
         terminal.line("failed", str(error), "red")
         sys.exit(1)
     except BaseException as error:
-        if type(error).__module__.startswith("httpx"):  # by name: importing these would take a second
-            terminal.line("failed", f"{LOST} ({error or type(error).__name__})", "red")
+        # Told by name, because importing these takes seconds.
+        lost = {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(type(error).__module__.partition(".")[0])
+        if lost:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            terminal.line("failed", f"{lost} could not be used: {reason}. {AGAIN}", "red")
             sys.exit(1)
         if type(error).__name__ != "TerminationSignal":  # Prefect's own, for SIGTERM
             raise

@@ -1,7 +1,8 @@
 """Retraining: `python -m flows.retrain --once` runs it now, `flows.serve` on a schedule and on demand.
 
-A run in which data, parameters, code and installed versions are those of the last finished one ends in seconds. One in
-which the data differ from the champion's by more than prepare.max_drift stops before training, for a person to look.
+The data's source is fetched anew first. If data, parameters, code and lock file are then those of the last finished run, or
+of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it stops before
+training, for a person to look. What a run made is committed to flow.branch and pushed.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
     settings = params.load()
     say = console.reporter.sayer("retrain", get_run_logger())
     branch.check(settings.flow.branch)
+    source.heal(say)
     if source.imported():
         again(source.update, "source", settings.flow)(settings.flow.time_limit, return_state=True).result()
     text = "" if force else changes.nothing(settings.promote.name, say)

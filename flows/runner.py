@@ -28,15 +28,21 @@ def flows() -> list[Flow[Any, Any]]:
 async def run(cron: str) -> None:
     """Record the deployments and take their runs until SIGTERM."""
     runner = Runner(name="ddpm", limit=AT_ONCE, query_seconds=POLL_SECONDS)
+    await record(runner, cron)
+    await runner.start()
+
+
+async def record(runner: Runner, cron: str) -> None:
+    """Record the deployments. A service that stops pauses them, so that no runs pile up: they go on from here."""
     for each in flows():
         deployment = each.to_deployment(
             name=each.name,
             description=each.description,
             schedule=Cron(cron, timezone="UTC") if each is retrain else None,
+            paused=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         await runner.aadd_deployment(await deployment if asyncio.iscoroutine(deployment) else deployment)
-    await runner.start()
 
 
 if __name__ == "__main__":

@@ -83,9 +83,23 @@ def heal(say: Say) -> None:
     """Put the data back if a run was killed while it updated them. Raises SourceError when DVC cannot."""
     if INTENTION.exists():
         with _alone():
-            if INTENTION.exists():  # else the update that went on here has come to its end
-                say("a run was killed while it updated the data: putting back those before")
-                _restore(say)
+            if not INTENTION.exists():
+                return  # the update that went on here has come to its end
+            if _settled():
+                INTENTION.unlink()
+                return
+            say("a run was killed while it updated the data: putting back those before")
+            _restore(say)
+
+
+def _settled() -> bool:
+    """Whether data.dvc names other data by now: the update was done, as DVC writes it last, or somebody chose others."""
+    if not POINTER.exists() or POINTER.read_text(encoding="utf-8") == files.read_json(INTENTION)["pointer"]:
+        return False
+    try:
+        return _named().count > 0
+    except (ValueError, LookupError, TypeError):  # half written
+        return False
 
 
 def probe() -> None:

@@ -90,12 +90,22 @@ CHATTER = re.compile(
 
 
 def graph() -> list[Stage]:
-    """The stages of the current folder's repository, each after those it depends on, else in the order of dvc.yaml."""
+    """The stages of the current folder's repository, each after those it depends on, else in the order of dvc.yaml.
+
+    Raises StageError when DVC cannot read its files.
+    """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo() as repo:
         index = repo.index
-        stages = list(index.stages)
+        try:
+            stages = list(index.stages)
+        except DvcException as error:
+            raise StageError(
+                f"DVC cannot read this project: {error}. If a crash cut dvc.lock off, delete it: what it named is "
+                "found again in DVC's cache."
+            ) from error
         # DVC's edges run from a stage to what it depends on.
         sorter = TopologicalSorter({stage: list(index.graph.successors(stage)) for stage in stages})
         sorter.prepare()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
@@ -69,9 +70,19 @@ def _turn() -> Iterator[None]:
         files.write_json(HOLDER, {"run": _name(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()})
         _turns.append(here)
         try:
+            bury_the_dead()
             yield
         finally:
             _turns.remove(here)
+
+
+def bury_the_dead() -> None:
+    """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
+    from flows import liveness  # which imports this module
+
+    if FlowRunContext.get() is not None:
+        with get_client(sync_client=True) as client:
+            liveness.crash_the_dead(client)
 
 
 def _holder() -> str:

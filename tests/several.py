@@ -13,12 +13,16 @@ from typing import Any
 import torch
 
 from ddpm import build, distributed, files, runtime, state, train
+from ddpm.metrics.shards import Shard
+from ddpm.stages import sample
 from tests import tiny
+from tests.stages.test_sample import section
 
 # Without dropout: its places differ from process to process, all else is that of one process.
 CONFIG: dict[str, Any] = {**tiny.CONFIG, "net": {**tiny.CONFIG["net"], "dropout": 0.0}}
 RECIPE = replace(tiny.RECIPE, log_every=8)  # one line of the history for each step
 STOPPED_AT = 7
+SAMPLE = section(count=10, batch=3)
 
 
 def nothing(*values: Any) -> None:
@@ -110,6 +114,8 @@ def main(folder: Path) -> None:
         state.restore(divided, folder / "stopped")
         fit(divided, shared)
         leave(folder / "shards_resumed", divided, shared)
+
+        sample.draw(folder / "model", folder / "drawn", SAMPLE, Shard(rank, count, gather))
         if rank == 0:
             files.write_json(folder / "found.json", found)
 

@@ -32,13 +32,11 @@ class DiskFullError(OSError):
 
 @contextlib.contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """A full disk, or a used-up quota, inside the block as DiskFullError."""
+    """A full disk, or a used-up quota, inside the block as DiskFullError; of nested blocks, the outer one tells."""
     try:
         yield
-    except DiskFullError:
-        raise
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not isinstance(error, DiskFullError) and error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise DiskFullError(
             f"no space is left on the disk of {path}: it was not written, and what was there is as it was. "
@@ -137,6 +135,9 @@ def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
     """Read one array, whole or as a memory map (copy on write). Raises ValueError that names a damaged file."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="c" if memory_map else None, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError("it is an archive, not one array")
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it and run the stage that writes it.") from error
     return array

@@ -88,10 +88,11 @@ def processes() -> Iterator[tuple[int, int, Gather]]:
     if count == 1:
         yield 0, 1, lambda array: [array]
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    on_gpus = int(os.environ.get("LOCAL_RANK", "0")) < torch.cuda.device_count()
+    if on_gpus:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     # gloo carries what is agreed on; tensors of a model on GPUs go by nccl
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
     try:
         yield torch.distributed.get_rank(), count, _gather
     finally:

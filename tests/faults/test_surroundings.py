@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,13 +11,14 @@ import pytest
 
 from ddpm import files, tracking
 from tests import records
+from tests.faults.pipeline import MARK, marked, until
 from tests.faults.surroundings import MIB, fill, small_disk
-from tests.flows.test_end_to_end import left_over
 from tests.stages import test_train as stage
-from tests.stages.test_train import newest, result, wait_for_a_checkpoint_after
+from tests.stages.test_train import newest, result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Start = Callable[..., "subprocess.Popen[str]"]
+SHORT = stage.SMALL | {"train": stage.SMALL["train"] | {"images": 480, "sample_every": 240}}
 prepared = stage.prepared
 
 
@@ -27,6 +26,7 @@ prepared = stage.prepared
 def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the prepared project; MLflow's server is named and not there."""
     folder = Path(shutil.copytree(prepared, tmp_path / "project"))
+    stage.write_params(folder, SHORT)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{records.free_port()}")
     return folder
@@ -53,6 +53,7 @@ def start(project: Path) -> Iterator[Start]:
 def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the training ends with when nothing happens to it."""
     folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("whole") / "project"))
+    stage.write_params(folder, SHORT)
     subprocess.run([sys.executable, "-m", "ddpm.stages.train"], cwd=folder, check=True)
     return result(folder)
 
@@ -62,6 +63,11 @@ def ended(process: "subprocess.Popen[str]", status: int) -> str:
     assert process.returncode == status, output
     assert "Traceback" not in output
     return output
+
+
+def wait_for_a_checkpoint_after(project: Path, last: str, process: "subprocess.Popen[str]") -> None:
+    until(lambda: newest(project) > last or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[0]
 
 
 def killed_after_checkpoints(project: Path, process: "subprocess.Popen[str]", count: int) -> Path:
@@ -157,7 +163,7 @@ def test_without_mlflow_training_completes_and_the_record_is_made_once_later(
         assert tracking.replay(digest) == run_id
         run = tracking.client().get_run(run_id)
         assert run.info.status == "FINISHED"
-        assert [step for step, _ in records.points(run_id, "loss")] == list(range(80, 1601, 80))
+        assert [step for step, _ in records.points(run_id, "loss")] == list(range(80, 481, 80))
         assert len(tracking.client().list_artifacts(run_id, "images")) == 4
         assert len(tracking.client().search_runs([run.info.experiment_id])) == 1
 
@@ -166,15 +172,15 @@ def test_a_stage_whose_parent_dies_while_it_is_still_importing_ends_too(project:
     """A shell in a session of its own stands for DVC. Torch takes a second to import, the signal is asked for after."""
     shell = subprocess.Popen(
         ["/bin/sh", "-c", f"'{sys.executable}' -m ddpm.stages.train & echo started; wait"],
-        cwd=project, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=project, stdout=subprocess.PIPE, text=True, start_new_session=True, env=os.environ | {MARK: str(project)},
     )  # fmt: skip
     assert shell.stdout is not None
     shell.stdout.readline()
-    time.sleep(0.2)
-    os.kill(shell.pid, signal.SIGKILL)
+    until(lambda: len(marked(str(project))) == 2)
+    shell.kill()
     shell.wait()
-    assert left_over(project) == []
-    assert not newest(project)
+    until(lambda: not marked(str(project)))
+    assert not (project / ".state").exists()
 
 
 WRITER = """

@@ -1,6 +1,7 @@
 """Imported data and their source: real repositories, real `dvc update`, and sources that go away."""
 
 import http.server
+import json
 import os
 import shutil
 import signal
@@ -122,6 +123,33 @@ def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outsid
     assert (repository / "data.dvc").read_text() == text
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
     assert not source.INTENTION.exists()
+
+
+def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """data.dvc is no longer what the killed update found: nothing is put back over it."""
+    monkeypatch.chdir(tmp_path)
+    chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
+    Path(".state").mkdir()
+    source.INTENTION.write_text(json.dumps({"pointer": chosen.replace("22", "11"), "present": False}))
+    Path("data.dvc").write_text(chosen)
+    source.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == chosen
+    assert not source.INTENTION.exists()
+
+
+@pytest.mark.parametrize(
+    "left", ["", "outs:\n- md5: 22.d", "outs:\n- md5: 22.dir\n  size: 0\n  path: data\n", "outs: [\n"]
+)
+def test_half_a_pointer_and_an_empty_version_are_undone(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill while DVC writes data.dvc leaves, and what it writes of an empty source."""
+    monkeypatch.chdir(tmp_path)
+    Path(".state").mkdir()
+    source.INTENTION.write_text(json.dumps({"pointer": "before", "present": False}))
+    Path("data.dvc").write_text(left)
+    source.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == "before"
 
 
 def test_a_fresh_clone_has_no_data_and_ends_with_none_when_the_source_is_gone(

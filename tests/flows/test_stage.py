@@ -48,6 +48,17 @@ def test_runs_then_cached_then_restored(make_repository: Make) -> None:
     assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RESTORED, "count": Did.CACHED}
 
 
+def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted(make_repository: Make) -> None:
+    folder = make_repository()
+    run_all()
+    lock = folder / "dvc.lock"
+    lock.write_text("")
+    with pytest.raises(stage.StageError, match=r"dvc\.lock' validation failed.*delete it"):
+        stage.graph()
+    lock.unlink()
+    assert set(run_all().values()) <= {Did.CACHED, Did.RESTORED}
+
+
 def test_same_lock_file_as_dvc_alone(make_repository: Make) -> None:
     folder = make_repository()
     run_all()

@@ -1,5 +1,6 @@
 """One run at a time, signs of life, and what becomes of the dead: with real processes that are really killed."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
+from flows.serve import DEPLOYMENTS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("prefect", "project")
@@ -81,6 +84,8 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
     kill(run)
     assert second(text="then", return_state=True).name == "Completed"
     assert worked == ["then"]
+    with client() as connection:  # which is told by the run that comes next
+        assert connection.read_flow_run(first).state.is_crashed()
 
 
 def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
@@ -139,3 +144,20 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
         assert liveness.resume(connection, [deployment]) == []
         crash(second.id)
         assert liveness.resume(connection, [deployment]) == []
+
+
+def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
+    """A runner that stops pauses its deployments."""
+    from prefect.runner import Runner
+
+    from flows import runner
+
+    for cron in ("0 3 * * *", "0 4 * * *"):
+        asyncio.run(runner.record(Runner(name="ddpm"), cron))
+        with client() as connection:
+            found = {each: connection.read_deployment_by_name(f"{each}/{each}") for each in DEPLOYMENTS}
+            assert not any(each.paused for each in found.values())
+            assert [each.schedule.cron for each in found["retrain"].schedules if each.active] == [cron]
+            assert found["promote"].schedules == found["rollback"].schedules == []
+            for each in found.values():
+                connection.pause_deployment(each.id)

@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +51,7 @@ class Stage:
     def end(self) -> str:
         """What it said, once it and all its processes have ended by themselves."""
         output = self.process.communicate(timeout=400)[0]  # open as long as a process that it started runs
-        gone, left = psutil.wait_procs(self.workers, timeout=60)
+        _, left = psutil.wait_procs(self.workers, timeout=60)
         assert not left
         return output
 

@@ -112,11 +112,10 @@ def sample(
     count = count or COUNT
     write = _writer(out, count)
 
-    from ddpm import checkpoint, files, generate, registry, runtime, tracking
-    from ddpm.metrics.shards import Shard
+    from ddpm import checkpoint, files, generate, registry, tracking
     from ddpm.report import film
 
-    shard = Shard(*context.with_resource(runtime.processes()))
+    shard = _company(context)
     with tracking.in_words():
         folder = shard.in_turn(lambda: registry.download(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
@@ -145,6 +144,17 @@ def sample(
     write(kept)
     kept.remove()
     print(f"sample: {count:,} images of {model} are in {out}")
+
+
+def _company(context: typer.Context) -> "Shard":
+    """This process among those that torchrun started, with which it ends."""
+    from ddpm import launch, runtime
+    from ddpm.metrics.shards import Shard
+    from ddpm.parent import die_with_parent
+
+    if launch.by_torchrun():
+        die_with_parent()
+    return Shard(*context.with_resource(runtime.processes()))
 
 
 def _alone(what: str) -> None:

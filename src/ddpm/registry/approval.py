@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from ddpm.registry.audit import person
-from ddpm.registry.versions import RegistryError, Version, annotate, registry_lock, status, version
+from ddpm.registry.lock import registry_lock
+from ddpm.registry.versions import RegistryError, Version, annotate, status, version
 
 TAG = "ddpm.approval"
 State = Literal["asked", "approved", "rejected", "expired"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ddpm import files
 from ddpm.redact import shown
+from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
@@ -37,6 +38,13 @@ class Chain:
         key = f"ddpm.{name}"
         return self.tags.get(key) or (self.version.tags.get(key) if self.version else None) or NOT_RECORDED
 
+    @property
+    def verdict(self) -> dict[str, str]:
+        """What the gate said, why, and where its evidence is among the run's artifacts; empty where it said nothing."""
+        there = self.version.tags if self.version else {}
+        names = {"verdict": VERDICT_TAG, "reasons": REASONS_TAG, "evidence": JUDGED_TAG}
+        return {name: there[tag] for name, tag in names.items() if tag in there}
+
     def links(self) -> dict[str, Any]:
         """The chain in its order, for JSON."""
         return {
@@ -54,6 +62,7 @@ class Chain:
             "machine": {key.removeprefix("ddpm."): self.tag(key.removeprefix("ddpm.")) for key in MACHINE_TAGS},
             "weights": self.tag("weights"),
             "scores": dict(self.scores),
+            "verdict": self.verdict,
             "conflicts": self.conflicts,
         }
 

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from ddpm.redact import shown
-from ddpm.registry.versions import VERIFIED_TAG, Version, registry_lock, status
+from ddpm.registry.lock import registry_lock
+from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ def prune(name: str, keep: int, *, dry: bool = False) -> list[int]:
     if keep < 0:
         raise ValueError(f"--keep {keep}: at least 0 versions are kept")
     connection = store.client()
-    with registry_lock(name):
+    with registry_lock(name) as held:
         free = [each for each in status(name).versions if not each.aliases]
         doomed = sorted(free[keep:], key=lambda each: each.number)
         if not dry:
             for each in doomed:
+                held.require()
                 _delete(connection, each)
     return [each.number for each in doomed]
 

@@ -83,8 +83,7 @@ class Tracker:
 
     def _ship_until_stopped(self) -> None:
         with store.impatient():
-            self._attempt(lambda: ship(self.spool))
-            self._attempt(lambda: reconcile(self.spool.folder.parent))
+            self._attempt(lambda: (ship(self.spool), reconcile(self.spool.folder.parent)))
             while not self._stop.wait(self.interval):
                 self._attempt(lambda: ship(self.spool))
             self._attempt(lambda: ship(self.spool))
