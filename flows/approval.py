@@ -3,7 +3,7 @@
 A person answers in the form on that run's page, or with `ddpm approve` and `ddpm reject`. The registry keeps question
 and answer, and the form's answer is written there too, so that a run that was killed while it waited goes on with
 the same question. It is a child run, not the pipeline's own that pauses: Prefect frees a deployment's slot when its run
-is paused, and then cancels the run, whose lease of the slot is gone.
+is paused, which the engine takes for a lease that was lost.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pydantic import Field
 
 from ddpm import gate, params
 from ddpm.gate import Verdict
-from flows import notify
+from flows import notify, turn
 from flows.console import reporter
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
     """
     from ddpm.registry import approval
 
+    turn.show_life()
     run = UUID(str(flow_run.id))
     known, new = approval.ask(name, number, champion, hours, str(run))
     if known.state == "asked":

@@ -20,13 +20,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
 from flows import notify, turn
 
-FLOWS = ("pipeline", "retrain", "promote", "rollback")
+FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
 """The flows that show life."""
 UNFINISHED = (StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
 RESUMED = "resumed"
@@ -45,11 +45,10 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
         if turn.lives(run.id) is not False:
             continue
         # It may have ended between the question and the look: the server refuses to leave a final state.
-        crashed: State[Any] = Crashed(message="the process of this run was killed")
-        client.set_flow_run_state(run.id, crashed)
+        client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
         if client.read_flow_run(run.id).state_type is StateType.CRASHED:
             dead.append(run)
-            notify.ended(None, run, crashed)  # its own process can run no hook any more
+            notify.crashed(run)  # its own process can run no hook any more
         turn.forget(run.id)
     return dead
 

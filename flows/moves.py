@@ -8,7 +8,7 @@ from prefect.context import get_run_context
 from prefect.states import Completed
 
 from ddpm import params
-from flows import turn
+from flows import notify, turn
 
 if TYPE_CHECKING:
     from ddpm.registry import Move
@@ -47,4 +47,5 @@ def _signed(why: str) -> str:
 
 def _told(move: "Move") -> State[None]:
     get_run_logger().info("%s", move)
+    notify.moved(move)
     return Completed(message=str(move))

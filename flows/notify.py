@@ -22,6 +22,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from ddpm.redact import shown
 from flows import server
 from flows.console import Logger, reporter
 
@@ -63,20 +64,21 @@ def tell(kind: Kind, model: str, text: str, **facts: Any) -> None:
         _warn(log, f"the notification of {kind!r} was not sent: {redacted(f'{type(error).__name__}: {error}')}")
 
 
-def ended(flow: "Flow[..., Any] | None", flow_run: "FlowRun", state: "State[Any]") -> None:
+def ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
     """A hook for on_failure and on_crashed: says that a run failed, or that it stopped because the data drifted."""
-    from ddpm import params
     from flows.drift import DriftError
 
     error = None
     with contextlib.suppress(Exception):  # a crash has no result
         error = state.result(raise_on_failure=False)
     kind: Kind = "drift" if isinstance(error, DriftError) else "failed"
-    try:
-        model = params.load().promote.name
-    except (ValueError, OSError):  # which may be why it failed
-        model = ""
-    tell(kind, model, state.message or f"the run ended as {state.name}", run=flow_run.name, state=state.name)
+    tell(kind, _model(), state.message or f"the run ended as {state.name}", run=flow_run.name, state=state.name)
+
+
+def crashed(flow_run: "FlowRun") -> None:
+    """Says that a run's process was killed; it cannot say so itself. A child is told by its parent's run."""
+    if flow_run.parent_task_run_id is None:
+        tell("failed", _model(), "the process of the run was killed", run=flow_run.name, state="Crashed")
 
 
 def judged(report: "Report") -> None:
@@ -85,7 +87,7 @@ def judged(report: "Report") -> None:
     facts = {"version": made.version, "reasons": list(verdict.reasons), "run": made.run_id}
     if verdict.promote:
         tell("promoted", made.name, f"version {made.version} of {made.name} is the champion now", **facts)
-    elif str(verdict.verdict) == "inconclusive":
+    elif verdict.verdict == "inconclusive":
         text = f"version {made.version} of {made.name} is neither better nor worse for sure; the champion stays"
         tell("inconclusive", made.name, text, champion=made.champion, **facts)
 
@@ -132,6 +134,14 @@ def setup() -> bool:
     return True
 
 
+def prepare() -> None:
+    """`setup`, whose failure is a warning: every notification sets up again what is missing."""
+    try:
+        setup()
+    except Exception as error:  # noqa: BLE001 - a service is worth more than its notifications
+        _warn(_logger(), f"notifications are not set up: {redacted(f'{type(error).__name__}: {error}')}")
+
+
 def settings() -> tuple[str, str]:
     """(address, secret) of the environment, each may be empty. Raises NotifyError for an address without a secret."""
     address, secret = os.environ.get(URL, "").strip(), os.environ.get(SECRET, "").strip()
@@ -160,7 +170,7 @@ def redacted(text: str) -> str:
     for name in (URL, SECRET):
         if value := os.environ.get(name, "").strip():
             text = text.replace(value, f"<{name}>")
-    return re.sub(r"//[^/@\s]+@", "//", text)
+    return shown(text)
 
 
 def _tell(kind: Kind, model: str, text: str, facts: dict[str, Any], log: Logger) -> None:
@@ -196,6 +206,16 @@ def _body(kind: Kind, model: str, text: str, facts: dict[str, Any]) -> dict[str,
         "page": _page(),
     }
     return {key: value for key, value in (known | facts).items() if value is not None}
+
+
+def _model() -> str:
+    """The registered model of params.yaml, or nothing where that cannot be read."""
+    from ddpm import params
+
+    try:
+        return params.load().promote.name
+    except (ValueError, OSError):  # which may be why a run failed
+        return ""
 
 
 def _page() -> str | None:

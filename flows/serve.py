@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ddpm import params
 from ddpm.tracking.locks import LockBusyError, locked
-from flows import ROOT, process, server, supervise
+from flows import ROOT, notify, process, server, supervise
 from flows.exposure import Exposure, ExposureError
 from flows.pages import Pages, pages
 from flows.supervise import Member, SupervisionError
@@ -51,9 +51,12 @@ def main() -> None:
         else:
             exposure = Exposure(chosen.host)
             exposure.check()
+            notify.settings()
             with locked(LOCK, "the service runs in this checkout already", patience=0):
                 serve(chosen.cron or params.load().flow.cron, chosen.mlflow_port, chosen.prefect_port, exposure)
-    except (server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError) as error:
+    except (
+        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -131,6 +134,7 @@ class Rounds:
         say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
         self.pages.show()
         print("  Ctrl-C stops all.", flush=True)
+        notify.prepare()
 
     def _see_to_runs(self) -> None:
         """Runs whose process was killed are told as crashed, and run again once."""

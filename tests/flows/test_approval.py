@@ -1,6 +1,9 @@
 """Waiting for a person, on a real Prefect server and a real registry: every way to answer, and not to."""
 
+import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from ddpm.cli import app
 from ddpm.registry import approval as questions
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
 from tests.flows.receiving import SECRET, receiver
+from tests.records import DIGEST
 
 NAME = "digits"
 ROOT = Path(__file__).parents[2]
@@ -53,9 +57,11 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(approval, "SECONDS_BETWEEN_LOOKS", 0.2)
     connection = tracking.client()
     connection.create_registered_model(NAME)
+    run_id = tracking.complete(DIGEST, {"fid": 3.0})
     for content in "abc":
         tags = {CONTENT_TAG: content, VERIFIED_TAG: "{}"}
-        connection.create_model_version(NAME, (project / content).as_uri(), tags=tags)
+        connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
+    registry.keep(NAME, 2, {"verdict": BETTER.as_json()})
     registry.promote(NAME, 1, why="first", expected_champion=None)
 
 
@@ -69,23 +75,30 @@ def ask() -> Iterator[Asked]:
 
     judging = flow(name="judging", persist_result=False)(judged)
     with ThreadPoolExecutor(1) as pool:
-        yield lambda hours=1.0: pool.submit(judging, hours, return_state=True)
+        yield lambda hours=0.1: pool.submit(judging, hours, return_state=True)
 
 
-def paused(before: int = 0) -> UUID:
+def asked(name: str, number: int) -> questions.Question | None:
+    """The question, or None while there is no such version or it was not asked."""
+    with contextlib.suppress(registry.RegistryError):
+        return questions.question(name, number)
+    return None
+
+
+def paused(name: str = NAME, number: int = 2, before: int = 0, by: "Future[Any] | None" = None) -> UUID:
     """The run that shows the form, once it does; the question has been asked by `before` runs earlier."""
     from prefect.client.orchestration import get_client
 
     deadline = time.monotonic() + PATIENCE
     with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline:
-            known = questions.question(NAME, 2)
+        while time.monotonic() < deadline and not (by and by.done()):
+            known = asked(name, number)
             if known and len(known.runs) > before:
                 state = client.read_flow_run(UUID(known.runs[-1])).state
                 if state and state.is_paused():
                     return UUID(known.runs[-1])
             time.sleep(0.1)
-    raise AssertionError("no run is paused")
+    raise AssertionError(f"no run is paused: {by.exception() if by and by.done() else ''}")
 
 
 def resumed(run: UUID, **filled: str) -> Any:
@@ -240,3 +253,39 @@ def test_an_answer_while_nobody_waits_counts_for_the_next_run(ask: Asked) -> Non
     ddpm("approve", "2", "--why", "meanwhile")
     assert verdict_of(ask()).reasons[-1].endswith(": meanwhile")
     assert champion() == 2
+
+
+def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
+    """From finished stages to a first champion. The version was verified before, which spares seconds."""
+    from prefect import flow
+
+    from flows import promote
+
+    settings = params.load(ROOT / "presets" / "quick.yaml")
+    no_limits = {"max_fid": None, "min_inception_score": None, "min_class_share": None}
+    chosen = settings.promote.model_copy(
+        update={"name": "first", "approval": "person", "approval_hours": 0.1, **no_limits}
+    )
+    settings = settings.model_copy(update={"promote": chosen})
+    metrics = {"fid": 3.0, "conditions": {"weights_sha256": "x"}}
+    shutil.copytree(tiny_checkpoint, promote.MODEL)
+    files.write_json(promote.METRICS, metrics)
+    files.write_text(promote.HISTORY, "images,loss\n1,0.5\n")
+    promote.PICTURES.mkdir()
+    run_id = tracking.complete(files.read_json(promote.MODEL / "config.json")["digest"], metrics)
+    number = registry.register(promote.MODEL, "first", run_id, metrics)
+    registry.annotate("first", number, {VERIFIED_TAG: json.dumps({"shape": [2, 8, 8, 1], "dtype": "uint8"})})
+
+    @flow(name="whole", persist_result=False)
+    def whole() -> Any:
+        return promote.promote(settings, [])
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(whole)
+        paused("first", number, by=future)
+        assert "champion" not in registry.status("first").aliases
+        questions.answer("first", number, approve=True, why="good enough")
+        report = future.result(PATIENCE)
+    assert report.verdict.verdict == "first"
+    assert report.verdict.reasons[-1].endswith(": good enough")
+    assert report.registered.champion == number
