@@ -7,12 +7,10 @@ goes on where it was.
 import csv
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
@@ -24,6 +22,7 @@ from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
 from ddpm.stages import run
 from ddpm.stages.sample import small_heldout
+from ddpm.stopping import StopRequest
 from ddpm.tracking import Tracker, changes, lineage, machine
 
 OUT = Path("out/train")
@@ -113,7 +112,7 @@ class Job:
     folder: Path
     settings: params.Params
     team: distributed.Team
-    stop: "StopRequest"
+    stop: StopRequest
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint, in every process from the same one. False when there is none."""
@@ -272,30 +271,6 @@ def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool
     writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in training.history)
     checkpoint.save(OUT / "model", config, average, raw)
     files.write_text(OUT / "history.csv", table.getvalue())
-
-
-class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second one ends the process at once.
-
-    One of several processes may be told twice of one request, by torchrun and by whoever stops a family of processes:
-    there, further signals are ignored.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def agreed(self, team: distributed.Team) -> bool:
-        """Whether any process of the team was asked; all learn of it at the same step."""
-        self.signal = team.largest(self.signal)
-        return self.signal != 0
-
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        for each, handler in self.handlers.items():
-            signal.signal(each, signal.SIG_IGN if launch.by_torchrun() else handler)
-        if os.environ.get("RANK", "0") == "0":
-            print(f"train: {signal.Signals(number).name}: saving, then stopping", flush=True)
 
 
 if __name__ == "__main__":
