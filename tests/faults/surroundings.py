@@ -1,18 +1,23 @@
-"""What goes wrong around a stage, caused for real: a disk without room, a database that somebody holds."""
+"""What goes wrong around a stage, caused for real: a disk without room, a database that is held, lost answers."""
 
 import contextlib
+import http.client
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 MIB = 2**20
+MAKES = ("/runs/create", "/model-versions/create")
+"""Requests to MLflow that make something new each time."""
 
 
 @contextlib.contextmanager
@@ -50,3 +55,44 @@ def held(database: Path) -> Iterator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def forgetful(port: int) -> Iterator[tuple[str, list[str]]]:
+    """A proxy of the server at `port` that hands on every request, and swallows the first answer of each of MAKES."""
+    asked: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def hand_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            real = http.client.HTTPConnection("127.0.0.1", port)
+            real.request(self.command, self.path, body, dict(self.headers))
+            answer = real.getresponse()
+            content = answer.read()
+            real.close()
+            made = next((each for each in MAKES if self.path.endswith(each)), "")
+            if made:
+                asked.append(made)
+            if made and asked.count(made) == 1:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.getheader("Content-Type") or "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = hand_on  # noqa: N815 - names of the base class
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Silent."""
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=proxy.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_port}", asked
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()

@@ -73,6 +73,7 @@ def world(tools: None, tmp_path_factory: pytest.TempPathFactory, empty_database:
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     at = ["--host", "127.0.0.1", "--port"]
     commands = {

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from ddpm import files, tracking
+from ddpm import files, registry, tracking
+from ddpm.tracking.spool import Spool
 from tests import records
-from tests.faults.pipeline import MARK, marked, until
-from tests.faults.surroundings import MIB, fill, small_disk
+from tests.faults.pipeline import MARK, marked, until, write_params
+from tests.faults.surroundings import MAKES, MIB, fill, forgetful, small_disk
+from tests.flows.test_end_to_end import clone, environment
 from tests.stages import test_train as stage
 from tests.stages.test_train import newest, result
 
@@ -224,3 +227,48 @@ def test_what_a_killed_writer_leaves_goes_with_the_next_and_a_living_one_is_left
     with files.fresh_folder(tmp_path / "folder"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".file.json.swp", "file.json", "folder"]
+
+
+def test_what_was_made_before_the_answer_was_lost_is_found_and_not_made_twice(
+    project: Path, tmp_path: Path, empty_database: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tracking.SPOOLS / records.DIGEST)
+    with spool.writing():
+        spool.start({"train.lr": "0.1"}, {})
+        spool.finish("FINISHED")
+    port = records.free_port()
+    with records.server(tmp_path / "server", empty_database, port), forgetful(port) as (url, asked):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        with pytest.raises(MlflowException, match="runs/create"):
+            tracking.replay(records.DIGEST)
+        run_id = tracking.replay(records.DIGEST)
+        assert run_id
+        with pytest.raises(MlflowException, match="model-versions/create"):
+            registry.register(tiny_checkpoint, "lost", run_id)
+        assert registry.register(tiny_checkpoint, "lost", run_id) == 1
+        assert registry.status("lost").aliases == {"candidate": 1}
+        assert len(registry.status("lost").versions) == 1
+        run = tracking.client().get_run(run_id)
+        assert len(tracking.client().search_runs([run.info.experiment_id])) == 1
+        assert asked == list(MAKES)
+
+
+NO_ROUTE = """
+import fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+assert len(open("/proc/net/route").readlines()) == 1, "there is a route"
+os.execv(sys.executable, [sys.executable, "-m", "flows"])
+"""
+
+
+def test_without_any_network_a_fresh_clone_ends_with_a_champion(tmp_path: Path) -> None:
+    """In a namespace that has the loopback alone: the data, all servers and the check in a clean process."""
+    if not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+        pytest.skip("only root on Linux can make a network namespace")
+    folder = clone(tmp_path / "clone")
+    write_params(folder, {})
+    command = ["unshare", "--net", sys.executable, "-c", NO_ROUTE]
+    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "ddpm-faults version 1 promoted: the first champion" in run.stdout

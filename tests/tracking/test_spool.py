@@ -46,6 +46,15 @@ def test_half_a_line_of_a_crash_is_cut_off(tmp_path: Path) -> None:
     assert [e["images"] for e in events(tmp_path / "d")] == [100, 200]
 
 
+def test_half_a_picture_of_a_crash_goes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "d")
+    spool.pictures.mkdir(parents=True)
+    left = spool.pictures / ".samples+step+100.png.0a_1b2c3.part"
+    left.write_bytes(b"half")
+    with spool.writing():
+        assert not left.exists()
+
+
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "d")
     with spool.writing():

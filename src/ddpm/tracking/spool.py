@@ -57,6 +57,7 @@ class Spool:
         self.folder = folder
         self.digest = folder.name
         self.events = folder / "events.jsonl"
+        self.pictures = folder / "pictures"
         self.heard = Heard()
 
     @contextlib.contextmanager
@@ -64,6 +65,8 @@ class Spool:
         """Be the writer during the block. Raises LockBusyError when a training is writing now."""
         with locked(self.folder / "writer.lock", "a training with these parameters is running now", patience=patience):
             self._cut_torn_tail()
+            for half_written in self.pictures.glob(f".*{files.PART}"):
+                half_written.unlink()
             self.heard = Heard()
             for event, _ in self.read(0):
                 self.heard.add(event)
@@ -99,7 +102,7 @@ class Spool:
         full, small = _encoded(picture)
         written = {f"{stem}.png": full, f"{stem}+compressed.webp": small}
         for file, content in written.items():
-            files.write_bytes(self.folder / "pictures" / file, content)
+            files.write_bytes(self.pictures / file, content)
         self._append({"event": "picture", "name": name, "images": images, "files": list(written), "time": moment})
 
     def finish(self, status: str) -> None:

@@ -50,7 +50,7 @@ def experiment_name() -> str:
 
 
 def quiet() -> None:
-    """Switch off what MLflow does unasked: telemetry, update checks, pickle, chatter. Before its import."""
+    """Switch off what MLflow does unasked: telemetry, update checks, pickle, chatter, jobs. Before its import."""
     for key, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -58,6 +58,7 @@ def quiet() -> None:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_UV_AUTO_DETECT": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes beside its server, for judging texts
     }.items():
         os.environ.setdefault(key, value)
 
