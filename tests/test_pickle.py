@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from ddpm import checkpoint, exchange, extract, files, params, parts, reference, state
 from ddpm.cli import app
 from ddpm.data import prepared, profile, sets
-from ddpm.registry import pack, verify
+from ddpm.registry import pack
+from ddpm.registry.verify import VerificationError, _facts, _in_clean_process
 from ddpm.review import session
 from ddpm.tracking import Spool
 from tests import tiny
@@ -248,10 +249,10 @@ def test_a_registered_model_whose_place_a_pickle_took_is_refused(tiny_checkpoint
     described = described.replace("mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model")
     (model / "MLmodel").write_text(re.sub("model_code_path: .*", "python_model: python_model.pkl", described))
     write(model / "python_model.pkl", plain(tmp_path / "sprung"))
-    answer = verify._in_clean_process(str(model), 500)
+    answer = _in_clean_process(str(model), 500)
     assert not (tmp_path / "sprung").exists()
-    with pytest.raises(verify.VerificationError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION"):
-        verify._facts(str(model), answer)
+    with pytest.raises(VerificationError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION"):
+        _facts(str(model), answer)
 
 
 # And in the source, so that a new reader is held to it as well.
