@@ -38,7 +38,7 @@ BAD = {
     "empty": Request(b"", "valid JSON"),
     "a list": Request(b"[1]", "JSON"),
     "no text": Request(b"\xff\xfe\xff", "valid JSON"),
-    "nonsense": Request(b'{"nonsense": 1}', "nonsense"),
+    "nonsense": Request(b'{"nonsense": 1}', "nonsense|exactly one of the input fields"),
     "params that are none": Request(json.dumps({**ROWS, "params": [1]}).encode(), "params|Parameters must be a dict"),
     "steps in letters": Request(params(steps="many"), "steps"),
     "steps and a half": Request(params(steps=1.5), "steps"),

@@ -3,6 +3,7 @@
 import ast
 import io
 import pickle  # to make the trap, and to prove that it springs for a reader who unpickles
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from ddpm import checkpoint, exchange, extract, files, params, parts, reference, state
 from ddpm.cli import app
 from ddpm.data import prepared, profile, sets
+from ddpm.registry import pack
+from ddpm.registry.verify import VerificationError, _facts, _in_clean_process
 from ddpm.review import session
 from ddpm.tracking import Spool
 from tests import tiny
@@ -234,6 +237,22 @@ def test_a_pickle_is_refused_in_words_and_not_opened(reader: str, trap: bytes, t
     finally:
         assert not (tmp_path / "sprung").exists(), "it was unpickled"
     assert len(str(refused.value)) > 10
+
+
+@pytest.mark.slow
+def test_a_registered_model_whose_place_a_pickle_took_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """In the process that loads every version before an alias moves."""
+    model = tmp_path / "model"
+    pack.pack(tiny_checkpoint, model, {})
+    described = (model / "MLmodel").read_text()
+    assert "loader_module: mlflow.pyfunc.loaders.code_model" in described
+    described = described.replace("mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model")
+    (model / "MLmodel").write_text(re.sub("model_code_path: .*", "python_model: python_model.pkl", described))
+    write(model / "python_model.pkl", plain(tmp_path / "sprung"))
+    answer = _in_clean_process(str(model), 500)
+    assert not (tmp_path / "sprung").exists()
+    with pytest.raises(VerificationError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION"):
+        _facts(str(model), answer)
 
 
 # And in the source, so that a new reader is held to it as well.

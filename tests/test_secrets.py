@@ -1,8 +1,11 @@
 """Planted secrets, and everything that a training, a registration and the commands write: they are nowhere in it."""
 
+import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -60,35 +63,66 @@ def written(*folders: Path) -> Iterator[Path]:
                 yield path
 
 
+class Repeating(BaseHTTPRequestHandler):
+    """A tracking server whose answers repeat the address that it was asked by, as programs like to."""
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"]
+        body = json.dumps({"error_code": "BAD_REQUEST", "message": f"http://me:{SECRET}@{host} is busy"}).encode()
+        self.send_response(200 if self.path == "/health" else 400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def repeating() -> Iterator[str]:
+    """The address of such a server, with its password."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repeating) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://me:{SECRET}@127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.slow
 def test_no_planted_secret_is_in_anything_that_is_written(
-    planted: Path, tmp_path: Path, empty_database: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch,
+    planted: Path, repeating: str, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    server = tmp_path / "server"
-    with records.server(server, empty_database, records.free_port()) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", f"://me:{SECRET}@"))
-        changed = tracking.changes()
-        assert changed.hidden >= 3
-        with tracking.Tracker(records.DIGEST) as tracker:
-            tracker.start({"data": "digits"}, tracking.lineage(changed), changed.content)
-            tracker.metrics(1, {"loss": 1.0})
-            tracker.finish("FINISHED")
-        run_id = tracking.complete(records.DIGEST, {"fid": 1.0}, tags=tracking.lineage(changed))
-        number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": {}})
-        registry.promote("digits", number, why="first", expected_champion=None)
-        commands = [["status", "--name", "digits"], ["history", "--name", "digits"], ["doctor"],
-                    ["lineage", "models:/digits/1"], ["lineage", "models:/digits/1", "--json"]]  # fmt: skip
-        output = {" ".join(words): said(*words) for words in commands}
-        assert "champion" in output["status --name digits"]
-    output["down"] = said("status", "--name", "digits")
-    assert "does not answer" in output["down"]
-    output["data use"] = said("data", "use", ADDRESS)
+    changed = tracking.changes()
+    assert changed.hidden >= 3
+    with tracking.Tracker(records.DIGEST) as tracker:
+        tracker.start({"data": "digits"}, tracking.lineage(changed), changed.content)
+        tracker.metrics(1, {"loss": 1.0})
+        tracker.finish("FINISHED")
+    run_id = tracking.complete(records.DIGEST, {"fid": 1.0}, tags=tracking.lineage(changed))
+    number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": {}})
+    registry.promote("digits", number, why="first", expected_champion=None)
+    commands = [["status", "--name", "digits"], ["history", "--name", "digits"], ["doctor"],
+                ["lineage", "models:/digits/1"], ["lineage", "models:/digits/1", "--json"]]  # fmt: skip
+    output = {" ".join(words): said(*words) for words in commands}
+    assert "champion" in output["status --name digits"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", repeating)
+    output["an error that repeats the address"] = said("status", "--name", "digits")
+    assert "is busy" in output["an error that repeats the address"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{SECRET}@127.0.0.1:9")
+    output["no server"] = said("status", "--name", "digits")
+    assert "does not answer" in output["no server"]
+    with tracking.Tracker("cd" * 32) as tracker:
+        tracker.start({}, {})
+        tracker.finish("FINISHED")
     output["captured"] = "".join(capfd.readouterr())
-    assert not [name for name, text in output.items() if SECRET in text]
-    found = [str(path) for path in written(planted, server) if SECRET.encode() in path.read_bytes()]
+    assert "MLflow is not recording now" in output["captured"]
+    assert not {name: text for name, text in output.items() if SECRET in text}
+    found = [str(path) for path in written(planted) if SECRET.encode() in path.read_bytes()]
     assert not found
-    assert len(list(written(planted, server))) > 20
+    assert len(list(written(planted))) > 20
 
 
 def test_data_from_an_address_with_a_password_are_refused_before_anything_is_fetched(planted: Path) -> None:
