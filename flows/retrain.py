@@ -1,8 +1,8 @@
 """Retraining on a schedule: `python -m flows.retrain` serves it, `--once` runs it now.
 
-The data's source is fetched anew first. If data, parameters, code and lock file are then those of the last finished run, or
-of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it stops before
-training, for a person to look. What a run made is committed to flow.branch and pushed.
+The data's source is fetched anew first. If data, parameters, code and lock file are then those of the last finished
+run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it
+stops before training, for a person to look. What a run made is committed to flow.branch and pushed.
 """
 
 import argparse
