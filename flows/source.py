@@ -93,7 +93,7 @@ def heal(say: Say) -> None:
 
 
 def _settled() -> bool:
-    """Whether data.dvc names other data by now: the update is done (DVC writes it last), or somebody chose others."""
+    """Whether data.dvc names other data by now: the update was done (DVC writes it last), or somebody chose others."""
     if not POINTER.exists() or POINTER.read_text(encoding="utf-8") == files.read_json(INTENTION)["pointer"]:
         return False
     try:

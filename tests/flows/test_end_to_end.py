@@ -28,6 +28,7 @@ STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
 def clone(folder: Path) -> Path:
     """A fresh clone with the quick preset and the 8x8 digits, which it gets from the remote inside git."""
     sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    sh(folder, "git", "remote", "remove", "origin")  # retraining pushes its branch there
     shutil.copy(folder / "presets" / "quick.yaml", folder / "params.yaml")
     shutil.copy(folder / "assets" / "datasets" / "digits.yaml", folder / "data.dvc")
     return folder
