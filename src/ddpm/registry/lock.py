@@ -143,8 +143,8 @@ def _created(connection: "MlflowClient", lock: str, mine: Note) -> bool:
         connection.create_registered_model(lock, description=mine.text)
     except MlflowException as error:
         there = _read(connection, lock)
-        if there is None and error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+        if there is None and error.error_code not in {"RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}:
+            raise  # else it was there, and was freed while MLflow looked
         return there is not None and there.token == mine.token  # the answer was lost, and the client asked again
     return True
 
@@ -198,9 +198,20 @@ def _release(connection: "MlflowClient", lock: str, mine: Note) -> None:
     """Delete the lock, if it still is this process's, and what was put aside."""
     there = _read(connection, lock)
     if there is not None and there.token == mine.token:
-        connection.delete_registered_model(lock)
+        _delete(connection, lock)
     for each in connection.search_registered_models(f"name LIKE '{lock}, %'"):
-        connection.delete_registered_model(each.name)
+        _delete(connection, each.name)
+
+
+def _delete(connection: "MlflowClient", name: str) -> None:
+    """Delete a registered model, or find that another process was faster."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connection.delete_registered_model(name)
+    except MlflowException:
+        if _read(connection, name) is not None:
+            raise
 
 
 def _read(connection: "MlflowClient", lock: str) -> Note | None:
