@@ -78,11 +78,12 @@ def _turn() -> Iterator[None]:
 
 def bury_the_dead() -> None:
     """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
-    from flows import liveness  # which imports this module
+    from flows import liveness, notify  # the first imports this module
 
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
-            liveness.crash_the_dead(client)
+            for run in liveness.crash_the_dead(client):
+                notify.crashed(run)
 
 
 def _holder() -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -272,6 +273,8 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
     files.write_json(promote.METRICS, metrics)
     files.write_text(promote.HISTORY, "images,loss\n1,0.5\n")
     promote.PICTURES.mkdir()
+    files.write_json(Path("out/prepare/profile.json"), {"data_sha256": "x"})
+    files.write_npy(Path("out/prepare/profile.npy"), np.zeros(1))
     run_id = tracking.complete(files.read_json(promote.MODEL / "config.json")["digest"], metrics)
     number = registry.register(promote.MODEL, "first", run_id, metrics)
     registry.annotate("first", number, {VERIFIED_TAG: json.dumps({"shape": [2, 8, 8, 1], "dtype": "uint8"})})
