@@ -189,7 +189,9 @@ def _push_branch(branch: str) -> tuple[bool, str]:
         return True, f"branch {branch}: only here, as git has no remote"
     tracked = f"refs/remotes/{remote}/{branch}"
     _network("fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{tracked}")  # none there: fine
-    here, there = _git("rev-parse", f"refs/heads/{branch}"), _tip(tracked)
+    here, there = _tip(f"refs/heads/{branch}"), _tip(tracked)
+    if not here:
+        return True, f"branch {branch}: somebody deleted it here, so there is nothing to push"
     if there:
         tree = _git("rev-parse", f"{here}^{{tree}}")
         _advance(branch, here, tree, [here, there], "Join what was pushed from elsewhere")
