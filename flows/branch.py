@@ -159,7 +159,7 @@ def _push_data(say: Say) -> tuple[bool, str]:
         return True, "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)"
     if "://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve():
         return True, f"data: only here, as DVC's default remote {name} is the store of the embedded sets"
-    ended = stage.dvc(["push", "--remote", name], say, PUSH_SECONDS)
+    ended = stage.dvc(["push", "--remote", name], lambda line: say(tracking.shown(line)), PUSH_SECONDS)
     if ended.code or ended.timed_out:
         return False, f"data: not pushed to {name} ({_last(ended)}); the next run tries again"
     out = params.read_yaml(Path("data.dvc"))["outs"][0] if Path("data.dvc").exists() else {}
