@@ -159,7 +159,7 @@ def _push_data(say: Say) -> tuple[bool, str]:
         return True, "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)"
     if "://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve():
         return True, f"data: only here, as DVC's default remote {name} is the store of the embedded sets"
-    ended = stage.dvc(["push", "--remote", name], say, PUSH_SECONDS)
+    ended = stage.dvc(["push", "--remote", name], lambda line: say(tracking.shown(line)), PUSH_SECONDS)
     if ended.code or ended.timed_out:
         return False, f"data: not pushed to {name} ({_last(ended)}); the next run tries again"
     out = params.read_yaml(Path("data.dvc"))["outs"][0] if Path("data.dvc").exists() else {}
@@ -189,7 +189,9 @@ def _push_branch(branch: str) -> tuple[bool, str]:
         return True, f"branch {branch}: only here, as git has no remote"
     tracked = f"refs/remotes/{remote}/{branch}"
     _network("fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{tracked}")  # none there: fine
-    here, there = _git("rev-parse", f"refs/heads/{branch}"), _tip(tracked)
+    here, there = _tip(f"refs/heads/{branch}"), _tip(tracked)
+    if not here:
+        return True, f"branch {branch}: somebody deleted it here, so there is nothing to push"
     if there:
         tree = _git("rev-parse", f"{here}^{{tree}}")
         _advance(branch, here, tree, [here, there], "Join what was pushed from elsewhere")

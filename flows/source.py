@@ -157,7 +157,7 @@ def _protected(say: Say) -> bool:
 
 def _update(say: Say, limit: float) -> None:
     """Raises SourceError, stage.BusyError, stage.TimeLimitError."""
-    ended = stage.dvc(["update", str(POINTER)], say, limit)
+    ended = stage.dvc(["update", str(POINTER)], lambda line: say(tracking.shown(line)), limit)
     path = str(params.read_yaml(POINTER)["deps"][0]["path"])
     if ended.timed_out:
         raise stage.TimeLimitError(
