@@ -13,6 +13,7 @@ from tests import tiny
 from tests.records import DIGEST, use_embedded
 from tests.stages.test_evaluate import CHANGES, write_images, write_params
 
+pytestmark = pytest.mark.timeout(900)
 NAME = "ddpm-digits"
 
 
