@@ -23,7 +23,7 @@ from tests.flows.repositories import sh
 from tests.flows.test_end_to_end import environment, left_over
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 600
+PATIENCE = 1200
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE)]
 HOLDS_THE_SLOT = """\
 import time
