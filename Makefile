@@ -20,7 +20,9 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run serve ui test test-inception test-team lint lock clean
+# Some images forbid Python to keep what it has compiled. With it, each of the many processes starts four times faster.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help run serve ui test test-inception test-team lint secrets audit lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
@@ -31,9 +33,9 @@ run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registere
 	@echo "make run: data, stages, record, registration and promotion; what has not changed is not done again"
 	@$(BIN)/python -m flows
 
-serve: $(VENV)/.run ## Retrain on the schedule of params.yaml until Ctrl-C.
+serve: $(VENV)/.run ## Retrain on schedule and on demand, with both pages (MLFLOW_PORT, PREFECT_PORT), until Ctrl-C.
 	@echo "make serve: the retraining service on the schedule of params.yaml; Ctrl-C ends it"
-	@$(BIN)/python -m flows.retrain
+	@$(BIN)/python -m flows.serve --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT, PREFECT_PORT) until Ctrl-C.
 	@echo "make ui: MLflow's and Prefect's pages on 127.0.0.1; Ctrl-C ends both"
@@ -54,11 +56,20 @@ test-team: $(VENV)/.dev ## Run a small pipeline through a team's servers (instal
 	    { apt-get update -qq && apt-get install -qq --yes --no-install-recommends postgresql; } >/dev/null
 	@$(BIN)/python -m pytest tests/docker
 
-lint: $(VENV)/.dev ## Check style, format and types.
+lint: $(VENV)/.dev ## Check style, format and types; look for secrets and known vulnerabilities.
 	@echo "make lint: ruff check, ruff format --check, mypy"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(MAKE) secrets audit
+
+secrets: $(VENV)/.dev ## Look for secrets in what git keeps, against .secrets.baseline (offline).
+	@echo "make secrets: detect-secrets"
+	@$(BIN)/python scripts/find_secrets.py
+
+audit: $(VENV)/.dev ## Ask PyPI for known vulnerabilities of the locked versions, if it answers.
+	@echo "make audit: pip-audit"
+	@$(BIN)/python scripts/audit.py requirements-dev.lock
 
 lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).
 	@echo "make lock: resolving pyproject.toml into the four lock files"

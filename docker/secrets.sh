@@ -13,7 +13,7 @@ random() { openssl rand -hex 24; }
 write() { # write FILE: from standard input, whole or not at all
     if [ -s "$1" ]; then cat >/dev/null; else cat >".$1" && chmod 0444 ".$1" && mv ".$1" "$1" && echo "made $folder/$1"; fi
 }
-for name in postgres_admin postgres_mlflow postgres_prefect mlflow_password mlflow_session; do
+for name in postgres_admin postgres_mlflow postgres_prefect mlflow_password mlflow_session serve_token; do
     random | tr -d '\n' | write "$name"
 done
 printf 'admin:%s' "$(random)" | write prefect_auth

@@ -1,6 +1,6 @@
-"""Whether anything has changed since the pipeline last finished here: hashes of small files, then DVC's own answer."""
+"""Whether there is anything to do: hashes of small files, then DVC's own answer, then the champion's record."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ddpm import files
@@ -10,6 +10,8 @@ FINISHED = Path(".state/finished.json")
 INPUTS = ("params.yaml", "dvc.yaml", "requirements.lock")
 RESULTS = ("dvc.lock", "data.dvc")
 CODE = ("src", "flows")
+MADE_FROM = ("ddpm.data_hash", "ddpm.params_hash", "ddpm.code_hash", "ddpm.lock_hash")
+"""Tags of a version that say what it was made from."""
 
 
 def fingerprint() -> dict[str, str]:
@@ -23,11 +25,43 @@ def finished(before: dict[str, str]) -> None:
     files.write_json(FINISHED, before | _hashes(map(Path, RESULTS)))
 
 
+def nothing(name: str, say: Callable[[str], None]) -> str:
+    """Why there is nothing to do for the model `name`, or an empty text. Takes seconds.
+
+    A finished run counts whatever its verdict: the same inputs would give the same candidate again.
+    """
+    if unchanged():
+        return "data, parameters and code are those of the last finished run"
+    number = champion_of_now(name, say)
+    return f"data, parameters and code are those of the champion, {name} version {number}" if number else ""
+
+
 def unchanged() -> bool:
     """Whether the last finished run is up to date. DVC is asked last, because that takes longest (a second)."""
     if not FINISHED.exists() or files.read_json(FINISHED) != fingerprint():
         return False
     return not stage.stale()
+
+
+def champion_of_now(name: str, say: Callable[[str], None]) -> int | None:
+    """The champion's version, if it was made from the data, parameters, code and lock file that are here.
+
+    So a fresh clone has nothing to do. Data that are not here yet are those that data.dvc names.
+    """
+    from ddpm import registry, tracking
+    from ddpm.tracking import store
+
+    if store.embedded() and not store.EMBEDDED.exists():
+        return None  # nothing was ever recorded here
+    try:
+        champion = registry.status(name).champion
+    except tracking.TrackingUnavailableError as error:
+        say(f"who the champion is cannot be told now, so this run goes on: {error}")
+        return None
+    here = tracking.lineage(tracking.Changes())
+    if champion is None or any(champion.tags.get(tag, "none") != here[tag] for tag in MADE_FROM):
+        return None
+    return None if "modified" in stage.touched("data.dvc") else champion.number
 
 
 def _hashes(paths: Iterable[Path]) -> dict[str, str]:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ddpm.redact import shown
+
 PROGRESS = re.compile(r"\((\d{1,3})%\).* left")
 SECONDS_BETWEEN_LOGGED = 10.0
 BAR = 10
@@ -20,6 +22,10 @@ STYLES = {
     "Fetched": "green",
     "Recorded": "yellow",
     "Skipped": "cyan",
+    "Owed": "yellow",
+    "Waiting": "yellow",
+    "Rejected": "yellow",
+    "Expired": "yellow",
     "Failed": "bold red",
 }
 
@@ -37,19 +43,20 @@ class Terminal:
         self.bar = False
 
     def line(self, part: str, text: str, style: str = "") -> None:
-        """One line. A progress line replaces the one before it."""
+        """One line, without secrets. A progress line replaces the one before it."""
+        text = shown(text)
         share = PROGRESS.search(text) if self.console.is_terminal else None
-        shown = _without(part, text)
+        said = _without(part, text)
         if self.bar:
             self.console.control(_erase())
             self.bar = False
         if share:
             done = round(BAR * min(int(share[1]), 100) / 100)
             room = self.console.width - BAR - max(len(part), 10) - 2
-            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {fitted(shown, room)}", "cyan", end="\r")
+            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {fitted(said, room)}", "cyan", end="\r")
             self.bar = True
         else:
-            self._write(f"{part:<10}", shown, style, end="\n")
+            self._write(f"{part:<10}", said, style, end="\n")
 
     def _write(self, part: str, text: str, style: str, end: str) -> None:
         from rich.text import Text
@@ -68,6 +75,7 @@ class Reporter:
 
         def say(text: str) -> None:
             nonlocal logged
+            text = shown(text)
             if self.terminal:
                 self.terminal.line(part, text)
             if PROGRESS.search(text):

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm import params
-from flows import changes, drift, promote, publish, stage
+from flows import changes, drift, notify, promote, publish, source, stage, turn
 from flows.console import reporter
 from flows.report import write_page
 from flows.stage import BusyError, Outcome, Stage
@@ -27,20 +27,31 @@ SLOT_LEASE = 120.0
 """Seconds after which the slot of a killed run is free again; a living one renews it."""
 
 
-@flow(name="pipeline", flow_run_name="pipeline", persist_result=False, validate_parameters=False)
-def pipeline(stop_on_drift: bool = False) -> Report:
+@flow(
+    name="pipeline",
+    flow_run_name="pipeline",
+    persist_result=False,
+    validate_parameters=False,
+    on_failure=[notify.ended],
+    on_crashed=[notify.ended],
+)
+@turn.one_at_a_time
+def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
     stop_on_drift: end before training when the data differ from the champion's by more than prepare.max_drift.
+    keep: commit what shaped the version to the branch flow.branch.
     """
     settings = params.load()
+    source.heal(reporter.sayer("source", get_run_logger()))
     started, before = time.monotonic(), changes.fingerprint()
     outcomes, drifted = [], None
     for each in stage.graph():
         outcomes.append(run_stage(each, settings.flow))
         if each.name == drift.AFTER:
             drifted = drift.watch(settings, stop=stop_on_drift)
-    report = promote.promote(settings, outcomes, drifted)
+    report = promote.promote(settings, outcomes, drifted, keep=keep)
+    notify.judged(report)
     report.seconds = time.monotonic() - started
     told: State[None] = write_page(report, return_state=True)
     told.result()
@@ -51,15 +62,20 @@ def pipeline(stop_on_drift: bool = False) -> Report:
 
 def run_stage(each: Stage, settings: params.Flow) -> Outcome:
     """Run one stage as a task of its own name, tried again only when something transient was in the way."""
-    named = bring_up_to_date.with_options(
-        name=each.name,
-        task_run_name=each.name,
+    named = again(bring_up_to_date, each.name, settings)
+    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
+    return state.result()
+
+
+def again(work: Any, name: str, settings: params.Flow) -> Any:
+    """A task under a name, that is tried again when another DVC process was in the way."""
+    return work.with_options(
+        name=name,
+        task_run_name=name,
         retries=settings.retries,
         retry_delay_seconds=SECONDS_BETWEEN_TRIES,
         retry_condition_fn=transient,
     )
-    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
-    return state.result()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -96,14 +112,13 @@ def slot(name: str | None) -> Iterator[None]:
         yield
         return
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
     from prefect.concurrency.sync import concurrency
-    from prefect.exceptions import ObjectNotFound
+    from prefect.exceptions import ObjectAlreadyExists
 
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-        except ObjectNotFound:
-            client.upsert_global_concurrency_limit_by_name(name, 1)
+    # Not "look, then make": two that look at once would both make it, and one would fail.
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
     with concurrency(name, occupy=1, lease_duration=SLOT_LEASE, strict=True):
         yield
 

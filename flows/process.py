@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from ddpm.redact import shown
+
 CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400
 GRACE = 60.0
@@ -153,7 +155,7 @@ def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: thread
 def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
     """Hand on each line; the thread ends with the last writer of the pipe."""
     for line in process.stdout or ():  # a pipe, as `run` asked for; None is for the types
-        text = line.rstrip()
+        text = shown(line.rstrip())
         if text:
             lines.append(text)
             say(text)

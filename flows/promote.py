@@ -1,7 +1,7 @@
-"""From finished stages to a judged model: record, register, verify, score the champion anew, decide, promote.
+"""From finished stages to a judged model: record, register, verify, score it beside the champion, decide, promote.
 
 Each step is a task of its own and safe to repeat: the record is found by the training's digest, the version by its
-content, the check by its mark on the version, the champion's scores by what went into them, the decision is pure, and
+content, the check by its mark on the version, the scores of both by what went into them, the decision is pure, and
 the champion moves by compare-and-set. So a run that was killed between any two of them is finished by the next one.
 """
 
@@ -16,7 +16,7 @@ from prefect.states import Completed
 
 from ddpm import files, gate, params
 from ddpm.gate import Verdict
-from flows import process
+from flows import approval, branch, process
 from flows.console import reporter
 from flows.stage import Outcome
 from flows.summary import Registered, Report
@@ -26,34 +26,47 @@ HISTORY = Path("out/train/history.csv")
 METRICS = Path("out/evaluate/metrics.json")
 PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
-LIMITS = {"max_fid", "min_inception_score", "min_class_share", "min_improvement"}
+NO_LIMITS = {"name", "approval", "approval_hours"}
+"""Parameters of promotion that the gate does not judge by."""
 SCORING_CODE = (
-    "metrics", "diffusion", "nets", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
+    "metrics", "diffusion", "nets", "alike.py", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
     "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py",
     "stages/rescore.py",
 )  # fmt: skip
-"""What of the package shapes a score; part of the name under which the champion's scores are kept."""
+"""What of the package shapes a score; part of the name under which the scores of both are kept."""
 
 
-def promote(settings: params.Params, outcomes: Sequence[Outcome], drifted: Mapping[str, Any] | None = None) -> Report:
-    """Everything after the stages. drifted: how the data differ from the champion's, if there is one."""
+def promote(
+    settings: params.Params,
+    outcomes: Sequence[Outcome],
+    drifted: Mapping[str, Any] | None = None,
+    *,
+    keep: bool = False,
+) -> Report:
+    """Everything after the stages. drifted: how the data differ from the champion's, if there is one.
+
+    keep: commit what shaped the version to the branch flow.branch, whatever its verdict will be.
+    """
     metrics = files.read_json(METRICS)
     name = settings.promote.name
     run_id: str = _step("record", record, settings, metrics, drifted)
     number, new = _step("register", register, name, run_id, metrics)
+    if keep:
+        _step("commit", branch.keep, settings.flow.branch, name, number, run_id)
     champion = _champion(name)
-    against = metrics if champion == number else None
+    scores = {"candidate": metrics, "champion": metrics if champion == number else None}
     if champion != number:
         _step("verify", verify, name, number)
         if champion is not None:
-            against = _step("champion", rescore, name, champion, settings, metrics)
-    verdict: Verdict = _step("gate", judge, settings.promote, name, number, metrics, against)
+            scores = _step("champion", rescore, name, champion, settings, metrics)
+    verdict: Verdict = _step("gate", judge, settings.promote, name, number, champion, scores)
+    verdict = approval.decided(settings.promote, name, number, verdict, champion)
     if verdict.promote:
         _step("promote", move, name, number, verdict, champion)
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    return Report(outcomes, verdict, made, metrics, champion=against, drift=drifted)
+    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -116,19 +129,19 @@ def verify(name: str, number: int) -> Any:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[str, Any]) -> Any:
-    """The champion's scores under the candidate's conditions: same reference, seeds and extractor.
+    """The scores of `candidate` and `champion`, taken by one process: same reference, seeds and extractor.
 
-    A champion that cannot be drawn from under these conditions (other classes, another resolution) gets no scores but
-    the reason, upon which the gate refuses to compare.
+    A champion that cannot be drawn like the candidate (other classes, another resolution) gets no scores but the
+    reason, upon which the gate refuses to compare.
     """
     from ddpm import registry
 
     say = reporter.sayer("champion", get_run_logger())
     folder = registry.download(f"models:/{name}/{champion}")
-    target = RESCORED / scoring_key(folder, settings) / "metrics.json"
+    target = RESCORED / scoring_key(folder, settings) / "scores.json"
     if target.exists():
         return _done("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
-    say(f"scoring version {champion}, the champion, under the same conditions")
+    say(f"scoring version {champion}, the champion, beside the candidate")
     ended = process.run(
         process.child("ddpm.stages.rescore", str(folder), str(target)),
         say,
@@ -138,27 +151,26 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
     last = ended.lines[-1] if ended.lines else ""
     if ended.code and last.startswith("error: ") and not ended.timed_out:
         reason = last.removeprefix("error: ")
-        known = {
-            "conditions": {**metrics["conditions"], "weights_sha256": "", "can be scored like this": f"no: {reason}"}
-        }
+        known = {"candidate": metrics, "champion": {"refused": reason}}
         return _done("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
     if ended.timed_out or ended.code:
         raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
-    return _done("champion", "Completed", f"version {champion} scored", files.read_json(target))
+    return _done("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def judge(
-    limits: params.Promote, name: str, number: int, metrics: Mapping[str, Any], champion: Mapping[str, Any] | None
-) -> Any:
-    """The gate's verdict, noted on the version."""
+def judge(settings: params.Promote, name: str, number: int, champion: int | None, scores: Mapping[str, Any]) -> Any:
+    """The gate's verdict, noted on the version with all that it rests on."""
     from ddpm import registry
 
-    reason = registry.withdrawn(name, number)
-    verdict = gate.decide(metrics, champion, **limits.model_dump(include=LIMITS), withdrawn=reason)
+    reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
+    verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
-    registry.annotate(name, number, {"ddpm.verdict": verdict.verdict, "ddpm.reasons": "; ".join(verdict.reasons)})
+    versions = {"name": name, "candidate": number, "champion": champion}
+    registry.keep(
+        name, number, {"versions": versions, "limits": limits, "verdict": verdict.as_json(), "scores": dict(scores)}
+    )
     return _done("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
 
 
@@ -167,14 +179,13 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
     """Make the version the champion, if the champion is still the one it was judged against."""
     from ddpm import registry
 
-    done = registry.promote(
-        name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=verdict.as_json()
-    )
+    evidence = registry.judged(name, number) | approval.evidence(name, number, champion)
+    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
     return _done("promote", "Completed", str(done), None)
 
 
-def scoring_key(model: Path, settings: params.Params, package: Path | None = None) -> str:
-    """What the champion's scores depend on, as one hash: weights, sampling, reference, and the code that scores."""
+def scoring_key(champion: Path, settings: params.Params, package: Path | None = None) -> str:
+    """What the scores of both depend on, as one hash: weights, sampling, reference, and the code that scores."""
     package = package or Path(params.__file__).parent
     code: list[Path] = []
     for part in SCORING_CODE:
@@ -182,7 +193,9 @@ def scoring_key(model: Path, settings: params.Params, package: Path | None = Non
         code += sorted(path.rglob("*.py")) if path.is_dir() else [path]
     return files.sha256_json(
         {
-            "model": {each.name: files.sha256_file(each) for each in sorted(model.iterdir())},
+            "champion": {each.name: files.sha256_file(each) for each in sorted(champion.iterdir())},
+            "candidate": {each.name: files.sha256_file(each) for each in sorted(MODEL.iterdir())},
+            "drawn": files.sha256_file(Path("out/sample/images.npy")),
             "sample": settings.sample.model_dump(mode="json"),
             "evaluate": settings.evaluate.model_dump(mode="json"),
             "features": files.sha256_file(Path("out/features/features.json")),

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddpm.redact import shown
 from flows import process
 
 HOST = "127.0.0.1"
@@ -39,7 +40,7 @@ class Server:
     @property
     def page(self) -> str:
         """The address of its web page."""
-        return self.url.removesuffix("/api")
+        return shown(self.url.removesuffix("/api"))
 
     def wait(self) -> None:
         """Return when it answers. Raises ServerError."""
@@ -49,7 +50,7 @@ class Server:
                 raise ServerError(f"The Prefect server ended at its start. Its log: {self.log}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"The Prefect server at {self.url} does not answer. "
+                    f"The Prefect server at {shown(self.url)} does not answer. "
                     + (f"Its log: {self.log}" if self.own else "Start it, or unset PREFECT_API_URL to use an own one.")
                 )
             time.sleep(0.05)
@@ -82,43 +83,31 @@ def find() -> Server | None:
     if url := os.environ.get("PREFECT_API_URL"):
         return Server(url)
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
-        url = json.loads(_address().read_text())["url"]
+        url = json.loads(told().read_text())["url"]
         return Server(url) if healthy(url) else None
     return None
 
 
 def start(port: int) -> Server:
     """Start a server on 127.0.0.1, at `port` or, if that is taken, at a free one. It may not answer yet."""
-    home = Path(os.environ["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)
     chosen = port if free(port) else free_port()
-    url = f"http://{HOST}:{chosen}/api"
-    log = home / "server.log"
-    settings = {
-        "PREFECT_API_URL": url,
-        "PREFECT_UI_API_URL": url,
-    }
-    with log.open("w") as output:
-        own = subprocess.Popen(
-            process.child("prefect", "server", "start", "--host", HOST, "--port", str(chosen)),
+    return Server(f"http://{HOST}:{chosen}/api", launch(chosen), log())
+
+
+def launch(port: int, host: str = HOST, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    """Start a server's process at this very address."""
+    log().parent.mkdir(parents=True, exist_ok=True)
+    url = f"http://{host}:{port}/api"
+    with log().open("a") as output:
+        return subprocess.Popen(
+            process.child("prefect", "server", "start", "--host", host, "--port", str(port)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the flow, which still has something to tell its server
-            env=os.environ | settings,
+            env=os.environ | {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url} | dict(environment or {}),
             text=True,
         )
-    return Server(url, own, log)
-
-
-@contextlib.contextmanager
-def announced(server: Server) -> Iterator[None]:
-    """Let other commands in this project find the server while the block runs."""
-    _address().write_text(json.dumps({"url": server.url}))
-    try:
-        yield
-    finally:
-        _address().unlink(missing_ok=True)
 
 
 def healthy(url: str) -> bool:
@@ -129,12 +118,12 @@ def healthy(url: str) -> bool:
     return False
 
 
-def free(port: int) -> bool:
-    """Whether nothing listens at `port`."""
+def free(port: int, host: str = HOST) -> bool:
+    """Whether a server could listen at `port`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
@@ -147,6 +136,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _address() -> Path:
-    """The file that names a long-running server."""
+def told() -> Path:
+    """The file that names a long-running server while it runs."""
     return Path(os.environ["PREFECT_HOME"]) / "server.json"
+
+
+def log() -> Path:
+    """What the servers of this checkout have said."""
+    return Path(os.environ["PREFECT_HOME"]) / "server.log"

@@ -78,12 +78,13 @@ class Outcome:
 BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
-RECORDED = re.compile(r"^Verifying data sources in stage: ")
+RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
     r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
-    r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying data sources)"
+    r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
+    r"|WARNING: stage: '.+' is frozen)"
 )
 """What DVC says to a person who called it by hand."""
 
@@ -137,7 +138,7 @@ def run(
     started, busy = time.monotonic(), _busy()
     fetch = stage.data and bool(stage.missing)
     arguments = ["pull", stage.name] if fetch else ["repro", "--single-item", stage.name]
-    ended = _dvc(arguments, say, limit, grace)
+    ended = dvc(arguments, say, limit, grace)
     _check(stage, ended, limit)
     did = Did.FETCHED if fetch else _did(ended.lines)
     return Outcome(stage.name, did, time.monotonic() - started, _busy() - busy)
@@ -151,12 +152,26 @@ def _busy() -> float:
 
 def stale() -> list[str]:
     """The stages and data that `dvc status` says would be done again. Takes a second. Raises BusyError."""
-    ended = _dvc(["status", "--json"], lambda line: None, limit=600, grace=5)
+    return sorted(_status())
+
+
+def touched(pointer: str) -> set[str]:
+    """How the data differ from the file that names them: `modified`, `deleted`, `not in cache`. Raises BusyError."""
+    known = _status(pointer).get(pointer, [])
+    return {how for each in known for how in each.get("changed outs", {}).values()}
+
+
+def _status(*targets: str) -> dict[str, Any]:
+    """What `dvc status` says."""
+    ended = dvc(["status", "--json", *targets], lambda line: None, limit=600, grace=5)
     _check(Stage("dvc status", data=False, slot=None, missing=()), ended, 600)
-    return sorted(json.loads(ended.lines[-1]))
+    found: dict[str, Any] = json.loads(ended.lines[-1])
+    return found
 
 
-def _dvc(arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float) -> process.Ended:
+def dvc(
+    arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float = process.GRACE
+) -> process.Ended:
     """Run DVC with the interpreter of this process first on the path, where the stages' `python` is looked for."""
     own = str(Path(sys.executable).parent)
     environment = os.environ | {

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ddpm.gate import Row, Verdict
+from ddpm.gate import Verdict
 from ddpm.progress import duration
 from ddpm.report.page import PAGE
+from ddpm.scoreboard import Row
 from flows.stage import Outcome
 
 if TYPE_CHECKING:
@@ -16,10 +17,13 @@ HEADINGS = {
     "first": ("green", "promoted: the first champion"),
     "better": ("green", "promoted: the new champion"),
     "unchanged": ("cyan", "is the champion already: nothing to promote"),
-    "too close": ("yellow", "not promoted: too close to the champion"),
+    "inconclusive": ("yellow", "not promoted: not surely better than the champion"),
     "worse": ("yellow", "not promoted: worse than the champion"),
+    "regressed": ("yellow", "not promoted: worse than the champion in another score than FID"),
     "outside limits": ("red", "not promoted: outside the limits"),
     "refused": ("red", "not promoted: not comparable"),
+    "rejected": ("yellow", "not promoted: a person rejected it"),
+    "expired": ("yellow", "not promoted: nobody approved it in time"),
     "withdrawn": ("yellow", "not promoted: it was rolled back before"),
 }
 

@@ -8,6 +8,12 @@ import pytest
 from ddpm import gate
 
 LIMITS = {"max_fid": 60.0, "min_inception_score": 6.0, "min_class_share": 0.02, "min_improvement": 0.02}
+NOISE = (0.5, -0.2, 0.1, -0.4, 0.3, 0.0, -0.5, 0.2)  # of blocks of seeds, which two models share
+
+
+def blocks(fid, own=0.01):
+    """FID of eight blocks of a model: what all models share, and a little of its own."""
+    return {"count": 8, "values": {"fid": [fid + shared + own * (-1) ** i for i, shared in enumerate(NOISE)]}}
 
 
 def measured(fid, weights, **changes):
@@ -21,6 +27,11 @@ def measured(fid, weights, **changes):
         "inception_score": 8.4,
         "inception_score_real": 9.4,
         "class_share_min": 0.08,
+        "kid": 0.01,
+        "kid_se": 0.0001,
+        "recall": 0.7,
+        "memorisation_ratio": 0.98,
+        "blocks": blocks(fid) if isinstance(fid, float) else {},
     }
     conditions.update({k: v for k, v in changes.items() if k in conditions})
     scores.update({k: v for k, v in changes.items() if k not in conditions})
@@ -53,17 +64,102 @@ def test_exactly_at_the_limits_passes():
 
 @pytest.mark.parametrize(
     ("fid", "outcome", "promote"),
-    [(29.4, "better", True), (29.5, "too close", False), (30.0, "too close", False), (30.1, "worse", False)],
+    [(29.4, "better", True), (29.5, "inconclusive", False), (30.0, "inconclusive", False), (30.1, "worse", False)],
 )
 def test_only_a_sufficient_gain_replaces_the_champion(fid, outcome, promote):
-    verdict = gate.decide(measured(fid, "a"), measured(30.0, "b"), **LIMITS)
+    verdict = gate.decide(measured(fid, "a"), measured(30.0, "b", blocks=blocks(30.0, own=0.02)), **LIMITS)
     assert (verdict.verdict, verdict.promote) == (outcome, promote)
     assert "30" in verdict.reasons[0]
     assert f"{fid:.4g}" in verdict.reasons[0]
+    assert "95% interval" in verdict.reasons[0]
 
 
 def test_an_equal_score_is_no_gain_even_when_none_is_asked():
-    assert gate.decide(measured(30.0, "a"), measured(30.0, "b"), min_improvement=0.0).verdict == "too close"
+    assert gate.decide(measured(30.0, "a"), measured(30.0, "b"), min_improvement=0.0).verdict == "inconclusive"
+
+
+def test_a_gain_in_half_of_the_blocks_may_be_chance():
+    """The set's FID is far lower, and the blocks do not agree."""
+    lucky = measured(28.0, "a", blocks=blocks(29.9, own=3.0))
+    verdict = gate.decide(lucky, measured(30.0, "b"), **LIMITS)
+    assert (verdict.verdict, verdict.promote) == ("inconclusive", False)
+    assert verdict.reasons[0].endswith("it may be chance")
+    assert verdict.comparison.low < 0 < verdict.comparison.high
+
+
+def test_the_asked_confidence_decides():
+    close = measured(29.0, "a", blocks={"values": {"fid": [29.0, 29.5, 29.0, 30.1, 29.0, 29.8, 29.4, 30.2]}})
+    champion = measured(30.0, "b", blocks={"values": {"fid": [30.0] * 8}})
+    outcomes = [gate.decide(close, champion, **LIMITS, confidence=each).verdict for each in (0.8, 0.999)]
+    assert outcomes == ["better", "inconclusive"]
+
+
+@pytest.mark.parametrize(("found", "said"), [([], "without blocks of seeds"), ([30.0] * 5, "5 pairs are too few")])
+def test_without_a_valid_comparison_the_champion_stays(found, said):
+    values = [[each - gap for each in found] for gap in (20.0, 0.0)]
+    candidate, champion = (
+        measured(fid, name, blocks={"values": {"fid": each}})
+        for fid, name, each in zip((10.0, 30.0), "ab", values, strict=True)
+    )
+    verdict = gate.decide(candidate, champion, **LIMITS)
+    assert (verdict.verdict, verdict.promote) == ("inconclusive", False)
+    assert said in verdict.reasons[0]
+    assert "evaluate.blocks" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "outcome"),
+    [
+        ({}, {"kid": 0.011}, "better"),
+        ({}, {"kid": 0.01101}, "regressed"),
+        ({"kid": 0.0001, "kid_se": 0.001}, {"kid": 0.0021}, "better"),  # two standard errors: noise
+        ({"kid": -0.0001, "kid_se": 0.001}, {"kid": 0.0021}, "regressed"),
+        ({"recall": 0.75}, {}, "better"),
+        ({"recall": 0.751}, {}, "regressed"),
+        ({}, {"memorisation_ratio": 0.93}, "better"),
+        ({}, {"memorisation_ratio": 0.929}, "regressed"),
+        ({"memorisation_ratio": 1.4}, {"memorisation_ratio": 0.96}, "better"),  # nearer to what new images have
+        ({"memorisation_ratio": 1.4}, {"memorisation_ratio": 0.94}, "regressed"),
+        ({"memorisation_ratio": None}, {"memorisation_ratio": None}, "better"),  # no held-out images
+    ],
+)
+def test_a_gain_in_fid_may_not_cost_another_score(champion, candidate, outcome):
+    verdict = gate.decide(measured(20.0, "a", **candidate), measured(30.0, "b", **champion), **LIMITS)
+    assert (verdict.verdict, verdict.promote) == (outcome, outcome == "better")
+    if outcome == "regressed":
+        (row,) = [row for row in verdict.rows if row.ok is False]
+        assert verdict.reasons[0].startswith(f"{row.name} is ")
+        assert row.limit in verdict.reasons[0]
+
+
+def test_the_tolerances_are_parameters():
+    dearer = measured(20.0, "a", kid=0.02, recall=0.5, memorisation_ratio=0.7)
+    wide = {"kid_tolerance": 1.0, "recall_tolerance": 0.2, "memorisation_tolerance": 0.3}
+    assert gate.decide(dearer, measured(30.0, "b"), **LIMITS, **wide).verdict == "better"
+    narrow = gate.decide(dearer, measured(30.0, "b"), **LIMITS)
+    assert [row.name for row in narrow.rows if row.ok is False] == ["KID", "recall", "memorisation ratio"]
+
+
+def test_a_loss_in_another_score_is_no_news_about_a_worse_model():
+    assert gate.decide(measured(40.0, "a", recall=0.1), measured(30.0, "b"), **LIMITS).verdict == "worse"
+
+
+@pytest.mark.parametrize("key", ["kid", "recall", "memorisation_ratio"])
+def test_a_score_that_only_one_of_them_has_is_no_comparison(key):
+    verdict = gate.decide(measured(20.0, "a", **{key: float("nan")}), measured(30.0, "b"), **LIMITS)
+    assert (verdict.verdict, verdict.promote) == ("refused", False)
+    assert "only one of candidate and champion" in verdict.reasons[0]
+
+
+def test_a_block_that_is_no_number_is_no_comparison():
+    broken = measured(20.0, "a", blocks={"values": {"fid": [20.0] * 7 + [float("inf")]}})
+    assert gate.decide(broken, measured(30.0, "b"), **LIMITS).verdict == "refused"
+
+
+def test_a_champion_that_cannot_be_scored_stays_with_the_reason():
+    verdict = gate.decide(measured(10.0, "a"), {"refused": "resolution 8 against 28"}, **LIMITS)
+    assert (verdict.verdict, verdict.promote) == ("refused", False)
+    assert "resolution 8 against 28" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +205,11 @@ def test_the_table_has_floor_limit_and_both_models():
     assert (fid.name, fid.candidate, fid.champion, fid.floor, fid.limit, fid.ok) == (
         "FID", 29.0, 30.0, 9.0, "at most 60", True,
     )  # fmt: skip
-    json.dumps(verdict.as_json(), allow_nan=False)
+    assert [(row.name, row.limit) for row in verdict.rows[1:4]] == [
+        ("KID", "at most 0.011"), ("recall", "at least 0.65"), ("memorisation ratio", "at least 0.93"),
+    ]  # fmt: skip
+    kept = json.loads(json.dumps(verdict.as_json(), allow_nan=False))
+    assert (kept["comparison"]["pairs"], kept["comparison"]["confidence"]) == (8, 0.95)
 
 
 def test_deciding_changes_nothing():

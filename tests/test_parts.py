@@ -67,25 +67,58 @@ def test_rows_become_one_array_or_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["all.npy"]
 
 
-def test_a_killed_command_goes_on_where_it_was(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-c", "from ddpm.cli import app; app()",
-        "sample", "--model", str(tiny_checkpoint), "--count", "120", "--batch", "8",
-        "--steps", "20", "--sampler", "ddpm", "--seed", "5", "--device", "cpu", "--out",
-    ]  # fmt: skip
-    whole, killed = tmp_path / "whole.npy", tmp_path / "killed.npy"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(killed)], stdout=subprocess.PIPE)
-    folder = tmp_path / "killed.npy.parts"
+COMMAND = [
+    "-c", "from ddpm.cli import app; app()",
+    "sample", "--count", "120", "--batch", "8", "--steps", "20", "--sampler", "ddpm", "--seed", "5", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What the command writes when nothing happens to it."""
+    out = tmp_path_factory.mktemp("whole") / "whole.npy"
+    subprocess.run(
+        [sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)], check=True, capture_output=True
+    )
+    return out.read_bytes()
+
+
+def killed_after_three_parts(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     while len(list(folder.glob("0*.npy"))) < 3 and process.poll() is None:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    left = len(list(folder.glob("0*.npy")))
-    assert not killed.exists()
-    assert 3 <= left < 15
+    process.communicate()  # ends with the last process that could write
+    assert 3 <= len(list(folder.glob("0*.npy"))) < 15
+    return process
 
-    done = subprocess.run([*command, str(killed)], check=True, capture_output=True, text=True)
+
+def test_a_killed_command_goes_on_where_it_was(tiny_checkpoint: Path, tmp_path: Path, whole: bytes) -> None:
+    out = tmp_path / "killed.npy"
+    command = [sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)]
+    killed_after_three_parts(command, tmp_path / "killed.npy.parts")
+    assert not out.exists()
+
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "120 images" in done.stdout
-    assert killed.read_bytes() == whole.read_bytes()
-    assert not folder.exists()
+    assert out.read_bytes() == whole
+    assert not (tmp_path / "killed.npy.parts").exists()
+
+
+def test_two_processes_killed_and_three_that_go_on_draw_what_one_does(
+    tiny_checkpoint: Path, tmp_path: Path, whole: bytes
+) -> None:
+    """Killed is torchrun; its processes end with it."""
+    out = tmp_path / "shared.npy"
+
+    def torchrun(count: int) -> list[str]:
+        own = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "--no-python"]
+        return [sys.executable, *own, sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)]
+
+    killed_after_three_parts(torchrun(2), tmp_path / "shared.npy.parts")
+    assert not out.exists()
+    done = subprocess.run(torchrun(3), check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("120 images of") == 1
+    assert out.read_bytes() == whole
+    assert not (tmp_path / "shared.npy.parts").exists()

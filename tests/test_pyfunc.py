@@ -2,9 +2,8 @@
 
 import json
 import os
+import re
 import subprocess
-import urllib.error
-import urllib.request
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
 from ddpm import checkpoint, generate, registry, tracking
 from ddpm.registry import pack
-from tests import records, tiny
+from tests import records, served, tiny
 
 CONDITIONS = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5, "guidance": 1.0, "clamp": True}
 MEASURED: dict[str, Any] = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5}
@@ -94,6 +94,8 @@ def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: 
         ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
         ({}, {"sampler": "eular"}, "sampler = 'eular' is unknown; possible"),
         ({}, {"guidance": -1.0}, "guidance"),
+        ({}, {"guidance": float("inf")}, "guidance = inf: must be 0 or more, and finite"),
+        ({}, {"format": "gif"}, "format = 'gif' is unknown; possible: array, png, grid"),
         ({}, {"seed": -1}, "seed"),
     ],
 )
@@ -155,7 +157,7 @@ def test_the_signature_says_all_of_it(model: Any) -> None:
     assert [(each.name, each.required) for each in signature.inputs] == [("label", False)]
     assert signature.outputs.inputs[0].shape == (-1, 8, 8, 1)
     assert {each.name: each.default for each in signature.params} == {
-        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "guidance": 1.0,
+        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "guidance": 1.0, "format": "array",
     }  # fmt: skip
 
 
@@ -164,7 +166,7 @@ def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
     assert {"__init__.py", "checkpoint.py", "generate.py", "nets/unet.py", "diffusion/samplers.py"} <= code
     assert not [name for name in code if name.startswith(("stages", "tracking", "registry", "cli", "data", "params"))]
     names = {line.split("==")[0] for line in (packed / "requirements.txt").read_text().split()}
-    assert names == {"mlflow", "numpy", "pandas", "safetensors", "scipy", "torch"}
+    assert names == {"mlflow", "numpy", "pandas", "pillow", "safetensors", "scipy", "torch"}
     assert "+" not in (packed / "requirements.txt").read_text(), "a local build cannot be installed elsewhere"
     files = {path.name for path in packed.rglob("*") if path.is_file()}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]
@@ -245,34 +247,19 @@ def test_it_is_served_over_http_and_bad_requests_do_no_harm(
     ]  # fmt: skip
     log = tmp_path / "serve.log"
     environment = outside(registered) | {"PATH": f"{clean}:{os.environ['PATH']}"}
-    with records.group(serve, log, **environment) as child:
-        url = f"http://127.0.0.1:{port}"
-        records.wait_for(f"{url}/ping", child, log)
-        rows = {"dataframe_split": {"columns": ["label"], "data": [[1], [0]]}}
-        bad = [
-            {**rows, "params": {"steps": 5000}},
-            {**rows, "params": {"count": 10**9}},
-            {"dataframe_split": {"columns": ["label"], "data": [[7]]}},
-            {"dataframe_split": {"columns": ["label"], "data": [["x"]]}},
-            {"nonsense": 1},
-        ]
-        for request in bad:
-            status, answer = post(f"{url}/invocations", request)
-            assert status == 400, answer
-            assert "message" in answer
-        status, answer = post(f"{url}/invocations", {**rows, "params": {"seed": 5}})
+    with records.group(serve, log, **environment, **served.ENVIRONMENT) as child:
+        records.wait_for(f"http://127.0.0.1:{port}/ping", child, log)
+        workers = {each.pid for each in psutil.Process(child.pid).children(recursive=True)}
+        for name, request in served.BAD.items():
+            status, answer = served.ask(port, request)
+            assert status == request.status, (name, answer)
+            assert re.search(request.said, answer), (name, answer)
+        rows = {"dataframe_split": {"columns": ["label"], "data": [[1], [0]]}, "params": {"seed": 5}}
+        status, answer = served.ask(port, served.Request(json.dumps(rows).encode()))
         assert status == 200, answer
-        images = np.array(answer["predictions"], dtype=np.uint8)
+        images = np.array(json.loads(answer)["predictions"], dtype=np.uint8)
         assert np.array_equal(images, expected(2, labels=[1, 0], seed=5))
-
-
-def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+        assert {each.pid for each in psutil.Process(child.pid).children(recursive=True)} == workers
 
 
 def test_a_model_that_was_measured_with_a_guide_draws_without_one() -> None:

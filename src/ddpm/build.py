@@ -8,8 +8,9 @@ from torch import nn
 
 from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
-from ddpm.nets.dit import DiT
-from ddpm.nets.plain import Plain
+from ddpm.nets.dit import Block, DiT
+from ddpm.nets.layers import Attention, ResidualBlock
+from ddpm.nets.plain import Plain, Stack
 from ddpm.nets.unet import UNet
 
 
@@ -41,6 +42,12 @@ def network(config: Mapping[str, Any]) -> nn.Module:
     return make(inputs, outputs, image["resolution"], classes + 1 if classes else 0, **settings)
 
 
+def units(network: nn.Module) -> list[nn.Module]:
+    """The modules of a network, none inside another, that can be gathered one at a time when processes divide it."""
+    return [module for module in network.modules() if isinstance(module, UNITS)]
+
+
+UNITS = (Attention, Block, ResidualBlock, Stack)
 NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
 
 

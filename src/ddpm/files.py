@@ -135,6 +135,9 @@ def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
     """Read one array, whole or as a memory map (copy on write). Raises ValueError that names a damaged file."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="c" if memory_map else None, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError("it is an archive, not one array")
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it and run the stage that writes it.") from error
     return array

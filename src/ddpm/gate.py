@@ -1,34 +1,33 @@
 """The decision whether a candidate replaces the champion: pure, from numbers to a verdict with its reasons."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-Outcome = Literal["first", "better", "too close", "worse", "outside limits", "refused", "unchanged", "withdrawn"]
+from ddpm import scoreboard
+from ddpm.scoreboard import Row, number, row
+
+if TYPE_CHECKING:
+    from ddpm.metrics.compare import Comparison
+
+Outcome = Literal[
+    "first", "better", "inconclusive", "worse", "regressed", "outside limits", "refused", "unchanged", "withdrawn"
+]
+Answer = Literal["rejected", "expired"]
+"""Of a person who was asked about a verdict that would promote; never a decision of this module."""
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table of scores. floor: the same number for real images; ok None: shown, not judged."""
-
-    name: str
-    candidate: float | None
-    champion: float | None
-    floor: float | None
-    limit: str
-    ok: bool | None
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What was decided, why, and the numbers beside each other."""
+    """What was decided, why, the numbers beside each other, and the comparison of FID by blocks of equal seeds."""
 
-    verdict: Outcome
+    verdict: Outcome | Answer
     promote: bool
     reasons: tuple[str, ...]
     rows: tuple[Row, ...]
+    comparison: "Comparison | None" = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for a record."""
@@ -43,25 +42,44 @@ def decide(
     min_inception_score: float | None = None,
     min_class_share: float | None = None,
     min_improvement: float = 0.0,
+    confidence: float = 0.95,
+    kid_tolerance: float = 0.1,
+    recall_tolerance: float = 0.05,
+    memorisation_tolerance: float = 0.05,
     withdrawn: str | None = None,
 ) -> Verdict:
     """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's, measured alike.
 
     A limit of None does not apply. min_improvement: share of the champion's FID that the candidate's must be lower.
+    confidence: of the interval of the difference of FID, paired by blocks of equal seeds. The tolerances: how much
+    worse than the champion's KID (share of it), recall and memorisation ratio (absolute) may be.
+    champion: None without one; `{"refused": reason}` for one that cannot be scored as the candidate was.
     withdrawn: why a person rolled this candidate back before; such a one is only promoted by a person.
-    The verdict is `first` or `better` (promote), or else: `outside limits`, `worse`, `too close` (a gain below
-    min_improvement), `unchanged` (the champion's own weights), `withdrawn`, `refused` (numbers missing, or measured
-    under different conditions and so not to be compared).
+
+    The verdict is `first` or `better` (promote), or else: `worse` (the whole interval is on that side), `inconclusive`
+    (it is on both, or rests on too few blocks, or the gain is below min_improvement), `regressed` (better, but not by
+    KID, recall or memorisation), `outside limits`, `unchanged` (the champion's own weights), `withdrawn`, `refused`
+    (numbers missing, or measured under different conditions and so not to be compared).
     """
-    rows = (
-        _row("FID", "fid", "fid_floor", candidate, champion, max_fid, "at most"),
-        _row("Inception Score", "inception_score", "inception_score_real", candidate, champion, min_inception_score),
-        _row("smallest class share", "class_share_min", None, candidate, champion, min_class_share),
-        _row("class accuracy", "class_accuracy", None, candidate, champion, None),
+    fid_floor, most_sure = (number(candidate, key) for key in ("fid_floor", "inception_score_real"))
+    limited = (
+        row("FID", "fid", candidate, champion, fid_floor, most=max_fid),
+        row("Inception Score", "inception_score", candidate, champion, most_sure, least=min_inception_score),
+        row("smallest class share", "class_share_min", candidate, champion, least=min_class_share),
+        row("class accuracy", "class_accuracy", candidate, champion),
     )
-    outcome, reasons = _alone(candidate, champion, rows, withdrawn) or _against(candidate, champion, min_improvement)
-    shown = tuple(row for row in rows if row.ok is not None or row.candidate is not None)
-    return Verdict(outcome, outcome in {"first", "better"}, reasons, shown)
+    guarded, compared = scoreboard.guarded(candidate, champion), None
+    if champion is not None and not _same_weights(candidate, champion) and not _incomparable(candidate, champion):
+        guarded = scoreboard.limited(
+            guarded, number(champion, "kid_se") or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
+        )
+        compared = _compare(candidate, champion, confidence)
+    found = _alone(candidate, champion, limited, withdrawn)
+    outcome, reasons = found or _against(candidate, champion, guarded, compared, min_improvement)
+    shown = tuple(
+        each for each in (limited[0], *guarded, *limited[1:]) if each.ok is not None or each.candidate is not None
+    )
+    return Verdict(outcome, outcome in {"first", "better"}, reasons, shown, compared)
 
 
 def _alone(
@@ -75,84 +93,112 @@ def _alone(
     missing = _missing(candidate, rows)
     if missing:
         return "refused", tuple(missing)
-    failures = tuple(f"{row.name} is {row.candidate:.4g}; the limit is {row.limit}" for row in rows if row.ok is False)
+    failures = tuple(
+        f"{each.name} is {each.candidate:.4g}; the limit is {each.limit}" for each in rows if each.ok is False
+    )
     return ("outside limits", failures) if failures else None
 
 
 def _against(
-    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, min_improvement: float
+    candidate: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    guarded: Sequence[Row],
+    compared: "Comparison | None",
+    min_improvement: float,
 ) -> tuple[Outcome, tuple[str, ...]]:
     """The comparison, if the two were measured alike."""
     if champion is None:
         return "first", ("it is within the limits and there is no champion yet",)
-    differences = _differences(candidate.get("conditions", {}), champion.get("conditions", {}))
-    if differences:
-        return "refused", ("candidate and champion were measured under different conditions", *differences)
-    if _number(champion, "fid") is None:
-        return "refused", ("the champion's evaluation has no FID, so there is nothing to compare with",)
-    outcome, reason = _compared(candidate["fid"], champion["fid"], min_improvement)
+    if problems := _incomparable(candidate, champion):
+        return "refused", problems
+    gain, numbers = _gain(candidate["fid"], champion["fid"])
+    outcome, reason = _by_blocks(compared, gain, numbers, min_improvement)
+    worse = [
+        f"{each.name} is {each.candidate:.4g} against the champion's {each.champion:.4g}; the limit is {each.limit}"
+        for each in guarded
+        if each.ok is False
+    ]
+    if outcome == "better" and worse:
+        return "regressed", (*worse, reason)
     return outcome, (reason,)
 
 
-def _compared(candidate: float, champion: float, min_improvement: float) -> tuple[Outcome, str]:
-    """By FID, relative to the champion's."""
+def _by_blocks(compared: "Comparison | None", gain: float, numbers: str, min_improvement: float) -> tuple[Outcome, str]:
+    """Better, worse or inconclusive: by the interval of the difference, and by its size."""
+    if compared is None:
+        return "inconclusive", f"{numbers}; without blocks of seeds (evaluate.blocks) nobody knows whether by chance"
+    if not compared.valid:
+        return "inconclusive", f"{numbers}; of blocks of seeds (evaluate.blocks), {compared.validity}"
+    words = (
+        f"over {compared.pairs} blocks of equal seeds the difference is {compared.difference:+.3g}, "
+        f"{100 * compared.confidence:.4g}% interval {compared.low:+.3g} to {compared.high:+.3g}"
+    )
+    if compared.low > 0:
+        return "worse", f"{numbers}; {words}"
+    if compared.high >= 0:
+        return "inconclusive", f"{numbers}; {words}: it may be chance"
+    if gain <= 0 or gain < min_improvement:
+        return "inconclusive", f"{numbers}, and at least {min_improvement:.1%} is asked; {words}"
+    return "better", f"{numbers}, and at least {min_improvement:.1%} was asked; {words}"
+
+
+def _gain(candidate: float, champion: float) -> tuple[float, str]:
+    """How much lower the candidate's FID is, as a share of the champion's, and both in words."""
     numbers = f"FID {candidate:.4g} against the champion's {champion:.4g}"
     if candidate > champion:
-        return "worse", f"{numbers}: {_percent(candidate - champion, champion)} higher"
+        return -1.0, f"{numbers}: {_percent(candidate - champion, champion)} higher"
     gain = 0.0 if champion <= 0 else (champion - candidate) / champion
-    text = f"{numbers}: {gain:.1%} lower"
-    if candidate < champion and gain >= min_improvement:
-        return "better", f"{text}; at least {min_improvement:.1%} was asked"
-    return "too close", f"{text}, and at least {min_improvement:.1%} is asked"
+    return gain, f"{numbers}: {gain:.1%} lower"
 
 
-def _row(
-    name: str,
-    key: str,
-    floor: str | None,
-    candidate: Mapping[str, Any],
-    champion: Mapping[str, Any] | None,
-    limit: float | None,
-    side: Literal["at most", "at least"] = "at least",
-) -> Row:
-    """One score beside the champion's, judged when it has a limit."""
-    value = _number(candidate, key)
-    ok = None
-    if limit is not None:
-        ok = value is not None and (value <= limit if side == "at most" else value >= limit)
-    return Row(
-        name=name,
-        candidate=value,
-        champion=None if champion is None else _number(champion, key),
-        floor=None if floor is None else _number(candidate, floor),
-        limit="" if limit is None else f"{side} {limit:g}",
-        ok=ok,
-    )
+def _compare(candidate: Mapping[str, Any], champion: Mapping[str, Any], confidence: float) -> "Comparison | None":
+    """FID of the candidate minus the champion's, block by block; None without two blocks."""
+    from ddpm.metrics.compare import compare  # scipy, which only a comparison needs
+
+    ours, theirs = _blocks(candidate), _blocks(champion)
+    return compare(ours, theirs, confidence=confidence) if min(len(ours), len(theirs)) > 1 else None
 
 
-def _number(metrics: Mapping[str, Any], key: str) -> float | None:
-    """A finite number, or None."""
-    value = metrics.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+def _blocks(metrics: Mapping[str, Any]) -> list[float]:
+    """FID of each block of seeds, in their order."""
+    found: list[float] = metrics.get("blocks", {}).get("values", {}).get("fid", [])
+    return found
 
 
 def _missing(candidate: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
     """A score that is needed and not a finite number."""
     reasons = []
-    if _number(candidate, "fid") is None:
+    if number(candidate, "fid") is None:
         reasons.append(f"the candidate's FID is {candidate.get('fid', 'missing')}, which is no score")
     return reasons + [
-        f"{row.name} has a limit ({row.limit}) and the evaluation has no such score; or set no limit"
-        for row in rows
-        if row.limit and row.candidate is None and row.name != "FID"
+        f"{each.name} has a limit ({each.limit}) and the evaluation has no such score; or set no limit"
+        for each in rows
+        if each.limit and each.candidate is None and each.name != "FID"
     ]
 
 
 def _same_weights(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:
     ours, theirs = (each.get("conditions", {}).get("weights_sha256") for each in (candidate, champion))
     return ours is not None and ours == theirs
+
+
+def _incomparable(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why the two cannot be compared, in words; empty when they can."""
+    if "refused" in champion:
+        return (f"the champion cannot be scored as the candidate was: {champion['refused']}",)
+    differences = _differences(candidate.get("conditions", {}), champion.get("conditions", {}))
+    if differences:
+        return ("candidate and champion were measured under different conditions", *differences)
+    if number(champion, "fid") is None:
+        return ("the champion's evaluation has no FID, so there is nothing to compare with",)
+    if not all(math.isfinite(value) for value in (*_blocks(candidate), *_blocks(champion))):
+        return ("FID of a block of seeds is no finite number",)
+    one_sided = [
+        each.name
+        for each in scoreboard.guarded(candidate, champion)
+        if (each.candidate is None) != (each.champion is None)
+    ]
+    return tuple(f"only one of candidate and champion has a finite {name}" for name in one_sided)
 
 
 def _differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,12 @@ class Parts:
         """How many images are there."""
         return self.count - sum(map(len, self.missing()))
 
-    def fill(self, draw: Callable[[range], Images]) -> None:
-        """Draw every part that is missing: `draw` gives the images of a range of indices, (len(range), H, W, C)."""
-        for indices in self.missing():
+    def fill(self, draw: Callable[[range], Images], parts: Iterable[range] | None = None) -> None:
+        """Draw every part that is missing: `draw` gives the images of a range of indices, (len(range), H, W, C).
+
+        parts: some of them, where several processes share the work.
+        """
+        for indices in self.missing() if parts is None else parts:
             files.write_npy(self._path(indices.start), draw(indices))
 
     def read(self) -> Iterator[Images]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,14 @@ Gather = Callable[[NDArray[Any]], list[NDArray[Any]]]
 
 
 def device(name: str = "auto") -> torch.device:
-    """`auto` is the first CUDA device, or the CPU. Raises ValueError for a device that is not there."""
+    """`auto` is the first CUDA device, or the CPU. Raises ValueError for a device that is not there.
+
+    Of several processes that torchrun started, each has the device of its own number on this machine.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         chosen = torch.device(name)
         torch.empty(0, device=chosen)
@@ -45,6 +51,33 @@ def channels_last(module: torch.nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that processes divide among them, gathered (all of them must ask for it); any other as it is."""
+    full: torch.Tensor = tensor.full_tensor() if isinstance(tensor, _divided()) else tensor
+    return full
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """This process's part of a tensor that processes divide among them, sharing its memory; any other as it is."""
+    part: torch.Tensor = tensor.to_local() if isinstance(tensor, _divided()) else tensor
+    return part
+
+
+def placed(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """`value`, which is whole, as `like` lies: on its device, in its memory format, divided as it is."""
+    if not isinstance(like, _divided()):
+        return torch.empty_like(like).copy_(value)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _divided() -> tuple[Any, ...]:
+    """The type of a tensor that processes divide; its module takes a second to import, so it is asked for by need."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return (module.DTensor,) if module else ()
+
+
 @contextlib.contextmanager
 def processes() -> Iterator[tuple[int, int, Gather]]:
     """This process's number among those that torchrun started, their count, and how to gather arrays from all.
@@ -55,7 +88,11 @@ def processes() -> Iterator[tuple[int, int, Gather]]:
     if count == 1:
         yield 0, 1, lambda array: [array]
         return
-    torch.distributed.init_process_group("gloo")
+    on_gpus = int(os.environ.get("LOCAL_RANK", "0")) < torch.cuda.device_count()
+    if on_gpus:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # gloo carries what is agreed on; tensors of a model on GPUs go by nccl
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
     try:
         yield torch.distributed.get_rank(), count, _gather
     finally:

@@ -3,6 +3,7 @@
 What a certain model can do of it is checked by `generate.check`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
@@ -140,8 +141,8 @@ def _one_of(key: str, value: str, possible: tuple[str, ...]) -> None:
 
 
 def _from(key: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{key} = {value}: must be {least} or more")
+    if not least <= value < math.inf:
+        raise ValueError(f"{key} = {value}: must be {least} or more" + (", and finite" if value == math.inf else ""))
 
 
 def _between(key: str, value: float, least: float, most: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm import files
+from ddpm import files, runtime
 from ddpm.diffusion.denoiser import Denoiser
 
 TENSORS, PROGRESS = "state.safetensors", "progress.json"
@@ -65,10 +65,11 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
-def save(state: State, folder: Path, keep: int) -> None:
+def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
     """Write a resumable checkpoint, then prune older ones to `keep`. One that is there whole already is kept as it is.
 
-    Raises StateError or DiskFullError when the disk is too full; the checkpoints before are whole then.
+    writes: False in those processes of several that only give their part of what is divided. Raises StateError or
+    DiskFullError when the disk is too full; the checkpoints before are whole then.
     """
     target = folder / f"step-{state.step:09d}"
     if _is_whole(target):
@@ -80,7 +81,11 @@ def save(state: State, folder: Path, keep: int) -> None:
         if value is not None
     }
     parts = {"weights": state.denoiser.state_dict(), "average": state.average, "optimizer": optimizer}
-    tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+    tensors = {
+        f"{part}/{name}": runtime.whole(value) for part, values in parts.items() for name, value in values.items()
+    }
+    if not writes:
+        return
     _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
     with files.fresh_folder(target) as new:
         files.write_tensors(new / TENSORS, tensors)
@@ -149,16 +154,17 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _fill(state: State, content: Mapping[str, Any]) -> None:
-    state.denoiser.load_state_dict(content["weights"])
+    weights = {name: runtime.placed(content["weights"][name], like) for name, like in state.average.items()}
+    state.denoiser.load_state_dict(weights)
     for name, tensor in state.average.items():
-        tensor.copy_(content["average"][name])
+        tensor.copy_(runtime.placed(content["average"][name], tensor))
     parameters = list(state.denoiser.parameters())
     nested: dict[int, dict[str, Tensor]] = {}
     for key, value in content["optimizer"].items():
         index, name = key.split(".", 1)
         # A fused optimiser pairs elements by their place in memory: give each average the layout of its parameter.
         like = parameters[int(index)]
-        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        laid_out = runtime.placed(value, like) if value.shape == like.shape else value
         nested.setdefault(int(index), {})[name] = laid_out
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": nested, "param_groups": groups})

@@ -1,7 +1,8 @@
 """Training is a function of (parameters, data, step).
 
 Order, noise, labels hidden and dropout derive from (seed, step), so a training that was stopped anywhere and resumed
-ends with the same weights, to the bit, as one that was not. The clock counts images.
+ends with the same weights, to the bit, as one that was not. Several processes see the batch that one would see, each a
+part of it. The clock counts images.
 """
 
 import math
@@ -16,6 +17,7 @@ from torch import Tensor
 from ddpm import randomness, runtime
 from ddpm.diffusion import conditioning
 from ddpm.diffusion.pixels import to_tensor
+from ddpm.distributed import ALONE, Team
 from ddpm.state import State
 
 
@@ -53,6 +55,15 @@ class Recipe:
     def steps(self) -> int:
         """Optimiser steps of the whole run; the last may go past the budget by a part of a batch."""
         return math.ceil(self.images / self.batch)
+
+    def require_shares(self, processes: int) -> None:
+        """Raises ValueError when so many processes can't share each micro-batch equally."""
+        if self.batch % (self.accumulation * processes):
+            raise ValueError(
+                f"{processes} processes cannot share train.batch = {self.batch} equally in train.accumulation = "
+                f"{self.accumulation} parts: it must be a multiple of {self.accumulation * processes}. "
+                "Change one of them, or train.processes."
+            )
 
     def passes(self, every: int, step: int) -> bool:
         """True when the step that ends at `step` crosses a multiple of `every` images."""
@@ -94,18 +105,21 @@ def fit(
     preview: Callable[[int, State], None],
     save: Callable[[State], None],
     should_stop: Callable[[], bool],
+    team: Team = ALONE,
 ) -> None:
     """Train from `state.step` to the end of the recipe, in place.
 
     log(images, values), preview(images, state) and save(state) are called at the recipe's intervals, save also at the
-    end and before TrainingStopped is raised because `should_stop()` is true. Raises NotFiniteError.
+    end and before TrainingStopped is raised because `should_stop()` is true: in every process of the team, at the same
+    step. Raises NotFiniteError, also in all of them.
     """
+    recipe.require_shares(team.count)
     order = Order(recipe.seed, len(data.indices))
     while state.step < recipe.steps:
         if should_stop():
             save(state)
             raise TrainingStopped(f"stopped at image {state.step * recipe.batch}; the state is saved")
-        loss, norm = train_step(state, data, recipe, order)
+        loss, norm = train_step(state, data, recipe, order, team)
         images = state.step * recipe.batch
         state.losses.append(loss)
         if recipe.passes(recipe.log_every, state.step) or state.step == recipe.steps:
@@ -121,30 +135,38 @@ def fit(
     save(state)
 
 
-def train_step(state: State, data: Data, recipe: Recipe, order: "Order") -> tuple[float, float]:
+def train_step(state: State, data: Data, recipe: Recipe, order: "Order", team: Team = ALONE) -> tuple[float, float]:
     """One optimiser step. Returns its mean loss and the norm of its gradient before clipping. Raises NotFiniteError."""
     denoiser, optimizer = state.denoiser, state.optimizer
     where = denoiser.sigmas.device
     denoiser.train()
-    torch.manual_seed(randomness.key_seed(recipe.seed, "dropout", state.step))  # dropout has no generator of its own
+    # dropout has no generator of its own
+    torch.manual_seed(randomness.key_seed(recipe.seed, "dropout", state.step, *team.dropout_key()))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, state.step * recipe.batch)
     optimizer.zero_grad(set_to_none=True)
-    total = 0.0
-    for x, u, noise, labels in batches(data, recipe, order, state.step):
+    loss_of = team.loss(denoiser)
+    total, seen = 0.0, []
+    for number, (x, u, noise, labels) in enumerate(batches(data, recipe, order, state.step, team), start=1):
+        last = number == recipe.accumulation
         sigma = denoiser.process.draw(u).to(where)
         x = x.to(where)  # noqa: PLW2901  # the batch, where the network is
         condition = conditioning.low_resolution(x, recipe.condition_scale) if recipe.condition_scale else None
-        with runtime.autocast(where, recipe.precision):
-            losses = denoiser.loss(
-                x, sigma, noise.to(where), None if labels is None else labels.to(where), recipe.weighting, condition
-            )
-        loss = losses.mean() / recipe.accumulation
-        total += loss.item()
-        if not math.isfinite(total):
-            raise NotFiniteError(_where_not_finite(losses, sigma, state.step))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-    norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), recipe.clip).item()
+        with team.gathers(last):
+            with runtime.autocast(where, recipe.precision):
+                losses = loss_of(
+                    x, sigma, noise.to(where), None if labels is None else labels.to(where), recipe.weighting, condition
+                )
+            loss = losses.mean() / recipe.accumulation
+            total += loss.item()
+            seen.append((losses.detach(), sigma))
+            if last:
+                total = team.mean(total)  # not finite in all processes if it is in one: they stop together
+            if not math.isfinite(total) and (last or team.count == 1):
+                all_losses, all_sigmas = (team.joined(torch.cat(each)) for each in zip(*seen, strict=True))
+                raise NotFiniteError(_where_not_finite(all_losses, all_sigmas, state.step))
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+    norm = runtime.whole(torch.nn.utils.clip_grad_norm_(denoiser.parameters(), recipe.clip)).item()
     if not math.isfinite(norm):
         raise NotFiniteError(
             f"the gradient is not finite at step {state.step} (sigma from {sigma.min():.3g} to {sigma.max():.3g}). "
@@ -157,9 +179,11 @@ def train_step(state: State, data: Data, recipe: Recipe, order: "Order") -> tupl
 
 
 def batches(
-    data: Data, recipe: Recipe, order: "Order", step: int
+    data: Data, recipe: Recipe, order: "Order", step: int, team: Team = ALONE
 ) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-    """The micro-batches of one step: (x, u, noise, labels), each drawn from (seed, step) alone.
+    """The micro-batches of one step, this process's part of each: (x, u, noise, labels).
+
+    The batch is drawn from (seed, step) alone, whole in every process, however many there are.
 
     u in [0, 1) says which level of noise; those of one batch are stratified: uniform, with less variance than
     independent ones (Kingma et al. 2021, appendix I.1).
@@ -172,14 +196,15 @@ def batches(
     noise = torch.randn(size, *[data.images.shape[i] for i in (3, 1, 2)], generator=generator)
     flipped = torch.rand(size, generator=generator) < 0.5
     hidden = torch.rand(size, generator=generator) < recipe.label_dropout
-    x = to_tensor(data.images[chosen.to(data.images.device)])
-    if recipe.flip:
-        x = torch.where(flipped.view(-1, 1, 1, 1).to(x.device), x.flip(3), x)
     labels = None if data.labels is None else torch.where(hidden, data.null_label, data.labels[chosen])
     micro = size // recipe.accumulation
-    for i in range(0, size, micro):
-        part = slice(i, i + micro)
-        yield x[part], u[part], noise[part], None if labels is None else labels[part]
+    share = micro // team.count
+    for i in range(team.rank * share, size, micro):
+        part = slice(i, i + share)
+        x = to_tensor(data.images[chosen[part].to(data.images.device)])
+        if recipe.flip:
+            x = torch.where(flipped[part].view(-1, 1, 1, 1).to(x.device), x.flip(3), x)
+        yield x, u[part], noise[part], None if labels is None else labels[part]
 
 
 class Order:
@@ -224,7 +249,8 @@ def average(state: State, recipe: Recipe) -> None:
     weight = 1 - math.exp(-recipe.batch / horizon) if horizon else 1.0
     current = state.denoiser.state_dict()
     names = list(state.average)
-    torch._foreach_lerp_([state.average[name] for name in names], [current[name] for name in names], weight)
+    averages, present = ([runtime.local(each[name]) for name in names] for each in (state.average, current))
+    torch._foreach_lerp_(averages, present, weight)
 
 
 def _where_not_finite(losses: Tensor, sigmas: Tensor, step: int) -> str:

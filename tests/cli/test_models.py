@@ -58,14 +58,20 @@ def test_a_person_promotes_against_the_gate_and_rolls_back(versions: None) -> No
     assert "champion of digits is version 2 (was 1)" in promoted.output
     assert "champion of digits is version 1 (was 2)" in ddpm("rollback", "--why", "no", *NAME).output
     assert "nothing changed" in ddpm("rollback", *NAME).output
+    assert (
+        "champion of digits is version 2 (was 1)" in ddpm("rollback", "--to", "2", "--why", "after all", *NAME).output
+    )
+    assert "nothing changed" in ddpm("rollback", "--to", "2", *NAME).output
     told = ddpm("history", *NAME).output
-    assert [line.split()[3] for line in told.splitlines() if line[:1].isdigit()] == ["promote", "promote", "rollback"]
+    assert [line.split()[3] for line in told.splitlines() if line[:1].isdigit()] == [
+        "promote", "promote", "rollback", "rollback",
+    ]  # fmt: skip
     assert "sharper sevens" in " ".join(told.split())
 
 
 def test_a_promotion_needs_a_reason(versions: None) -> None:
     assert ddpm("promote", "2", *NAME).exit_code == 2
-    assert "--why is empty" in refused("promote", "2", "--why", " ", *NAME)
+    assert "why is empty" in refused("promote", "2", "--why", " ", *NAME)
     assert "no version 9; it has 2, 1" in refused("promote", "9", "--why", "x", *NAME)
 
 

@@ -90,7 +90,7 @@ def test_its_image_is_of_one_version(service: dict[str, Any]) -> None:
 
 def test_no_secret_is_in_it(service: dict[str, Any]) -> None:
     for key, value in service.get("environment", {}).items():
-        if re.search("PASSWORD|SECRET|KEY|AUTH|CREDENTIAL|DATABASE|STORE_URI", key):
+        if re.search("PASSWORD|SECRET|KEY|TOKEN|AUTH|CREDENTIAL|DATABASE|STORE_URI", key):
             assert value.startswith("/run/secrets/"), key
     assert not re.search(r"://[^/\s]*:[^/\s]*@", json.dumps(service))
 
@@ -111,6 +111,7 @@ def test_servers_that_listen_to_others_ask_who_they_are() -> None:
     (hosts,) = [word for word in mlflow["command"] if word.startswith("--allowed-hosts=")]
     assert "*" not in hosts
     assert "PREFECT_SERVER_API_AUTH_STRING_FROM" in prefect["environment"]
+    assert "SERVE_TOKEN_FROM" in COMPOSE["services"]["serve"]["environment"]
     assert any(word.startswith("-s3.config=") for word in COMPOSE["services"]["store"]["command"])
     assert "--auth-host=scram-sha-256" in COMPOSE["services"]["postgres"]["environment"]["POSTGRES_INITDB_ARGS"]
 

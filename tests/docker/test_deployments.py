@@ -18,11 +18,18 @@ SHIPPED = json.loads((Path(__file__).parent / "templates.json").read_text())
 
 
 def variables(name: str) -> set[str]:
-    if name == "retrain":
+    if "-" not in name:
         from prefect.workers.process import ProcessWorker
 
         return set(ProcessWorker.get_default_base_job_template()["variables"]["properties"])
-    return set(POOL["variables"]["properties"] if name == "retrain-kubernetes" else SHIPPED["docker"])
+    return set(POOL["variables"]["properties"] if name.endswith("-kubernetes") else SHIPPED["docker"])
+
+
+def test_each_pool_has_the_deployments_of_the_service() -> None:
+    from flows.runner import flows
+
+    served = [each.name for each in flows()]
+    assert sorted(DEPLOYMENTS) == sorted(f"{name}{pool}" for name in served for pool in ("", "-docker", "-kubernetes"))
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -39,11 +46,13 @@ def test_prefect_reads_it_and_finds_the_flow(name: str) -> None:
     assert config.entrypoint is not None
     path, _, flow = config.entrypoint.partition(":")
     assert (ROOT / path).is_file()
-    assert import_object(path.removesuffix(".py").replace("/", ".") + f".{flow}").name == "retrain"
+    assert import_object(path.removesuffix(".py").replace("/", ".") + f".{flow}").name == name.partition("-")[0]
 
 
 def test_only_one_deployment_has_its_schedule_switched_on() -> None:
-    active = [name for name, each in DEPLOYMENTS.items() for when in each["schedules"] if when.get("active", True)]
+    active = [
+        name for name, each in DEPLOYMENTS.items() for when in each.get("schedules", []) if when.get("active", True)
+    ]
     assert active == ["retrain"]
 
 
@@ -54,8 +63,12 @@ def test_secrets_are_references() -> None:
                 assert re.fullmatch(r"\{\{ prefect\.blocks\.secret\.[a-z-]+ \}\}", value), (name, key)
 
 
-def test_the_values_for_kubernetes_are_what_the_pool_asks_for() -> None:
-    Draft202012Validator(POOL["variables"]).validate(DEPLOYMENTS["retrain-kubernetes"]["work_pool"]["job_variables"])
+def test_the_values_for_kubernetes_are_what_the_pool_asks_for_and_moves_wait_for_no_gpu() -> None:
+    asked = {name: each["work_pool"]["job_variables"] for name, each in DEPLOYMENTS.items() if "-kubernetes" in name}
+    for each in asked.values():
+        Draft202012Validator(POOL["variables"]).validate(each)
+    gpus = {"retrain-kubernetes": 1, "promote-kubernetes": 0, "rollback-kubernetes": 0}
+    assert {name: each["gpus"] for name, each in asked.items()} == gpus
 
 
 def test_the_pool_of_kubernetes_is_prefects_own_and_more() -> None:

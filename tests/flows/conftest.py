@@ -60,5 +60,5 @@ def prefect() -> Iterator[None]:
 
     import flows  # noqa: F401 - its settings come before Prefect's import
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=600):
         yield

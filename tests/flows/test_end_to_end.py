@@ -28,6 +28,7 @@ STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
 def clone(folder: Path) -> Path:
     """A fresh clone with the quick preset and the 8x8 digits, which it gets from the remote inside git."""
     sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    sh(folder, "git", "remote", "remove", "origin")  # retraining pushes its branch there
     shutil.copy(folder / "presets" / "quick.yaml", folder / "params.yaml")
     shutil.copy(folder / "assets" / "datasets" / "digits.yaml", folder / "data.dvc")
     return folder
@@ -183,43 +184,26 @@ def test_a_worse_model_is_registered_compared_anew_and_not_promoted(first: Path)
     assert counts(first) == [2, 1]
 
 
-def test_the_champion_scored_anew_has_the_scores_it_was_promoted_with(first: Path) -> None:
-    """Same reference, seeds and extractor: the numbers are equal, not only near."""
-    (kept,) = (first / ".state" / "champion").glob("*/metrics.json")
-    promoted = registry(first, "registry.version('ddpm-digits', 1).evidence")
-    assert json.loads(kept.read_text()) == promoted
+def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Path) -> None:
+    """Same reference, seeds and extractor: the champion's numbers equal those of its promotion, not only nearly."""
+    (kept,) = (first / ".state" / "champion").glob("*/scores.json")
+    scores = json.loads(kept.read_text())
+    assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
+    assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
+    evidence = registry(first, "registry.judged('ddpm-digits', 2)")
+    assert evidence["scores"] == scores
+    assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
+    assert evidence["limits"]["confidence"] == 0.95
+    verdict = evidence["verdict"]
+    assert (verdict["verdict"], verdict["comparison"]["pairs"], verdict["comparison"]["valid"]) == ("worse", 10, True)
+    assert verdict["comparison"]["low"] > 0
 
 
-def test_a_served_schedule_runs_on_demand_and_skips_what_is_finished(first: Path) -> None:
-    service = subprocess.Popen(
-        [sys.executable, "-m", "flows.retrain", "--cron", "0 0 1 1 *"],
-        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert service.stdout is not None
-        line = next(line for line in service.stdout if line.startswith("retrain: scheduled"))
-        url = re.search(r"http://\S+?(?=;)", line)
-        assert url is not None
-        told = environment(first) | {"PREFECT_API_URL": f"{url[0]}/api"}
-        program = (
-            "from prefect.deployments import run_deployment\n"
-            "import time\n"
-            "for _ in range(100):\n"
-            "    try:\n"
-            "        run = run_deployment('retrain/retrain', timeout=120, poll_interval=0.5)\n"
-            "        break\n"
-            "    except Exception as error:\n"
-            "        time.sleep(0.3)\n"
-            "print(run.state.name)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=first, env=told, capture_output=True, text=True, check=False
-        )
-        assert done.stdout.splitlines()[-1:] == ["Skipped"], done.stdout + done.stderr
-    finally:
-        service.send_signal(signal.SIGINT)
-        service.communicate(timeout=60)
+def test_retraining_skips_what_is_finished(first: Path) -> None:
+    once = [sys.executable, "-m", "flows.retrain", "--once"]
+    done = subprocess.run(once, cwd=first, env=environment(first), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\S+ +Skipped: .*those of the last finished run", done.stdout, re.M)
     assert left_over(first) == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from ddpm import registry, tracking
 from ddpm.registry.versions import VERIFIED_TAG
@@ -36,3 +37,24 @@ def make(run_id: str, tmp_path: Path) -> Callable[..., int]:
         return number
 
     return make
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL where a process of its own would only cost seconds; nothing in the registry catches it."""
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, where: str, call: int, act: Callable[[], object]) -> None:
+    """Run `act` until the given call of a method of MLflow's client, which does not happen."""
+    calls = []
+    original = getattr(MlflowClient, where)
+
+    def dies(*arguments: object, **options: object) -> object:
+        calls.append(where)
+        if len(calls) == call:
+            raise Killed
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, where, dies)
+        with pytest.raises(Killed):
+            act()

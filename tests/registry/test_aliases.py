@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from ddpm import registry, tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
-from tests.registry.conftest import NAME
+from tests.registry.conftest import NAME, die_at
 
 Make = Callable[..., int]
 
@@ -169,30 +168,15 @@ def test_of_two_racing_promoters_one_wins_and_the_other_is_told(make: Make) -> N
     assert trail() == [("promote", None, 1, "done"), ("promote", 1, winner, "done")]
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL where a process of its own would only cost seconds; nothing in the registry catches it."""
-
-
-def die_at(monkeypatch: pytest.MonkeyPatch, where: str, call: int, act: Callable[[], object]) -> None:
-    """Run `act` until the given call of a method of MLflow's client, which does not happen."""
-    calls = []
-    original = getattr(MlflowClient, where)
-
-    def dies(*arguments: object, **options: object) -> object:
-        calls.append(where)
-        if len(calls) == call:
-            raise Killed
-        return original(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, where, dies)
-        with pytest.raises(Killed):
-            act()
-
-
 @pytest.mark.parametrize(
     ("where", "call"),
-    [("log_dict", 1), ("set_registered_model_alias", 1), ("set_registered_model_alias", 2), ("set_terminated", 1)],
+    [
+        ("create_run", 1),
+        ("log_dict", 1),
+        ("set_registered_model_alias", 1),
+        ("set_registered_model_alias", 2),
+        ("set_terminated", 1),
+    ],
 )
 def test_a_promotion_killed_between_two_steps_is_brought_to_its_end(
     make: Make, monkeypatch: pytest.MonkeyPatch, where: str, call: int

@@ -10,7 +10,7 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.registry import fetch, pack
 from tests.records import DIGEST
-from tests.registry.conftest import EVIDENCE, NAME
+from tests.registry.conftest import EVIDENCE, NAME, die_at
 
 Make = Callable[..., int]
 
@@ -26,6 +26,18 @@ def test_the_newest_registration_is_the_candidate(make: Make) -> None:
     make("b")
     assert registry.status(NAME).aliases == {"candidate": 2}
     make("a")
+    assert registry.status(NAME).aliases == {"candidate": 1}
+
+
+@pytest.mark.parametrize(
+    "where", ["create_registered_model", "log_artifacts", "create_model_version", "set_registered_model_alias"]
+)
+def test_a_registration_killed_between_two_steps_is_brought_to_its_end_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    die_at(monkeypatch, where, 1, lambda: make("a"))
+    assert [make("a"), make("a")] == [1, 1]
+    assert [each.number for each in registry.status(NAME).versions] == [1]
     assert registry.status(NAME).aliases == {"candidate": 1}
 
 

@@ -10,6 +10,7 @@ METRICS = {
     "inception_score_real": 9.6, "class_accuracy": 0.971, "class_share_min": 0.081, "class_histogram": {"0": 1.0},
     "nearest_train_distance": 5.5, "nearest_heldout_baseline": 5.6, "memorisation_ratio": 0.98,
     "extractor_accuracy": 0.99,
+    "blocks": {"count": 8, "values": {"fid": [3.4, 3.5, 3.3, 3.2, 3.5, 3.4, 3.3, 3.6]}},
     "conditions": {"extractor": "classifier", "count": 2000, "reference_count": 3972, "feature_dimension": 128,
                    "inception_score_splits": 10, "full_rank": True, "weights_sha256": "77" * 32},
 }  # fmt: skip
@@ -21,7 +22,10 @@ MORE = {
                      "threshold": 0.3, "flagged": True},
 }  # fmt: skip
 """What a fuller evaluation has."""
-CHAMPION = METRICS | {"fid": 4.0, "conditions": METRICS["conditions"] | {"weights_sha256": "88" * 32}}
+CHAMPION = METRICS | {
+    "fid": 4.0, "conditions": METRICS["conditions"] | {"weights_sha256": "88" * 32},
+    "blocks": {"count": 8, "values": {"fid": [4.1, 4.3, 4.2, 4.0, 4.4, 4.2, 4.1, 4.3]}},
+}  # fmt: skip
 PNG = b"\x89PNG of a picture"
 PICTURES = [
     Picture(PNG, "Samples", "The first ones.", 'Grid "of" <images>', "samples", "images"),

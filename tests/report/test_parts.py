@@ -21,7 +21,10 @@ def html(**known):
 def test_the_verdict_and_its_reasons_come_first():
     top = composed(facts=made.facts()).headline
     assert (top.title, top.verdict, top.tone) == ("digits version 3", "Promoted: the new champion", "good")
-    assert top.reasons == "FID 3.21 against the champion's 4: 19.8% lower; at least 2.0% was asked."
+    assert top.reasons == (
+        "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked; over 8 blocks of equal seeds the "
+        "difference is -0.8, 95% interval -0.863 to -0.737."
+    )
     text = html(facts=made.facts())
     assert text.index("Promoted: the new champion") < text.index("Candidate and champion") < text.index('id="scores"')
 
@@ -32,6 +35,8 @@ def test_the_champion_stands_beside_the_candidate():
     first = found.beside.rows[0]
     values = (first.candidate, first.champion, first.change, first.limit, first.kept)
     assert values == ("3.21", "4.00", "-19.8%", "at most 10", "yes")
+    novelty = next(row for row in found.beside.rows if row.name == "Memorisation ratio")
+    assert (novelty.candidate, novelty.limit, novelty.kept) == ("0.980", "at least 0.93", "yes")
     assert found.scores[0].champion == "4.00"
 
 

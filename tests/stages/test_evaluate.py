@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from ddpm import files, params, reference
+from ddpm import files, gate, params, reference
 from ddpm.data import prepared
 from ddpm.metrics.neighbours import nearest
 from ddpm.report import page
@@ -147,9 +147,62 @@ def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
                 assert not re.search(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", content), name
 
 
-def test_a_checkpoint_scored_anew_gets_the_scores_of_the_stage(project: Path) -> None:
-    rescore.rescore(Path("out/train/model"), Path("champion/metrics.json"))
-    assert files.read_json(Path("champion/metrics.json")) == files.read_json(evaluate.METRICS)
+def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(project: Path) -> None:
+    """A champion of the candidate's own weights has the candidate's own scores, which are those of the stage."""
+    rescore.rescore(Path("out/train/model"), Path("champion/scores.json"))
+    stage = files.read_json(evaluate.METRICS)
+    assert files.read_json(Path("champion/scores.json")) == {"candidate": stage, "champion": stage}
+
+
+def test_another_champion_is_judged_by_blocks_of_the_same_seeds(project: Path) -> None:
+    write_params(
+        CHANGES | {"sample": CHANGES["sample"] | {"count": 300}, "evaluate": CHANGES["evaluate"] | {"blocks": 6}}
+    )
+    sample.main()
+    evaluate.main()
+    champion = tiny.random_checkpoint(project / "champion")
+    weights = files.read_tensors(champion / "weights.safetensors")
+    files.write_tensors(champion / "weights.safetensors", {name: value * 0.2 for name, value in weights.items()})
+    rescore.rescore(champion, Path("scores.json"))
+    scores = files.read_json(Path("scores.json"))
+    assert scores["candidate"] == files.read_json(evaluate.METRICS)
+    assert scores["champion"]["conditions"]["weights_sha256"] == files.sha256_file(champion / "weights.safetensors")
+    verdict = gate.decide(scores["candidate"], scores["champion"])
+    assert verdict.comparison is not None
+    assert (verdict.comparison.pairs, verdict.comparison.valid) == (6, True)
+    for name in ("fid", "kid"):
+        gaps = np.subtract(*(scores[each]["blocks"]["values"][name] for each in ("candidate", "champion")))
+        assert len(gaps) == 6
+    fids = [scores[each]["blocks"]["values"]["fid"] for each in ("candidate", "champion")]
+    assert verdict.comparison.difference == pytest.approx(np.subtract(*fids).mean())
+    assert verdict.verdict == ("better" if verdict.comparison.high < 0 else "worse"), verdict.reasons
+    back = gate.decide(scores["champion"], scores["candidate"])
+    assert {verdict.verdict, back.verdict} == {"better", "worse"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"resolution": 16}, "resolution 8 against 16"),
+        ({"classes": ["dark", "bright"]}, "classes dark, light against dark, bright"),
+        ({"classes": []}, "classes dark, light against none"),
+    ],
+)
+def test_a_champion_of_something_else_is_refused_in_words(project: Path, change: dict[str, object], said: str) -> None:
+    champion = tiny.random_checkpoint(
+        project / "champion", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **change}}
+    )
+    with pytest.raises(ValueError, match=said):
+        rescore.rescore(champion, Path("scores.json"))
+    assert not Path("scores.json").exists()
+
+
+def test_images_of_other_weights_are_not_taken_for_the_candidates(project: Path) -> None:
+    champion = Path(shutil.copytree("out/train/model", "champion"))
+    weights = files.read_tensors(champion / "weights.safetensors")
+    files.write_tensors(Path("out/train/model/weights.safetensors"), {name: 2 * each for name, each in weights.items()})
+    with pytest.raises(ValueError, match="drawn from other weights than out/train has"):
+        rescore.rescore(champion, Path("scores.json"))
 
 
 def test_samples_that_are_training_images_are_noticed(project: Path) -> None:

@@ -57,7 +57,21 @@ def test_the_patch_turns_the_commit_into_the_tree(repository: Path, tmp_path: Pa
     assert here["ddpm.patch"] == files.sha256_bytes(found.content)
 
 
-@pytest.mark.parametrize("name", [".env", "deep/.env.local", "server.pem", "id_rsa", ".dvc/config.local", "ignored/x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env",
+        "deep/.env.local",
+        "server.pem",
+        "id_rsa",
+        ".dvc/config.local",
+        "ignored/x",
+        ".git-credentials",
+        "home/.aws/credentials",
+        "docker/secrets/mlflow_password",
+        "store.p12",
+    ],
+)
 def test_files_that_hold_secrets_are_never_taken(repository: Path, name: str) -> None:
     path = repository / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +93,24 @@ def test_credentials_in_addresses_and_tokens_are_taken_out(repository: Path) -> 
     assert b'+url = "https://example.org/data"' in found.content
     assert b"+x = y // z @ w\n" in found.content
     assert b"{user}:{word}@host" in found.content
+
+
+def test_a_password_with_an_at_sign_is_taken_out_whole(repository: Path) -> None:
+    (repository / "data.dvc").write_text("deps:\n- path: https://me:hun@ter2@example.org/data\n")
+    assert b"+- path: https://example.org/data\n" in tracking.changes().content
+
+
+def test_secrets_in_dvcs_settings_are_taken_out_and_names_elsewhere_are_not(repository: Path) -> None:
+    settings = "['remote \"s3\"']\n    url = s3://bucket\n    secret_access_key = hunter2\n    password= hunter2\n"
+    (repository / ".dvc").mkdir(exist_ok=True)
+    (repository / ".dvc/config").write_text(settings)
+    (repository / "new.py").write_text("password = ask()\n")
+    found = tracking.changes()
+    assert found.hidden == 2
+    assert b"hunter2" not in found.content
+    assert b"+    url = s3://bucket\n" in found.content
+    assert b"+    secret_access_key = REMOVED\n" in found.content
+    assert b"+password = ask()\n" in found.content
 
 
 def test_changes_that_are_too_large_are_said_in_words(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ddpm.redact import shown
+
 COMMANDS = {
     # module of this package: name of its group of commands; "" puts its commands at the top
     "data": "data",
@@ -24,6 +26,8 @@ COMMANDS = {
     "weights": "weights",
     "review": "",
     "models": "",
+    "approval": "",
+    "canary": "",
     "lineage": "",
     "reproduce": "",
     "exchange": "",
@@ -41,7 +45,7 @@ class Polite(TyperGroup):
         except (ValueError, OSError) as error:
             if os.environ.get("DDPM_TRACEBACK"):
                 raise
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print("stopped", file=sys.stderr, flush=True)

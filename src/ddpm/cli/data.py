@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddpm.redact import has_secret, shown
+
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
     from ddpm.data.survey import Survey
@@ -32,6 +34,13 @@ def use(
         if not force and (why := switch.unsaved()):
             raise ValueError(
                 f"`data` cannot be brought back once replaced: {why}. Keep it with `dvc add data`, or say --force."
+            )
+        if has_secret(source):
+            raise ValueError(
+                f"{shown(source)}: the address holds a password or a signature, and data.dvc, which git keeps, would "
+                "name it. Give the address to DVC as a remote and the secret to its local file, which git ignores:\n"
+                "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
+                "  ddpm data use remote://NAME/PATH"
             )
         local = Path(source).expanduser()
         is_local = source not in switch.embedded() and "://" not in source
@@ -74,7 +83,11 @@ def status() -> None:
     out, source = told["outs"][0], [dependency["path"] for dependency in told.get("deps", [])]
     names = [name for name in switch.embedded() if switch.embedded_hash(name) == out["md5"]]
     origin = (
-        f"the embedded set {names[0]}" if names else f"imported from {source[0]}" if source else "added with `dvc add`"
+        f"the embedded set {names[0]}"
+        if names
+        else f"imported from {shown(source[0])}"
+        if source
+        else "added with `dvc add`"
     )
     print(f"data.dvc: {out['md5']} ({out.get('size', 0):,} bytes), {origin}")
     if not switch.DATA.exists():

@@ -14,6 +14,8 @@ from typing import Literal
 
 import typer
 
+from ddpm.redact import has_secret, shown
+
 app = typer.Typer()
 
 LOCK = Path("requirements.lock")
@@ -101,6 +103,9 @@ def tools() -> Iterator[Finding]:
 
 def data() -> Iterator[Finding]:
     """The images."""
+    if Path("data.dvc").exists() and has_secret(Path("data.dvc").read_text(encoding="utf-8")):
+        remedy = "ddpm data use remote://NAME/PATH, with the secret in .dvc/config.local; then change the password"
+        yield Finding("missing", "data", f"data.dvc holds a password, and git keeps it: {remedy}")
     if not Path("data.dvc").exists():
         yield Finding("missing", "data", "no data.dvc; ddpm data use SOURCE, or git checkout data.dvc")
     elif not Path("data").exists():
@@ -154,12 +159,13 @@ def servers() -> Iterator[Finding]:
         if not url.startswith("http"):
             yield Finding("ok", name, "embedded, under .state/")
             continue
-        shown = re.sub(r"//[^/@]+@", "//", url)
         try:
             with urllib.request.urlopen(url.rstrip("/") + path, timeout=5):  # noqa: S310 - http(s), as asked for
-                yield Finding("ok", name, f"{shown} answers")
+                yield Finding("ok", name, f"{shown(url)} answers")
         except (OSError, ValueError) as error:
-            yield Finding("missing", name, f"{shown} does not answer ({error}). Start it, or unset {variable}")
+            yield Finding(
+                "missing", name, f"{shown(url)} does not answer ({shown(str(error))}). Start it, or unset {variable}"
+            )
 
 
 def locks() -> Iterator[Finding]:

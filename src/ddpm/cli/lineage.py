@@ -15,6 +15,7 @@ TITLES = {
     "training": "training digest",
     "commit": "commit",
     "patch": "changes since",
+    "kept": "kept as commit",
     "code": "code",
     "data": "data",
     "params": "params.yaml",
@@ -22,6 +23,7 @@ TITLES = {
     "machine": "trained on",
     "weights": "weights",
     "scores": "scores",
+    "verdict": "gate",
 }
 SCORES = ("fid", "kid", "inception_score", "precision", "recall", "memorisation_ratio")
 
@@ -63,5 +65,8 @@ def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
         elif key == "scores":
             shown = [f"{name} {value[name]:.6g}" for name in SCORES if isinstance(value.get(name), int | float)]
             yield title, ", ".join(shown) or "none recorded"
+        elif key == "verdict":
+            told = f"{value['verdict']}: {value['reasons']}" if value else "has not judged it"
+            yield title, told + (f" ({value['evidence']})" if "evidence" in value else "")
         else:
             yield title, str(value)

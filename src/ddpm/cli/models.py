@@ -1,5 +1,6 @@
 """`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,22 +30,9 @@ def promote(
     """
     from ddpm import registry, tracking
 
-    if not why.strip():
-        raise ValueError("--why is empty: say in a few words why this version should be champion")
     model = _name(name)
     with tracking.in_words():
-        chosen, champion = registry.version(model, version), registry.status(model).champion
-        print(f"gate: {_gate(chosen)}")
-        if not chosen.verified:
-            print(f"verify: loading version {version} and drawing from it in a clean process", flush=True)
-        move = registry.promote(
-            model,
-            version,
-            why=why,
-            expected_champion=champion.number if champion else None,
-            evidence={"decided_by": "person", "gate": _gate(chosen), "evaluation": chosen.evidence},
-            insist=True,
-        )
+        move = registry.promote_by_hand(model, version, why, say=functools.partial(print, flush=True))
     print(move)
 
 
@@ -131,7 +119,7 @@ def _versions(versions: tuple["Version", ...]) -> "Table":
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
             _score(scores.get("fid")),
             _score(scores.get("inception_score")),
-            each.tags.get("ddpm.verdict", ""),
+            _judged(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
             each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
             each.tags.get("ddpm.data_hash", "")[:8],
@@ -169,11 +157,12 @@ def _score(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else ""
 
 
-def _gate(version: "Version") -> str:
-    """What the gate said of a version, as it was noted on it."""
-    if "ddpm.verdict" not in version.tags:
-        return "has not judged this version"
-    return f"{version.tags['ddpm.verdict']}: {version.tags.get('ddpm.reasons', '')}"
+def _judged(version: "Version") -> str:
+    """The gate's verdict in a word, and where a person was asked, that person's."""
+    from ddpm.registry import approval
+
+    asked = approval.read(version)
+    return ", ".join(word for word in (version.tags.get("ddpm.verdict"), asked.state if asked else None) if word)
 
 
 def _name(given: str) -> str:

@@ -1,6 +1,8 @@
 """`ddpm sample`: images from a registered version or a checkpoint."""
 
+import contextlib
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ddpm.checkpoint import Model
+    from ddpm.metrics.shards import Shard
     from ddpm.parts import Parts
 
 app = typer.Typer()
@@ -95,9 +98,11 @@ def sample(
 ) -> None:
     """Draw images from a model into a picture, a folder or an array.
 
-    What is drawn is kept beside --out until all is there: after a stop, the same command goes on.
+    What is drawn is kept beside --out until all is there: after a stop, the same command goes on. Several processes
+    share the work: torchrun --nproc-per-node N --no-python ddpm sample ...
     """
     if start is not None or end is not None:
+        _alone("what lies between two images")
         first, last = _ends(context, start, end)
         between.interpolate(
             model, first, last, out, count=count or between.COUNT, steps=steps or between.STEPS, label=label,
@@ -110,9 +115,10 @@ def sample(
     from ddpm import checkpoint, files, generate, registry, tracking
     from ddpm.report import film
 
+    shard = _company(context)
     with tracking.in_words():
-        folder = registry.download(model)
-        weak = registry.download(guide) if guide else None
+        folder = shard.in_turn(lambda: registry.download(model))
+        weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
     sampling = generate.Sampling(
         sampler=sampler, steps=min(STEPS, config["diffusion"]["steps"]) if steps is None else steps, spacing=spacing,
@@ -125,39 +131,68 @@ def sample(
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
     loaded, loaded_guide = checkpoint.load(folder), checkpoint.load(weak) if weak else None
     if moments:
+        _alone("a film")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
         files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
         print(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
         return
-    kept = _drawn(out, loaded, loaded_guide, sampling, labels, count=count, seed=seed, batch=batch, device=device)
+    kept = _drawn(
+        out, loaded, loaded_guide, sampling, labels, shard, count=count, seed=seed, batch=batch, device=device
+    )  # fmt: skip
+    if shard.rank > 0:
+        return
     write(kept)
     kept.remove()
     print(f"sample: {count:,} images of {model} are in {out}")
 
 
+def _company(context: typer.Context) -> "Shard":
+    """This process among those that torchrun started, with which it ends."""
+    from ddpm import launch, runtime
+    from ddpm.metrics.shards import Shard
+    from ddpm.parent import die_with_parent
+
+    if launch.by_torchrun():
+        die_with_parent()
+    return Shard(*context.with_resource(runtime.processes()))
+
+
+def _alone(what: str) -> None:
+    """Raises ValueError under torchrun."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"{what} is the work of one process: draw it without torchrun")
+
+
 def _drawn(
-    out: Path, model: "Model", guide: "Model | None", sampling: Any, labels: list[int] | None, *, count: int, seed: int,
-    batch: int, device: str,
+    out: Path, model: "Model", guide: "Model | None", sampling: Any, labels: list[int] | None, shard: "Shard", *,
+    count: int, seed: int, batch: int, device: str,
 ) -> "Parts":  # fmt: skip
-    """All images, in parts beside `out` that outlive a stop."""
+    """All images, in parts beside `out` that outlive a stop; several processes deal the missing ones out."""
     from ddpm import generate, parts
-    from ddpm.progress import progress
+    from ddpm.progress import Progress, progress
 
     job = {"weights_sha256": model.sha256, "guide_sha256": guide.sha256 if guide else "",
            "sampling": asdict(sampling), "seed": seed, "labels": labels and labels[0]}  # fmt: skip
-    kept = parts.opened(out.with_name(f"{out.name}.parts"), job, count, batch)
+    kept = shard.in_turn(lambda: parts.opened(out.with_name(f"{out.name}.parts"), job, count, batch))
     every = labels or generate.default_labels(count, len(model.classes)) or None
-    with progress("sample", count, "images") as shown:
+    mine = kept.missing()[shard.rank :: shard.count]
+    shard.wait()  # nobody draws before all have seen what is missing
+    silent = contextlib.nullcontext(Progress("sample", 0, "images"))
+    with silent if shard.rank else progress("sample", count, "images") as shown:
         shown.start_at(kept.done())
 
         def draw(indices: range) -> "NDArray[np.uint8]":
             chosen = every and every[indices.start : indices.stop]
             return generate.generate(
                 model, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=guide, batch=batch,
-                device=device, advance=shown.advance,
+                device=device, advance=shown.advance if shard.count == 1 else None,
             )  # fmt: skip
 
-        kept.fill(draw)
+        for part in mine:
+            kept.fill(draw, [part])
+            shown.advance(kept.done() - shown.done)
+        shard.wait()
+        shown.advance(kept.done() - shown.done)
     return kept
 
 

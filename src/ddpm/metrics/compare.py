@@ -11,12 +11,13 @@ RESAMPLES = 9999
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean difference, first minus second, with its confidence interval and the p value of "no difference".
+    """The mean difference, first minus second, with its interval of `confidence`, and the p value of "no difference".
 
     valid: False says that the numbers are not to be relied on, and `validity` why; else it says what they rest on.
     """
 
     difference: float
+    confidence: float
     low: float
     high: float
     p_value: float
@@ -50,7 +51,14 @@ def compare(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, se
     )
     valid = len(gaps) >= FEWEST_PAIRS
     return Comparison(
-        centre, centre - reach, centre + reach, float(test.pvalue), len(gaps), valid, _validity(len(gaps), valid)
+        centre,
+        confidence,
+        centre - reach,
+        centre + reach,
+        float(test.pvalue),
+        len(gaps),
+        valid,
+        _validity(len(gaps), valid),
     )
 
 

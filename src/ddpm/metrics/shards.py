@@ -38,5 +38,22 @@ class Shard:
         pieces = [iter(np.split(rows, np.cumsum(sizes)[:-1])) for rows, sizes in zip(gathered, lengths, strict=True)]
         return np.concatenate([next(pieces[number % self.count]) for number in range(len(items))])
 
+    def total(self, number: int, items: int) -> int:
+        """The sum of a number of each process, counted while `map` went through so many items."""
+        return number if items < self.count else int(sum(each[0] for each in self.gather(np.array([number], np.int64))))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.gather(np.zeros(1))
+
+    def in_turn(self, work: Callable[[], Item]) -> Item:
+        """What `work` gives here, where the first process does it before the others: it may have to make a file."""
+        if self.rank > 0:
+            self.wait()
+        found = work()
+        if self.rank == 0:
+            self.wait()
+        return found
+
 
 WHOLE = Shard()

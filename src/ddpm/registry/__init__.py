@@ -6,6 +6,8 @@ Only `promote` and `rollback` move champion and previous, one process at a time,
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
+from ddpm.registry.by_hand import promote_by_hand
+from ddpm.registry.evidence import judged, keep
 from ddpm.registry.fetch import download
 from ddpm.registry.pack import content_sha256
 from ddpm.registry.retention import prune
@@ -25,7 +27,10 @@ __all__ = [
     "content_sha256",
     "download",
     "history",
+    "judged",
+    "keep",
     "promote",
+    "promote_by_hand",
     "prune",
     "register",
     "rollback",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm.registry import audit
 from ddpm.registry.audit import Move
+from ddpm.registry.lock import Held, registry_lock
 from ddpm.registry.verify import verify
-from ddpm.registry.versions import RegistryError, annotate, registry_lock, status, version
+from ddpm.registry.versions import RegistryError, annotate, status, version
 from ddpm.tracking import store
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def promote(
     if not chosen.verified:
         verify(name, number)
     connection = store.client()
-    with registry_lock(name):
-        settle(connection, name)
+    with registry_lock(name) as held:
+        settle(connection, held)
         champion = status(name).aliases.get("champion")
         if champion == number:
             return _unchanged(name, "promote", number, why)
@@ -62,7 +63,7 @@ def promote(
                 f"the champion of {name} is {_named(champion)} now, not {_named(expected_champion)}: somebody else "
                 f"moved it. Version {number} was not promoted; decide again (`ddpm status`)."
             )
-        return _carry_out(connection, name, "promote", champion, number, why, evidence or {})
+        return _carry_out(connection, held, "promote", champion, number, why, evidence or {})
 
 
 def rollback(name: str, to: int | None = None, *, why: str = "") -> Move:
@@ -70,8 +71,8 @@ def rollback(name: str, to: int | None = None, *, why: str = "") -> Move:
     connection = store.client()
     if to is not None and not version(name, to).verified:
         verify(name, to)
-    with registry_lock(name):
-        settle(connection, name)
+    with registry_lock(name) as held:
+        settle(connection, held)
         aliases = status(name).aliases
         champion = aliases.get("champion")
         if champion is None:
@@ -83,7 +84,7 @@ def rollback(name: str, to: int | None = None, *, why: str = "") -> Move:
             raise RegistryError(f"{name} has only had version {champion} as champion. Name another: --to VERSION.")
         if target == champion:
             return _unchanged(name, "rollback", target, why)
-        return _carry_out(connection, name, "rollback", champion, target, why, {})
+        return _carry_out(connection, held, "rollback", champion, target, why, {})
 
 
 def withdrawn(name: str, number: int) -> str | None:
@@ -91,23 +92,24 @@ def withdrawn(name: str, number: int) -> str | None:
     return version(name, number).tags.get(WITHDRAWN_TAG)
 
 
-def settle(connection: "MlflowClient", name: str) -> None:
+def settle(connection: "MlflowClient", held: Held) -> None:
     """Bring moves whose process died to their end. The decision was made and written down: it is carried out.
 
     If the champion is neither where the move started nor where it led, somebody else has moved it since: superseded.
     """
-    for move in audit.moves(connection, name):
+    for move in audit.moves(connection, held.name):
         if move.outcome == "unfinished":
-            champion = status(name).aliases.get("champion")
+            champion = status(held.name).aliases.get("champion")
             alive = champion in {move.origin, move.target}
             if alive:
-                _move_aliases(connection, move)
+                _move_aliases(connection, move, held)
+            held.require()
             audit.close(connection, move, done=alive)
 
 
 def _carry_out(
     connection: "MlflowClient",
-    name: str,
+    held: Held,
     kind: audit.Kind,
     origin: int | None,
     target: int,
@@ -115,21 +117,26 @@ def _carry_out(
     evidence: Mapping[str, Any],
 ) -> Move:
     """Intention, aliases, done: in this order, so that after a crash between any two the next move finishes it."""
-    move = audit.intend(connection, name, kind, origin, target, why, evidence)
-    _move_aliases(connection, move)
+    held.require()
+    move = audit.intend(connection, held.name, kind, origin, target, why, evidence)
+    _move_aliases(connection, move, held)
+    held.require()
     audit.close(connection, move, done=True)
     return replace(move, outcome="done")
 
 
-def _move_aliases(connection: "MlflowClient", move: Move) -> None:
+def _move_aliases(connection: "MlflowClient", move: Move, held: Held) -> None:
     """Every write here may be repeated without harm."""
     name, aliases = move.name, status(move.name).aliases
     if move.kind == "promote" and move.origin is not None:
+        held.require()
         connection.set_registered_model_alias(name, "previous", str(move.origin))
     if withdrawn(name, move.target):
         connection.delete_model_version_tag(name, str(move.target), WITHDRAWN_TAG)
+    held.require()
     connection.set_registered_model_alias(name, "champion", str(move.target))
     if move.kind == "rollback":
+        held.require()
         if "previous" in aliases:
             connection.delete_registered_model_alias(name, "previous")
         if move.origin is not None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm import files
+from ddpm.redact import shown
+from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
@@ -36,6 +38,13 @@ class Chain:
         key = f"ddpm.{name}"
         return self.tags.get(key) or (self.version.tags.get(key) if self.version else None) or NOT_RECORDED
 
+    @property
+    def verdict(self) -> dict[str, str]:
+        """What the gate said, why, and where its evidence is among the run's artifacts; empty where it said nothing."""
+        there = self.version.tags if self.version else {}
+        names = {"verdict": VERDICT_TAG, "reasons": REASONS_TAG, "evidence": JUDGED_TAG}
+        return {name: there[tag] for name, tag in names.items() if tag in there}
+
     def links(self) -> dict[str, Any]:
         """The chain in its order, for JSON."""
         return {
@@ -45,6 +54,7 @@ class Chain:
             "training": self.tags.get(DIGEST_TAG, NOT_RECORDED),
             "commit": self.tag("git_sha"),
             "patch": self.tag("patch") if self.tag("git_dirty") == "true" else "none",
+            "kept": self.tag("commit"),
             "code": self.tag("code_hash"),
             "data": self.tag("data_hash"),
             "params": self.tag("params_hash"),
@@ -52,6 +62,7 @@ class Chain:
             "machine": {key.removeprefix("ddpm."): self.tag(key.removeprefix("ddpm.")) for key in MACHINE_TAGS},
             "weights": self.tag("weights"),
             "scores": dict(self.scores),
+            "verdict": self.verdict,
             "conflicts": self.conflicts,
         }
 
@@ -103,7 +114,7 @@ def _of_run(run_id: str) -> Chain:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
-            f"{run_id} is no model and no run at {store.shown(store.tracking_uri())}. "
+            f"{run_id} is no model and no run at {shown(store.tracking_uri())}. "
             "Give models:/NAME@ALIAS, models:/NAME/VERSION or the id of a run."
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")

@@ -94,6 +94,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
                 ParamSpec("sampler", DataType.string, default["sampler"]),
                 ParamSpec("label", DataType.long, -1),
                 ParamSpec("guidance", DataType.double, float(default["guidance"])),
+                ParamSpec("format", DataType.string, "array"),
             ]
         ),
     )

@@ -4,11 +4,17 @@ Input: a table with one row per image and a column `label`: a class index, or -1
 A model of super-resolution needs a column `image` too: the small image of each row, as nested lists or an array
 (height, width, channels) of whole numbers 0 to 255; label -1 then says that its class is not known.
 Parameters: `count` (0: one image per row; more: the rows are taken in turn), `seed` (image i is drawn from seed + i),
-`steps`, `sampler`, `label` (0 or above: for all images), `guidance`.
-Output: uint8 images (count, H, W, C). A request that cannot be met is answered in words, as a client's error.
+`steps`, `sampler`, `label` (0 or above: for all images), `guidance`, `format` (a row of `serving.FORMATS`).
+Output: uint8 images (count, H, W, C), or PNGs in base64. A request that cannot be met, or asks for more than
+`serving.Limits` allow, is answered in words, as a client's error. Requests are drawn one after another: each uses all
+cores, and memory is needed for one.
 """
 
-from collections.abc import Mapping
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +22,12 @@ import mlflow.models  # at the top, as nowhere else: this file is MLflow's entry
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
-from ddpm import checkpoint, generate
+from ddpm import checkpoint, generate, serving
 
-MOST_IMAGES = 10_000  # of one request
 BATCH = 250
 ANY = generate.NO_LABEL
 LIGHTEST = 255
@@ -35,23 +41,53 @@ class DiffusionModel(PythonModel):
         """Load the weights once."""
         self.model = checkpoint.load(Path(context.artifacts["checkpoint"]))
         self.options = dict(context.model_config or {})
+        self.limits = serving.Limits.of(os.environ)
+        self.turn = threading.Lock()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[np.uint8] | list[str]:
         """Images as the module says; MlflowException (a client's error) for what the model cannot do."""
-        asked = params or {}
+        begun, asked = time.monotonic(), params or {}
         try:
-            count = _count(len(model_input), asked)
+            form = serving.form(asked.get("format", "array"))
+            count = self._count(len(model_input), asked)
             labels = self._labels(_column(model_input, count, asked))
             known = _small(model_input, count)
             chosen = {key: asked[key] for key in FROM_REQUEST if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
-            return generate.generate(
-                self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
-            )
-        except ValueError as error:
+            generate.check(self.model.config, sampling, count, labels, None if known is None else known.shape)
+            size = count * self.model.resolution**2 * self.model.channels
+            self.limits.check(count, sampling, size if form is serving.arrays else 0)
+            with self._turn(begun), self.limits.held(self.model.denoiser.net, begun):
+                images = generate.generate(
+                    self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
+                )
+            return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
+        except (ValueError, ArithmeticError) as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    @contextmanager
+    def _turn(self, begun: float) -> Iterator[None]:
+        """One request at a time; MlflowException (429) for one whose time is up before its turn."""
+        left = max(0.0, self.limits.seconds - (time.monotonic() - begun)) if self.limits.seconds else -1
+        if not self.turn.acquire(timeout=left):
+            raise MlflowException(
+                f"others were served for {self.limits.seconds} s; ask again later", error_code=RESOURCE_EXHAUSTED
+            )
+        try:
+            yield
+        finally:
+            self.turn.release()
+
+    def _count(self, rows: int, asked: Mapping[str, Any]) -> int:
+        """How many images are asked for."""
+        count = int(asked.get("count", 0))
+        if count < 0:
+            raise ValueError(f"count = {count}: give 1 or more, or 0 for one image per row")
+        count = count or rows or 1
+        self.limits.check_count(count)
+        return count
 
     def _labels(self, labels: list[int]) -> list[int] | None:
         """Labels for the generator; where any will do, the classes in turn, or none for an image that is given."""
@@ -61,17 +97,6 @@ class DiffusionModel(PythonModel):
             return labels
         turn = generate.default_labels(len(labels), len(self.model.classes)) or labels
         return [turn[i] if label == ANY else label for i, label in enumerate(labels)]
-
-
-def _count(rows: int, asked: Mapping[str, Any]) -> int:
-    """How many images are asked for."""
-    count = int(asked.get("count", 0))
-    if count < 0:
-        raise ValueError(f"count = {count}: give 1 or more, or 0 for one image per row")
-    count = count or rows or 1
-    if count > MOST_IMAGES:
-        raise ValueError(f"{count:,} images in one request; at most {MOST_IMAGES:,} are drawn at a time")
-    return count
 
 
 def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any]) -> list[int]:

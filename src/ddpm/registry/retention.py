@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ddpm.registry.versions import VERIFIED_TAG, Version, registry_lock, status
+from ddpm.redact import shown
+from ddpm.registry.lock import registry_lock
+from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store
 
 if TYPE_CHECKING:
@@ -18,11 +20,12 @@ def prune(name: str, keep: int, *, dry: bool = False) -> list[int]:
     if keep < 0:
         raise ValueError(f"--keep {keep}: at least 0 versions are kept")
     connection = store.client()
-    with registry_lock(name):
+    with registry_lock(name) as held:
         free = [each for each in status(name).versions if not each.aliases]
         doomed = sorted(free[keep:], key=lambda each: each.number)
         if not dry:
             for each in doomed:
+                held.require()
                 _delete(connection, each)
     return [each.number for each in doomed]
 
@@ -42,7 +45,7 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
             repository.delete_artifacts()
         except (MlflowException, OSError) as error:
             raise ValueError(
-                f"the files of version {each.number} of {each.name}, at {store.shown(each.source)}, cannot be deleted: "
+                f"the files of version {each.number} of {each.name}, at {shown(each.source)}, cannot be deleted: "
                 f"{error}. It was left where it is; repeat this later."
             ) from error
     connection.delete_model_version(each.name, str(each.number))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ddpm.redact import shown
 from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
 from ddpm.tracking import store
 
@@ -70,7 +71,7 @@ def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProces
 
 def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if answer.returncode != 0:
-        said = "\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:])
+        said = shown("\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:]))
         raise VerificationError(
             f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{said}"
         )

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm import files
 from ddpm.registry import pack
+from ddpm.registry.lock import Held, registry_lock
 from ddpm.tracking import LINEAGE_TAGS, store
-from ddpm.tracking.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -126,7 +125,7 @@ def register(
         raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
     weights = files.sha256_file(model_folder / pack.WEIGHTS)
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
-    with registry_lock(name):
+    with registry_lock(name) as held:
         if _aliases(connection, name) is None:
             with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
                 connection.create_registered_model(name)
@@ -135,7 +134,7 @@ def register(
             number = same.number
             annotate(name, number, {EVIDENCE_TAG: text} if same.tags.get(EVIDENCE_TAG) != text else {})
         else:
-            number = _make(connection, model_folder, name, run_id, all_tags)
+            number = _make(connection, model_folder, name, run_id, all_tags, held)
         if (_aliases(connection, name) or {}).get("candidate") != number:
             connection.set_registered_model_alias(name, "candidate", str(number))
     return number
@@ -147,19 +146,6 @@ def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
         store.client().set_model_version_tag(name, str(number), key, value)
 
 
-def registry_lock(name: str) -> contextlib.AbstractContextManager[None]:
-    """One process at a time registers or moves aliases of `name` on one tracking server, as far as this machine goes.
-
-    The only place to change when a lock that the server itself holds takes over.
-    """
-    uri = store.tracking_uri()
-    folder = (
-        store.EMBEDDED.parent / "locks" if store.embedded() else Path(tempfile.gettempdir()) / f"ddpm-{os.getuid()}"
-    )
-    key = files.sha256_bytes(f"{uri} {name}".encode())[:16]
-    return locked(folder / f"registry-{key}.lock", f"another process is changing {name} in the registry", patience=300)
-
-
 def _registered(connection: "MlflowClient", name: str, content: str) -> Version | None:
     """The first version of this content that is good, or would fail just as it did."""
     found = connection.search_model_versions(f"name = '{name}' and tags.`{CONTENT_TAG}` = '{content}'")
@@ -169,7 +155,9 @@ def _registered(connection: "MlflowClient", name: str, content: str) -> Version 
     return None
 
 
-def _make(connection: "MlflowClient", model_folder: Path, name: str, run_id: str, tags: Mapping[str, str]) -> int:
+def _make(
+    connection: "MlflowClient", model_folder: Path, name: str, run_id: str, tags: Mapping[str, str], held: Held
+) -> int:
     """Pack the checkpoint, log it to the run, and create the version."""
     content, code = pack.content_sha256(model_folder), pack.code_sha256()
     path = f"models/{content[:12]}-{code[:6]}"
@@ -181,6 +169,7 @@ def _make(connection: "MlflowClient", model_folder: Path, name: str, run_id: str
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
     source = f"{run.info.artifact_uri}/{path}"
     new = {**tags, **made_from, CONTENT_TAG: content, CODE_TAG: code}
+    held.require()
     with store.once():
         return int(connection.create_model_version(name, source, run_id, tags=new).version)
 

@@ -5,12 +5,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ddpm import files
-from ddpm.report import champion, drift, lineage, picture, scores, times
+from ddpm.report import champion, drift, html, lineage, picture, scores, times
 from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture
 
@@ -74,12 +73,7 @@ def make(facts: Facts | None, target: Path = PAGE) -> bool:
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    here = resources.files("ddpm.report")
-    source, style = (here.joinpath(name).read_text(encoding="utf-8") for name in ("index.html.jinja", "style.css"))
-    return environment.from_string(source).render(page=page, style=style)
+    return html.fill("index.html.jinja", page=page)
 
 
 def compose(

@@ -27,10 +27,17 @@ class Row:
     name: str = ""
 
 
-def sheet(rows: Sequence[Row], *, headings: Mapping[int, str] | None = None, groups: Sequence[int] = ()) -> bytes:
+def sheet(
+    rows: Sequence[Row],
+    *,
+    headings: Mapping[int, str] | None = None,
+    groups: Sequence[int] = (),
+    row_groups: Sequence[int] = (),
+) -> bytes:
     """Rows of equally sized images as one PNG.
 
-    headings: text above the columns from that index on; groups: columns that stand apart from the one before.
+    headings: text above the columns from that index on; groups, row_groups: columns and rows that stand apart from the
+    one before.
     Raises ValueError for rows without an image.
     """
     first = next((image for row in rows for image in row.images if image is not None), None)
@@ -44,7 +51,8 @@ def sheet(rows: Sequence[Row], *, headings: Mapping[int, str] | None = None, gro
     top = FONT_SIZE + 10 if headings else 0
     columns = max(len(row.images) for row in rows)
     x = [left + i * (width * scale + GAP) + sum(i >= group for group in groups) * GROUP_GAP for i in range(columns)]
-    y = [top + i * (height * scale + GAP) for i in range(len(rows))]
+    breaks = [sum(0 < group <= i for group in row_groups) for i in range(len(rows))]
+    y = [top + i * (height * scale + GAP) + breaks[i] * GROUP_GAP for i in range(len(rows))]
     canvas = Image.new("RGBA", (x[-1] + width * scale, y[-1] + height * scale))
     draw = ImageDraw.Draw(canvas)
     for column, text in (headings or {}).items():

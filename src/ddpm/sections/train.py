@@ -44,4 +44,6 @@ class Train(Section):
             raise ValueError(f"images = {self.images} is below one batch = {self.batch}")
         if self.warmup > self.images:
             raise ValueError(f"warmup = {self.warmup} exceeds images = {self.images}")
+        if self.sharding == "full" and self.channels_last:
+            raise ValueError("sharding: full needs channels_last: false (FSDP divides rows of contiguous weights)")
         return self

@@ -4,20 +4,34 @@ import os
 import sys
 from collections.abc import Callable
 
+from ddpm import launch
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
+from ddpm.redact import shown
 
 
-def run(main: Callable[[], None], *, shared: bool = False) -> None:
+def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
     """Run a stage; an error meant for people ends it with one message instead of a traceback, and status 1.
 
-    shared: several processes, started by torchrun, may share its work.
+    shared: several processes, started by torchrun, may share its work. processes: says how many; above one, the stage
+    starts itself so, unless torchrun has started it already.
     """
     die_with_parent()
     try:
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
+        count = 1 if processes is None or launch.by_torchrun() else processes()
+        if count > 1:
+            launch.start(module_name(main), count)
         main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def module_name(main: Callable[[], None]) -> str:
+    """The module that was started with `python -m`."""
+    spec = sys.modules[main.__module__].__spec__
+    if spec is None:
+        raise ValueError("start a stage as `python -m ddpm.stages.NAME`: it has to start itself again")
+    return spec.name

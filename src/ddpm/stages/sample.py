@@ -1,14 +1,16 @@
 """Stage sample: a checkpoint in, images drawn from it out."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm import checkpoint, files, generate, params
+from ddpm import checkpoint, files, generate, launch, params, runtime
 from ddpm.data import prepared
+from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.progress import progress
 from ddpm.stages import run
 
@@ -16,13 +18,22 @@ MODEL, OUT = Path("out/train/model"), Path("out/sample")
 
 
 def main() -> None:
-    """Draw `sample.count` images and a strip that shows how a few of them came to be."""
+    """Draw `sample.count` images and a strip that shows how a few of them came to be; shared work under torchrun."""
     settings = params.load()
-    draw(MODEL, OUT, settings.sample)
+    with runtime.processes() as (rank, count, gather):
+        draw(MODEL, OUT, settings.sample, Shard(rank, count, gather))
 
 
-def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
-    """Draw from any checkpoint into a folder: images.npy, labels.npy, strip.npy, sample.json."""
+def processes() -> int:
+    """As many as train."""
+    return launch.processes(params.load().train.processes, os.environ.get("DDPM_DEVICE", "auto"))
+
+
+def draw(model_folder: Path, out: Path, sample: params.Sample, shard: Shard = WHOLE) -> None:
+    """Draw from any checkpoint into a folder: images.npy, labels.npy, strip.npy, sample.json.
+
+    Several processes deal out the batches, so that each holds the images it would hold in one.
+    """
     device = os.environ.get("DDPM_DEVICE", "auto")
     sampling, seed = sample.sampling, sample.seed
     config = checkpoint.read_config(model_folder)
@@ -32,25 +43,45 @@ def draw(model_folder: Path, out: Path, sample: params.Sample) -> None:
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
     models = (model, guide) if guide else (model,)
-    with progress("sample", sample.count, "images") as shown, generate.evaluations(*models) as seen:
-        images = generate.generate(
-            model, sample.count, sampling, seed=seed, labels=labels, known=known, guide=guide, batch=sample.batch,
-            device=device, advance=shown.advance,
-        )  # fmt: skip
+    every = labels or generate.default_labels(sample.count, len(model.classes)) or None
+    with drawing(sample.count, shard) as advance, generate.evaluations(*models) as seen:
+
+        def part(indices: range) -> generate.Images:
+            where = slice(indices.start, indices.stop)
+            return generate.generate(
+                model, len(indices), sampling, seed=seed + indices.start, labels=every and every[where],
+                known=None if known is None else known[where], guide=guide, batch=sample.batch, device=device,
+                advance=advance,
+            )  # fmt: skip
+
+        parts = [range(i, min(i + sample.batch, sample.count)) for i in range(0, sample.count, sample.batch)]
+        images = shard.map(part, parts)
+    evaluations = shard.total(sum(seen), len(parts))
+    if shard.rank > 0:
+        return
     rows = min(max(len(model.classes), 4), 10, sample.count)
     first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows], "guide": guide}
     strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device, **first)
-    labels = labels or generate.default_labels(sample.count, len(model.classes)) or [-1] * sample.count
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
-        files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
+        files.write_npy(new / "labels.npy", np.array(every or [-1] * sample.count, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
         facts = {
             "weights_sha256": model.sha256,
             "guide_sha256": guide.sha256 if guide else "",
-            "evaluations": sum(seen) / sample.count,
+            "evaluations": evaluations / sample.count,
         }
         files.write_json(new / "sample.json", {**sample.model_dump(exclude={"guide"}), **facts})
+
+
+@contextlib.contextmanager
+def drawing(count: int, shard: Shard) -> Iterator[Callable[[int], None] | None]:
+    """Shows the progress of all processes by that of the first, as the others draw as fast."""
+    if shard.rank > 0:
+        yield None
+        return
+    with progress("sample", count, "images") as shown:
+        yield lambda images: shown.advance(min(images * shard.count, count - shown.done))
 
 
 def guide_config(guide: str) -> dict[str, Any] | None:
@@ -76,4 +107,4 @@ def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Image
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, shared=True, processes=processes)

@@ -7,21 +7,22 @@ goes on where it was.
 import csv
 import io
 import os
-import signal
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
 import torch
 
-from ddpm import build, checkpoint, files, generate, params, runtime, state, train
+from ddpm import build, checkpoint, distributed, files, generate, launch, params, runtime, state, train
 from ddpm.data import prepared
 from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
 from ddpm.stages import run
 from ddpm.stages.sample import small_heldout
+from ddpm.stopping import StopRequest
 from ddpm.tracking import Tracker, changes, lineage, machine
 
 OUT = Path("out/train")
@@ -35,6 +36,7 @@ CODE = (
     "diffusion/process.py",
     "diffusion/schedule.py",
     "diffusion/variational.py",
+    "distributed.py",
     "nets",
     "randomness.py",
     "runtime.py",
@@ -43,59 +45,138 @@ CODE = (
     "train.py",
 )
 """What of the package shapes the weights; dvc.yaml lists the same."""
+SHARING = {"processes", "sharding"}
+"""Parameters that say who computes, not what: another number of processes goes on with the same training."""
 
 
 def main() -> None:
     """Train to the end of the budget, or stop and save."""
     stop = StopRequest()
     settings = params.load()
-    dataset = prepared.load(verify=True)
+    dataset = prepared.load(verify=os.environ.get("RANK", "0") == "0")
     classes = dataset.classes if settings.prepare.labels == "folders" else ()
     config = checkpoint_config(settings, dataset.resolution, dataset.channels, classes)
     initial = Path(settings.train.initial) if settings.train.initial else None
     if initial:
         config["initial_sha256"] = checkpoint.fitting(initial, config)
     config["digest"] = state.digest(
-        {"config": config, "train": settings.train.model_dump(mode="json")},
+        {"config": config, "train": settings.train.model_dump(mode="json", exclude=SHARING)},
         dataset.sha256,
         state.code_digest(Path(checkpoint.__file__).parent, CODE),
     )
-    where = runtime.device(os.environ.get("DDPM_DEVICE", "auto"))
-    runtime.deterministic()
-
-    folder = STATE / config["digest"]
-    with state.owned(folder):
-        state.prune_digests(STATE, config["digest"])
-        training = fresh(config, settings.train, where, initial)
-        data = train.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
+    with runtime.processes() as (rank, count, _), distributed.together():
+        require_possible(settings, count)
         recipe = recipe_of(settings)
-        if state.restore(training, folder):
-            print(f"train: resuming at image {training.step * recipe.batch:,} of {recipe.images:,}", flush=True)
-        tracker = Tracker(config["digest"])
+        where = runtime.device(os.environ.get("DDPM_DEVICE", "auto"))
+        runtime.deterministic()
+        training = fresh(config, settings.train, where, initial)
+        team = teamed(training, settings.train, rank, count)
+        data = train.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
+        job = Job(training, data, recipe, config, STATE / config["digest"], settings, team, stop)
+        try:
+            if team.leads:
+                lead(job, where)
+            else:
+                follow(job)
+        except train.TrainingStopped:
+            team.wait()  # torchrun ends all when the first one ends
+            sys.exit(128 + stop.signal)
+        team.wait()
+
+
+def processes() -> int:
+    """How many processes train; torchrun's own number, where it started this one, comes before train.processes."""
+    settings = params.load()
+    count = launch.processes(settings.train.processes, os.environ.get("DDPM_DEVICE", "auto"))
+    require_possible(settings, count)
+    return count
+
+
+def require_possible(settings: params.Params, count: int) -> None:
+    """Raises ValueError when so many processes cannot train so."""
+    recipe_of(settings).require_shares(count)
+    if settings.train.sharding == "full" and count == 1:
+        raise ValueError(
+            "train.sharding: full divides the model among processes, and there is one. Raise train.processes"
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and all that surrounds it."""
+
+    training: state.State
+    data: train.Data
+    recipe: train.Recipe
+    config: dict[str, Any]
+    folder: Path
+    settings: params.Params
+    team: distributed.Team
+    stop: StopRequest
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint, in every process from the same one. False when there is none."""
+        self.team.wait()  # the first process holds the folder
+        return state.restore(self.training, self.folder)
+
+    def fit(self, log: Callable[[int, dict[str, float]], None], picture: Callable[[int, Any], None]) -> None:
+        """`train.fit`, with its checkpoints on disk. picture: called with a number of images and a grid of samples."""
+        keep, leads = self.settings.train.keep, self.team.leads
+
+        def preview(images: int, now: state.State) -> None:
+            average = {name: runtime.whole(tensor) for name, tensor in now.average.items()}
+            if leads:
+                picture(images, preview_grid(average, self.config, self.settings.sample))
+
+        train.fit(
+            self.training,
+            self.data,
+            self.recipe,
+            log=log,
+            preview=preview,
+            save=lambda now: state.save(now, self.folder, keep, writes=leads),
+            should_stop=lambda: self.stop.agreed(self.team),
+            team=self.team,
+        )
+
+
+def follow(job: Job) -> None:
+    """The part of any process but the first: it computes, and writes nothing."""
+    job.resume()
+    job.fit(log=lambda images, values: None, picture=lambda images, grid: None)
+    write_outputs(job.training, job.config, writes=False)
+
+
+def lead(job: Job, where: torch.device) -> None:
+    """Train with a record and progress, and checkpoints that nobody else writes."""
+    recipe, digest = job.recipe, job.config["digest"]
+    with state.owned(job.folder):
+        state.prune_digests(STATE, digest)
+        if job.resume():
+            print(f"train: resuming at image {job.training.step * recipe.batch:,} of {recipe.images:,}", flush=True)
+        tracker = Tracker(digest)
         changed = changes()
         if changed.refused:
             print(f"train: cannot be reproduced from its record: {changed.refused}", flush=True)
-        tracker.start(params.flatten(settings), lineage(changed) | machine(str(where)), changed.content)
+        machinery = machine(str(where)) | ({"ddpm.processes": str(job.team.count)} if job.team.count > 1 else {})
+        tracker.start(params.flatten(job.settings), lineage(changed) | machinery, changed.content)
         try:
             with progress("train", recipe.steps * recipe.batch, "images") as shown:
-                shown.start_at(training.step * recipe.batch)
-                fit(training, data, recipe, config, folder, settings, tracker, shown, stop)
+                shown.start_at(job.training.step * recipe.batch)
+                record(job, tracker, shown)
         except train.TrainingStopped as stopped:
             tracker.finish("KILLED")
             print(f"train: {stopped}. Run the same command to go on.", flush=True)
-            sys.exit(128 + stop.signal)
+            raise
         except BaseException:
             tracker.finish("FAILED")
             raise
-        write_outputs(training, config)
+        write_outputs(job.training, job.config)
         tracker.finish("FINISHED")
 
 
-def fit(
-    training: state.State, data: train.Data, recipe: train.Recipe, config: dict[str, Any], folder: Path,
-    settings: params.Params, tracker: Tracker, shown: Progress, stop: "StopRequest",
-) -> None:  # fmt: skip
-    """`train.fit`, with its record and its checkpoints on disk."""
+def record(job: Job, tracker: Tracker, shown: Progress) -> None:
+    """Train, and tell the tracker and the person who waits."""
     process = psutil.Process()
 
     def log(images: int, values: dict[str, float]) -> None:
@@ -103,24 +184,13 @@ def fit(
         cost = {"images_per_second": shown.rate(), "memory_gib": process.memory_info().rss / 2**30}
         tracker.metrics(images, values | cost)
 
-    def preview(images: int, now: state.State) -> None:
-        tracker.picture("samples", preview_grid(now, config, settings.sample), images)
-
-    train.fit(
-        training,
-        data,
-        recipe,
-        log=log,
-        preview=preview,
-        save=lambda now: state.save(now, folder, settings.train.keep),
-        should_stop=lambda: stop.signal != 0,
-    )
+    job.fit(log, lambda images, grid: tracker.picture("samples", grid, images))
 
 
-def preview_grid(now: state.State, config: dict[str, Any], sample: params.Sample) -> Any:
+def preview_grid(average: dict[str, torch.Tensor], config: dict[str, Any], sample: params.Sample) -> Any:
     """A few samples of the averaged weights, as one picture: (H, W, C) uint8."""
     denoiser = build.denoiser(config)
-    denoiser.load_state_dict(now.average)
+    denoiser.load_state_dict(average)
     count = max(len(config["image"]["classes"]), 8)
     steps = min(sample.steps, config["diffusion"]["steps"])
     known, labels = small_heldout(config, 4 * count)
@@ -137,10 +207,14 @@ def fresh(
 ) -> state.State:
     """A training at step 0, its weights drawn from the seed, or those of the checkpoint `initial`."""
     torch.manual_seed(settings.seed)
-    denoiser = build.denoiser(config).to(where)
+    denoiser = build.denoiser(config)
+    if settings.sharding == "none":
+        denoiser.to(where)
     if initial:
         denoiser.load_state_dict(checkpoint.starting(initial, denoiser.state_dict()))
-    if settings.channels_last:
+    if settings.sharding == "full":
+        distributed.shard(denoiser, build.units(denoiser.net), where)
+    elif settings.channels_last:
         runtime.channels_last(denoiser)
     if settings.compile:
         denoiser.net.compile()
@@ -149,6 +223,14 @@ def fresh(
     )
     average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     return state.State(denoiser, average, optimizer)
+
+
+def teamed(training: state.State, settings: params.Train, rank: int, count: int) -> distributed.Team:
+    """How the processes share this training."""
+    if count == 1:
+        return distributed.ALONE
+    team = distributed.Shards if settings.sharding == "full" else distributed.Replicas
+    return team(rank, count, training.denoiser)
 
 
 def checkpoint_config(
@@ -172,29 +254,24 @@ def recipe_of(settings: params.Params) -> train.Recipe:
     return train.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
 
 
-def write_outputs(training: state.State, config: dict[str, Any]) -> None:
-    """The checkpoint and the history, which holds no times: equal trainings write equal bytes."""
+def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool = True) -> None:
+    """The checkpoint and the history, which holds no times: equal trainings write equal bytes.
+
+    writes: as in `state.save`.
+    """
+    average, raw = (
+        {name: runtime.whole(tensor) for name, tensor in each.items()}
+        for each in (training.average, training.denoiser.state_dict())
+    )
+    if not writes:
+        return
     table = io.StringIO()
     writer = csv.DictWriter(table, ["images", "loss", "lr", "grad_norm"], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in training.history)
-    checkpoint.save(OUT / "model", config, training.average, training.denoiser.state_dict())
+    checkpoint.save(OUT / "model", config, average, raw)
     files.write_text(OUT / "history.csv", table.getvalue())
 
 
-class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        for each, handler in self.handlers.items():
-            signal.signal(each, handler)
-        print(f"train: {signal.Signals(number).name}: saving, then stopping", flush=True)
-
-
 if __name__ == "__main__":
-    run(main)
+    run(main, shared=True, processes=processes)

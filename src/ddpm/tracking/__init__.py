@@ -3,6 +3,7 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
+from ddpm.redact import shown
 from ddpm.tracking.attach import attach
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
@@ -11,7 +12,7 @@ from ddpm.tracking.patch import Changes, changes
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
 from ddpm.tracking.spool import SPOOLS, Spool
-from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, in_words, shown, tracking_uri
+from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, in_words, tracking_uri
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [

@@ -15,11 +15,20 @@ from ddpm import files
 
 LARGEST = 10 * 2**20
 """Bytes of new files, and of the whole patch."""
-NEVER = ("dvc.lock", "**/.env*", "**/.netrc", "**/*.pem", "**/*.key", "**/id_rsa*", "**/id_ed25519*", "**/*.local")
+NEVER = (
+    "dvc.lock", "**/.env*", "**/.netrc", "**/.pgpass", "**/.git-credentials", "**/.npmrc", "**/.pypirc", "**/.aws/**",
+    "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/id_rsa*", "**/id_ed25519*", "**/id_ecdsa*", "**/*.local",
+    "**/credentials", "**/credentials.json", "**/secrets/**",
+)  # fmt: skip
 """Never taken: what a run itself writes, and files that usually hold secrets, even where git does not ignore them."""
-CREDENTIALS = re.compile(rb"(?<=://)[^\s/@\"'<>{}$]+@")
+CREDENTIALS = re.compile(rb"(?<=://)[^\s/\"'<>{}$]+@")
 """The user and password of an address; not a place for one, such as {user} in an f-string."""
 TOKENS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|glpat-[A-Za-z0-9_-]{20,}|xox[abp]-[A-Za-z0-9-]{10,}")
+SETTINGS = re.compile(rb"(?m)^diff --git a/(?:\S*/)?\.dvc/config .*$(?:\n(?!diff --git ).*)*")
+"""What changes DVC's own settings, which git keeps."""
+SETTING = re.compile(
+    rb"(?im)^(\+\s*(?:\w*password|\w*secret\w*|\w*token|\w*key\w*|connection_string|custom_auth_header)[ ]*=[ ]*)\S.*$"
+)
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,17 @@ def _wanted() -> list[str]:
 
 def _without_secrets(patch: bytes) -> tuple[bytes, str, int]:
     """The patch without credentials and tokens, and how many there were."""
+    settings = 0
+
+    def without(found: re.Match[bytes]) -> bytes:
+        nonlocal settings
+        text, count = SETTING.subn(rb"\1REMOVED", found[0])
+        settings += count
+        return text
+
     patch, addresses = CREDENTIALS.subn(b"", patch)
     patch, tokens = TOKENS.subn(b"REMOVED", patch)
-    return patch, "", addresses + tokens
+    return SETTINGS.sub(without, patch), "", addresses + tokens + settings
 
 
 def _size(count: int) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import http.client
 import os
-import re
 import urllib.error
 import urllib.request
 import uuid
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm.redact import shown
 from ddpm.tracking.locks import locked
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ def artifact_root() -> Path:
 def experiment_name() -> str:
     """`MLFLOW_EXPERIMENT_NAME`, or `ddpm`."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ddpm"
-
-
-def shown(uri: str) -> str:
-    """A URI as it may be printed: without credentials."""
-    return re.sub(r"//[^/@]+@", "//", uri)
 
 
 def quiet() -> None:
@@ -99,8 +94,8 @@ def probe(uri: str) -> None:
         return
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise TrackingUnavailableError(
-            f"MLflow at {shown(uri)} does not answer ({error}). Start it, or correct MLFLOW_TRACKING_URI, or unset it "
-            "to use the embedded record."
+            f"MLflow at {shown(uri)} does not answer ({shown(str(error))}). Start it, or correct MLFLOW_TRACKING_URI, "
+            "or unset it to use the embedded record."
         ) from error
 
 
@@ -132,7 +127,7 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {error.message}") from error
+        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {shown(error.message)}") from error
 
 
 @contextlib.contextmanager

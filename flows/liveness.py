@@ -1,0 +1,93 @@
+"""Flow runs whose process has died: set to Crashed, and run again once, from the last checkpoint.
+
+Prefect's own heartbeats would tell after 90 seconds at the soonest, and only through an automation of the server; the
+lock that each run holds (`flows.turn`) tells at once, and needs no server to be up at the moment of death.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Crashed
+
+from flows import notify, turn
+
+FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
+"""The flows that show life."""
+UNFINISHED = (StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
+RESUMED = "resumed"
+"""The tag of a run that goes on where a killed one ended; such a run is not run again."""
+RESUMES = "resumes:"
+RECENT = timedelta(hours=1)
+"""How long ago a run may have crashed and still be run again."""
+PAGE = 200
+
+
+def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
+    """Set every unfinished run of this checkout whose process has gone to Crashed; those runs."""
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
+    dead = []
+    for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
+        if turn.lives(run.id) is not False:
+            continue
+        # It may have ended between the question and the look: the server refuses to leave a final state.
+        client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
+        if client.read_flow_run(run.id).state_type is StateType.CRASHED:
+            dead.append(run)
+            notify.crashed(run)  # its own process can run no hook any more
+        turn.forget(run.id)
+    return dead
+
+
+def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[FlowRun]:
+    """Run again, once, what has crashed lately of these deployments; the new runs."""
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
+    theirs = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
+    since = datetime.now(UTC) - RECENT
+    made = []
+    for run in _read(client, wanted, deployment_filter=theirs):
+        if run.deployment_id is None or RESUMED in run.tags or run.end_time is None or run.end_time < since:
+            continue
+        if _is_resumed(client, run.id):
+            continue
+        made.append(
+            client.create_flow_run_from_deployment(
+                run.deployment_id,
+                parameters=run.parameters,
+                tags=[RESUMED, f"{RESUMES}{run.id}"],
+                idempotency_key=f"{RESUMES}{run.id}",
+            )
+        )
+    return made
+
+
+def _is_resumed(client: SyncPrefectClient, run: UUID) -> bool:
+    """Whether another run goes on from it."""
+    wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{RESUMES}{run}"]))
+    return bool(_read(client, wanted))
+
+
+def _read(client: SyncPrefectClient, wanted: FlowRunFilter, **others: Any) -> list[FlowRun]:
+    """The newest of the runs that are wanted."""
+    return client.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=PAGE, offset=0, **others
+    )
+
+
+def described(run: FlowRun) -> str:
+    """Its name and id, for a line."""
+    return f"{run.name} ({run.id})"

@@ -1,0 +1,216 @@
+"""The retraining service: `python -m flows.serve` (`make serve`) runs until Ctrl-C and keeps its parts running.
+
+Prefect's and MLflow's servers, and the deployments `retrain` (on a schedule), `promote` and `rollback`, which Prefect's
+page runs on demand. `--now` asks a service that runs here to retrain at once.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddpm import params
+from ddpm.tracking.locks import LockBusyError, locked
+from flows import ROOT, notify, process, server, supervise
+from flows.exposure import Exposure, ExposureError
+from flows.pages import Pages, pages
+from flows.supervise import Member, SupervisionError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+LOCK = Path(".state/service.lock")
+DEPLOYMENTS = ("retrain", "promote", "rollback")
+SECONDS_BETWEEN_ROUNDS = 5.0
+SECONDS_BETWEEN_RECORDS = 30.0
+GRACE = 90.0
+"""Seconds that a run in progress has to save its state when the service stops."""
+
+
+def main() -> None:
+    """Run the service, or ask it to retrain."""
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser.add_argument("--cron", help="when to retrain, in cron's form, UTC (default: flow.cron in params.yaml)")
+    parser.add_argument("--mlflow-port", type=int, default=5000)
+    parser.add_argument("--prefect-port", type=int, default=server.PORT)
+    parser.add_argument(
+        "--host", default=server.HOST, help="address to listen at; any but this machine's own needs passwords"
+    )
+    parser.add_argument("--now", action="store_true", help="ask the service that runs here to retrain now, and end")
+    parser.add_argument("--force", action="store_true", help="with --now: even if nothing has changed")
+    parser.add_argument("--accept-drift", action="store_true", help="with --now: however far the data have moved")
+    chosen = parser.parse_args()
+    try:
+        if chosen.now:
+            retrain_now(force=chosen.force, accept_drift=chosen.accept_drift)
+        else:
+            exposure = Exposure(chosen.host)
+            exposure.check()
+            notify.settings()
+            with locked(LOCK, "the service runs in this checkout already", patience=0):
+                serve(chosen.cron or params.load().flow.cron, chosen.mlflow_port, chosen.prefect_port, exposure)
+    except (
+        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
+    ) as error:  # fmt: skip
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -> None:
+    """Until Ctrl-C or SIGTERM. Raises SupervisionError when a part ends again and again."""
+    ended = supervise.until_asked()
+    with pages(mlflow_port, prefect_port, exposure, target="serve") as found:
+        part = runner(cron, found.prefect)
+        supervise.keep([*found.members, part], ended, say, Rounds(found, cron).tick)
+    say("stopped")
+
+
+def runner(cron: str, prefect: server.Server) -> Member:
+    """What takes the runs. It is asked by SIGTERM, upon which it has its runs save and end, as cancelled."""
+    log = server.log().with_name("runner.log")
+
+    def start() -> "subprocess.Popen[str]":
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with log.open("a") as output:
+            return subprocess.Popen(
+                process.child("flows.runner", cron),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": path},
+                text=True,
+            )
+
+    return Member("the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE)
+
+
+@dataclass
+class Rounds:
+    """What the service looks after between its looks at the processes."""
+
+    pages: Pages
+    cron: str
+    shown: bool = False
+    due: float = 0.0
+    records_due: float = 0.0
+    trouble: str = ""
+    deployments: "list[UUID]" = field(default_factory=list)
+
+    def tick(self) -> None:
+        """Tell where the pages are once they answer; then see to dead runs and their records, every few seconds."""
+        now = time.monotonic()
+        if now < self.due or not (self.shown or self.pages.answer()):
+            return
+        self.due = now + (SECONDS_BETWEEN_ROUNDS if self.shown else 1.0)
+        from httpx import HTTPError
+        from prefect.exceptions import PrefectHTTPStatusError
+
+        try:
+            if self.shown:
+                self._see_to_runs()
+            else:
+                self._open()
+            self.trouble = ""
+        except (HTTPError, PrefectHTTPStatusError) as error:
+            self._worry(
+                f"Prefect's server gives no answer to work with ({error or type(error).__name__}); asking again"
+            )
+        if self.shown and now >= self.records_due:
+            self.records_due = now + SECONDS_BETWEEN_RECORDS
+            close_records()
+
+    def _open(self) -> None:
+        """Show the addresses once the runner has recorded the deployments."""
+        self.deployments = deployments()
+        if len(self.deployments) < len(DEPLOYMENTS):
+            return
+        self.shown = True
+        say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
+        self.pages.show()
+        print("  Ctrl-C stops all.", flush=True)
+        notify.prepare()
+
+    def _see_to_runs(self) -> None:
+        """Runs whose process was killed are told as crashed, and run again once."""
+        from prefect.client.orchestration import get_client
+
+        from flows import liveness
+
+        if not server.healthy(self.pages.prefect.url):
+            return  # it is being started again
+        with get_client(sync_client=True) as client:
+            for run in liveness.crash_the_dead(client):
+                say(f"{liveness.described(run)} was killed: it is Crashed now")
+            for run in liveness.resume(client, self.deployments):
+                say(f"{liveness.described(run)} goes on where the crashed run ended")
+
+    def _worry(self, text: str) -> None:
+        """Say what is wrong once, not every few seconds."""
+        if text != self.trouble:
+            say(text)
+        self.trouble = text
+
+
+def deployments() -> "list[UUID]":
+    """The ids of those of DEPLOYMENTS that Prefect knows."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    found = []
+    with get_client(sync_client=True) as client:
+        for name in DEPLOYMENTS:
+            try:
+                found.append(client.read_deployment_by_name(f"{name}/{name}").id)
+            except ObjectNotFound:
+                break
+    return found
+
+
+def close_records() -> None:
+    """Close the MLflow runs of trainings that were killed; the resumed training goes on under the same id."""
+    from ddpm import tracking
+
+    try:
+        with tracking.in_words():
+            closed = tracking.reconcile()
+        for digest in closed:
+            say(f"the record of the training {digest[:8]} is closed as KILLED")
+    except tracking.TrackingError as error:  # what was meant for MLflow is kept, and shipped when it answers
+        say(str(error))
+
+
+def retrain_now(*, force: bool, accept_drift: bool) -> None:
+    """Have the service of this checkout retrain. Raises ServerError when none runs."""
+    prefect = server.find()
+    if prefect is None:
+        raise server.ServerError(
+            "no service runs here. Start it: make serve. Or run once: python -m flows.retrain --once"
+        )
+    os.environ["PREFECT_API_URL"] = prefect.url
+    from prefect.client.orchestration import get_client
+
+    known = deployments()
+    if not known:
+        raise server.ServerError(
+            f"the Prefect server at {prefect.page} has no deployment `retrain`: make serve, or prefect deploy"
+        )
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(
+            known[0], parameters={"force": force, "accept_drift": accept_drift}
+        )
+    print(f"{run.name} is asked for: {prefect.page}/runs/flow-run/{run.id}")
+
+
+def say(text: str) -> None:
+    """A line on what happened."""
+    print(f"service: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

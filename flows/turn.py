@@ -1,0 +1,135 @@
+"""Who is at work in this checkout: one run of the pipeline at a time, and a sign of life for each flow run.
+
+Both are locks under `.state` that the kernel frees when their holder dies, however it dies: no PID that could be
+another's meanwhile, nothing to clean up. A run that finds another at work ends at once in a state named Skipped.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.states import Completed
+
+from ddpm import files
+from ddpm.tracking.locks import LockBusyError, locked
+from flows.console import reporter
+
+TURN = Path(".state/turn.lock")
+HOLDER = Path(".state/turn.json")
+RUNS = Path(".state/runs")
+SKIPPED = "Skipped"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_lives: dict[Path, contextlib.ExitStack] = {}
+"""What this process holds until it ends."""
+_turns: list[Path] = []
+"""The checkouts whose turn this process has: a flow that runs another's body goes on in its own turn."""
+
+
+def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
+    """A flow's body that runs while no other does in this checkout, and else gives the state Skipped with the reason.
+
+    Its flow run shows life from here until the process ends: see `lives`.
+    """
+
+    @functools.wraps(work)
+    def in_turn(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
+        show_life()
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(_turn())
+            except LockBusyError:
+                return skipped(f"another run is at work here: {_holder()}")
+            return work(*arguments, **named)
+
+    return in_turn
+
+
+def skipped(why: str) -> State[None]:
+    """The final state of a run with nothing to do, told on the terminal as well."""
+    reporter.ended("pipeline", SKIPPED, why)
+    return Completed(name=SKIPPED, message=why)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Hold this checkout's turn. Raises LockBusyError at once when another process does."""
+    here = TURN.resolve()
+    if here in _turns:
+        yield
+        return
+    with locked(TURN, "another run is at work here", patience=0):
+        files.write_json(HOLDER, {"run": _name(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()})
+        _turns.append(here)
+        try:
+            bury_the_dead()
+            yield
+        finally:
+            _turns.remove(here)
+
+
+def bury_the_dead() -> None:
+    """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
+    from flows import liveness, notify  # the first imports this module
+
+    if FlowRunContext.get() is not None:
+        with get_client(sync_client=True) as client:
+            for run in liveness.crash_the_dead(client):
+                notify.crashed(run)
+
+
+def _holder() -> str:
+    """`retrain (3f2a...), since 14:02:11 UTC`."""
+    try:
+        found = files.read_json(HOLDER)
+    except FileNotFoundError:  # it has only just begun
+        return "it has begun this moment"
+    since = datetime.fromisoformat(found["since"])
+    return f"{found['run']}, process {found['pid']}, since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _name() -> str:
+    """The flow run of this process, for others to read."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return "a run"
+    return f"{context.flow_run.name} ({context.flow_run.id})"
+
+
+def show_life() -> None:
+    """Lock this flow run's file in RUNS until the process ends, so that others can see whether it lives.
+
+    It is not freed when the flow's body ends: until the last state is told, the run is not over.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    path = (RUNS / str(context.flow_run.id)).resolve()
+    if path not in _lives:
+        _lives[path] = contextlib.ExitStack()
+        _lives[path].enter_context(locked(path, "this flow run has another process already"))
+
+
+def lives(flow_run: Any) -> bool | None:
+    """Whether the process of a flow run lives; None when it never showed life in this checkout."""
+    path = RUNS / str(flow_run)
+    if not path.exists():
+        return None
+    try:
+        with locked(path, "", patience=0):
+            return False
+    except LockBusyError:
+        return True
+
+
+def forget(flow_run: Any) -> None:
+    """Remove the file of a run that is over."""
+    (RUNS / str(flow_run)).unlink(missing_ok=True)

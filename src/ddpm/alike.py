@@ -1,0 +1,20 @@
+"""Whether two models can be drawn alike, so that equal seeds give images of the same thing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """What of the configs of two checkpoints rules it out, in words: resolution, channels, classes, condition."""
+    kinds = [_kind(each) for each in (first, second)]
+    return [f"{name} {ours} against {kinds[1][name]}" for name, ours in kinds[0].items() if ours != kinds[1][name]]
+
+
+def _kind(config: Mapping[str, Any]) -> dict[str, str]:
+    image = config["image"]
+    return {
+        "resolution": str(image["resolution"]),
+        "channels": str(image["channels"]),
+        "classes": ", ".join(image["classes"]) or "none",
+        "condition": str(config["diffusion"]["condition"]),
+    }

@@ -1,0 +1,114 @@
+"""`ddpm canary`: a version beside the champion, drawn from equal seeds, before anything is promoted."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ddpm.cli import options
+
+if TYPE_CHECKING:
+    from ddpm import params
+    from ddpm.registry import Version
+    from ddpm.report.canary import Pairs, Told
+
+app = typer.Typer()
+
+LARGEST = 500  # pairs that a page can show
+
+
+@app.command()
+def canary(
+    version: Annotated[int, typer.Argument(help="The version to look at.", min=1)],
+    count: Annotated[int, typer.Option(help="Pairs of images.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Pair i is drawn from seed + i.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="The page: one HTML file.")] = Path("canary.html"),
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", help="The registered model; by default promote.name of params.yaml.", show_default=False
+        ),
+    ] = "",
+    device: options.Device = "auto",
+) -> None:
+    """Draw a version and the champion side by side from equal seeds, as `sample` of params.yaml says, into one page."""
+    if count > LARGEST:
+        raise ValueError(f"--count {count}: a page of more than {LARGEST} pairs cannot be looked at")
+    if out.suffix != ".html" or out.is_dir():
+        raise ValueError(f"--out {out}: name a file that ends with .html")
+
+    from ddpm import files, params, registry, tracking
+    from ddpm.report import canary as report
+
+    settings = params.load()
+    with tracking.in_words():
+        found = registry.status(name or settings.promote.name)
+        candidate, champion = registry.version(found.name, version), found.champion
+        if champion is None:
+            raise ValueError(f"{found.name} has no champion to compare with; make one: ddpm promote VERSION --why ...")
+        if champion.number == version:
+            raise ValueError(f"version {version} of {found.name} is the champion itself; name another (`ddpm status`)")
+        folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
+    pairs, weights = _drawn(folders, settings.sample, count, seed, device)
+    files.write_text(out, report.page(pairs, _told(champion, candidate, settings.sample, weights, seed, count)))
+    print(f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}")
+
+
+def _drawn(
+    folders: list[Path], sample: "params.Sample", count: int, seed: int, device: str
+) -> tuple["Pairs", list[str]]:
+    """The pairs, and the SHA-256 of the weights of champion and candidate. Raises ValueError: not to be drawn alike."""
+    import numpy as np
+
+    from ddpm import alike, checkpoint, generate
+    from ddpm.progress import progress
+    from ddpm.report.canary import Pairs
+    from ddpm.stages.sample import guide_config, small_heldout
+
+    configs = [checkpoint.read_config(folder) for folder in folders]
+    different = alike.differences(*configs)
+    if different:
+        raise ValueError(f"champion and candidate cannot be drawn alike: {'; '.join(different)}")
+    known, labels = small_heldout(configs[0], count)
+    weak = guide_config(sample.guide)
+    for config in configs:
+        generate.check(config, sample.sampling, count, labels, None if known is None else known.shape, weak)
+    guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
+    models, classes = [checkpoint.load(folder) for folder in folders], configs[0]["image"]["classes"]
+    with progress("canary", 2 * count, "images") as shown:
+        champion, candidate = (
+            generate.generate(
+                model, count, sample.sampling, seed=seed, labels=labels, known=known, guide=guide,
+                batch=sample.batch, device=device, advance=shown.advance,
+            )
+            for model in models
+        )  # fmt: skip
+    every = labels or generate.default_labels(count, len(classes)) or [-1] * count
+    return Pairs(champion, candidate, np.array(every), classes), [model.sha256 for model in models]
+
+
+def _told(
+    champion: "Version", candidate: "Version", sample: "params.Sample", weights: list[str], seed: int, count: int
+) -> "Told":
+    """The words around the pictures."""
+    from ddpm.report.canary import Told
+
+    options: dict[str, Any] = {"seeds": f"{seed} to {seed + count - 1}", **asdict(sample.sampling)}
+    if sample.guide:
+        options["guide"] = sample.guide
+    hashes = {"champion's weights SHA-256": weights[0], "candidate's weights SHA-256": weights[1]}
+    model = f"models:/{candidate.name}/{candidate.number}"
+    return Told(
+        name=candidate.name,
+        champion=champion.number,
+        candidate=candidate.number,
+        verdict=candidate.tags.get("ddpm.verdict", ""),
+        reasons=candidate.tags.get("ddpm.reasons", ""),
+        conditions={key.replace("_", " "): str(value) for key, value in options.items()} | hashes,
+        commands=[
+            ("Make it champion", f'ddpm promote {candidate.number} --name {candidate.name} --why "..."'),
+            ("See where it comes from", f"ddpm lineage {model}"),
+            ("Draw more of it", f"ddpm sample --model {model}"),
+        ],
+    )

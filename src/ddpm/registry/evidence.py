@@ -1,0 +1,48 @@
+"""What the gate saw of a version and what it decided: one JSON file on the version's run, named by its own hash."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ddpm import files
+from ddpm.registry.versions import RegistryError, annotate, version
+from ddpm.tracking import store
+
+FOLDER = "gate"
+JUDGED_TAG, VERDICT_TAG, REASONS_TAG = "ddpm.judged", "ddpm.verdict", "ddpm.reasons"
+
+
+def keep(name: str, number: int, evidence: Mapping[str, Any]) -> str:
+    """Keep what was judged with the version, and note the verdict on it; the file's place among the run's artifacts.
+
+    evidence: `verdict` as gate.Verdict.as_json gives it, and all that it rests on. Equal evidence is kept once. The
+    tags come last: they say that the file is there.
+    """
+    content = json.dumps(evidence, indent=2, sort_keys=True, allow_nan=False).encode()
+    place = f"{FOLDER}/{files.sha256_bytes(content)}.json"
+    found = version(name, number)
+    if found.tags.get(JUDGED_TAG) != place:
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / Path(place).name
+            file.write_bytes(content)
+            store.client().log_artifact(found.run_id, str(file), FOLDER)
+    verdict = evidence["verdict"]
+    tags = {VERDICT_TAG: verdict["verdict"], REASONS_TAG: "; ".join(verdict["reasons"]), JUDGED_TAG: place}
+    annotate(name, number, tags)
+    return place
+
+
+def judged(name: str, number: int) -> dict[str, Any]:
+    """What was kept last. Raises RegistryError: the gate has not judged the version, or the file is not as written."""
+    found = version(name, number)
+    place = found.tags.get(JUDGED_TAG)
+    if place is None:
+        raise RegistryError(f"the gate has not judged version {number} of {name}")
+    with tempfile.TemporaryDirectory() as temporary:
+        content = Path(store.client().download_artifacts(found.run_id, place, temporary)).read_bytes()
+    if files.sha256_bytes(content) != Path(place).stem:
+        raise RegistryError(f"the evidence about version {number} of {name}, {place}, is not what was written")
+    evidence: dict[str, Any] = json.loads(content)
+    return evidence

@@ -1,0 +1,14 @@
+"""Filling in the templates of pages that are one file: style inside, nothing loaded from anywhere."""
+
+from importlib import resources
+from typing import Any
+
+
+def fill(template: str, **known: Any) -> str:
+    """The page of a template of this package; what it is given is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    here = resources.files("ddpm.report")
+    source, style = (here.joinpath(name).read_text(encoding="utf-8") for name in (template, "style.css"))
+    return environment.from_string(source).render(style=style, **known)

@@ -1,0 +1,32 @@
+"""A request to stop that waits until the work can be saved."""
+
+import os
+import signal
+from types import FrameType
+
+from ddpm import launch
+from ddpm.distributed import Team
+
+
+class StopRequest:
+    """Remembers the first SIGINT or SIGTERM; a second one ends the process at once.
+
+    One of several processes may be told twice of one request, by torchrun and by whoever stops a family of processes:
+    there, further signals are ignored.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def agreed(self, team: Team) -> bool:
+        """Whether any process of the team was asked; all learn of it at the same step."""
+        self.signal = team.largest(self.signal)
+        return self.signal != 0
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for each, handler in self.handlers.items():
+            signal.signal(each, signal.SIG_IGN if launch.by_torchrun() else handler)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"train: {signal.Signals(number).name}: saving, then stopping", flush=True)

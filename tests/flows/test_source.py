@@ -1,0 +1,231 @@
+"""Imported data and their source: real repositories, real `dvc update`, and sources that go away."""
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ddpm import params
+from flows import source, stage
+from tests.flows.repositories import sh
+
+Make = Callable[..., Path]
+LIMIT = 300.0
+
+
+@pytest.fixture(scope="session")
+def world(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose data were imported from the folder `outside` beside it; copied for each test."""
+    folder = tmp_path_factory.mktemp("world")
+    shutil.copytree(template, folder / "repository", symlinks=True)
+    (folder / "outside").mkdir()
+    for name in "ab":
+        (folder / "outside" / f"{name}.txt").write_text(name)
+    shutil.rmtree(folder / "repository" / "data")
+    (folder / "repository" / ".gitignore").unlink()  # DVC writes the line for the data again
+    sh(folder / "repository", "dvc", "import-url", "-q", "--force", "../outside", "data")
+    shutil.rmtree(folder / "repository" / ".dvc" / "tmp")
+    return folder
+
+
+@pytest.fixture
+def repository(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it; the current folder."""
+    shutil.copytree(world, tmp_path / "world", symlinks=True)
+    monkeypatch.chdir(tmp_path / "world" / "repository")
+    return tmp_path / "world" / "repository"
+
+
+@pytest.fixture
+def outside(repository: Path) -> Path:
+    return repository.parent / "outside"
+
+
+def refresh() -> tuple[source.Version, source.Version]:
+    return source.refresh(lambda line: None, LIMIT)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted((folder / "data").iterdir())}
+
+
+def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    before, now = refresh()
+    assert before == now
+    assert (repository / "data.dvc").read_text() == text
+    (outside / "c.txt").write_text("c")
+    before, now = refresh()
+    assert (before.count, now.count) == (2, 3)
+    assert files(repository) == {"a.txt": "a", "b.txt": "b", "c.txt": "c"}
+    assert not source.INTENTION.exists()
+    assert stage.touched("data.dvc") == set()
+
+
+def test_data_that_were_added_have_no_source(make_repository: Make) -> None:
+    make_repository()
+    assert not source.imported()
+
+
+def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    shutil.rmtree(outside)
+    for made in ((), (outside,), (outside, outside / "deep")):
+        for folder in made:
+            folder.mkdir(exist_ok=True)
+        with pytest.raises(source.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"):
+            refresh()
+        assert (repository / "data.dvc").read_text() == text
+        assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+        assert not source.INTENTION.exists()
+
+
+def test_a_source_that_goes_while_it_is_fetched(
+    repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe still saw it. DVC deletes the data, then fails; they are put back."""
+    shutil.rmtree(outside)
+    monkeypatch.setattr(source, "probe", lambda: None)
+    with pytest.raises(source.SourceError, match="could not be fetched"):
+        refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+    assert stage.touched("data.dvc") == set()
+
+
+def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outside: Path) -> None:
+    """SIGKILL of the process that updates, at a moment when DVC has already deleted the data."""
+    text = (repository / "data.dvc").read_text()
+    os.mkfifo(outside / "0.txt")  # whoever reads the source waits here, for ever
+    program = "from flows import source; source.refresh(print, 300.0)"
+    environment = os.environ | {
+        "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    }
+    run = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    while not source.INTENTION.exists():
+        assert run.poll() is None
+        time.sleep(0.02)
+    shutil.rmtree(repository / "data")  # as DVC does
+    (repository / "data").mkdir()
+    (repository / "data" / "a.txt").write_text("hal")
+    time.sleep(1)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    source.heal(lambda line: None)
+    assert (repository / "data.dvc").read_text() == text
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+    assert not source.INTENTION.exists()
+
+
+def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """data.dvc is no longer what the killed update found: nothing is put back over it."""
+    monkeypatch.chdir(tmp_path)
+    chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
+    Path(".state").mkdir()
+    source.INTENTION.write_text(json.dumps({"pointer": chosen.replace("22", "11"), "present": False}))
+    Path("data.dvc").write_text(chosen)
+    source.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == chosen
+    assert not source.INTENTION.exists()
+
+
+@pytest.mark.parametrize(
+    "left", ["", "outs:\n- md5: 22.d", "outs:\n- md5: 22.dir\n  size: 0\n  path: data\n", "outs: [\n"]
+)
+def test_half_a_pointer_and_an_empty_version_are_undone(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill while DVC writes data.dvc leaves, and what it writes of an empty source."""
+    monkeypatch.chdir(tmp_path)
+    Path(".state").mkdir()
+    source.INTENTION.write_text(json.dumps({"pointer": "before", "present": False}))
+    Path("data.dvc").write_text(left)
+    source.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == "before"
+
+
+def test_a_fresh_clone_has_no_data_and_ends_with_none_when_the_source_is_gone(
+    repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sh(repository, "rm", "-rf", "data", ".dvc/cache")
+    moved = outside.rename(outside.with_name("moved"))
+    monkeypatch.setattr(source, "probe", lambda: None)
+    with pytest.raises(source.SourceError, match="could not be fetched"):
+        refresh()
+    assert not (repository / "data").exists()
+    moved.rename(outside)
+    refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outside: Path) -> None:
+    sh(repository, "rm", "-rf", ".dvc/cache")
+    (outside / "a.txt").unlink()
+    (outside / "b.txt").unlink()
+    (outside / "deep").mkdir()
+    with pytest.raises(source.SourceError, match="is empty"):
+        refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_what_a_person_changed_by_hand_is_not_replaced(repository: Path, outside: Path) -> None:
+    (repository / "data" / "mine.txt").write_text("mine")
+    (outside / "c.txt").write_text("c")
+    with pytest.raises(source.SourceError, match="dvc add data"):
+        refresh()
+    assert "mine.txt" in files(repository)
+    known = stage.Stage("data.dvc", data=True, slot=None, missing=())
+    assert stage.run(known, lambda line: None).did == stage.Did.RECORDED  # as `dvc repro` does
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """`/page` is an index, `/set.zip` an archive, `/nothing` has no content, all else is missing."""
+
+    def do_HEAD(self) -> None:
+        known = {"/page": ("text/html", 9), "/set.zip": ("application/zip", 9), "/nothing": ("application/zip", 0)}
+        kind, length = known.get(self.path, ("", 0))
+        self.send_response(200 if kind else 404)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/page", "is a page"), ("/gone.zip", "is gone"), ("/nothing", "is empty"), ("/set.zip", "")]
+)
+def test_addresses(path: str, said: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text(f"deps:\n- path: {address}{path}\nouts:\n- path: data\n")
+    if not said:
+        source.probe()
+        return
+    with pytest.raises(source.SourceError, match=said):
+        source.probe()
+
+
+def test_credentials_in_the_address_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text("deps:\n- path: http://me:hunter2@127.0.0.1:9/set.zip\nouts:\n- path: data\n")
+    with pytest.raises(source.SourceError, match="does not answer") as error:
+        source.probe()
+    assert "hunter2" not in str(error.value)
+    assert params.read_yaml(Path("data.dvc"))["deps"][0]["path"].startswith("http://me:hunter2@")

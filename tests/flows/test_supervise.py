@@ -1,0 +1,130 @@
+"""Keeping real processes running, and who may reach them."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import supervise
+from flows.exposure import NEEDED, Exposure, ExposureError
+from flows.supervise import Member, SupervisionError
+
+WAITS = "import time; print('up', flush=True); time.sleep(600)"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.05)
+
+
+def member(tmp_path: Path, program: str, ask: signal.Signals = signal.SIGINT) -> Member:
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    return Member("the part", start, tmp_path / "log", ask=ask)
+
+
+def until(what: Member, said: list[str]) -> None:
+    """Tend until it runs and has said that it is up."""
+    deadline = time.monotonic() + 60
+    while what.child is None or what.child.poll() is not None:
+        what.tend(said.append)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert what.child.stdout is not None
+    assert what.child.stdout.readline() == "up\n"
+
+
+def test_what_is_killed_is_started_again_and_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    part = member(tmp_path, WAITS)
+    until(part, said)
+    first = part.child
+    assert first is not None
+    first.kill()
+    first.wait()
+    until(part, said)
+    assert part.child is not first
+    assert said == [f"the part ended by SIGKILL; starting it again in 0 s. Its log: {tmp_path / 'log'}"]
+    part.stop()
+    assert part.child is None
+
+
+def test_it_waits_longer_each_time_and_gives_up_in_words(tmp_path: Path) -> None:
+    said: list[str] = []
+    part = member(tmp_path, "raise SystemExit(3)")
+    with pytest.raises(SupervisionError, match=r"the part ended 5 times in \d+ s, at last with exit status 3"):
+        supervise.keep([part], threading.Event(), said.append)
+    assert len(said) == supervise.DEATHS - 1
+    pauses = [later - earlier for earlier, later in zip(part.deaths, part.deaths[1:], strict=False)]
+    assert all(pause >= supervise.FIRST_PAUSE * 2**number for number, pause in enumerate(pauses))
+
+
+def test_all_stop_with_what_they_started_the_last_first(tmp_path: Path) -> None:
+    """Also what has a child of its own, and heeds SIGTERM alone."""
+    nested = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {WAITS!r}], stdout=subprocess.DEVNULL)\n"
+        "print('up', child.pid, flush=True)\n"
+        "time.sleep(600)"
+    )
+    said: list[str] = []
+    one, two = member(tmp_path, WAITS), member(tmp_path, nested, ask=signal.SIGTERM)
+    ended = threading.Event()
+    order: list[int] = []
+    children: list[int] = []
+
+    def tick() -> None:
+        assert one.child is not None
+        assert two.child is not None
+        assert two.child.stdout is not None
+        children.append(int(two.child.stdout.readline().split()[1]))
+        order.extend((one.child.pid, two.child.pid))
+        ended.set()
+
+    supervise.keep([one, two], ended, said.append, tick)
+    assert one.child is None
+    assert two.child is None
+    for pid in (*order, *children):
+        assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert said == []
+
+
+def test_an_error_between_the_looks_stops_all(tmp_path: Path) -> None:
+    part = member(tmp_path, WAITS)
+
+    def tick() -> None:
+        raise OSError("the disk has gone")
+
+    with pytest.raises(OSError, match="the disk has gone"):
+        supervise.keep([part], threading.Event(), lambda text: None, tick)
+    assert part.child is None
+
+
+def test_others_reach_the_servers_with_passwords_only(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    Exposure().check()
+    Exposure("localhost").check()
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ExposureError) as refusal:
+        Exposure("10.1.2.3").check()
+    assert all(name in str(refusal.value) for name in NEEDED)
+    for name in NEEDED:
+        monkeypatch.setenv(name, "somebody:a-long-password")
+    Exposure("10.1.2.3").check()
+    with pytest.raises(ExposureError, match="no address that others reach"):
+        Exposure("0.0.0.0").check()
+    told = Exposure("10.1.2.3").mlflow()
+    assert "a-long-password" not in Path(told["MLFLOW_AUTH_CONFIG_PATH"]).read_text()
+    assert Exposure("10.1.2.3").mlflow_options(5000) == {
+        "--app-name": "basic-auth",
+        "--allowed-hosts": "10.1.2.3:5000",
+    }
+    assert Exposure().mlflow() == Exposure().prefect() == Exposure().mlflow_options(5000) == {}

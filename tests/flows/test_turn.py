@@ -1,0 +1,163 @@
+"""One run at a time, signs of life, and what becomes of the dead: with real processes that are really killed."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from flows.serve import DEPLOYMENTS
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("prefect", "project")
+LIVES = """\
+import time
+from prefect import flow
+from flows import turn
+
+@flow(name="retrain", flow_run_name="retrain", persist_result=False)
+@turn.one_at_a_time
+def retrain() -> None:
+    from prefect.runtime import flow_run
+    print(flow_run.id, flush=True)
+    time.sleep(600)
+
+retrain()
+"""
+
+
+@pytest.fixture
+def run() -> Iterator["subprocess.Popen[str]"]:
+    """A flow run at work in the current folder, in a process of its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    told = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", LIVES], env=os.environ | told, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    yield child
+    child.kill()
+    child.wait()
+
+
+def started(run: "subprocess.Popen[str]") -> UUID:
+    assert run.stdout is not None
+    return UUID(run.stdout.readline().strip())
+
+
+def kill(run: "subprocess.Popen[str]") -> None:
+    run.kill()
+    run.wait()
+
+
+def client() -> Any:
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)
+
+
+def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "subprocess.Popen[str]") -> None:
+    from prefect import flow
+
+    from flows import turn
+
+    worked = []
+
+    @flow(name="second", persist_result=False)
+    @turn.one_at_a_time
+    def second(text: str = "done") -> None:
+        @turn.one_at_a_time
+        def inner() -> None:  # a body that runs another goes on in its own turn
+            worked.append(text)
+
+        inner()
+
+    first = started(run)
+    state = second(return_state=True)
+    assert (state.name, state.is_completed(), worked) == ("Skipped", True, [])
+    assert f"another run is at work here: retrain ({first}), process {run.pid}, since " in state.message
+    kill(run)
+    assert second(text="then", return_state=True).name == "Completed"
+    assert worked == ["then"]
+    with client() as connection:  # which is told by the run that comes next
+        assert connection.read_flow_run(first).state.is_crashed()
+
+
+def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
+    from flows import liveness, turn
+
+    first = started(run)
+    with client() as connection:
+        assert turn.lives(first) is True
+        assert liveness.crash_the_dead(connection) == []
+        assert connection.read_flow_run(first).state.is_running()
+        kill(run)
+        assert turn.lives(first) is False
+        assert [each.id for each in liveness.crash_the_dead(connection)] == [first]
+        state = connection.read_flow_run(first).state
+        assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
+        assert turn.lives(first) is None
+        assert liveness.crash_the_dead(connection) == []
+
+
+def test_what_a_run_of_another_checkout_does_is_not_judged(
+    run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import liveness
+
+    first = started(run)
+    kill(run)
+    monkeypatch.chdir(tmp_path)
+    with client() as connection:
+        assert liveness.crash_the_dead(connection) == []
+        assert connection.read_flow_run(first).state.is_running()
+
+
+def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
+    from prefect import flow
+    from prefect.states import Crashed, Running
+
+    from flows import liveness
+
+    @flow(name="retrain", persist_result=False)
+    def retrain(force: bool = False) -> None:
+        pass
+
+    with client() as connection:
+        deployment = connection.create_deployment(connection.create_flow(retrain), name="again")
+        first = connection.create_flow_run_from_deployment(deployment, parameters={"force": True})
+
+        def crash(run: UUID) -> None:
+            for state in (Running(), Crashed()):
+                connection.set_flow_run_state(run, state)
+
+        assert liveness.resume(connection, [deployment]) == []
+        crash(first.id)
+        (second,) = liveness.resume(connection, [deployment])
+        assert second.parameters == {"force": True}
+        assert set(second.tags) == {"resumed", f"resumes:{first.id}"}
+        assert liveness.resume(connection, [deployment]) == []
+        crash(second.id)
+        assert liveness.resume(connection, [deployment]) == []
+
+
+def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
+    """A runner that stops pauses its deployments."""
+    from prefect.runner import Runner
+
+    from flows import runner
+
+    for cron in ("0 3 * * *", "0 4 * * *"):
+        asyncio.run(runner.record(Runner(name="ddpm"), cron))
+        with client() as connection:
+            found = {each: connection.read_deployment_by_name(f"{each}/{each}") for each in DEPLOYMENTS}
+            assert not any(each.paused for each in found.values())
+            assert [each.schedule.cron for each in found["retrain"].schedules if each.active] == [cron]
+            assert found["promote"].schedules == found["rollback"].schedules == []
+            for each in found.values():
+                connection.pause_deployment(each.id)

@@ -1,0 +1,124 @@
+"""What processes that torchrun started do together in tests/test_distributed.py: `python several.py FOLDER`.
+
+The first of them leaves what it found in FOLDER.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ddpm import build, distributed, files, runtime, state, train
+from ddpm.metrics.shards import Shard
+from ddpm.stages import sample
+from tests import tiny
+from tests.stages.test_sample import section
+
+# Without dropout: its places differ from process to process, all else is that of one process.
+CONFIG: dict[str, Any] = {**tiny.CONFIG, "net": {**tiny.CONFIG["net"], "dropout": 0.0}}
+RECIPE = replace(tiny.RECIPE, log_every=8)  # one line of the history for each step
+STOPPED_AT = 7
+SAMPLE = section(count=10, batch=3)
+
+
+def nothing(*values: Any) -> None:
+    """No record, no preview, no checkpoint."""
+
+
+def fit(training: state.State, team: distributed.Team, recipe: train.Recipe = RECIPE, **hooks: Any) -> None:
+    """Train on the tiny set."""
+    chosen: dict[str, Callable[..., Any]] = {"should_stop": lambda: False, **hooks}
+    for name in ("log", "preview", "save"):
+        chosen.setdefault(name, nothing)
+    train.fit(training, tiny.data(), recipe, team=team, **chosen)
+
+
+def replicas(rank: int, count: int) -> tuple[state.State, distributed.Replicas]:
+    """A training of which every process holds a whole."""
+    training = tiny.training(CONFIG)
+    return training, distributed.Replicas(rank, count, training.denoiser)
+
+
+def shards(rank: int, count: int) -> tuple[state.State, distributed.Shards]:
+    """A training that the processes divide."""
+    torch.manual_seed(0)
+    denoiser = build.denoiser(CONFIG)
+    distributed.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
+    optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
+    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    return state.State(denoiser, average, optimizer), distributed.Shards(rank, count, denoiser)
+
+
+def leave(folder: Path, training: state.State, team: distributed.Team) -> None:
+    """A checkpoint in `folder`."""
+    folder.mkdir(exist_ok=True)
+    state.save(training, folder, 9, writes=team.leads)
+
+
+def exchanges(team: distributed.Replicas, training: state.State, recipe: train.Recipe) -> int:
+    """How often gradients are exchanged in one step."""
+    calls = []
+
+    def hook(_: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        calls.append(bucket.index())
+        work = torch.distributed.all_reduce(bucket.buffer().div_(team.count), async_op=True)
+        return work.get_future().then(lambda done: done.value()[0])
+
+    team.replica.register_comm_hook(None, hook)
+    train.train_step(training, tiny.data(), recipe, train.Order(recipe.seed, 27), team)
+    return calls.count(0)
+
+
+def main(folder: Path) -> None:
+    """All checks that need company, in one start of the processes."""
+    found: dict[str, Any] = {}
+    with runtime.processes() as (rank, count, gather), distributed.together():
+        training, team = replicas(rank, count)
+        fit(training, team)
+        leave(folder / "replicas", training, team)
+
+        training, team = replicas(rank, count)
+        fit(training, team, replace(RECIPE, accumulation=2))
+        leave(folder / "accumulated", training, team)
+        training, team = replicas(rank, count)
+        found["exchanges"] = exchanges(team, training, replace(RECIPE, accumulation=4))
+
+        training, team = replicas(rank, count)  # the last process alone is asked to stop
+
+        def asked() -> bool:
+            return team.largest(int(rank == count - 1 and training.step == STOPPED_AT)) > 0
+
+        try:
+            fit(training, team, save=lambda now: leave(folder / "stopped", now, team), should_stop=asked)
+        except train.TrainingStopped:
+            found["stopped"] = [int(each[0]) for each in gather(torch.tensor([training.step]).numpy())]
+
+        training, team = replicas(rank, count)
+        if rank == count - 1:
+            next(training.denoiser.parameters()).data.fill_(math.nan)
+        try:
+            fit(training, team)
+        except train.NotFiniteError as error:
+            found["not_finite"] = str(error)
+        found["all_saw_it"] = [int(each[0]) for each in gather(torch.tensor(["not_finite" in found]).int().numpy())]
+
+        divided, shared = shards(rank, count)
+        sizes = [runtime.local(each).numel() for each in divided.denoiser.parameters()]
+        found["shares"] = [int(each[0]) for each in gather(torch.tensor([sum(sizes)]).numpy())]
+        fit(divided, shared, save=lambda now: leave(folder / "shards", now, shared))
+        divided, shared = shards(rank, count)
+        state.restore(divided, folder / "stopped")
+        fit(divided, shared)
+        leave(folder / "shards_resumed", divided, shared)
+
+        sample.draw(folder / "model", folder / "drawn", SAMPLE, Shard(rank, count, gather))
+        if rank == 0:
+            files.write_json(folder / "found.json", found)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
