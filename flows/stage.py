@@ -98,8 +98,8 @@ def graph() -> list[Stage]:
     from dvc.repo import Repo
 
     with Repo() as repo:
-        index = repo.index
         try:
+            index = repo.index
             stages = list(index.stages)
         except DvcException as error:
             raise StageError(
