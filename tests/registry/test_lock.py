@@ -76,10 +76,10 @@ def versions(count: int) -> None:
     """Verified versions; the first is champion."""
     connection = tracking.client()
     connection.create_registered_model(NAME)
+    run = connection.create_run("0").info  # a server takes artifacts of runs only
     for number in range(count):
-        connection.create_model_version(
-            NAME, f"mlflow-artifacts:/{number}", tags={CONTENT_TAG: str(number), VERIFIED_TAG: "{}"}
-        )
+        tags = {CONTENT_TAG: str(number), VERIFIED_TAG: "{}"}
+        connection.create_model_version(NAME, f"{run.artifact_uri}/{number}", run.run_id, tags=tags)
     registry.promote(NAME, 1, why="first", expected_champion=None)
 
 

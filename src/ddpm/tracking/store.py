@@ -57,6 +57,7 @@ def quiet() -> None:
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes beside its server, for judging texts
     }.items():
