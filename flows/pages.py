@@ -124,7 +124,6 @@ def _launch_mlflow(port: int, log: Path, exposure: Exposure) -> "subprocess.Pope
         "--host": exposure.host,
         "--port": str(port),
         "--workers": "1",
-        "--backend-store-uri": tracking.tracking_uri(),
         "--default-artifact-root": store.artifact_root().as_uri(),
     } | exposure.mlflow_options(port)
     own = str(Path(sys.executable).parent)
@@ -135,8 +134,14 @@ def _launch_mlflow(port: int, log: Path, exposure: Exposure) -> "subprocess.Pope
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # MLflow looks for uvicorn on the path.
-            env=os.environ | exposure.mlflow() | {"PATH": own + os.pathsep + os.environ.get("PATH", "")},
+            # A database's address may hold its password, and everybody sees command lines. MLflow looks for uvicorn
+            # on the path.
+            env=os.environ
+            | exposure.mlflow()
+            | {
+                "MLFLOW_BACKEND_STORE_URI": tracking.tracking_uri(),
+                "PATH": own + os.pathsep + os.environ.get("PATH", ""),
+            },
             text=True,
         )
 
