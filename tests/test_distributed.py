@@ -111,7 +111,7 @@ def test_gradients_are_exchanged_once_a_step_however_many_micro_batches(found: d
 
 def test_when_one_is_asked_to_stop_all_stop_at_its_step(two: Path, found: dict[str, Any]) -> None:
     assert found["stopped"] == [several.STOPPED_AT] * 2
-    assert [path.name for path in (two / "stopped").glob("step-*")] == [f"step-{several.STOPPED_AT:09d}"]
+    assert max(path.name for path in (two / "stopped").glob("step-*")) == f"step-{several.STOPPED_AT:09d}"
 
 
 def test_a_loss_that_is_not_finite_in_one_stops_all_with_the_same_words(found: dict[str, Any]) -> None:
