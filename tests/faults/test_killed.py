@@ -24,8 +24,8 @@ from ddpm import files, registry
 from ddpm.registry.aliases import settle
 from ddpm.registry.lock import registry_lock
 from ddpm.tracking import store
-from tests.faults.pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
 from tests.faults import surroundings
+from tests.faults.pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
 from tests.flows.repositories import sh
 from tests.flows.test_end_to_end import clone, environment, states
 from tests.records import free_port

@@ -243,11 +243,12 @@ def test_the_slot_of_a_killed_holder_is_free_after_its_lease(service: Service) -
 
 def test_sigterm_in_training_saves_and_leaves_nothing_behind(service: Service) -> None:
     params = service.folder / "params.yaml"
-    before = set((service.folder / ".state/train").iterdir())
+    trainings = service.folder / ".state/train"
+    before = set(trainings.glob("*"))
     params.write_text(params.read_text().replace("images: 1600 ", "images: 160000 "))
     service.ask("retrain")
-    wait_until(lambda: set((service.folder / ".state/train").iterdir()) - before, service)
-    (training,) = set((service.folder / ".state/train").iterdir()) - before
+    wait_until(lambda: set(trainings.glob("*")) - before, service)
+    (training,) = set(trainings.glob("*")) - before
     wait_until(lambda: list(training.rglob("*.safetensors")), service)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(PATIENCE) == 0, service.said()
