@@ -71,7 +71,7 @@ def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) ->
 
 
 def runner(cron: str, prefect: server.Server) -> Member:
-    """What takes the runs. It is asked by SIGTERM, upon which it has its runs save and end, as cancelled."""
+    """What takes the runs. They are asked to save and end before it is: Prefect's runner kills what it leaves behind."""
     log = server.log().with_name("runner.log")
 
     def start() -> "subprocess.Popen[str]":
@@ -87,7 +87,7 @@ def runner(cron: str, prefect: server.Server) -> Member:
                 text=True,
             )
 
-    return Member("the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE)
+    return Member("the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE, children_first=True)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from flows import process
 
 FIRST_PAUSE = 1.0
@@ -32,7 +34,7 @@ class Member:
     """One process that is kept running.
 
     start: starts it, in a session of its own. ready: whether what it needs is there. ask: how it is asked to end at
-    the stop of all. grace: seconds between that and the end by force.
+    the stop of all, after its own children if `children_first`. grace: seconds between that and the end by force.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Member:
     ready: Callable[[], bool] = lambda: True
     ask: signal.Signals = signal.SIGINT
     grace: float = 10.0
+    children_first: bool = False
     child: "subprocess.Popen[str] | None" = None
     due: float = 0.0
     deaths: list[float] = field(default_factory=list)
@@ -72,12 +75,24 @@ class Member:
         """End it, and all that it started."""
         if self.child is None:
             return
+        if self.children_first:
+            self._stop_children(self.child.pid)
         if self.ask is not signal.SIGINT and self.child.poll() is None:
             self.child.send_signal(self.ask)
             with contextlib.suppress(subprocess.TimeoutExpired):  # the end by force follows
                 self.child.wait(self.grace)
         process.stop(self.child, self.grace)
         self.child = None
+
+
+    def _stop_children(self, parent: int) -> None:
+        """Ask what it has started to end, and wait until it has."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(parent).children()
+            for each in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.send_signal(self.ask)
+            psutil.wait_procs(children, timeout=self.grace)
 
 
 def keep(members: Iterable[Member], ended: threading.Event, say: Say, tick: Tick = lambda: None) -> None:
