@@ -22,7 +22,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 MAKEFLAGS += --no-print-directory
 # Some images forbid Python to keep what it has compiled. With it, each of the many processes starts four times faster.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run serve ui test test-inception test-team lint secrets audit lock clean
+.PHONY: help run serve ui test test-faults test-inception test-team lint secrets audit lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
@@ -44,7 +44,11 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
 	@scripts/chromium.sh
 	@echo "make test: pytest $(TESTS), a file per core at a time"
-	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-faults: $(VENV)/.dev ## Run the tests of faults with all their rounds: 20 kills at random moments (ten minutes).
+	@echo "make test-faults: pytest tests/faults, 20 rounds"
+	@DDPM_FAULTS_CYCLES=4 $(BIN)/python -m pytest tests/faults/test_killed.py
 
 test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, in an environment of its own (5.5 GB).
 	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"
