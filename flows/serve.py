@@ -71,7 +71,7 @@ def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) ->
 
 
 def runner(cron: str, prefect: server.Server) -> Member:
-    """What takes the runs. They are asked to save and end before it is: Prefect's runner kills what it leaves behind."""
+    """What takes the runs. They are asked to save and end before it is: it would kill those that it leaves behind."""
     log = server.log().with_name("runner.log")
 
     def start() -> "subprocess.Popen[str]":
@@ -87,7 +87,9 @@ def runner(cron: str, prefect: server.Server) -> Member:
                 text=True,
             )
 
-    return Member("the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE, children_first=True)
+    return Member(
+        "the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE, children_first=True
+    )
 
 
 @dataclass

@@ -84,7 +84,6 @@ class Member:
         process.stop(self.child, self.grace)
         self.child = None
 
-
     def _stop_children(self, parent: int) -> None:
         """Ask what it has started to end, and wait until it has."""
         with contextlib.suppress(psutil.NoSuchProcess):
