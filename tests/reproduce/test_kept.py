@@ -20,7 +20,8 @@ def test_a_model_of_updated_data_is_rebuilt_from_what_was_pushed(
 ) -> None:
     outside, bare, clone = tmp_path / "outside", tmp_path / "bare.git", tmp_path / "clone"
     shutil.copytree(checkout / "data", outside)
-    sh(checkout, "dvc", "import-url", "-q", "--force", str(outside), "data")
+    sh(checkout, "rm", "-rf", "data")
+    sh(checkout, "dvc", "import-url", "--force", str(outside), "data")
     sh(checkout, "dvc", "remote", "add", "-q", "--default", "mine", str(tmp_path / "mine"))
     sh(checkout, "git", "checkout", "-q", "-b", "main")
     sh(checkout, "git", "commit", "-qam", "imported")
