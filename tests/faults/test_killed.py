@@ -133,9 +133,14 @@ def kill_trainer(world: World, flow: Flow) -> bool:
     """While it imports, or some checkpoints later."""
     found = caught(flow, "ddpm.stages.train")
     if world.moments.random() < 0.75:
-        states_before = checkpoints(world.folder)
+        before, seen = checkpoints(world.folder), set()  # the trainer keeps two of them
         more = world.moments.randint(1, 6)
-        flow.wait_for(lambda: len(checkpoints(world.folder) - states_before) >= more or not found.is_running())
+
+        def far_enough() -> bool:
+            seen.update(checkpoints(world.folder) - before)
+            return len(seen) >= more or not found.is_running()
+
+        flow.wait_for(far_enough)
     time.sleep(world.moments.uniform(0, 0.3))
     return killed(found)
 
