@@ -124,7 +124,7 @@ def _probe_address(path: str) -> None:
     """Ask for the head only. What this server does not let us ask, DVC finds out."""
     request = urllib.request.Request(path, method="HEAD")  # noqa: S310 - http(s), see above
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
             kind, length = answer.headers.get_content_type(), answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         if error.code in GONE:

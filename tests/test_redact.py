@@ -19,7 +19,7 @@ def test_a_secret_is_not_shown(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "sqlite:////home/me/x.db", "models:/digits@champion", "https://host/a@b?page=2", "git@github.com:me/x.git", "50%",
+    "sqlite:////data/x.db", "models:/digits@champion", "https://host/a@b?page=2", "git@github.com:me/x.git", "50%",
     "write to me@example.org about https://host/x", "",
 ])  # fmt: skip
 def test_all_else_is_left(text: str) -> None:

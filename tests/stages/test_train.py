@@ -33,18 +33,21 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with a few hundred small prepared images; the stages after `prepare` have not run."""
-    folder = tmp_path_factory.mktemp("project")
+def prepare_project(folder: Path, images: int, params: dict[str, Any]) -> Path:
+    """A project folder with small prepared images; the stages after `prepare` have not run."""
     generator = np.random.default_rng(0)
-    for i in range(400):
+    for i in range(images):
         path = folder / "data" / str(i % 2) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
-    write_params(folder, SMALL)
+    write_params(folder, params)
     subprocess.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_project(tmp_path_factory.mktemp("project"), 400, SMALL)
 
 
 @pytest.fixture

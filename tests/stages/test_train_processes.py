@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from ddpm.stages import train
-from tests.stages.test_train import SMALL, newest, result, wait_for_a_checkpoint_after, write_params
+from tests.stages.test_train import SMALL, newest, prepare_project, result, wait_for_a_checkpoint_after, write_params
 
 TWO = {**SMALL, "train": {**SMALL["train"], "images": 800, "sample_every": 800, "processes": 2}}
 STAGE = [sys.executable, "-m", "ddpm.stages.train"]
@@ -22,15 +21,7 @@ STAGE = [sys.executable, "-m", "ddpm.stages.train"]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder whose training has two processes."""
-    folder = tmp_path_factory.mktemp("project")
-    generator = np.random.default_rng(0)
-    for i in range(300):
-        path = folder / "data" / str(i % 2) / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
-    write_params(folder, TWO)
-    subprocess.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=folder, check=True)
-    return folder
+    return prepare_project(tmp_path_factory.mktemp("project"), 300, TWO)
 
 
 class Stage:
