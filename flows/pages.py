@@ -127,23 +127,13 @@ def _launch_mlflow(port: int, log: Path, exposure: Exposure) -> "subprocess.Pope
         "--default-artifact-root": store.artifact_root().as_uri(),
     } | exposure.mlflow_options(port)
     own = str(Path(sys.executable).parent)
-    with log.open("a") as output:
-        return subprocess.Popen(
-            process.child("mlflow", "server", *(word for pair in options.items() for word in pair)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # A database's address may hold its password, and everybody sees command lines. MLflow looks for uvicorn
-            # on the path.
-            env=os.environ
-            | exposure.mlflow()
-            | {
-                "MLFLOW_BACKEND_STORE_URI": tracking.tracking_uri(),
-                "PATH": own + os.pathsep + os.environ.get("PATH", ""),
-            },
-            text=True,
-        )
+    # A database's address may hold its password, and everybody sees command lines. MLflow looks for uvicorn on PATH.
+    told = {
+        "MLFLOW_BACKEND_STORE_URI": tracking.tracking_uri(),
+        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
+    }
+    command = process.child("mlflow", "server", *(word for pair in options.items() for word in pair))
+    return process.launch(command, log, os.environ | exposure.mlflow() | told)
 
 
 def _answers(address: str) -> bool:

@@ -80,6 +80,20 @@ def run(
     return Ended(process.returncode, tuple(lines), timed_out.is_set())
 
 
+def launch(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Start what keeps running, in a session of its own; all that it says is added to `log`."""
+    with log.open("a") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for who started it, and has to tell it something before its end
+            env=environment,
+            text=True,
+        )
+
+
 def stop(process: subprocess.Popen[str], grace: float) -> None:
     """Interrupt every process that `process` started, wait for `grace` seconds, then kill what is left.
 

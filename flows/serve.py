@@ -76,16 +76,7 @@ def runner(cron: str, prefect: server.Server) -> Member:
 
     def start() -> "subprocess.Popen[str]":
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        with log.open("a") as output:
-            return subprocess.Popen(
-                process.child("flows.runner", cron),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": path},
-                text=True,
-            )
+        return process.launch(process.child("flows.runner", cron), log, os.environ | {"PYTHONPATH": path})
 
     return Member(
         "the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE, children_first=True

@@ -98,16 +98,9 @@ def launch(port: int, host: str = HOST, environment: Mapping[str, str] | None = 
     """Start a server's process at this very address."""
     log().parent.mkdir(parents=True, exist_ok=True)
     url = f"http://{host}:{port}/api"
-    with log().open("a") as output:
-        return subprocess.Popen(
-            process.child("prefect", "server", "start", "--host", host, "--port", str(port)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the flow, which still has something to tell its server
-            env=os.environ | {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url} | dict(environment or {}),
-            text=True,
-        )
+    told = {"PREFECT_API_URL": url, "PREFECT_UI_API_URL": url} | dict(environment or {})
+    command = process.child("prefect", "server", "start", "--host", host, "--port", str(port))
+    return process.launch(command, log(), os.environ | told)
 
 
 def healthy(url: str) -> bool:
