@@ -25,6 +25,8 @@ class StopRequest:
         return self.signal != 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
+        if self.signal and launch.by_torchrun():
+            return  # a second one had come before the first could have it ignored
         self.signal = number
         for each, handler in self.handlers.items():
             signal.signal(each, signal.SIG_IGN if launch.by_torchrun() else handler)
