@@ -17,6 +17,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal = 0
+        self.heard = False
         self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def agreed(self, team: Team) -> bool:
@@ -25,8 +26,9 @@ class StopRequest:
         return self.signal != 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        if self.signal and launch.by_torchrun():
+        if self.heard and launch.by_torchrun():
             return  # a second one had come before the first could have it ignored
+        self.heard = True
         self.signal = number
         for each, handler in self.handlers.items():
             signal.signal(each, signal.SIG_IGN if launch.by_torchrun() else handler)
