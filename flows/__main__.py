@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from ddpm import params
+from ddpm.provenance import checkout
 from flows import console, server
 
 INTERRUPTED = 130
@@ -29,6 +30,7 @@ def guarded(work: Callable[[], object]) -> None:
         os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
     terminal = console.reporter.attach()
     try:
+        checkout.require_own_code()
         params.load()  # what is wrong there is said at once, not after a server has started
         run(work, terminal, server.connect())
     except KeyboardInterrupt:

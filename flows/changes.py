@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ddpm import files
+from ddpm import files, params
 from flows import stage
 
 FINISHED = Path(".state/finished.json")
-INPUTS = ("params.yaml", "dvc.yaml", "requirements.lock")
+PARAMS = "params.yaml"
+INPUTS = (PARAMS, "dvc.yaml", "requirements.lock")
 RESULTS = ("dvc.lock", "data.dvc")
 CODE = ("src", "flows")
 MADE_FROM = ("ddpm.data_hash", "ddpm.params_hash", "ddpm.code_hash", "ddpm.lock_hash")
@@ -23,6 +24,27 @@ def fingerprint() -> dict[str, str]:
 def finished(before: dict[str, str]) -> None:
     """Note that the pipeline has finished; `before` is the fingerprint it started with."""
     files.write_json(FINISHED, before | _hashes(map(Path, RESULTS)))
+
+
+def require_unedited(before: dict[str, str], settings: params.Params) -> None:
+    """Raise RuntimeError if code, the lock file or parameters differ from those at the run's start.
+
+    The version would carry the hashes of files that did not make it. `before`: the fingerprint at the start. Results
+    and data.dvc are left out, because a run changes them itself.
+    """
+    now = fingerprint()
+    own = {PARAMS, *RESULTS}
+    edited = sorted(
+        name for name in before.keys() | now.keys() if name not in own and before.get(name) != now.get(name)
+    )
+    if params.load() != settings:
+        edited.insert(0, PARAMS)
+    if edited:
+        more = f" and {len(edited) - 3} more" if len(edited) > 3 else ""
+        raise RuntimeError(
+            f"{', '.join(edited[:3])}{more} changed while this run was at work, so nothing is registered: the record "
+            "would name them as what made the model. Finished stages are kept. Run the same command again."
+        )
 
 
 def nothing(name: str, say: Callable[[str], None]) -> str:

@@ -50,6 +50,7 @@ def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
         outcomes.append(run_stage(each, settings.flow))
         if each.name == drift.AFTER:
             drifted = drift.watch(settings, stop=stop_on_drift)
+    changes.require_unedited(before, settings)
     report = promote.promote(settings, outcomes, drifted, keep=keep)
     notify.judged(report)
     report.seconds = time.monotonic() - started

@@ -18,6 +18,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from ddpm import files
+from ddpm.provenance import checkout
 from ddpm.tracking.locks import LockBusyError, locked
 from flows.console import reporter
 
@@ -42,6 +43,7 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
 
     @functools.wraps(work)
     def in_turn(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
+        checkout.require_own_code()
         show_life()
         with contextlib.ExitStack() as held:
             try:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn
 
 import psutil
 
@@ -33,11 +32,11 @@ def processes(wanted: str | int, device: str) -> int:
     return int(wanted)
 
 
-def start(module: str, count: int) -> NoReturn:
-    """Run `python -m module` in `count` processes of this machine, then exit as they did.
+def start(module: str, count: int) -> None:
+    """Run `python -m module` in `count` processes of this machine; return when all succeeded, else exit as they did.
 
     SIGINT and SIGTERM are handed to all of them, which agree on the step to stop at; a second one ends them at once.
-    When one dies, torchrun stops the others. Exit status: 0; 128 + the signal that was asked for; else 1, or theirs.
+    When one dies, torchrun stops the others. Exit status: 128 + the signal that was asked for; else 1, or theirs.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -65,7 +64,6 @@ def start(module: str, count: int) -> NoReturn:
                 flush=True,
             )
         sys.exit(max(failure.exitcode, 1))
-    sys.exit(0)
 
 
 class Relay:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ddpm.provenance import checkout
 from ddpm.redact import shown
 
 COMMANDS = {
@@ -41,6 +42,7 @@ class Polite(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
+            checkout.require_own_code()
             return super().invoke(ctx)
         except (ValueError, OSError) as error:
             if os.environ.get("DDPM_TRACEBACK"):

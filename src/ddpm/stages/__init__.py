@@ -1,5 +1,6 @@
 """The stages that DVC runs, each as `python -m ddpm.stages.NAME` in the project's folder."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -7,26 +8,39 @@ from collections.abc import Callable
 from ddpm import launch
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
+from ddpm.provenance import checkout, inputs
 from ddpm.redact import shown
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
     """Run a stage; an error meant for people ends it with one message instead of a traceback, and status 1.
 
+    Its code must be that of the current folder, and its inputs must be the same at its end as at its start.
+
     shared: several processes, started by torchrun, may share its work. processes: says how many; above one, the stage
     starts itself so, unless torchrun has started it already.
     """
     die_with_parent()
     try:
+        checkout.enter_experiment()
+        checkout.require_own_code()
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
-        count = 1 if processes is None or launch.by_torchrun() else processes()
-        if count > 1:
-            launch.start(module_name(main), count)
-        main()
+        with _guarded(module_name(main)):
+            count = 1 if processes is None or launch.by_torchrun() else processes()
+            if count > 1:
+                launch.start(module_name(main), count)
+            else:
+                main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
         print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def _guarded(module: str) -> contextlib.AbstractContextManager[None]:
+    """Hold the stage's inputs, in the first of several processes."""
+    first = os.environ.get("RANK", "0") == "0"
+    return inputs.unchanged(module.rpartition(".")[2]) if first else contextlib.nullcontext()
 
 
 def module_name(main: Callable[[], None]) -> str:

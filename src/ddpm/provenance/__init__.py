@@ -1,0 +1,1 @@
+"""Provenance: which checkout's code runs, and what a result was made from."""

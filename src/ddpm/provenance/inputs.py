@@ -1,0 +1,157 @@
+"""Inputs of a DVC stage, compared between the start and the end of its command.
+
+DVC reads params.yaml and hashes the dependencies of a stage only after its command has ended. Without this check, an
+edit made meanwhile would be recorded, in dvc.lock and in DVC's run cache, as what the results were made from.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddpm import files
+from ddpm.params import read_yaml
+
+STAGES_FILE = "dvc.yaml"
+PARAMS_FILE = "params.yaml"
+PASSED_OVER = ("__pycache__", ".DS_Store", "Thumbs.db")
+"""As in .dvcignore."""
+CODE = ".py"
+ABSENT = object()
+
+
+class InputsChangedError(ValueError):
+    """Inputs of a stage were changed while it ran; its outputs were removed."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Parameters by dotted name, and the identity of each file: SHA-256 of code, size and times of anything else."""
+
+    params: Mapping[str, Any]
+    files: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def unchanged(stage: str, folder: Path = Path()) -> Iterator[None]:
+    """Hold the inputs of `stage` in dvc.yaml to what they are now until the block succeeds.
+
+    Raises InputsChangedError, after removing the stage's outputs, if they differ then. A folder without such a stage
+    has nothing that DVC would record.
+    """
+    definition = _definition(stage, folder)
+    before = read(definition, folder)
+    yield
+    if changed := differences(before, read(definition, folder)):
+        for out in _outputs(definition):
+            _remove(folder / out)
+        lines = "\n".join(f"  {line}" for line in changed)
+        raise InputsChangedError(
+            f"inputs of stage {stage} were changed while it ran:\n{lines}\n"
+            "DVC would record the new ones as what the results were made from, so the results were removed. "
+            "Run the same command again; a training goes on from its checkpoint where its inputs are as before."
+        )
+
+
+def read(definition: Mapping[str, Any], folder: Path = Path()) -> Inputs:
+    """The inputs of a stage, given its entry in dvc.yaml."""
+    found: dict[str, Any] = {}
+    for dependency in definition.get("deps", []):
+        # `- path` or `- path: {options}`
+        name = dependency if isinstance(dependency, str) else next(iter(dependency))
+        found |= {path.relative_to(folder).as_posix(): _identity(path) for path in _files(folder / name)}
+    return Inputs(dict(_params(definition, folder)), found)
+
+
+def differences(before: Inputs, after: Inputs) -> list[str]:
+    """One line for each parameter and file that differs."""
+    lines = []
+    for name in sorted(before.params.keys() | after.params.keys()):
+        old, new = before.params.get(name, ABSENT), after.params.get(name, ABSENT)
+        if old != new:
+            lines.append(f"{name} was {_shown(old)} and is {_shown(new)}")
+    names = sorted(before.files.keys() | after.files.keys())
+    changed = [name for name in names if before.files.get(name) != after.files.get(name)]
+    lines += [f"{name} was {_how(name, before, after)}" for name in changed[:5]]
+    if len(changed) > 5:
+        lines.append(f"and {len(changed) - 5:,} more files")
+    return lines
+
+
+def _definition(stage: str, folder: Path) -> Mapping[str, Any]:
+    path = folder / STAGES_FILE
+    if not path.exists():
+        return {}
+    found: Mapping[str, Any] = (read_yaml(path).get("stages") or {}).get(stage) or {}
+    return found
+
+
+def _params(definition: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    """Each parameter the stage depends on: `- key` of params.yaml, or `- file: [keys]`, or `- file:` for all of it."""
+    for entry in definition.get("params", []):
+        wanted = {PARAMS_FILE: [entry]} if isinstance(entry, str) else entry
+        for name, keys in wanted.items():
+            content = read_yaml(folder / name)
+            for key in keys or list(content):
+                yield from _flat(f"{name}: {key}" if name != PARAMS_FILE else key, _at(content, key))
+
+
+def _at(content: Any, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        content = content.get(part, ABSENT) if isinstance(content, Mapping) else ABSENT
+    return content
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}", item)
+    else:
+        yield name, value
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file, or all files below the folder."""
+    if not path.is_dir():
+        yield path
+        return
+    for parent, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if name not in PASSED_OVER]
+        yield from (Path(parent, name) for name in names if name not in PASSED_OVER)
+
+
+def _identity(path: Path) -> Any:
+    try:
+        if path.suffix == CODE:
+            return files.sha256_file(path)
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _outputs(definition: Mapping[str, Any]) -> Iterator[str]:
+    for kind in ("outs", "metrics", "plots"):
+        for entry in definition.get(kind, []):
+            yield entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _how(name: str, before: Inputs, after: Inputs) -> str:
+    if before.files.get(name) is None:
+        return "added"
+    return "removed" if after.files.get(name) is None else "edited"
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is ABSENT else str(value)
