@@ -19,14 +19,16 @@ OVERLAY = [
     ".dvc/config",
     "presets",
     "assets/datasets",
+    "src",
 ]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment; wide output, so that messages are not broken."""
+    """Run a command of this environment with the clone's own code; wide output, so that messages are not broken."""
     environment = os.environ | {
+        "PYTHONPATH": str(cwd / "src"),
         "COLUMNS": "200",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
