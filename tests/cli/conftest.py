@@ -25,14 +25,18 @@ OVERLAY = [
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment with the clone's own code; wide output, so that messages are not broken."""
-    environment = os.environ | {
+def environment(cwd: Path) -> dict[str, str]:
+    """The clone's own code; wide output, so that messages are not broken."""
+    return os.environ | {
         "PYTHONPATH": str(cwd / "src"),
         "COLUMNS": "200",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment in a clone."""
+    done = subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, check=False)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -20,7 +20,7 @@ import pytest
 
 from ddpm import params
 from ddpm.cli import switch
-from tests.cli.conftest import run
+from tests.cli.conftest import environment, run
 from tests.imagefiles import encoded, zipped
 
 Files = dict[str, bytes]
@@ -205,6 +205,7 @@ def test_stopped_while_it_fetches(ending: signal.Signals, checkout: Path, tmp_pa
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "ddpm"), "data", "use", str(source)],
         cwd=checkout,
+        env=environment(checkout),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
