@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows import process
+from flows import ROOT, process
 from flows.guard import Gate, Guard, packed, unpacked
 
 GATE = "DDPM_GATE"
@@ -21,7 +21,9 @@ def launch(
     application: str, gate: Gate, listening: socket.socket, log: Path, environment: Mapping[str, str]
 ) -> "subprocess.Popen[str]":
     """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
-    told = {GATE: packed(gate), SOCKET: str(listening.fileno())}  # not as arguments: everybody sees command lines
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # Not as arguments: everybody sees command lines.
+    told = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
     command = process.child("flows.guarded", gate.name, application)
     return process.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])
 
