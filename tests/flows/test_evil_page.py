@@ -1,17 +1,8 @@
 """What a page of another origin can do to the servers of `make ui`: real servers, real requests, real sockets."""
 
-import base64
-import http.client
 import json
-import os
-import re
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,9 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.flows.test_end_to_end import environment
+from tests.flows.servers import PLANTED, WRITES, Servers, running
 
-ROOT = Path(__file__).parents[2]
 EVIL = "https://evil.example"
 READS = {
     "prefect": [("POST", "/api/flows/filter"), ("GET", "/api/admin/settings"), ("GET", "/api/health/../admin/version")],
@@ -30,72 +20,13 @@ READS = {
         ("GET", "/api/2.0/mlflow/experiments/search?max_results=1"), ("GET", "/get-artifact?run_id=x&path=y"),
     ],
 }  # fmt: skip
-WRITES = {
-    "prefect": ("/api/flows/", {"name": "planted"}),
-    "mlflow": ("/api/2.0/mlflow/experiments/create", {"name": "planted"}),
-}
 SOCKETS = ("/api/events/in", "/api/events/out", "/api/logs/out")
-
-
-@dataclass
-class Servers:
-    """Both servers, as `make ui` starts them in `folder`."""
-
-    folder: Path
-    process: "subprocess.Popen[str]"
-    ports: dict[str, int]
-
-    @property
-    def secret(self) -> str:
-        return (self.folder / ".state/prefect/secret").read_text().strip()
-
-    def ask(
-        self, name: str, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> http.client.HTTPResponse:
-        """Ask as a program may that sets its headers; a name with _ stands for one with -."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=60)
-        sent = {each.replace("_", "-"): value for each, value in headers.items()}
-        connection.request(method, path, body, sent)
-        answer = connection.getresponse()
-        answer.read_whole = answer.read()  # type: ignore[attr-defined]
-        connection.close()
-        return answer
-
-    def with_secret(self) -> dict[str, str]:
-        return {"Authorization": f"Basic {base64.b64encode(self.secret.encode()).decode()}"}
-
-    def planted(self, name: str) -> bool:
-        """Whether a write has changed anything."""
-        path = {"prefect": "/api/flows/filter", "mlflow": "/api/2.0/mlflow/experiments/search"}[name]
-        body = json.dumps({"max_results": 100} if name == "mlflow" else {}).encode()
-        answer = self.ask(name, "POST", path, body, Content_Type="application/json", **self.with_secret())
-        assert answer.status == 200
-        return b"planted" in answer.read_whole  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    folder = tmp_path_factory.mktemp("pages")
-    told = environment(folder) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.ui", "--mlflow-port", "0", "--prefect-port", "0"], cwd=folder, env=told,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        said = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            said.append(line)
-            if "Ctrl-C" in line:
-                break
-        ports = dict(re.findall(r"^  (Prefect|MLflow) +http://127\.0\.0\.1:(\d+) ", "".join(said), re.M))
-        made = Servers(folder, process, {name.lower(): int(port) for name, port in ports.items()})
-        assert len(made.ports) == 2, said
-        assert made.secret not in "".join(said), "it is shown on terminals only"
-        yield made
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+    with running(tmp_path_factory.mktemp("pages")) as found:
+        yield found
 
 
 @pytest.fixture(params=["prefect", "mlflow"])
@@ -106,18 +37,17 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_a_preflight_of_another_origin_is_refused(servers: Servers, name: str) -> None:
     for origin in (EVIL, "http://127.0.0.1:1", "null"):
         headers = {"Origin": origin, "Access_Control_Request_Method": "PATCH"}
-        answer = servers.ask(name, "OPTIONS", WRITES[name][0], **headers, Access_Control_Request_Headers="content-type")
+        answer = servers.ask(name, "OPTIONS", WRITES[name], **headers, Access_Control_Request_Headers="content-type")
         assert answer.status == 403
         assert not [each for each in answer.headers if each.lower().startswith("access-control")]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/json", ""])
 def test_a_simple_request_of_another_origin_changes_nothing(servers: Servers, name: str, kind: str) -> None:
-    path, what = WRITES[name]
     headers = {"Content_Type": kind} if kind else {}
     for more in ({}, servers.with_secret()):
-        assert servers.ask(name, "POST", path, json.dumps(what).encode(), Origin=EVIL, **headers, **more).status == 403
-    assert servers.ask(name, "POST", path, json.dumps(what).encode(), **headers).status == 401
+        assert servers.ask(name, "POST", WRITES[name], PLANTED, Origin=EVIL, **headers, **more).status == 403
+    assert servers.ask(name, "POST", WRITES[name], PLANTED, **headers).status == 401
     assert not servers.planted(name)
 
 
