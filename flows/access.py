@@ -66,9 +66,14 @@ def secret_file() -> Path:
     return Path(os.environ["PREFECT_HOME"]) / "secret"
 
 
+def chosen() -> str:
+    """The secret that the user chose in the environment, or nothing."""
+    return os.environ.get("PREFECT_SERVER_API_AUTH_STRING", "")
+
+
 def secret() -> str:
-    """`PREFECT_SERVER_API_AUTH_STRING`, or the secret of this checkout: made when missing, or readable by others."""
-    if named := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    """The secret that the user chose, or the one of this checkout: made when missing, or readable by others."""
+    if named := chosen():
         return named
     path = secret_file()
     with contextlib.suppress(OSError, ValueError):
@@ -78,6 +83,11 @@ def secret() -> str:
     made = f"{USER}:{secrets.token_urlsafe(32)}"
     write_private(path, f"{made}\n")
     return made
+
+
+def link(record: Record) -> str:
+    """The address that signs a browser in; without the secret where the user chose it, or where there is none."""
+    return f"{record.url}{guard.SIGN_IN}#{record.auth}" if record.auth and not chosen() else record.url
 
 
 def write_private(path: Path, text: str) -> None:

@@ -54,12 +54,12 @@ class Pages:
         """Print the addresses, and how to sign in: links with the secret on a terminal, else where the secret is."""
         print(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
         print(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
-        links = [self.prefect.sign_in] if self.prefect.record else []
-        if self.mlflow_record and self.mlflow_record.auth:
-            links.append(f"{self.mlflow}{guard.SIGN_IN}#{self.mlflow_record.auth}")
-        if links and sys.stdout.isatty():
-            print("  Sign in  once in each browser, by these links:", *links, sep="\n           ")
-        elif links:
+        records = [each for each in (self.prefect.record, self.mlflow_record) if each and each.auth]
+        if records and access.chosen():
+            print("  Sign in  once in each browser, with PREFECT_SERVER_API_AUTH_STRING")
+        elif records and sys.stdout.isatty():
+            print("  Sign in  once in each browser, by these links:", *map(access.link, records), sep="\n           ")
+        elif records:
             print(f"  Sign in  once in each browser, with the line of {access.secret_file()}")
         sys.stdout.flush()
 

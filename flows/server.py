@@ -53,7 +53,7 @@ class Server:
     @property
     def sign_in(self) -> str:
         """The address that opens its web page in a browser that does not know the secret yet. It holds the secret."""
-        return f"{self.page}{guard.SIGN_IN}#{self.record.auth}" if self.record else self.page
+        return access.link(self.record) if self.record else self.page
 
     def answers(self) -> bool:
         """Whether it answers, and is the server that it is taken for."""

