@@ -163,10 +163,11 @@ def listen(host: str, port: int) -> socket.socket | None:
     """
     try:
         return socket.create_server((host, port), backlog=512)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             return None
-        raise ServerError(f"cannot listen at port {port} of {host}: {error.strerror or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ServerError(f"cannot listen at port {port} of {host}: {reason}") from error
 
 
 def address(host: str, listening: socket.socket) -> str:

@@ -135,6 +135,8 @@ def test_an_address_is_bound_before_it_is_named() -> None:
         assert third.take()
     with pytest.raises(server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
         server.listen("192.0.2.1", 1)
+    with pytest.raises(server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
+        server.listen("127.0.0.1", 70000)
 
 
 def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
