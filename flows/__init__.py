@@ -17,6 +17,8 @@ SETTINGS = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # The server writes down within a second what happened, so that a run soon knows whether a notification arrived.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+    # Without an address, Prefect would start a server of its own, which asks nobody for a secret.
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     # Nobody is told anything, and nothing is asked of the internet.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",

@@ -59,7 +59,8 @@ def run(work: Callable[[], object], terminal: console.Terminal, prefect: server.
 
     console.quieten()
     prefect.wait()
-    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {prefect.page}", "dim")
+    page = prefect.sign_in if terminal.console.is_terminal else prefect.page
+    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
     report = work()
     if isinstance(report, summary.Report):
         summary.show(report, terminal.console, prefect="" if prefect.own else prefect.page)

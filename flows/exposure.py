@@ -64,9 +64,12 @@ class Exposure:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": self._session_key,
         }
 
-    def mlflow_options(self, port: int) -> dict[str, str]:
-        """What MLflow's command line is told besides."""
-        return {} if self.local else {"--app-name": "basic-auth", "--allowed-hosts": f"{self.host}:{port}"}
+    @property
+    def mlflow_application(self) -> str:
+        """MLflow's application: the one that asks its users for passwords where others can reach it."""
+        from ddpm.tracking import page
+
+        return page.APPLICATION if self.local else page.APPLICATION_WITH_USERS
 
     @cached_property
     def _session_key(self) -> str:

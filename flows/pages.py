@@ -1,26 +1,29 @@
 """The servers behind the pages, Prefect's and MLflow's: found where they run, else started here and kept running.
 
-What another command of this checkout started is used, and taken over should it end.
+What another command of this checkout started is used, and taken over should it end. Each address is bound before it is
+named, and stays bound while its server is started again, so that nothing else can listen there meanwhile.
 """
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ddpm import files
-from flows import process, server
+from flows import access, guard, guarded, server
+from flows.access import MLFLOW, PREFECT, Record
 from flows.exposure import Exposure
 from flows.supervise import Member
 
 PATIENCE = 600.0
 """Seconds that they may take to answer; on a machine with much else to do, a first start takes two minutes."""
+PATIENCE_WITH_STRANGERS = 60.0
+"""Seconds in which the server of another command of this checkout may end, before its port counts as another's."""
 
 
 @dataclass
@@ -29,12 +32,13 @@ class Pages:
 
     prefect: server.Server
     mlflow: str
+    mlflow_record: Record | None
     members: list[Member]
     deadline: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
 
     def answer(self) -> bool:
         """Whether both answer. Raises ServerError when they should have by now."""
-        if server.healthy(self.prefect.url) and _answers(self.mlflow):
+        if self.prefect.answers() and self._mlflow_answers():
             return True
         if time.monotonic() > self.deadline:
             logs = ", ".join(str(each.log) for each in self.members) or "none, they are not of this checkout"
@@ -43,10 +47,21 @@ class Pages:
             )
         return False
 
+    def _mlflow_answers(self) -> bool:
+        return self.mlflow_record.proven(MLFLOW) if self.mlflow_record else server.healthy(self.mlflow)
+
     def show(self) -> None:
-        """Print the addresses."""
+        """Print the addresses, and how to sign in: links with the secret on a terminal, else where the secret is."""
         print(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
-        print(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions", flush=True)
+        print(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
+        records = [each for each in (self.prefect.record, self.mlflow_record) if each and each.auth]
+        if records and access.chosen():
+            print("  Sign in  once in each browser, with PREFECT_SERVER_API_AUTH_STRING")
+        elif records and sys.stdout.isatty():
+            print("  Sign in  once in each browser, by these links:", *map(access.link, records), sep="\n           ")
+        elif records:
+            print(f"  Sign in  once in each browser, with the line of {access.secret_file()}")
+        sys.stdout.flush()
 
 
 @contextlib.contextmanager
@@ -57,91 +72,119 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, target: str) 
     """
     members = []
     named = os.environ.get("PREFECT_API_URL")
-    prefect = server.find()
-    if prefect is None:
-        _require_free(exposure.host, prefect_port, f"make {target} PREFECT_PORT={prefect_port + 1}")
-        prefect = server.Server(f"http://{exposure.host}:{prefect_port}/api")
-    if not named:
-        members.append(_prefect(prefect.url, exposure))
-    os.environ["PREFECT_API_URL"] = prefect.url
-    mlflow, own = _mlflow_address(mlflow_port, exposure, target)
-    if own:
-        members.append(_mlflow(mlflow, exposure))
-    try:
-        yield Pages(prefect, mlflow, members)
-    finally:
-        for told, up in ((server.told(), server.healthy), (_told(), _answers)):
-            if told.exists() and not up(files.read_json(told)["url"]):
-                told.unlink(missing_ok=True)
+    with contextlib.ExitStack() as held:
+        prefect = server.find()
+        if prefect is None or (prefect.record and not named):
+            place = Place(exposure.host, prefect_port, f"make {target} PREFECT_PORT={prefect_port + 1}")
+            record = _settled(place, prefect.record if prefect else None, access.secret())
+            prefect = server.Server(f"{record.url}/api", record)
+            members.append(_prefect(record, held.enter_context(place), exposure))
+            held.callback(record.forget, server.told())
+        prefect.use()
+        mlflow, found, own = _mlflow_address()
+        if own:
+            place = Place(exposure.host, mlflow_port, f"make {target} MLFLOW_PORT={mlflow_port + 1}")
+            found = _settled(place, found, access.secret() if exposure.local else "")
+            mlflow = found.url
+            members.append(_mlflow(found, held.enter_context(place), exposure))
+            held.callback(found.forget, _told())
+        yield Pages(prefect, mlflow, found, members)
 
 
-def _prefect(url: str, exposure: Exposure) -> Member:
+class Place:
+    """An address that a server is to have, bound for as long as the block lasts once it has been taken."""
+
+    def __init__(self, host: str, port: int, remedy: str) -> None:
+        self.host, self.port, self.remedy = host, port, remedy
+        self.listening: socket.socket | None = None
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.listening:
+            self.listening.close()
+
+    def take(self) -> bool:
+        """Bind the address, unless another process has it."""
+        self.listening = self.listening or server.listen(self.host, self.port)
+        return self.listening is not None
+
+    def require(self) -> str:
+        """The address, bound. Raises ServerError when another process has it."""
+        if not self.take():
+            raise server.ServerError(f"port {self.port} of {self.host} is taken. Try: {self.remedy}")
+        assert self.listening is not None  # noqa: S101 - for the types
+        return server.address(self.host, self.listening)
+
+
+def _settled(place: Place, found: Record | None, auth: str) -> Record:
+    """The record of a server that this process looks after: one that was found keeps its address, key and secret."""
+    if found is None:
+        return server.new_record(place.require(), auth)
+    parts = urlsplit(found.url)
+    place.host, place.port = parts.hostname or place.host, parts.port or place.port
+    return replace(found, pid=os.getpid())
+
+
+def _member(
+    name: str, place: Place, record: Record, log: Path, start: Callable[[socket.socket], "subprocess.Popen[str]"]
+) -> Member:
+    """A server to keep running. One that another command runs is taken over when that command ends."""
+    lost = 0.0
+
+    def ready() -> bool:
+        nonlocal lost
+        if place.take():
+            return True
+        lost = 0.0 if record.proven(name) else lost or time.monotonic()
+        if lost and time.monotonic() - lost > PATIENCE_WITH_STRANGERS:
+            place.require()
+        return False
+
+    def started() -> "subprocess.Popen[str]":
+        assert place.listening is not None  # noqa: S101 - `ready` has seen to it
+        return start(place.listening)
+
+    return Member({PREFECT: "Prefect's server", MLFLOW: "MLflow's server"}[name], started, log, ready)
+
+
+def _prefect(record: Record, place: Place, exposure: Exposure) -> Member:
     """Prefect's server, at an address that stays the same."""
-    port = urlsplit(url).port or server.PORT
 
-    def start() -> "subprocess.Popen[str]":
-        files.write_json(server.told(), {"url": url})
-        return server.launch(port, exposure.host, exposure.prefect())
+    def start(listening: socket.socket) -> "subprocess.Popen[str]":
+        record.write(server.told())
+        return server.launch(record, listening, exposure.prefect())
 
-    return Member("Prefect's server", start, server.log(), ready=lambda: server.free(port, exposure.host))
+    return _member(PREFECT, place, record, server.log(), start)
 
 
-def _mlflow_address(port: int, exposure: Exposure, target: str) -> tuple[str, bool]:
-    """The address of MLflow's page, and whether it is of this checkout."""
+def _mlflow_address() -> tuple[str, Record | None, bool]:
+    """MLflow's page where it is known, its record where it runs here, and whether it is of this checkout."""
     from ddpm import tracking
 
     uri = tracking.tracking_uri()
     if uri.startswith("http"):
-        return tracking.shown(uri), False
-    with contextlib.suppress(FileNotFoundError):
-        url = str(files.read_json(_told())["url"])
-        if _answers(url):
-            return url, True
-    _require_free(exposure.host, port, f"make {target} MLFLOW_PORT={port + 1}")
-    return f"http://{exposure.host}:{port}", True
+        return tracking.shown(uri), None, False
+    record = access.read(_told())
+    return "", record if record and record.proven(MLFLOW) else None, True
 
 
-def _mlflow(url: str, exposure: Exposure) -> Member:
+def _mlflow(record: Record, place: Place, exposure: Exposure) -> Member:
     """MLflow's server over the embedded database."""
-    from ddpm.tracking import store
+    from ddpm.tracking import page, store
 
-    port = urlsplit(url).port or 0
     log = store.EMBEDDED / "server.log"
+    address = urlsplit(record.url).netloc
+    gate = guard.Gate(MLFLOW, address, record.key, record.auth, cookie=exposure.local)
 
-    def start() -> "subprocess.Popen[str]":
+    def start(listening: socket.socket) -> "subprocess.Popen[str]":
         store.client()  # creates the database
-        files.write_json(_told(), {"url": url})
-        return _launch_mlflow(port, log, exposure)
+        record.write(_told())
+        told = page.environment(address) | exposure.mlflow()
+        return guarded.launch(exposure.mlflow_application, gate, listening, log, told)
 
-    return Member("MLflow's server", start, log, ready=lambda: server.free(port, exposure.host))
-
-
-def _launch_mlflow(port: int, log: Path, exposure: Exposure) -> "subprocess.Popen[str]":
-    from ddpm import tracking
-    from ddpm.tracking import store
-
-    options = {
-        "--host": exposure.host,
-        "--port": str(port),
-        "--workers": "1",
-        "--default-artifact-root": store.artifact_root().as_uri(),
-    } | exposure.mlflow_options(port)
-    own = str(Path(sys.executable).parent)
-    # A database's address may hold its password, and everybody sees command lines. MLflow looks for uvicorn on PATH.
-    told = {
-        "MLFLOW_BACKEND_STORE_URI": tracking.tracking_uri(),
-        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
-    }
-    command = process.child("mlflow", "server", *(word for pair in options.items() for word in pair))
-    return process.launch(command, log, os.environ | exposure.mlflow() | told)
-
-
-def _answers(address: str) -> bool:
-    """Whether MLflow's page answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError), opener.open(f"{address}/health", timeout=2) as answer:
-        return bool(answer.status == 200)
-    return False
+    return _member(MLFLOW, place, record, log, start)
 
 
 def _told() -> Path:
@@ -149,9 +192,3 @@ def _told() -> Path:
     from ddpm.tracking import store
 
     return store.EMBEDDED / "server.json"
-
-
-def _require_free(host: str, port: int, remedy: str) -> None:
-    """Raises ServerError when something listens at the port already."""
-    if not server.free(port, host):
-        raise server.ServerError(f"port {port} of {host} is taken, or {host} is not of this machine. Try: {remedy}")

@@ -80,8 +80,13 @@ def run(
     return Ended(process.returncode, tuple(lines), timed_out.is_set())
 
 
-def launch(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    """Start what keeps running, in a session of its own; all that it says is added to `log`."""
+def launch(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], keep: Sequence[int] = ()
+) -> "subprocess.Popen[str]":
+    """Start what keeps running, in a session of its own; all that it says is added to `log`.
+
+    keep: open file descriptors that it inherits, under the same numbers.
+    """
     with log.open("a") as output:
         return subprocess.Popen(
             command,
@@ -90,6 +95,7 @@ def launch(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for who started it, and has to tell it something before its end
             env=environment,
+            pass_fds=keep,
             text=True,
         )
 

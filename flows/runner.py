@@ -4,14 +4,18 @@
 """
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
+from httpx import HTTPError
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runner import Runner
-from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
+from flows import schedule
 from flows.moves import promote, rollback
 from flows.retrain import retrain
 
@@ -27,23 +31,36 @@ def flows() -> list[Flow[Any, Any]]:
 
 async def run(cron: str) -> None:
     """Record the deployments and take their runs until SIGTERM."""
-    runner = Runner(name="ddpm", limit=AT_ONCE, query_seconds=POLL_SECONDS)
+    runner = Runner(name="ddpm", limit=AT_ONCE, query_seconds=POLL_SECONDS, pause_on_shutdown=False)
     await record(runner, cron)
     await runner.start()
 
 
 async def record(runner: Runner, cron: str) -> None:
-    """Record the deployments. A service that stops pauses them, so that no runs pile up: they go on from here."""
+    """Record the deployments, and resume those that the service paused: see `flows.schedule`."""
+    noted = schedule.Noted.read()
     for each in flows():
+        with get_client(sync_client=True) as client:
+            found = schedule.known(client, each.name)
         deployment = each.to_deployment(
             name=each.name,
             description=each.description,
-            schedule=Cron(cron, timezone="UTC") if each is retrain else None,
-            paused=False,
+            schedules=schedule.schedules(found, cron, noted) if each is retrain else None,
+            paused=schedule.stays_paused(found, noted),
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         await runner.aadd_deployment(await deployment if asyncio.iscoroutine(deployment) else deployment)
+    schedule.Noted(cron).write()
+
+
+def pause() -> None:
+    """Pause the deployments as the service stops, so that no runs pile up. A server that has gone schedules none."""
+    with contextlib.suppress(HTTPError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+        schedule.pause(client, [each.name for each in flows()])
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1]))
+    try:
+        asyncio.run(run(sys.argv[1]))
+    finally:
+        pause()

@@ -78,9 +78,7 @@ def runner(cron: str, prefect: server.Server) -> Member:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         return process.launch(process.child("flows.runner", cron), log, os.environ | {"PYTHONPATH": path})
 
-    return Member(
-        "the runner", start, log, lambda: server.healthy(prefect.url), signal.SIGTERM, GRACE, children_first=True
-    )
+    return Member("the runner", start, log, prefect.answers, signal.SIGTERM, GRACE, children_first=True)
 
 
 @dataclass
@@ -124,7 +122,7 @@ class Rounds:
         if len(self.deployments) < len(DEPLOYMENTS):
             return
         self.shown = True
-        say(f"retraining at {self.cron!r} (UTC), and when asked: python -m flows.serve --now")
+        say(schedule_in_words(self.cron))
         self.pages.show()
         print("  Ctrl-C stops all.", flush=True)
         notify.prepare()
@@ -135,7 +133,7 @@ class Rounds:
 
         from flows import liveness
 
-        if not server.healthy(self.pages.prefect.url):
+        if not self.pages.prefect.answers():
             return  # it is being started again
         with get_client(sync_client=True) as client:
             for run in liveness.crash_the_dead(client):
@@ -165,6 +163,28 @@ def deployments() -> "list[UUID]":
     return found
 
 
+def schedule_in_words(cron: str) -> str:
+    """When retraining begins: what somebody chose on Prefect's page counts, whatever `flow.cron` says."""
+    from prefect.client.orchestration import get_client
+
+    from flows import schedule
+
+    asked = "when asked: python -m flows.serve --now"
+    with get_client(sync_client=True) as client:
+        found = schedule.known(client, "retrain")
+    if found is None or schedule.switched_off(found):
+        return f"the schedule of `retrain` is switched off on Prefect's page, and stays off; retraining only {asked}"
+    times = [_in_words(each.schedule) for each in found.schedules if each.active]
+    changed = "" if times == [f"{cron!r} (UTC)"] else f", as set on Prefect's page (flow.cron: {cron!r})"
+    return f"retraining at {' and '.join(times)}{changed}, and {asked}"
+
+
+def _in_words(times: object) -> str:
+    """A schedule's times: in cron's form where it has one."""
+    cron = getattr(times, "cron", None)
+    return f"{cron!r} ({getattr(times, 'timezone', None) or 'UTC'})" if cron else "times of its own"
+
+
 def close_records() -> None:
     """Close the MLflow runs of trainings that were killed; the resumed training goes on under the same id."""
     from ddpm import tracking
@@ -185,7 +205,7 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
         raise server.ServerError(
             "no service runs here. Start it: make serve. Or run once: python -m flows.retrain --once"
         )
-    os.environ["PREFECT_API_URL"] = prefect.url
+    prefect.use()
     from prefect.client.orchestration import get_client
 
     known = deployments()

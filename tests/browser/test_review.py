@@ -37,7 +37,8 @@ def test_a_person_judges_by_keys_alone(
     tab.size(width)
     tab.look("screen", scheme)
     address = f"http://{server.hosts[0]}/"
-    tab.open(address)
+    tab.open(server.link)
+    assert tab.evaluate("location.href") == address, "the token does not stay in the address"
     audit(tab)
     keep(f"review-{scheme}-{width}")
     press(tab, "r")
@@ -61,7 +62,7 @@ def test_a_person_judges_by_keys_alone(
 
 
 def test_buttons_can_be_reached_and_pressed_without_a_mouse(tab: Tab, server: Server) -> None:
-    tab.open(f"http://{server.hosts[0]}/")
+    tab.open(server.link)
     tab.press("Tab")
     tab.press("Tab")
     assert tab.evaluate("document.activeElement.textContent").startswith("Generated")

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,18 +40,20 @@ def drawn(project: Path) -> Path:
     return project
 
 
-def start(*options: str) -> tuple["subprocess.Popen[str]", int, str]:
-    """The command, its port, and its first line."""
+def start(*options: str) -> tuple["subprocess.Popen[str]", str]:
+    """The command, and its first line."""
     command = [sys.executable, "-c", "from ddpm.cli import app; app()", "review", "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    return process, int(line.partition("127.0.0.1:")[2].partition("/")[0]), line
+    return process, process.stdout.readline()
 
 
-def post(port: int, path: str, body: str = "") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("POST", path, body)
+def post(line: str, path: str, body: str = "") -> int:
+    """Ask as a browser does that has opened the link of the first line."""
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+) ", line)
+    assert found is not None
+    connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+    connection.request("POST", path, body, {"Cookie": f"ddpm-review-{found[1]}={found[2]}"})
     status = connection.getresponse().status
     connection.close()
     return status
@@ -63,16 +66,16 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
         spool.finish("FINISHED")
     run_id = tracking.replay(DIGEST)
     assert run_id is not None
-    process, port, line = start("--count", "3")
+    process, line = start("--count", "3")
     assert "open http://127.0.0.1:" in line
-    assert post(port, "/answer", "position=0&real=yes") == 303
+    assert post(line, "/answer", "position=0&real=yes") == 303
     process.send_signal(signal.SIGINT)
     assert "stopped after 1 of 3 images; the same command goes on from there" in process.communicate(timeout=60)[0]
     assert process.returncode == 130
 
-    process, port, _ = start("--count", "3")
-    assert [post(port, "/answer", f"position={i}&real=yes") for i in (0, 1, 2)] == [409, 303, 303]
-    assert post(port, "/finish") == 200
+    process, line = start("--count", "3")
+    assert [post(line, "/answer", f"position={i}&real=yes") for i in (0, 1, 2)] == [409, 303, 303]
+    assert post(line, "/finish") == 200
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 0, said
     found = files.read_json(next(Path(".state/review").glob("*.json")))["result"]["error"]

@@ -111,6 +111,8 @@ def test_servers_that_listen_to_others_ask_who_they_are() -> None:
     (hosts,) = [word for word in mlflow["command"] if word.startswith("--allowed-hosts=")]
     assert "*" not in hosts
     assert "PREFECT_SERVER_API_AUTH_STRING_FROM" in prefect["environment"]
+    page = prefect["environment"]["PREFECT_SERVER_UI_API_URL"]
+    assert page == prefect["environment"]["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] + "/api"
     assert "SERVE_TOKEN_FROM" in COMPOSE["services"]["serve"]["environment"]
     assert any(word.startswith("-s3.config=") for word in COMPOSE["services"]["store"]["command"])
     assert "--auth-host=scram-sha-256" in COMPOSE["services"]["postgres"]["environment"]["POSTGRES_INITDB_ARGS"]

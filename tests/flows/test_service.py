@@ -46,10 +46,14 @@ class Service:
     mlflow: str
     log: Path
 
+    @property
+    def secret(self) -> str:
+        return (self.folder / ".state/prefect/secret").read_text().strip()
+
     def client(self) -> Any:
         from prefect.client.orchestration import SyncPrefectClient
 
-        return SyncPrefectClient(api=f"{self.prefect}/api")
+        return SyncPrefectClient(api=f"{self.prefect}/api", auth_string=self.secret)
 
     def ask(self, name: str, **parameters: Any) -> UUID:
         """Have a deployment run, as Prefect's page does."""
@@ -132,7 +136,10 @@ def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> It
 @pytest.fixture(scope="module")
 def zombie(service: Service) -> None:
     """A holder of the GPU's slot that was killed; the tests that follow take longer than its lease."""
-    told = environment(service.folder) | {"PREFECT_API_URL": f"{service.prefect}/api"}
+    told = environment(service.folder) | {
+        "PREFECT_API_URL": f"{service.prefect}/api",
+        "PREFECT_API_AUTH_STRING": service.secret,
+    }
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS_THE_SLOT], cwd=service.folder, env=told, stdout=subprocess.PIPE, text=True
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ddpm.tracking import page
 from flows import supervise
 from flows.exposure import NEEDED, Exposure, ExposureError
 from flows.supervise import Member, SupervisionError
@@ -123,8 +124,7 @@ def test_others_reach_the_servers_with_passwords_only(monkeypatch: pytest.Monkey
         Exposure("0.0.0.0").check()
     told = Exposure("10.1.2.3").mlflow()
     assert "a-long-password" not in Path(told["MLFLOW_AUTH_CONFIG_PATH"]).read_text()
-    assert Exposure("10.1.2.3").mlflow_options(5000) == {
-        "--app-name": "basic-auth",
-        "--allowed-hosts": "10.1.2.3:5000",
-    }
-    assert Exposure().mlflow() == Exposure().prefect() == Exposure().mlflow_options(5000) == {}
+    assert Exposure("10.1.2.3").mlflow_application == page.APPLICATION_WITH_USERS
+    assert Exposure("localhost").mlflow_application == Exposure().mlflow_application == page.APPLICATION
+    assert page.environment("10.1.2.3:5000")["MLFLOW_SERVER_ALLOWED_HOSTS"] == "10.1.2.3:5000"
+    assert Exposure().mlflow() == Exposure().prefect() == {}

@@ -24,6 +24,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def ask(
     server: Server, method: str, path: str, body: str | None = None, **headers: str
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
+    """Ask as a browser does that has opened the link."""
+    headers.setdefault("Cookie", f"{server.cookie}={server.token}")
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, sent)
@@ -86,6 +88,39 @@ def test_other_hosts_and_other_pages_are_refused(server: Server) -> None:
         assert ask(server, "POST", "/answer", form, Origin=origin)[0] == 403
     assert server.session.answers == []
     assert ask(server, "POST", "/answer", form, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 303
+
+
+def test_without_the_token_of_the_link_nothing_is_shown_or_taken(server: Server) -> None:
+    form = "position=0&real=yes"
+    elsewhere = f"ddpm-review-1={server.token}"
+    for cookie in (
+        "",
+        elsewhere,
+        f"{server.cookie}=x",
+        f"{server.cookie}=",
+        "\x01;=;",
+        f"{server.cookie}={server.token}x",
+    ):
+        for method, path, body in (("GET", "/", None), ("GET", "/image/0", None), ("GET", "/review.js", None),
+                                   ("GET", "/?token=x", None), ("POST", "/answer", form), ("POST", "/?token=x", form),
+                                   ("POST", f"/?token={server.token}", form)):  # fmt: skip
+            status, answer, _ = ask(server, method, path, body, Cookie=cookie)
+            assert (status, server.token.encode() in answer) == (403, False)
+    assert server.session.answers == []
+    status, _, headers = ask(server, "GET", f"/?token={server.token}", Cookie="")
+    assert (status, headers["Location"]) == (303, "/")
+    assert headers["Set-Cookie"].startswith(f"{server.cookie}={server.token}; HttpOnly; SameSite=Lax")
+    assert ask(server, "GET", f"/?token={server.token}", Host="evil.example", Cookie="")[0] == 421
+    assert Server(server.session, 0).token != server.token
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_page_cannot_embed_what_a_browser_would_be_let_in_to(server: Server, site: str) -> None:
+    headers = {"Sec_Fetch_Site": site}
+    for mode, destination in (("no-cors", "image"), ("navigate", "iframe"), ("no-cors", "script"), ("cors", "empty")):
+        assert ask(server, "GET", "/", **headers, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=destination)[0] == 403
+        assert ask(server, "POST", "/undo", "", **headers, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=destination)[0] == 403
+    assert ask(server, "GET", "/", **headers, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")[0] == 200
 
 
 def test_noise_and_silence_do_not_end_the_server(server: Server) -> None:

@@ -69,7 +69,7 @@ def serve(server: Any) -> None:
 
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
-    print(f"review: open http://{server.hosts[0]}/ in a browser; Ctrl-C stops, and loses nothing", flush=True)
+    print(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing", flush=True)
     try:
         while not server.finished.wait(0.5):
             pass

@@ -1,13 +1,17 @@
 """The page of a review on 127.0.0.1: one image at a time, plain forms, two keys. It never says which is which.
 
 An image is only known by its position, all have equal size in bytes, and nothing is told before the end. Requests that
-name another host (DNS rebinding) or come from another page (a forged form) are refused.
+name another host (DNS rebinding), come from another page (a forged form), or lack the token of the printed link
+(another user of the machine) are refused.
 """
 
+import hmac
 import re
+import secrets
 import threading
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
@@ -45,6 +49,17 @@ class Server(ThreadingHTTPServer):
     def __init__(self, session: Session, port: int) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.session, self.lock, self.finished = session, threading.Lock(), threading.Event()
+        self.token = secrets.token_urlsafe(24)
+
+    @property
+    def link(self) -> str:
+        """The address that opens the page; only who has it can use the page."""
+        return f"http://{self.hosts[0]}/?token={self.token}"
+
+    @property
+    def cookie(self) -> str:
+        """The cookie that holds the token. Its name has the port, since the servers of a host share their cookies."""
+        return f"ddpm-review-{self.server_port}"
 
     @property
     def hosts(self) -> tuple[str, str]:
@@ -78,9 +93,30 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if self.headers.get("Host") not in self.server.hosts:
                 raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "this page is only served as 127.0.0.1")
+            link = (self.command, self.headers.get("Sec-Fetch-Mode"), self.headers.get("Sec-Fetch-Dest"))
+            if self.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"} and link != (
+                "GET", "navigate", "document"
+            ):  # fmt: skip
+                raise RefusedError(HTTPStatus.FORBIDDEN, "the request is not of this page")
+            if self.command == "GET" and self.path.startswith("/?token=") and self._matches(self.path[8:]):
+                self._redirect({"Set-Cookie": f"{self.server.cookie}={self.path[8:]}; HttpOnly; SameSite=Lax; Path=/"})
+                return
+            if not self._matches(self._cookie()):
+                raise RefusedError(HTTPStatus.FORBIDDEN, "open the link that `ddpm review` shows on its terminal")
             work()
         except RefusedError as refused:
             self._send(refused.status, f"{refused}\n".encode(), "text/plain; charset=utf-8")
+
+    def _matches(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self.server.token.encode())
+
+    def _cookie(self) -> str:
+        """The token that the browser kept, or nothing."""
+        try:
+            found = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
+        except CookieError:
+            return ""
+        return found.value if found else ""
 
     def _get(self) -> None:
         with self.server.lock:
@@ -123,9 +159,13 @@ class Handler(BaseHTTPRequestHandler):
             self._page(page(session))
             self.server.finished.set()
             return
+        self._redirect({})
+
+    def _redirect(self, headers: Mapping[str, str]) -> None:
+        """To the page."""
         self.send_response(HTTPStatus.SEE_OTHER)
-        self.send_header("Location", "/")
-        self.send_header("Content-Length", "0")
+        for name, value in {"Location": "/", "Content-Length": "0", **HEADERS, **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def _form(self) -> Mapping[str, str]:

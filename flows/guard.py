@@ -1,0 +1,230 @@
+"""ASGI middleware in front of Prefect's and MLflow's servers: own host name, own origin, and for MLflow a secret.
+
+A web page that a browser shows may send requests to any address of this machine, and may have its own host name
+resolve to 127.0.0.1 (DNS rebinding). Prefect checks the secret of its API itself, MLflow knows none. The guard also
+proves to our own clients that the server is the one they started: see `proof`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+FOLDER = Path(__file__).parent
+PROOF = "/ddpm/proof"
+SIGN_IN = "/ddpm/sign-in"
+PUBLIC = ("/health", "/version")
+LARGEST_BODY = 1024
+COOKIE_SECONDS = 30 * 24 * 3600
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+}
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'"
+)
+ANOTHER_HOST = "this server is not at that address"
+ANOTHER_ORIGIN = "this server takes no requests of other pages"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the guard of one server lets in.
+
+    name: `prefect` or `mlflow`. address: the host and port of its page. key: proves the server's identity. secret: as
+    user:password; empty where the server's users have passwords of their own. cookie: whether the guard asks for the
+    secret itself, and keeps a browser signed in by a cookie.
+    """
+
+    name: str
+    address: str
+    key: str
+    secret: str
+    cookie: bool
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The values of the Host header that name this server."""
+        host, _, port = self.address.rpartition(":")
+        names = {host, "localhost"} if host == "127.0.0.1" else {host}
+        return frozenset({f"{each}:{port}" for each in names} | (names if port == "80" else set()))
+
+    @property
+    def ticket(self) -> str:
+        """The cookie's value. Browsers send cookies to every port, so it does not give the secret away."""
+        return _digest(self.secret, f"cookie {self.name} {self.address}")
+
+    @property
+    def cookie_name(self) -> str:
+        """Differs between the servers of one host, which share their cookies."""
+        return f"ddpm-{self.name}-{self.address.rpartition(':')[2]}"
+
+
+def proof(key: str, name: str, address: str, nonce: str) -> str:
+    """What only a server that was given `key` can answer to `nonce`; it cannot be passed on from another address."""
+    return _digest(key, f"proof {name} {address} {nonce}")
+
+
+def basic(secret: str) -> str:
+    """The Authorization header that carries the secret."""
+    return f"Basic {base64.b64encode(secret.encode()).decode()}"
+
+
+class Guard:
+    """The middleware."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self.app, self.gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, answer, or hand on to the application."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        refused = self._refused(scope)
+        if scope["type"] == "websocket":
+            if refused or (self.gate.cookie and not self._signed_in(HTTPConnection(scope))):
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self.app(scope, receive, send)
+            return
+        answer = refused or await self._own(Request(scope, receive))
+        await (answer or self.app)(scope, receive, _with_headers(send))
+
+    def _refused(self, scope: Scope) -> Response | None:
+        """The refusal of a request that names another host, or that another page sent."""
+        headers = Headers(scope=scope)
+        hosts = [each.lower() for each in headers.getlist("host")]
+        if len(hosts) != 1 or hosts[0] not in self.gate.hosts:
+            return PlainTextResponse(ANOTHER_HOST, 421)
+        if any(each.lower() != f"http://{hosts[0]}" for each in headers.getlist("origin")):
+            return PlainTextResponse(ANOTHER_ORIGIN, 403)
+        link = (scope.get("method"), headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+        if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and link != (
+            "GET", "navigate", "document"
+        ):  # fmt: skip
+            return PlainTextResponse(ANOTHER_ORIGIN, 403)
+        return None
+
+    async def _own(self, request: Request) -> Response | None:
+        """The guard's own pages, and what a request without the secret is answered; None: it goes to the server."""
+        path = request.scope["path"]
+        if path == PROOF:
+            return self._proof(request)
+        if request.method == "GET" and request.headers["host"].lower() != self.gate.address and _is_page(request):
+            return RedirectResponse(f"http://{self.gate.address}{_target(request)}", 307)
+        if path.startswith(SIGN_IN):
+            return await self._sign_in(request)
+        if not self.gate.cookie or path in PUBLIC or self._signed_in(request):
+            return None
+        if request.method == "GET" and (path == "/" or _is_page(request)):
+            return RedirectResponse(f"{SIGN_IN}?next={quote(_target(request), safe='')}", 303)
+        return PlainTextResponse("sign in first", 401)
+
+    def _proof(self, request: Request) -> Response:
+        nonce = request.query_params.get("nonce", "")
+        if request.method != "GET" or not re.fullmatch("[0-9a-f]{32,128}", nonce):
+            return PlainTextResponse("the nonce is missing", 400)
+        return JSONResponse({"proof": proof(self.gate.key, self.gate.name, self.gate.address, nonce)})
+
+    async def _sign_in(self, request: Request) -> Response:
+        """The page that asks for the secret, its script, and the check of the secret."""
+        if request.method == "GET" and request.scope["path"] == f"{SIGN_IN}.js":
+            return Response(_file("sign_in.js"), media_type="text/javascript", headers={"Cache-Control": "no-store"})
+        if request.scope["path"] != SIGN_IN or not self.gate.secret:
+            return PlainTextResponse("not found", 404)
+        if request.method == "GET":
+            page = _file("sign_in.html").replace("SERVER", self.gate.name)
+            policy = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
+            return Response(page, media_type="text/html", headers=policy)
+        if request.method != "POST":
+            return PlainTextResponse("GET or POST", 405)
+        return await self._checked(request)
+
+    async def _checked(self, request: Request) -> Response:
+        """204 when the secret is right, or missing in a browser that is signed in."""
+        sent = b""
+        async for chunk in request.stream():
+            sent += chunk
+            if len(sent) > LARGEST_BODY:
+                return PlainTextResponse("too long", 413)
+        if not hmac.compare_digest(sent, self.gate.secret.encode()):
+            known = not sent and self.gate.cookie and self._signed_in(request)
+            return Response(status_code=204) if known else PlainTextResponse("that is not the secret", 401)
+        answer = Response(status_code=204)
+        if self.gate.cookie:
+            answer.set_cookie(
+                self.gate.cookie_name, self.gate.ticket, COOKIE_SECONDS, path="/", httponly=True, samesite="strict"
+            )
+        return answer
+
+    def _signed_in(self, request: HTTPConnection) -> bool:
+        """Whether the request carries the secret, or the cookie of a browser that has shown it."""
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                sent = base64.b64decode(credentials, validate=True)
+            except (binascii.Error, ValueError):
+                return False
+            return hmac.compare_digest(sent, self.gate.secret.encode())
+        cookie = request.cookies.get(self.gate.cookie_name, "")
+        return hmac.compare_digest(cookie.encode(), self.gate.ticket.encode())
+
+
+def _is_page(request: Request) -> bool:
+    """Whether a browser wants to show the answer as a page."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _target(request: Request) -> str:
+    """Path and query, as they were asked for."""
+    query = request.scope["query_string"].decode("latin-1")
+    path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~-._")
+    return "/" + path.lstrip("/\\") + (f"?{query}" if query else "")
+
+
+def _with_headers(send: Send) -> Send:
+    """Add HEADERS to the answer where the application has not set its own."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Content-Security-Policy", "frame-ancestors 'self'")
+        await send(message)
+
+    return sent
+
+
+def _digest(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def packed(gate: Gate) -> str:
+    """A gate as text, for the environment of the process that serves."""
+    return json.dumps(vars(gate))
+
+
+def unpacked(text: str) -> Gate:
+    """The gate that `packed` wrote."""
+    found: Mapping[str, str | bool] = json.loads(text)
+    return Gate(**found)  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""`python -m flows.guarded APPLICATION`: serve Prefect's or MLflow's application behind the guard.
+
+`launch` starts it with a socket that listens already: whoever connects to that address reaches this process.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from flows import ROOT, process
+from flows.guard import Gate, Guard, packed, unpacked
+
+GATE = "DDPM_GATE"
+SOCKET = "DDPM_SOCKET"
+
+
+def launch(
+    application: str, gate: Gate, listening: socket.socket, log: Path, environment: Mapping[str, str]
+) -> "subprocess.Popen[str]":
+    """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # Not as arguments: everybody sees command lines.
+    told = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
+    command = process.child("flows.guarded", gate.name, application)
+    return process.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])
+
+
+def main(application: str) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    import uvicorn
+    from uvicorn.importer import import_from_string
+
+    gate = unpacked(os.environ.pop(GATE))
+    listening = socket.socket(fileno=int(os.environ.pop(SOCKET)))
+    app = import_from_string(application.removesuffix("()"))
+    guard = Guard(app() if application.endswith("()") else app, gate)
+    config = uvicorn.Config(guard, log_level="warning", proxy_headers=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main(sys.argv[2])

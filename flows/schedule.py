@@ -1,0 +1,98 @@
+"""The deployments' switches over restarts: what somebody switched off on Prefect's page stays off.
+
+A service that stops pauses its deployments, so that no runs pile up, and notes which; these alone go on at its next
+start. The schedule that follows `flow.cron` has a slug of its own; all others are somebody's, and are left alone.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+
+from ddpm import files
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
+SLUG = "flow-cron"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What the service noted about its deployments. cron: the last one it set. paused: ids of those that it paused."""
+
+    cron: str | None = None
+    paused: tuple[str, ...] = ()
+
+    def write(self) -> None:
+        """Keep it for the next start."""
+        files.write_json(_file(), asdict(self))
+
+    @classmethod
+    def read(cls) -> "Noted":
+        """What the last service noted, or nothing."""
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+            found = files.read_json(_file())
+            return cls(found["cron"], tuple(found["paused"]))
+        return cls()
+
+
+def known(client: SyncPrefectClient, name: str) -> "DeploymentResponse | None":
+    """The deployment of the flow `name`, or None when Prefect knows none yet."""
+    try:
+        return client.read_deployment_by_name(f"{name}/{name}")
+    except ObjectNotFound:
+        return None
+
+
+def stays_paused(found: "DeploymentResponse | None", noted: Noted) -> bool:
+    """Whether somebody else than the service paused it."""
+    return found is not None and found.paused and str(found.id) not in noted.paused
+
+
+def schedules(found: "DeploymentResponse | None", cron: str, noted: Noted) -> list[DeploymentScheduleCreate]:
+    """The schedules that a deployment is to have: those that it has, and ours at `cron` if that is new.
+
+    A schedule that was changed or removed on the page stays so; a change of `flow.cron` moves ours to the new times.
+    """
+    at = CronSchedule(cron=cron, timezone="UTC")
+    if found is None:
+        return [DeploymentScheduleCreate(schedule=at, active=True, slug=SLUG)]
+    before = noted.cron is None and len(found.schedules) == 1 and found.schedules[0].slug is None  # without slugs
+    wanted = []
+    for each in found.schedules:
+        ours = before or each.slug == SLUG
+        wanted.append(
+            DeploymentScheduleCreate(
+                schedule=at if ours and cron != noted.cron else each.schedule,
+                active=each.active,
+                parameters=each.parameters,
+                slug=SLUG if ours else each.slug,
+            )
+        )
+    return wanted
+
+
+def pause(client: SyncPrefectClient, names: Iterable[str]) -> None:
+    """Pause the deployments that are not paused, and note them first: a service that starts again resumes them."""
+    noted = Noted.read()
+    ours = [found for name in names if (found := known(client, name)) and not stays_paused(found, noted)]
+    Noted(noted.cron, tuple(str(each.id) for each in ours)).write()
+    for each in ours:
+        client.pause_deployment(each.id)
+
+
+def switched_off(found: "DeploymentResponse") -> bool:
+    """Whether it has no schedule by which runs begin."""
+    return found.paused or not any(each.active for each in found.schedules)
+
+
+def _file() -> Path:
+    return Path(os.environ["PREFECT_HOME"]) / "deployments.json"

@@ -1,0 +1,82 @@
+"""Prefect's and MLflow's pages in a real browser: signing in by the link, and what another page can do to them then."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.browser.chromium import PATIENCE, Tab
+from tests.flows.servers import PLANTED, WRITES, Servers, running
+
+ATTACK = """\
+(async () => {
+  const done = [];
+  const attempt = async (name, work) => { try { await work(); done.push(name); } catch (error) {} };
+  const own = { credentials: "include" };
+  await attempt("read", () => fetch("ADDRESS" + "PATH", own));
+  await attempt("write", () => fetch("ADDRESSPATH", { ...own, method: "PATCH", body: "{}",
+    headers: { "Content-Type": "application/json" } }));
+  await fetch("ADDRESSPATH", { ...own, mode: "no-cors", method: "POST", body: 'BODY' }).catch(() => 0);
+  await attempt("script", () => new Promise((resolve, reject) => document.head.append(
+    Object.assign(document.createElement("script"),
+      { src: "ADDRESS/ddpm/sign-in.js", onload: resolve, onerror: reject }))));
+  await attempt("socket", () => new Promise((resolve, reject) => Object.assign(
+    new WebSocket("ADDRESS/api/events/out".replace("http", "ws")), { onopen: resolve, onerror: reject })));
+  return done;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with running(tmp_path_factory.mktemp("pages")) as found:
+        yield found
+
+
+@pytest.fixture
+def evil_page() -> Iterator[str]:
+    """A page of another port of this host, to which browsers send the cookies of all."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>evil</title><link rel=icon href=data:,>")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as found:
+        threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}/"
+        found.shutdown()
+
+
+def until(tab: Tab, expression: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not tab.evaluate(expression):
+        assert time.monotonic() < deadline, tab.evaluate("location.href + document.body?.innerText")
+
+
+@pytest.mark.parametrize(("name", "shows"), [("prefect", "Logout"), ("mlflow", "Experiments")])
+def test_the_link_signs_in_and_another_page_gains_nothing_by_it(
+    tab: Tab, servers: Servers, evil_page: str, keep: Callable[[str], None], name: str, shows: str
+) -> None:
+    address = f"http://127.0.0.1:{servers.ports[name]}"
+    tab.open(f"{address}/ddpm/sign-in")
+    assert tab.evaluate("document.querySelector('[name=secret]').type") == "password"
+    keep(f"sign-in-{name}")
+    tab.open("about:blank")
+    tab.complaints.clear()
+    tab.open(f"{address}/ddpm/sign-in#{servers.secret}")
+    until(tab, f"document.body?.innerText.includes('{shows}')")
+    assert servers.secret not in tab.evaluate("location.href")
+    assert "/ddpm/" not in tab.evaluate("location.href")
+    assert not [each for each in tab.complaints if " 401 " in each]
+    keep(f"signed-in-{name}")
+    tab.open(evil_page)
+    attack = ATTACK.replace("ADDRESS", address).replace("PATH", WRITES[name]).replace("BODY", PLANTED.decode())
+    assert tab.evaluate(attack) == []
+    assert not servers.planted(name)

@@ -1,0 +1,223 @@
+"""Whose server it is: addresses that are bound before they are named, and servers that have to prove who they are."""
+
+import json
+import os
+import stat
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows import access, guard, pages, server
+from flows.access import MLFLOW, PREFECT, Record
+from flows.exposure import Exposure
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A healthy server that is not ours: it answers everything, and hands a proof that it is asked for on."""
+
+    passes_to = ""
+
+    def do_GET(self) -> None:
+        answer = b'{"proof": "0"}'
+        if self.path.startswith(guard.PROOF) and self.passes_to:
+            with urllib.request.urlopen(f"{self.passes_to}{self.path}") as page:
+                answer = page.read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """The address of a server of somebody else."""
+    Stranger.passes_to = ""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as found:
+        threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without servers."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".state/prefect"))
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # put back at the end, whatever is set meanwhile
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def port(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: str) -> None:
+    assert server.healthy(f"{stranger}/api")
+    Record(stranger, "ddpm:x", "k", 1).write(server.told())
+    assert server.find() is None
+    server.told().write_text(json.dumps({"url": f"{stranger}/api"}))
+    assert server.find() is None
+    for text in ("", "[]", "{", '{"url": 1, "auth": null}'):
+        server.told().write_text(text)
+        assert server.find() is None
+
+
+def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(stranger: str) -> None:
+    """With all that a run needs of it; the stranger, which passes its questions on, proves nothing."""
+    made = server.start(port(stranger))
+    try:
+        assert made.url != f"{stranger}/api"
+        made.wait()
+        assert made.record is not None
+        Stranger.passes_to = made.record.url
+        assert made.answers()
+        assert not replace(made.record, url=stranger).proven(PREFECT)
+        assert not replace(made.record, key="another").proven(PREFECT)
+        assert not made.record.proven(MLFLOW)
+        assert status(f"{made.url}/admin/version") == 401
+        made.record.write(server.told())
+        found = server.find()
+        assert found is not None
+        assert found.record == made.record
+        os.environ["PREFECT_API_URL"] = made.url
+        named = server.find()
+        assert named is not None
+        named.use()
+        assert os.environ["PREFECT_API_AUTH_STRING"] == access.secret()
+        assert access.secret() in named.sign_in
+        assert access.secret() not in named.page
+    finally:
+        made.stop()
+    os.environ.pop("PREFECT_API_URL")
+    assert server.find() is None, "it has ended"
+
+
+def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{stranger}/api")
+    found = server.find()
+    assert found == server.Server(f"{stranger}/api")
+    found.use()
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
+    assert found.answers()
+    Record(stranger, "ddpm:x", "k", 1).write(server.told())
+    assert server.find() == found, "the record is no longer of that server"
+
+
+def test_an_address_is_bound_before_it_is_named() -> None:
+    with pages.Place("127.0.0.1", 0, "another port") as first:
+        address = first.require()
+        with pages.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
+            assert not second.take()
+            with pytest.raises(
+                server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
+            ):
+                second.require()
+    with pages.Place("127.0.0.1", port(address), "") as third:
+        assert third.take()
+    with pytest.raises(server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
+        server.listen("192.0.2.1", 1)
+    with pytest.raises(server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
+        server.listen("127.0.0.1", 70000)
+
+
+def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
+    for path in (server.told(), Path(".state/mlflow/server.json")):
+        Record(stranger, "ddpm:x", "k", 1).write(path)
+    with pages.pages(0, 0, Exposure(), target="ui") as found:
+        assert len(found.members) == 2
+        assert found.prefect.page != stranger
+        assert found.mlflow != stranger
+        assert all(each.ready() for each in found.members)
+        del os.environ["PREFECT_API_URL"]
+        with pytest.raises(server.ServerError, match="PREFECT_PORT"), pages.pages(
+            0, port(found.prefect.page), Exposure(), target="ui"
+        ):  # fmt: skip
+            pass
+
+
+def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = server.listen("127.0.0.1", 0)
+    assert listening is not None
+    record = replace(server.new_record(server.address("127.0.0.1", listening), access.secret()), pid=1)
+    with listening:
+        record.write(server.told())
+        monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
+        with pages.pages(0, 4200, Exposure(), target="ui") as found:
+            assert found.prefect.page == record.url
+            assert found.prefect.record == replace(record, pid=os.getpid())
+            assert not found.members[0].ready()
+            listening.close()
+            assert found.members[0].ready()
+        assert access.read(server.told()) == record, "it is the other command's to remove"
+
+
+def test_a_port_that_a_stranger_took_from_us_ends_the_service_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PATIENCE_WITH_STRANGERS", -1.0)
+    listening = server.listen("127.0.0.1", 0)
+    assert listening is not None
+    with listening:
+        record = server.new_record(server.address("127.0.0.1", listening), "ddpm:x")
+        place = pages.Place("127.0.0.1", port(record.url), "another port")
+        listening.settimeout(0)
+        member = pages._prefect(record, place, Exposure())
+        with pytest.raises(server.ServerError, match=r"is taken\. Try: another port"):
+            member.ready()
+
+
+def test_the_secret_is_kept_for_this_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = access.secret()
+    path = access.secret_file()
+    assert first.startswith("ddpm:")
+    assert len(first) > 40
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert access.secret() == first
+    path.chmod(0o644)
+    second = access.secret()
+    assert second != first, "somebody may have read it"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("")
+    assert len(access.secret()) > 40
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:chosen")
+    assert access.secret() == "me:chosen"
+
+
+def test_the_sign_in_links_are_shown_on_a_terminal_and_nowhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [Record(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
+    shown = pages.Pages(server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
+    shown.show()
+    said = capsys.readouterr().out
+    assert "ddpm:x-y" not in said
+    assert f"with the line of {access.secret_file()}" in said
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown.show()
+    said = capsys.readouterr().out
+    for each in records:
+        assert f"{each.url}/ddpm/sign-in#ddpm:x-y" in said
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "ddpm:x-y")  # chosen by the user: not to be shown
+    shown.show()
+    said = capsys.readouterr().out
+    assert "with PREFECT_SERVER_API_AUTH_STRING" in said
+    assert "x-y" not in said + shown.prefect.sign_in
