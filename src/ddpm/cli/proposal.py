@@ -38,6 +38,18 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
     return sorted((one for one in wished if flat[one.key] != one.value), key=lambda one: order.index(one.key))
 
 
+def unlabelled(found: Survey, now: Params) -> str:
+    """What images without classes mean for the scores, and what can be done; empty where nothing need be."""
+    if (found.classes and not found.outside) or now.features.weights:
+        return ""
+    return (
+        "some images have no class, and what scores images by default is a classifier that is trained on classes. Either "
+        "put the images of each class into a folder of its own, or train without labels (prepare.labels: none) and "
+        'score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its weights, '
+        "or takes them --from FILE), then features.extractor: inception and the file's name as features.weights"
+    )
+
+
 def _of_images(found: Survey) -> Iterator[Change]:
     """What the images themselves say."""
     resolution, why = _resolution(found)
