@@ -43,10 +43,10 @@ def unlabelled(found: Survey, now: Params) -> str:
     if (found.classes and not found.outside) or now.features.weights:
         return ""
     return (
-        "some images have no class, and what scores images by default is a classifier that is trained on classes. Either "
-        "put the images of each class into a folder of its own, or train without labels (prepare.labels: none) and "
-        'score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its weights, '
-        "or takes them --from FILE), then features.extractor: inception and the file's name as features.weights"
+        "some images have no class, and what scores images by default is a classifier that is trained on classes. "
+        "Either put the images of each class into a folder of its own, or train without labels (prepare.labels: none) "
+        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its '
+        "weights, or takes them --from FILE), then features.extractor: inception and features.weights: FILE"
     )
 
 

@@ -48,9 +48,9 @@ def pointer() -> dict[str, Any]:
     if not POINTER.exists():
         return {}
     told = params.read_yaml(POINTER)
-    lists = told.get("outs"), told.get("deps", [])
-    rows = [row for rows in lists if isinstance(rows, list) for row in rows]
-    if not told.get("outs") or not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
+    outs, sources = told.get("outs"), told.get("deps", [])
+    rows = [*outs, *sources] if isinstance(outs, list) and outs and isinstance(sources, list) else [None]
+    if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
         raise ValueError(f"{POINTER} is damaged: it names no data. Bring it back: `git checkout {POINTER}`.")
     return told
 

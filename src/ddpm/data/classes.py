@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from ddpm.data.errors import named
 from ddpm.data.labels import Table
 
-SPLIT = re.compile(r"train(ing)?|trn|test(ing)?|tst|val(id(ation|ate)?)?|dev|eval(uation)?|hold-?out", re.I)
-BESIDE_SPLITS = re.compile(r"extra|unlabell?ed|pred(iction)?s?|seg|set|split|data(set)?|ima?ge?s?|pictures|x", re.I)
+SPLIT = re.compile(r"train(ing)?|trn|test(ing)?|tst|val(id(ation|ate)?)?|dev|eval(uation)?|holdout", re.I)
+BESIDE_SPLITS = re.compile(r"extra|unlabell?ed|pred(iction)?s?|seg|set|split|data(set)?|ima?ge?s?|pictures|rev|x", re.I)
 """Words that accompany a split's name (`seg_train`, `test-set`), or name a further part of a set (`extra`)."""
 SHARD = re.compile(
     r"(part|shard|chunk|batch|block|fold|split|subset|volume|vol|disk|disc|archive|section|piece|page|dir|folder)"
@@ -109,7 +109,7 @@ def _share_folders(parts: Parts) -> bool:
 
 def _is_split(name: str, beside: bool = False) -> bool:
     """Whether a folder is called as a split is; with `beside`, also as further parts of a set are (`extra`)."""
-    words = [word for word in re.split(r"[^A-Za-z]+", name) if word]
+    words = [word for word in re.split(r"[^A-Za-z]+", re.sub("(?i)hold[-_ ]out", "holdout", name)) if word]
     return (
         bool(words)
         and (beside or any(SPLIT.fullmatch(word) for word in words))
