@@ -84,9 +84,8 @@ def test_images_without_classes_are_told_before_any_work(
     told = [found.text for found in doctor.scores() if found.state == "missing"]
     assert len(told) == bool(wrong)
     assert all(wrong in text and "Inception-v3" in text for text in told)
-    text = edit.changed(
-        Path("params.yaml").read_text(),
-        {"prepare.labels": "none", "features.extractor": "inception", "sample.guidance": 1.0},
-    )
+    unlabelled = {"prepare.labels": "none", "features.extractor": "inception", "promote.min_class_share": None}
+    unguided = {"sample.guidance": 1.0, "sample.guidance_interval": None}
+    text = edit.changed(Path("params.yaml").read_text(), unlabelled | unguided)
     Path("params.yaml").write_text(text)
     assert ["ddpm weights inception" in found.text for found in doctor.scores() if found.state == "missing"] == [True]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ddpm.data.entries import ENDINGS
 from ddpm.data.errors import DataError
@@ -118,9 +119,16 @@ def test_system_folders_are_left_out_and_named_once(folder: Write) -> None:
     assert "4 in hidden files" in note
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+REGISTERED = {
+    ending: kind
+    for ending, kind in Image.registered_extensions().items()
+    if kind in {"PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF", "GIF"}
+}
+
+
+@pytest.mark.parametrize("ending", sorted({*ENDINGS, *REGISTERED}))
 def test_every_ending_of_the_known_formats(ending: str, good: Files, folder: Write, tmp_path: Path) -> None:
-    kind = "DIB" if ending == ".dib" else "MPO" if ending == ".mpo" else ENDINGS[ending]
+    kind = REGISTERED.get(ending) or ENDINGS[ending]
     image = encoded(np.arange(64, dtype=np.uint8).reshape(8, 8), kind)
     location = folder(good | {f"a/x{ending.upper()}": image})
     assert run(location, tmp_path / "out")["count"] == 241

@@ -109,7 +109,7 @@ def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
     """Enough held out, and a batch for training."""
     wanted = 1.3 * SMALLEST_SET  # the share is held to on average only
     if found.count * now.prepare.holdout < wanted:
-        share = min(0.4, math.ceil(20 * wanted / found.count) / 20)
+        share = min(0.35, math.ceil(20 * wanted / found.count) / 20)  # training needs twice as many
         yield Change("prepare.holdout", share, f"evaluation needs {SMALLEST_SET} held-out images")
     if found.count < 4 * now.train.batch and now.train.accumulation == 1:
         yield Change("train.batch", max(1, found.count // 4), "there are few images")

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ddpm.data.errors import BadImageError
+from ddpm.data.errors import BadImageError, named
 from ddpm.data.images import open_image, square_of_floats
 from ddpm.data.sources import Source
+
+FEW = 5  # images of a class
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def in_words(found: Survey) -> list[str]:
         classes = f"{len(found.classes)} ({', '.join(shown)}{more})"
     else:
         classes = "none (the images are in no class folders)"
+    few = [f"{name} ({count})" for name, count in found.classes.items() if count < FEW]
     return [
         f"images: {found.count:,}" + (f", and {len(found.bad):,} files that are none" if found.bad else ""),
         f"classes: {classes}" + (f"; {found.outside:,} images beside them" if found.classes and found.outside else ""),
@@ -86,6 +89,7 @@ def in_words(found: Survey) -> list[str]:
         f"modes: {counted(found.modes.items())}; {'colour' if found.colour else 'grey only'}",
         f"formats: {counted(found.formats.items())}",
         *(f"note: {note}" for note in found.notes),
+        *([f"note: so few images that all may be held out, which `prepare` refuses: {named(few)}"] if few else []),
     ]
 
 
