@@ -235,6 +235,7 @@ def test_what_dvc_cannot_copy_is_named_wherever_it_is(folder: Write, tmp_path: P
     (root / "a/inside.png").symlink_to(root / "a/1.png")
     check_copyable(root)
     os.mkfifo(root / ".hidden/pipe")
+    (root / "a/.dvcignore").write_text("*.png")
     (root / "a/gone.png").symlink_to("nowhere.png")
     (root / "a/loop.png").symlink_to("loop.png")
     (root / "a/there.png").symlink_to("back.png")
@@ -243,6 +244,7 @@ def test_what_dvc_cannot_copy_is_named_wherever_it_is(folder: Write, tmp_path: P
         check_copyable(root)
     assert str(error.value).count("leads nowhere, or in a circle") == 4
     assert ".hidden/pipe: it is a named pipe" in str(error.value)
+    assert "a/.dvcignore: DVC refuses" in str(error.value)
     assert {entry.path for entry in find(root).entries} >= {"a/loop.png", "a/gone.png"}  # set aside by `prepare`
     shutil.rmtree(root)
     os.mkfifo(tmp_path / "data")

@@ -101,6 +101,8 @@ def _fault(path: Path) -> str | None:
         return _kind(path)
     if not path.is_file() and not path.is_dir():
         return f"it is {_kind(path)}"
+    if path.name == ".dvcignore":
+        return "DVC refuses folders that hold such a file"
     return None if os.access(path, os.R_OK) else "it cannot be read; check its permissions"
 
 
