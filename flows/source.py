@@ -20,12 +20,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from ddpm import files, params, tracking
+from ddpm.cli import switch
+from ddpm.data import sources
+from ddpm.data.errors import DataError
 from ddpm.tracking.locks import locked
 from flows import process, stage
 from flows.console import reporter
 
 DATA, POINTER = Path("data"), Path("data.dvc")
-INTENTION, LOCK = Path(".state/update.json"), Path(".state/update.lock")
+INTENTION = Path(".state/update.json")
 PROBE_SECONDS = 120.0
 GONE = {404, 410}
 
@@ -80,7 +83,12 @@ def refresh(say: Say, limit: float) -> tuple[Version, Version]:
 
 
 def heal(say: Say) -> None:
-    """Put the data back if a run was killed while it updated them. Raises SourceError when DVC cannot."""
+    """Put the data back if a run, or `ddpm data use`, was killed while it changed them. Raises SourceError."""
+    if switch.interrupted():
+        with _alone():
+            if switch.interrupted():  # not by one that has come to its end meanwhile
+                say("`ddpm data use` was killed: putting back the data before")
+                switch.recover()
     if INTENTION.exists():
         with _alone():
             if not INTENTION.exists():
@@ -111,6 +119,11 @@ def probe() -> None:
     if path.startswith(("http://", "https://")):
         _probe_address(path)
         return
+    if "://" not in path and Path(path).is_dir():
+        try:
+            sources.check_copyable(Path(path))
+        except DataError as error:
+            raise SourceError(str(error)) from error
     ended = stage.dvc(["list-url", path], lambda line: None, PROBE_SECONDS, grace=5)
     if ended.timed_out:
         raise _failed(path, f"did not answer in {PROBE_SECONDS:.0f} s")
@@ -197,8 +210,8 @@ def _named() -> Version:
     return Version(str(out["md5"]), int(out.get("nfiles", 1)) if out.get("size") else 0)
 
 
-def _alone() -> contextlib.AbstractContextManager[None]:
-    return locked(LOCK, "another run is updating the data")
+def _alone() -> contextlib.AbstractContextManager[int]:
+    return locked(switch.LOCK, "another run is updating the data")
 
 
 def _failed(path: str, what: str, ended: process.Ended | None = None) -> SourceError:

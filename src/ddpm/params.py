@@ -99,7 +99,8 @@ class Params(Section):
             )
         if self.features.extractor == "classifier" and not labelled:
             raise ValueError(
-                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception"
+                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception, "
+                "with the weights that `ddpm weights inception` brings, or put the images into class folders"
             )
 
 

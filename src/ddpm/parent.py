@@ -1,7 +1,11 @@
-"""Processes that end with the process that started them."""
+"""Processes that end with the process that started them.
+
+`python -P -m ddpm.parent PARENT MODULE ARGUMENTS` runs `python -m MODULE ARGUMENTS` as one; PARENT: the starter's id.
+"""
 
 import ctypes
 import os
+import runpy
 import signal
 import sys
 
@@ -31,3 +35,9 @@ def _adopted() -> bool:
         return os.getsid(parent) != session
     except ProcessLookupError:  # it has just ended
         return True
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[1]))
+    sys.argv = sys.argv[2:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from ddpm import params
-from ddpm.cli import switch
+from ddpm.cli import data, doctor, switch
 from tests.cli.conftest import environment, run
 from tests.imagefiles import encoded, zipped
 
@@ -45,14 +46,25 @@ def folder(path: Path, files: Files) -> Path:
     return path
 
 
+def special(path: Path, name: str) -> Path:
+    """A named pipe in a folder: whoever reads it waits for ever."""
+    os.mkfifo(path / name)
+    return path / name if name == "pipe" else path
+
+
+def linked(path: Path, target: str) -> Path:
+    (path / "a" / "link.png").symlink_to(target)
+    return path
+
+
 def state(checkout: Path) -> dict[str, object]:
     """Everything that a failed switch must leave alone."""
-    data = checkout / "data"
+    there = checkout / "data"
     return {
         "pointer": (checkout / "data.dvc").read_text(),
         "params": (checkout / "params.yaml").read_text(),
         "ignore": (checkout / ".gitignore").read_text(),
-        "data": {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()},
+        "data": {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()},
         "beside": sorted(path.name for path in checkout.glob("data*")),
         "status": run("dvc", "status", "--json", "data.dvc", cwd=checkout).stdout,
     }
@@ -115,6 +127,7 @@ def test_unlabelled_images_of_many_sizes(checkout: Path, tmp_path: Path) -> None
     files["notes.psd"] = b"not an image"
     done = run("ddpm", "data", "use", str(folder(tmp_path / "photos", files)), "--apply", cwd=checkout).stdout
     assert "90x90 (151), 40x40 (150)" in done
+    assert "`ddpm weights inception`" in done[: done.index("fetching")]  # before any work
     assert "notes.psd: its ending .psd is unknown" in done
     found = params.load(checkout / "params.yaml")
     assert (found.prepare.labels, found.features.extractor, found.sample.guidance) == ("none", "inception", 1.0)
@@ -174,6 +187,12 @@ def test_an_archive_from_the_web_and_a_listing_that_is_none(checkout: Path, serv
         (lambda path: zipped(path / "evil.zip", {"../x.png": b""}), "leads out of the archive"),
         (lambda path: path / "clone" / "data", "`data` itself"),
         (lambda path: path / "clone", "`data` itself"),
+        (lambda path: folder(path / "few", images(60, side=8)), "60 images, and at least 150 are needed"),
+        (lambda path: special(folder(path / "pipe", images()), "a/pipe.png"), "a/pipe.png: it is a named pipe"),
+        (lambda path: special(folder(path / "pipe", images()), ".x"), ".x: it is a named pipe"),
+        (lambda path: special(path, "pipe"), "is a named pipe"),
+        (lambda path: linked(folder(path / "gone", images()), "nowhere.png"), "leads nowhere"),
+        (lambda path: linked(folder(path / "loop", images()), "link.png"), "in a circle"),
     ],
 )
 def test_a_source_that_is_refused_changes_nothing(make: object, told: str, checkout: Path, tmp_path: Path) -> None:
@@ -268,6 +287,86 @@ def test_stopped_at_any_step_of_the_swap(
     else:
         assert now["status"] == "{}\n"
         assert len(now["data"]) == 60  # type: ignore[arg-type]  # it is a dictionary
+
+
+@pytest.mark.slow
+def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path) -> None:
+    """SIGKILL of the command alone: what it started ends too, and gives the lock back."""
+    source = folder(tmp_path / "large", images(1500, side=32))
+    before = state(checkout)
+    command = [str(Path(sys.executable).parent / "ddpm"), "data", "use", str(source)]
+    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (checkout / "data.incoming").exists():
+        time.sleep(0.002)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(children, timeout=60)[1]
+    run("ddpm", "data", "status", cwd=checkout)
+    assert state(checkout) == before
+
+
+def test_commands_at_the_same_time(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one changes the data, the others are told so and leave its half-done work alone."""
+    source = folder(tmp_path / "pets", images(200, side=8))
+    monkeypatch.chdir(checkout)
+    with switch.clean():
+        switch.fetch(str(source))
+        for command in (["use", str(source)], ["update"], ["status"]):
+            done = run("ddpm", "data", *command, cwd=checkout, check=False)
+            assert done.returncode == 1
+            assert "changing the data" in done.stderr or "names no source" in done.stderr
+        assert (checkout / "data.incoming").exists()
+        switch.swap(str(source))
+    assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]  # it is a dictionary
+
+
+def test_a_folder_called_as_an_embedded_set(checkout: Path) -> None:
+    folder(checkout / "digits", images(200, side=8))
+    done = run("ddpm", "data", "use", "./digits", cwd=checkout).stdout
+    assert "ddpm-digits" in done
+    assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]  # it is a dictionary
+    run("ddpm", "data", "update", cwd=checkout)
+    assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]
+    done = run("ddpm", "data", "use", "digits", cwd=checkout).stdout
+    assert "yours, in this folder, is ./digits" in done
+    assert state(checkout)["pointer"] == (checkout / "assets/datasets/digits.yaml").read_text()
+
+
+def test_what_an_address_means() -> None:
+    assert data._local("./digits") == Path("digits")
+    assert data._local("file:///home/me/my%20pets") == Path("/home/me/my pets")
+    assert data._local("~/pets") == Path.home() / "pets"
+    assert data._local("s3://bucket/pets") is None
+
+
+def test_settings_of_dvc_that_a_person_has(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    general = folder(tmp_path / "general", {"config": b"[cache]\n    type = symlink\n[core]\n    remote = theirs\n"})
+    with (general / "config").open("a") as file:
+        file.write(f"['remote \"theirs\"']\n    url = {tmp_path}/theirs\n")
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(general))
+    source = folder(tmp_path / "pets", images(200, side=8))
+    done = run("ddpm", "data", "use", str(source), cwd=checkout).stdout
+    assert "name the default remote theirs" in done
+    assert not [path for path in (checkout / "data").rglob("*") if path.is_symlink()]
+    monkeypatch.chdir(checkout)
+    assert "theirs" in next(doctor.dvc_remote()).text
+    (checkout / ".dvc/config.local").write_text("[cache]\n    type = symlink\n[core]\n    remote = theirs\n")
+    assert not list(doctor.dvc_remote())
+    before = state(checkout)
+    done = run("ddpm", "data", "use", str(source), cwd=checkout, check=False)
+    assert done.returncode == 1
+    assert "cache.type reflink,hardlink,copy" in done.stderr
+    assert state(checkout) == before
+
+
+@pytest.mark.parametrize("text", ["", "outs:\n- md5: 1\n", "outs: data\n", "[", "outs:\n<<<<<<< HEAD\n"])
+def test_a_pointer_that_is_damaged(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text(text)
+    with pytest.raises(ValueError, match=r"data\.dvc"):
+        switch.pointer()
 
 
 def test_outside_of_the_project(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ddpm.cli import app, doctor
+from ddpm.cli import app, doctor, edit
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +63,29 @@ def test_locks_of_the_living_the_dead_and_the_reborn(tmp_path: Path, monkeypatch
     lock.write_text(json.dumps({"read": {"a": [{"pid": os.getppid(), "cmd": "dvc repro"}]}}))
     monkeypatch.setattr(doctor, "_command", lambda pid: ["something", "else"])
     assert states(doctor.locks()) == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (["cats/1.png", "dogs/2.png"], ""),
+        (["1.png", "2.png"], "2 files in data have no class"),
+        (["train/1.png", "test/2.png"], "2 files in data have no class"),
+    ],
+)
+def test_images_without_classes_are_told_before_any_work(
+    names: list[str], wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    for name in names:
+        Path("data", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("data", name).write_bytes(b"x")
+    told = [found.text for found in doctor.scores() if found.state == "missing"]
+    assert len(told) == bool(wrong)
+    assert all(wrong in text and "Inception-v3" in text for text in told)
+    unlabelled = {"prepare.labels": "none", "features.extractor": "inception", "promote.min_class_share": None}
+    unguided = {"sample.guidance": 1.0, "sample.guidance_interval": None}
+    text = edit.changed(Path("params.yaml").read_text(), unlabelled | unguided)
+    Path("params.yaml").write_text(text)
+    assert ["ddpm weights inception" in found.text for found in doctor.scores() if found.state == "missing"] == [True]

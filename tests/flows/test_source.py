@@ -89,6 +89,31 @@ def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path,
         assert not source.INTENTION.exists()
 
 
+def test_a_source_that_cannot_be_copied_is_refused_before_dvc_waits_for_it(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    os.mkfifo(outside / "pipe.png")
+    with pytest.raises(source.SourceError, match=r"pipe\.png: it is a named pipe"):
+        refresh()
+    assert (repository / "data.dvc").read_text() == text
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_what_a_killed_data_use_left_is_undone_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its two renames: the old data lie aside, and DVC would take data.incoming.dvc for a stage."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (".state/data.before", "data.incoming"):
+        Path(folder).mkdir(parents=True)
+    Path(".state/data.before/a.png").write_text("old")
+    Path(".state/data.before.yaml").write_text("the old pointer")
+    Path("data.incoming.dvc").write_text("the new pointer")
+    said: list[str] = []
+    source.heal(said.append)
+    assert Path("data/a.png").read_text() == "old"
+    assert Path("data.dvc").read_text() == "the old pointer"
+    assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
+    assert "was killed" in said[0]
+
+
 def test_a_source_that_goes_while_it_is_fetched(
     repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +130,7 @@ def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outsid
     """SIGKILL of the process that updates, at a moment when DVC has already deleted the data."""
     text = (repository / "data.dvc").read_text()
     os.mkfifo(outside / "0.txt")  # whoever reads the source waits here, for ever
-    program = "from flows import source; source.refresh(print, 300.0)"
+    program = "from flows import source; source.probe = lambda: None; source.refresh(print, 300.0)"
     environment = os.environ | {
         "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     }

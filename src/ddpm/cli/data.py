@@ -2,6 +2,8 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -30,6 +32,16 @@ def use(
     from ddpm.cli import switch
 
     _in_project()
+    is_embedded = source in switch.embedded()
+    if is_embedded and Path(source).exists():
+        print(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
+    _replace(source, is_embedded=is_embedded, apply=apply, force=force)
+
+
+def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, force: bool = False) -> None:
+    """Look at a source, or an embedded set by its name, and put it in place of `data`. Raises ValueError, OSError."""
+    from ddpm.cli import dvc_settings, switch
+
     with switch.clean():
         if not force and (why := switch.unsaved()):
             raise ValueError(
@@ -42,17 +54,25 @@ def use(
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
             )
-        local = Path(source).expanduser()
-        is_local = source not in switch.embedded() and "://" not in source
-        if is_local:
+        dvc_settings.refuse_links()
+        local = None if is_embedded else _local(source)
+        found = None
+        if local is not None:
             _check_local(local)
-        found = _look(local) if is_local else None
+            found = _look(local)
         print(f"fetching {source} (a copy goes to DVC's cache)", flush=True)
-        switch.fetch(str(local) if is_local else source)
+        switch.fetch(source if local is None else str(local), is_embedded=is_embedded)
         found = found or _look(switch.INCOMING)
-        switch.swap(source)
+        switch.swap(source, is_embedded=is_embedded)
     print(f"data is now {source}; data.dvc says so.")
-    _say_next(source, found, apply)
+    _say_next(source, found, apply, is_embedded)
+
+
+def _local(source: str) -> Path | None:
+    """The path that a source is, or None for an address elsewhere."""
+    if source.startswith("file://"):
+        return Path(url2pathname(urlsplit(source).path))
+    return None if "://" in source else Path(source).expanduser()
 
 
 @app.command()
@@ -66,22 +86,23 @@ def update() -> None:
         raise ValueError(
             "data.dvc names no source: these data were added, not imported. Change `data`, then `dvc add data`."
         )
-    use(dependencies[0]["path"])
+    _replace(dependencies[0]["path"])
 
 
 @app.command()
 def status() -> None:
     """Say what the data are, where they came from, and whether they are what data.dvc names."""
     from ddpm.cli import switch
-    from ddpm.data.sources import class_names, find
+    from ddpm.data.sources import find
 
     _in_project()
-    switch.recover()
+    with switch.alone():
+        switch.recover()
     told = switch.pointer()
     if not told:
         raise ValueError("data.dvc does not exist. Choose data: `ddpm data use SOURCE` (for example: mnist).")
     out, source = told["outs"][0], [dependency["path"] for dependency in told.get("deps", [])]
-    names = [name for name in switch.embedded() if switch.embedded_hash(name) == out["md5"]]
+    names = [name for name in switch.embedded() if switch.embedded_hash(name) == out.get("md5")]
     origin = (
         f"the embedded set {names[0]}"
         if names
@@ -89,14 +110,16 @@ def status() -> None:
         if source
         else "added with `dvc add`"
     )
-    print(f"data.dvc: {out['md5']} ({out.get('size', 0):,} bytes), {origin}")
+    print(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
     if not switch.DATA.exists():
         raise ValueError(
             "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
     files = find(switch.DATA)
-    labels = {name for name in class_names([entry.path for entry in files.entries]) if name is not None}
-    print(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} class folders")
+    labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
+    print(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
+    for note in files.notes():
+        print(f"note: {note}")
     why = switch.unsaved()
     print(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
     if out.get("remote") == "embedded" and not names:
@@ -110,12 +133,15 @@ def _in_project() -> None:
 
 
 def _check_local(path: Path) -> None:
-    """A local source has to be there, and not be what it would replace."""
+    """A local source has to be there, whole, and not be what it would replace."""
     from ddpm.cli import switch
+    from ddpm.data.sources import check_copyable
 
     if not path.exists():
         known = ", ".join(switch.embedded())
         raise FileNotFoundError(f"{path} does not exist. Give a folder, a zip or tar archive, a URL, or: {known}.")
+    if path.is_dir():
+        check_copyable(path)
     here, there = switch.DATA.resolve(), path.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise ValueError(
@@ -126,8 +152,10 @@ def _check_local(path: Path) -> None:
 def _look(location: Path) -> "Survey":
     """Read everything at a place and say what it is. Raises DataError when `prepare` would refuse it."""
     from ddpm import params
+    from ddpm.cli.proposal import unlabelled
     from ddpm.data import survey
     from ddpm.data.errors import DataError, listing
+    from ddpm.data.prepare import SMALLEST_SET
     from ddpm.data.sources import find
     from ddpm.progress import progress
 
@@ -142,20 +170,27 @@ def _look(location: Path) -> "Survey":
             f"{len(found.bad):,} of {len(source.entries):,} files are no usable images, above "
             f"prepare.max_bad_fraction = {share}. Nothing was changed. Mend or remove them:\n{bad}"
         )
+    if found.count < 3 * SMALLEST_SET:
+        raise DataError(
+            f"{location} has {found.count:,} images, and at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
+            f"for training and {SMALLEST_SET} held out. Nothing was changed. Add images."
+        )
     print("\n".join(survey.in_words(found)))
+    if note := unlabelled(found, now):
+        print(f"note: {note}")
     if bad:
         print(f"these will be set aside:\n{bad}")
     return found
 
 
-def _say_next(source: str, found: "Survey", apply: bool) -> None:
+def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """The parameters that suit the data, and what to run."""
     from ddpm import params
-    from ddpm.cli import edit, switch
+    from ddpm.cli import dvc_settings, edit
     from ddpm.cli.proposal import propose
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
-    if source in switch.embedded():
+    if is_embedded:
         steps.insert(0, f"ddpm preset {'quick' if source == 'digits' else source}")
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
@@ -168,6 +203,8 @@ def _say_next(source: str, found: "Survey", apply: bool) -> None:
             print("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
         _show(changes)
+        if note := dvc_settings.outside_remote():
+            print(f"note: {note}")
         print(
             "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."

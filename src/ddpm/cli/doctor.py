@@ -126,6 +126,43 @@ def parameters() -> Iterator[Finding]:
         yield Finding("ok", "params", "params.yaml is valid")
 
 
+def scores() -> Iterator[Finding]:
+    """Whether images and parameters agree on labels, and what scores the images is there."""
+    from ddpm import params
+    from ddpm.data.errors import DataError
+    from ddpm.data.sources import find
+
+    try:
+        now = params.load()
+    except params.ParamsError:
+        return  # told by `parameters`
+    if now.features.extractor == "inception" and not Path(now.features.weights or "?").is_file():
+        remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
+        yield Finding("missing", "scores", f"the weights of Inception-v3 that features.weights is to name: {remedy}")
+    if not Path("data").exists():
+        return
+    try:
+        found = find(Path("data"))
+    except (DataError, OSError) as error:
+        yield Finding("missing", "data", str(error))
+        return
+    for note in found.notes():
+        yield Finding("note", "data", note)
+    without = found.class_names([entry.path for entry in found.entries]).count(None)
+    if now.prepare.labels == "folders" and without * 100 > len(found.entries):
+        remedy = "put each class into a folder of its own, or set prepare.labels: none and score by Inception-v3"
+        more = "docs/data.md, `Without labels`"
+        yield Finding("missing", "labels", f"{without:,} files in data have no class: {remedy} ({more})")
+
+
+def dvc_remote() -> Iterator[Finding]:
+    """A default remote that the project does not name."""
+    from ddpm.cli import dvc_settings
+
+    if Path(".dvc").is_dir() and (note := dvc_settings.outside_remote()):
+        yield Finding("note", "dvc", note)
+
+
 def disk() -> Iterator[Finding]:
     """Free space."""
     free = shutil.disk_usage(".").free
@@ -214,5 +251,5 @@ def repository() -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    python, packages, tools, repository, parameters, data, disk, device, servers, locks,
+    python, packages, tools, repository, parameters, data, scores, dvc_remote, disk, device, servers, locks,
 )  # fmt: skip

@@ -38,6 +38,18 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
     return sorted((one for one in wished if flat[one.key] != one.value), key=lambda one: order.index(one.key))
 
 
+def unlabelled(found: Survey, now: Params) -> str:
+    """What images without classes mean for the scores, and what can be done; empty where nothing need be."""
+    if (found.classes and not found.outside) or now.features.weights:
+        return ""
+    return (
+        "some images have no class, and what scores images by default is a classifier that is trained on classes. "
+        "Either put the images of each class into a folder of its own, or train without labels (prepare.labels: none) "
+        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its '
+        "weights, or takes them --from FILE), then features.extractor: inception and features.weights: FILE"
+    )
+
+
 def _of_images(found: Survey) -> Iterator[Change]:
     """What the images themselves say."""
     resolution, why = _resolution(found)
@@ -97,7 +109,7 @@ def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
     """Enough held out, and a batch for training."""
     wanted = 1.3 * SMALLEST_SET  # the share is held to on average only
     if found.count * now.prepare.holdout < wanted:
-        share = min(0.4, math.ceil(20 * wanted / found.count) / 20)
+        share = min(0.35, math.ceil(20 * wanted / found.count) / 20)  # training needs twice as many
         yield Change("prepare.holdout", share, f"evaluation needs {SMALLEST_SET} held-out images")
     if found.count < 4 * now.train.batch and now.train.accumulation == 1:
         yield Change("train.batch", max(1, found.count // 4), "there are few images")

@@ -5,61 +5,161 @@ No absolute names, no `..`, no links or devices (CVE-2025-4517 is one of many re
 
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ddpm.data.entries import Entry, read_capped, safe_name, wanted
+from ddpm.data.entries import Entry, Listing, inner_path, read_capped, wanted
 from ddpm.data.errors import BadImageError, DataError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MAX_ARCHIVE_BYTES = 256 * 2**30
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
-"""What the libraries raise at a broken archive."""
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
+    ValueError, OverflowError, IndexError, RuntimeError,
+)  # fmt: skip
+"""What the libraries raise at a broken archive (NotImplementedError is a RuntimeError)."""
+
+ZIP_START, ZIP_END = (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), b"PK\5\6"
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+UNREAD = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x28\xb5\x2f\xfd": "zstd", b"MSCF": "cab"}
+"""Archives that are recognised only to say what they are."""
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+OTHER_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 93: "zstd", 95: "xz", 98: "PPMd"}
+MANY = 0xFFFF  # in a zip's last record: the number stands elsewhere
 
 Files = Iterator[tuple[Entry, bytes | BadImageError]]
 
 
 def kind_of(location: Path) -> str | None:
-    """`zip`, `tar`, or None for a file that is neither; told by its content, since DVC names it `data`."""
+    """`zip`, `tar`, or None for a file that is neither; told by its content, since DVC names it `data`.
+
+    Formats are asked by how the file begins. zipfile alone would also take a tar whose last file is a zip.
+    """
     with told(location):
-        if zipfile.is_zipfile(location):
+        with location.open("rb") as file:
+            start = file.read(8)
+        if start.startswith(ZIP_START):
             return "zip"
-        return "tar" if location.stat().st_size and tarfile.is_tarfile(location) else None
+        for magic, name in UNREAD.items():
+            if start.startswith(magic):
+                raise DataError(f"{location} is a {name} archive, which cannot be read. Unpack it and give the folder.")
+        if start and tarfile.is_tarfile(location):
+            return "tar"
+        for magic, name in COMPRESSED.items():
+            if start.startswith(magic):
+                raise DataError(
+                    f"{location} is compressed by {name} and holds no tar archive that can be read. Is it whole? "
+                    "If it is one compressed file, unpack it."
+                )
+        return "zip" if zipfile.is_zipfile(location) else None
 
 
-def list_zip(location: Path) -> list[Entry]:
-    """All wanted files of a zip archive."""
-    entries = []
-    with zipfile.ZipFile(location) as archive:
+def list_zip(location: Path) -> Listing:
+    """All files of a zip archive. Raises DataError."""
+    listing = Listing()
+    table: zipfile.ZipInfo | None = None
+    with told(location), zipfile.ZipFile(location) as archive:
+        _check_directory(location, archive.infolist())
+        images = []
         for info in archive.infolist():
-            path = safe_name(location, info.filename)
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise DataError(_link_in_archive(location, info.filename))
-            if not info.is_dir() and wanted(path):
-                entries.append(Entry(str(path), info.file_size))
-    _check_total(location, sum(entry.size for entry in entries))
-    return entries
+            name = _zip_name(info)
+            path = inner_path(location, name)
+            if _is_special(info):
+                raise DataError(_link_in_archive(location, name))
+            if not name.endswith(("/", "\\")):
+                if listing.add(path, info.file_size, name):
+                    table = info
+                    listing.labels = (str(path), b"")
+                if wanted(path):
+                    images.append(info)
+        _check_readable(location, images)
+        _check_total(location, sum(entry.size for entry in listing.entries))
+        if table is not None and listing.labels is not None:
+            with archive.open(table) as file:
+                listing.labels = (listing.labels[0], read_capped(file))
+    return listing
 
 
-def list_tar(location: Path) -> list[Entry]:
-    """All wanted files of a tar archive, compressed or not."""
-    entries = []
+def list_tar(location: Path) -> Listing:
+    """All files of a tar archive, compressed or not. Raises DataError."""
+    listing = Listing()
     total = 0
-    with told(location), tarfile.open(location) as archive:
+    with told(location), _open_tar(location) as archive:
         for member in archive:
-            path = safe_name(location, member.name)
+            name = _tar_name(member)
+            path = inner_path(location, name)
             if not member.isfile() and not member.isdir():
-                raise DataError(_link_in_archive(location, member.name))
+                raise DataError(_link_in_archive(location, name))
             total += member.size
             _check_total(location, total)
-            if member.isfile() and wanted(path):
-                entries.append(Entry(str(path), member.size))
+            if member.isfile() and listing.add(path, member.size, name):
+                file = archive.extractfile(member)
+                listing.labels = (str(path), read_capped(file) if file is not None else b"")
         _check_end(archive)
-    return entries
+    return listing
+
+
+def _open_tar(location: Path) -> tarfile.TarFile:
+    return tarfile.open(location, encoding="utf-8", errors="surrogateescape")
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name in UTF-8 where it is that; macOS and others do not set the flag that says so. Otherwise code page 437.
+
+    Not `info.filename`, which is cut off at a zero byte.
+    """
+    try:
+        return info.orig_filename if info.flag_bits & 0x800 else info.orig_filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.orig_filename
+
+
+def _tar_name(member: tarfile.TarInfo) -> str:
+    """The name in UTF-8 where it is that, otherwise in Latin-1."""
+    try:
+        member.name.encode()
+    except UnicodeEncodeError:
+        return member.name.encode(errors="surrogateescape").decode("latin-1")
+    return member.name
+
+
+def _is_special(info: zipfile.ZipInfo) -> bool:
+    """Whether a member is a link, or a device, pipe or socket of Unix."""
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return kind == stat.S_IFLNK or (info.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR))
+
+
+def _check_directory(location: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """The directory at the end of a zip must belong to this file and be whole; the library does not ask. DataError."""
+    with location.open("rb") as file:
+        file.seek(max(0, location.stat().st_size - 22 - MANY))
+        tail = file.read()
+    _, disk, _, _, count, *_ = struct.unpack_from("<4s4H2LH", tail, max(0, tail.rfind(ZIP_END)))
+    if disk not in (0, MANY):
+        raise DataError(
+            f"{location} is part {disk + 1} of an archive in several parts. Join them first (`zip -s 0 IN --out OUT`)."
+        )
+    if any(info.header_offset < 0 for info in members):
+        raise zipfile.BadZipFile("bytes are missing from it")
+    if count not in (MANY, len(members) % (MANY + 1)):
+        raise zipfile.BadZipFile(f"its directory is to list {count:,} files and lists {len(members):,}")
+
+
+def _check_readable(location: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive of which nothing can be read; single members are set aside by `read_zip`."""
+    if members and all(info.flag_bits & 1 for info in members):
+        raise DataError(f"{location} is protected by a password. Unpack it and give the folder.")
+    if members and all(info.compress_type not in ZIP_METHODS for info in members):
+        method = OTHER_METHODS.get(members[0].compress_type, f"method {members[0].compress_type}")
+        raise DataError(
+            f"{location} is compressed by {method}, which cannot be read. Make it again with deflate, or unpack it and "
+            "give the folder."
+        )
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
@@ -86,26 +186,27 @@ def _check_total(location: Path, total: int) -> None:
 
 def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
     """Each of the entries once, in the order of the archive."""
-    known = {entry.path: entry for entry in entries}
-    with zipfile.ZipFile(location) as archive:
+    known = {entry.name or entry.path: entry for entry in entries}
+    with told(location), zipfile.ZipFile(location) as archive:
         for info in archive.infolist():
-            entry = known.get(str(PurePosixPath(info.filename)))
-            if entry is None or info.is_dir():
+            entry = known.get(_zip_name(info))
+            if entry is None:
                 continue
             try:
                 with archive.open(info) as file:
-                    yield entry, read_capped(file)
-            except (*DAMAGE, RuntimeError, NotImplementedError, ValueError) as error:
+                    content = read_capped(file)
+            except DAMAGE as error:
                 # RuntimeError: encrypted; NotImplementedError: a compression that Python lacks.
-                yield entry, BadImageError(f"the archive is damaged here or protected ({error}); make it again")
+                content = BadImageError(f"the archive is damaged here or protected ({error}); make it again")
+            yield entry, content
 
 
 def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
     """Each of the entries once, in the order of the archive."""
-    known = {entry.path: entry for entry in entries}
-    with told(location), tarfile.open(location) as archive:
+    known = {entry.name or entry.path: entry for entry in entries}
+    with told(location), _open_tar(location) as archive:
         for member in archive:
-            entry = known.get(str(PurePosixPath(member.name)))
+            entry = known.get(_tar_name(member))
             file = archive.extractfile(member) if entry is not None and member.isfile() else None
             if entry is not None and file is not None:
                 yield entry, read_capped(file)
@@ -116,5 +217,7 @@ def told(location: Path) -> Iterator[None]:
     """Say which archive is damaged; the libraries do not."""
     try:
         yield
+    except DataError:
+        raise
     except DAMAGE as error:
         raise DataError(f"{location} cannot be read: {error}. Is the archive whole? Fetch or make it again.") from error

@@ -1,7 +1,9 @@
 """One file of a source: which names are meant, which are safe, and how much of it may be read."""
 
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -9,43 +11,104 @@ from ddpm.data.errors import BadImageError, DataError
 
 ENDINGS = {
     ".png": "PNG",
+    ".apng": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jif": "JPEG",
+    ".jfif": "JPEG",
+    ".jfi": "JPEG",
+    ".mpo": "JPEG",
     ".webp": "WEBP",
     ".bmp": "BMP",
+    ".dib": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
 """The allow-list: file name ending (lower case) to image format."""
 
+VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
+"""Formats of Pillow that are another one with further views behind it (MPO), or without its file header (DIB)."""
+
 MAX_FILE_BYTES = 512 * 2**20
 MAX_ARCHIVE_BYTES = 256 * 2**30
 
 # Files that accompany images and are passed over: texts about them, and what file managers leave behind.
 PASSED_OVER = re.compile(
-    r"((readme|licen[cs]e|copying|attribution|citation)(\.(txt|md|rst|html))?|thumbs\.db|desktop\.ini)", re.I
+    r"((readme|licen[cs]e|copying|attribution|citation)(\.(txt|md|rst|html))?"
+    r"|e?h?thumbs(_vista)?\.db(:.*)?|desktop\.ini|picasa\.ini|zbthumbnail\.info|icon\r)",
+    re.I,
 )
+SYSTEM_FOLDERS = re.compile(
+    r"__macosx|network trash folder|temporary items|thevolumesettingsfolder"  # macOS
+    r"|\$recycle\.bin|system volume information|found\.\d{3}|\$extend"  # Windows
+    r"|@eadir|@tmp|@sharebin|#recycle|#snapshot"  # Synology
+    r"|@recycle|@recently-snapshot|@__thumb"  # QNAP
+    r"|~snapshot|lost\+found"  # NetApp, ext4
+    r"|__pycache__|_vti_(bin|cnf|pvt|txt)",  # Python, FrontPage
+    re.I,
+)
+"""Folders of computers, network drives and tools: trash, snapshots and thumbnails, never somebody's own pictures."""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One file: its path inside the source (`cats/a.png`), and its size in bytes."""
+    """One file: its path inside the source (`cats/a.png`), its size in bytes, and its name there if that differs."""
 
     path: str
     size: int
+    name: str = field(default="", compare=False)
+
+
+LABELS = "dataset.json"
+"""Where the sets of StyleGAN and EDM keep their labels."""
+
+
+@dataclass
+class Listing:
+    """The files of a source: wanted ones, images left out (by system folder, or hidden), and the labels beside them."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    labels: tuple[str, bytes | BadImageError] | None = None
+
+    def add(self, path: PurePosixPath, size: int, name: str) -> bool:
+        """Sort a file in; whether it is a dataset.json, above others in the tree, whose content belongs to `labels`."""
+        if (reason := left_out(path)) is not None:
+            if path.suffix.lower() in ENDINGS:
+                self.left_out["hidden" if reason.startswith(".") else reason] += 1
+        elif wanted(path):
+            self.entries.append(Entry(str(path), size, name if name != str(path) else ""))
+            if path.name == LABELS:
+                return self.labels is None or len(path.parts) < len(PurePosixPath(self.labels[0]).parts)
+        return False
 
 
 def wanted(path: PurePosixPath) -> bool:
     """Whether a file is meant as an image: not hidden, no resource fork, no text that accompanies images."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and not PASSED_OVER.fullmatch(path.name)
+    return left_out(path) is None and not PASSED_OVER.fullmatch(path.name)
 
 
-def safe_name(location: Path, name: str) -> PurePosixPath:
-    """The name of an archive's member as a relative path. Raises DataError for one that leads outside."""
-    path = PurePosixPath(name)
-    if "\\" in name or "\0" in name or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
+def left_out(path: PurePosixPath) -> str | None:
+    """The system folder (`@eaDir`) or hidden name that keeps a file out of the set; None for all others.
+
+    The rules for files do not apply to folders: a class may be called `license`.
+    """
+    for part in path.parts[:-1]:
+        if part.startswith(".") or SYSTEM_FOLDERS.fullmatch(part):
+            return part
+    return path.name if path.name.startswith(".") else None
+
+
+def inner_path(location: Path, name: str) -> PurePosixPath:
+    """The name of a file in a source as a relative path. Raises DataError for one that leads outside.
+
+    Backslashes separate, as in archives of Windows; letters with accents are composed (NFC), which macOS does not do.
+    So a folder and an archive of it have equal paths, wherever they were made.
+    """
+    path = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+    if "\0" in name or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", str(path)):
         raise DataError(
             f"{location} holds a file named {name!r}, which leads out of the archive. Nothing was read. "
             "Make the archive again with relative names, or use one that you trust."

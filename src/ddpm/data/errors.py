@@ -17,3 +17,9 @@ def listing(lines: Sequence[str], limit: int = 20) -> str:
     if len(lines) > limit:
         shown.append(f"  ... and {len(lines) - limit:,} more")
     return "\n".join(shown)
+
+
+def named(names: Sequence[str], limit: int = 4) -> str:
+    """The first names, and how many more there are: `cats, dogs and 3 more`."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

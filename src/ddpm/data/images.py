@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ddpm.data.entries import ENDINGS
+from ddpm.data.entries import ENDINGS, VARIANTS
 from ddpm.data.errors import BadImageError
 
 Pixels = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def open_image(content: bytes, path: str, *, max_pixels: int) -> Opened:
     if not content:
         raise BadImageError("it is empty (zero bytes); fetch it again or remove it")
     try:
-        with Image.open(io.BytesIO(content), formats=sorted(set(ENDINGS.values()))) as image:
+        with Image.open(io.BytesIO(content), formats=sorted({*ENDINGS.values(), "DIB"})) as image:
             return _decode(image, ending, max_pixels)
     except BadImageError:
         raise
@@ -108,7 +108,7 @@ def open_image(content: bytes, path: str, *, max_pixels: int) -> Opened:
 
 def _decode(image: Image.Image, ending: str, max_pixels: int) -> Opened:
     """Check what the header says, then decode."""
-    kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with further views behind it
+    kind = VARIANTS.get(str(image.format), str(image.format))
     if kind != ENDINGS[ending]:
         raise BadImageError(
             f"its ending {ending} says {ENDINGS[ending]}, its content is {kind}; rename it to .{kind.lower()}"

@@ -17,7 +17,7 @@ from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
 from ddpm.data.images import prepare_image
 from ddpm.data.prepared import identity
-from ddpm.data.sources import Source, class_names
+from ddpm.data.sources import Source
 from ddpm.data.split import is_held_out
 from ddpm.files import fresh_folder, new_npy, sha256_bytes, write_json, write_npy
 
@@ -68,7 +68,7 @@ def prepare(
         options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
         taken, bad = _decode(source, raw, options, advance)
         _check_bad(source, bad, max_bad_fraction)
-        classes, numbers = _labels([image.path for image in taken], labels)
+        classes, numbers = _labels(source, [image.path for image in taken], labels)
         heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
         _check_counts(numbers, classes, heldout, holdout, min_train)
         images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
@@ -125,11 +125,11 @@ def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> N
         )
 
 
-def _labels(paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _labels(source: Source, paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names, sorted, and the label of each path; no names and -1 for an unlabelled set."""
     if labels == "none":
         return (), np.full(len(paths), -1, np.int64)
-    found = class_names(paths)
+    found = source.class_names(paths)
     outside = [path for path, name in zip(paths, found, strict=True) if name is None]
     if len(outside) == len(paths):
         raise DataError(

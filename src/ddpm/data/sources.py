@@ -2,31 +2,51 @@
 
 import itertools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ddpm.data import classes, labels
 from ddpm.data.archives import ARCHIVES, kind_of, list_tar, list_zip, read_tar, read_zip
-from ddpm.data.entries import ENDINGS, Entry, read_capped, utf8, wanted
+from ddpm.data.entries import ENDINGS, Entry, Listing, inner_path, left_out, read_capped, wanted
 from ddpm.data.errors import BadImageError, DataError, listing
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files found at `location`, sorted by path; nothing has been read yet."""
+    """Files found at `location`, sorted by path; nothing has been read yet but the labels of dataset.json (`table`)."""
 
     location: Path
     kind: str
     entries: tuple[Entry, ...]
+    table: labels.Table | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def read(self) -> Iterator[tuple[Entry, bytes | BadImageError]]:
         """Each file once with its content, or with what is wrong; archives in the order that is fast to read."""
         if self.kind == "folder":
-            yield from _read_folder(self)
+            yield from ((entry, _read(self.location / (entry.name or entry.path))) for entry in self.entries)
         elif self.kind == "zip":
             yield from read_zip(self.location, self.entries)
         else:
             yield from read_tar(self.location, self.entries)
+
+    def class_names(self, paths: Sequence[str]) -> list[str | None]:
+        """The class of each of these images; None where there is none."""
+        return list(self._classes(paths).names)
+
+    def notes(self) -> list[str]:
+        """What a person should know: which images were left out, and which folders are not classes, or doubtful."""
+        paths = [entry.path for entry in self.entries if PurePosixPath(entry.path).suffix.lower() in ENDINGS]
+        hidden = [f"{count:,} in {name}" for name, count in sorted(self.left_out.items()) if name != "hidden"]
+        if count := self.left_out.get("hidden"):
+            hidden.append(f"{count:,} in hidden files and folders (.*)")
+        aside = [f"left out, as images of the system and not of the set: {', '.join(hidden)}"] if hidden else []
+        return [*aside, *self._classes(paths).notes]
+
+    def _classes(self, paths: Sequence[str]) -> classes.Classes:
+        return classes.of_folders(paths) if self.table is None else classes.of_table(paths, self.table)
 
 
 def find(location: Path) -> Source:
@@ -36,62 +56,117 @@ def find(location: Path) -> Source:
             f"{location} does not exist. Get the data (`dvc pull data.dvc`) or choose some (`ddpm data use`)."
         )
     if location.is_dir():
-        entries = _list_folder(location)
-        archives = [entry for entry in entries if entry.path.lower().endswith(ARCHIVES)]
+        found = _list_folder(location)
+        archives = [entry for entry in found.entries if entry.path.lower().endswith(ARCHIVES)]
         if not archives:
-            return _named(location, "folder", entries)
-        if len(entries) > 1:
+            return _source(location, "folder", found)
+        if len(found.entries) > 1:
             raise DataError(
-                f"{location} has an archive beside other files:\n{listing([entry.path for entry in entries], 5)}\n"
+                f"{location} has an archive beside other files:\n"
+                f"{listing([entry.path for entry in found.entries], 5)}\n"
                 "Give one archive alone, or unpack it and give the images."
             )
-        location = location / archives[0].path
+        location = location / (archives[0].name or archives[0].path)
+    if not location.is_file():
+        raise DataError(f"{location} is {_kind(location)}. Give a folder, or a zip or tar archive.")
     kind = kind_of(location)
     if kind is not None:
-        return _named(location, kind, list_zip(location) if kind == "zip" else list_tar(location))
+        return _source(location, kind, list_zip(location) if kind == "zip" else list_tar(location))
     raise DataError(f"{location} is no folder and no zip or tar archive that can be read. Is it whole?")
 
 
-def class_names(paths: list[str]) -> list[str | None]:
-    """The class of each path: its first folder, below any folder that holds everything; None where there is none."""
-    parts = [PurePosixPath(path).parts for path in paths]
-    while parts and all(len(path) > 1 for path in parts) and len({path[0] for path in parts}) == 1:
-        parts = [path[1:] for path in parts]
-    return [path[0] if len(path) > 1 else None for path in parts]
+def class_names(paths: Sequence[str]) -> list[str | None]:
+    """The class of each path, by its folders alone."""
+    return list(classes.of_folders(paths).names)
 
 
-def _named(location: Path, kind: str, entries: list[Entry]) -> Source:
+def check_copyable(location: Path) -> None:
+    """Refuse a folder that cannot be copied whole: DVC waits for ever at a pipe, and fails late at the others.
+
+    Hidden and system folders are looked at too, since DVC takes them along. Raises DataError.
+    """
+    walk = os.walk(location, onerror=_raise)
+    every = (Path(folder) / name for folder, folders, names in walk for name in [*folders, *names])
+    faults = [f"{path.relative_to(location)}: {fault}" for path in every if (fault := _fault(path)) is not None]
+    if faults:
+        raise DataError(
+            f"{location} has files that cannot be copied. Nothing was changed. Remove or mend them:\n"
+            + listing(sorted(faults))
+        )
+
+
+def _fault(path: Path) -> str | None:
+    """Why a file or folder cannot be copied; None if it can."""
+    if not path.exists():
+        return _kind(path)
+    if not path.is_file() and not path.is_dir():
+        return f"it is {_kind(path)}"
+    if path.name == ".dvcignore":
+        return "DVC refuses folders that hold such a file"
+    return None if os.access(path, os.R_OK) else "it cannot be read; check its permissions"
+
+
+def _kind(path: Path) -> str:
+    """What a path is that is no file and no folder."""
+    if path.is_symlink():
+        return "a link that leads nowhere, or in a circle"
+    kinds: dict[str, Callable[[int], bool]] = {
+        "a named pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    }
+    mode = path.stat().st_mode
+    return next((name for name, test in kinds.items() if test(mode)), "no regular file")
+
+
+def _raise(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from error
+
+
+def _source(location: Path, kind: str, found: Listing) -> Source:
     """A source, if it has any files and each has a name of its own."""
-    if not entries:
-        raise DataError(f"{location} has no images in it. Known endings: {', '.join(ENDINGS)}.")
-    ordered = sorted(entries)
-    for first, second in itertools.pairwise(ordered):
+    table = None
+    if found.labels is not None and isinstance(found.labels[1], bytes):
+        table = labels.parse(found.labels[0], found.labels[1])
+    entries = sorted(found.entries)
+    for first, second in itertools.pairwise(entries):
         if first.path == second.path:
             raise DataError(f"{location} holds {first.path} twice. Make the archive again with one of them.")
-    return Source(location, kind, tuple(ordered))
+    if table is not None and found.labels is not None:
+        entries = [entry for entry in entries if entry.path != found.labels[0]]
+    if not entries:
+        raise DataError(f"{location} has no images in it. Known endings: {', '.join(ENDINGS)}.")
+    return Source(location, kind, tuple(entries), table, found.left_out)
 
 
-def _list_folder(root: Path) -> list[Entry]:
-    """All wanted files below a folder. Links may lead to places inside it only."""
-    entries = []
+def _list_folder(root: Path) -> Listing:
+    """All files below a folder. Links may lead to places inside it only."""
+    found = Listing()
     inside = root.resolve()
-    for folder, folders, names in os.walk(root):
+
+    def failed(error: OSError) -> None:
+        if left_out(PurePosixPath(Path(error.filename).relative_to(root).as_posix()) / "x") is None:
+            _raise(error)
+
+    for folder, folders, names in os.walk(root, onerror=failed):
         for name in [*folders, *names]:
             full = Path(folder) / name
-            path = utf8(root, PurePosixPath(full.relative_to(root).as_posix()))
-            if not wanted(path):
-                continue
-            if full.is_symlink():
+            real = full.relative_to(root).as_posix()
+            path = inner_path(root, real)
+            is_meant = left_out(path / "x") is None if name in folders else wanted(path)
+            if is_meant and full.is_symlink():
                 _check_link(full, inside)
             if name in names:
-                entries.append(Entry(str(path), full.lstat().st_size if full.is_symlink() else full.stat().st_size))
-        folders[:] = sorted(name for name in folders if wanted(PurePosixPath(name)))
-    return entries
+                size = full.lstat().st_size
+                if found.add(path, size, real):
+                    found.labels = (str(path), _read(full))
+        folders.sort()
+    return found
 
 
 def _check_link(link: Path, inside: Path) -> None:
     """A link must lead to a file inside the folder. Raises DataError."""
-    target = link.resolve()
+    target = Path(os.path.realpath(link))  # Path.resolve raises at a circle
     if not target.is_relative_to(inside):
         raise DataError(
             f"{link} is a link that leads out of the folder, to {target}. Put the file itself in its place. "
@@ -101,14 +176,12 @@ def _check_link(link: Path, inside: Path) -> None:
         raise DataError(f"{link} is a link to a folder, so its images would count twice. Remove the link.")
 
 
-def _read_folder(source: Source) -> Iterator[tuple[Entry, bytes | BadImageError]]:
-    for entry in source.entries:
-        full = source.location / entry.path
-        try:
-            if not full.is_file():
-                yield entry, BadImageError("it is no regular file; remove it")
-            else:
-                with full.open("rb") as file:
-                    yield entry, read_capped(file)
-        except OSError as error:
-            yield entry, BadImageError(f"it cannot be read ({error.strerror}); check its permissions and the disk")
+def _read(path: Path) -> bytes | BadImageError:
+    """The content of one file of a folder, or what is wrong with it."""
+    try:
+        if not path.is_file():
+            return BadImageError("it is no regular file; remove it")
+        with path.open("rb") as file:
+            return read_capped(file)
+    except OSError as error:
+        return BadImageError(f"it cannot be read ({error.strerror}); check its permissions and the disk")

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ddpm.data.errors import BadImageError
+from ddpm.data.errors import BadImageError, named
 from ddpm.data.images import open_image, square_of_floats
-from ddpm.data.sources import Source, class_names
+from ddpm.data.sources import Source
+
+FEW = 5  # images of a class
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Survey:
     modes: dict[str, int]
     formats: dict[str, int]
     colour: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def shorter_side(self) -> int:
@@ -53,12 +56,11 @@ def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | 
             formats[opened.format] += 1
         if advance is not None:
             advance(1)
-    classes = Counter(class_names(sorted(paths)))
+    classes = Counter(source.class_names(sorted(paths)))
     outside = classes.pop(None, 0)
     named = {str(name): count for name, count in sorted(classes.items(), key=lambda item: str(item[0]))}
-    return Survey(
-        len(paths), tuple(sorted(bad)), named, outside, _ranked(sizes), _ranked(modes), _ranked(formats), colour
-    )
+    counts = _ranked(sizes), _ranked(modes), _ranked(formats)
+    return Survey(len(paths), tuple(sorted(bad)), named, outside, *counts, colour, tuple(source.notes()))
 
 
 def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
@@ -79,12 +81,15 @@ def in_words(found: Survey) -> list[str]:
         classes = f"{len(found.classes)} ({', '.join(shown)}{more})"
     else:
         classes = "none (the images are in no class folders)"
+    few = [f"{name} ({count})" for name, count in found.classes.items() if count < FEW]
     return [
         f"images: {found.count:,}" + (f", and {len(found.bad):,} files that are none" if found.bad else ""),
         f"classes: {classes}" + (f"; {found.outside:,} images beside them" if found.classes and found.outside else ""),
         f"sizes: {counted((f'{size[0]}x{size[1]}', count) for size, count in found.sizes.items())}",
         f"modes: {counted(found.modes.items())}; {'colour' if found.colour else 'grey only'}",
         f"formats: {counted(found.formats.items())}",
+        *(f"note: {note}" for note in found.notes),
+        *([f"note: so few images that all may be held out, which `prepare` refuses: {named(few)}"] if few else []),
     ]
 
 

@@ -18,6 +18,8 @@ def main() -> None:
     """Prepare `data` as params.yaml says; train.batch is read to see that there is a batch of images at all."""
     settings = params.load()
     source = find(DATA)
+    for note in source.notes():
+        print(f"note: {note}", flush=True)
     with progress("prepare", len(source.entries), "files") as shown:
         # How far the data may have drifted is asked by the flow, which knows the champion.
         chosen = settings.prepare.model_dump(exclude={"max_drift"})

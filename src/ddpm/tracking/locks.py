@@ -12,8 +12,8 @@ class LockBusyError(ValueError):
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[None]:
-    """Hold the lock file `path` during the block. Raises LockBusyError after `patience` seconds.
+def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[int]:
+    """Hold the lock file `path` during the block; yield its descriptor. Raises LockBusyError after `patience` seconds.
 
     what: who holds it, for the message.
     """
@@ -30,4 +30,4 @@ def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[None]:
                         f"{what} ({path} is locked). Wait until it ends, then run this again."
                     ) from error
                 time.sleep(0.05)
-        yield
+        yield file.fileno()
