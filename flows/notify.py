@@ -22,6 +22,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from ddpm import terminal
 from ddpm.redact import shown
 from flows import server
 from flows.console import Logger, reporter
@@ -286,7 +287,7 @@ def _run(test: bool) -> None:
         raise NotifyError(f"{URL} is not set, so there is nowhere to send notifications to")
     server.connect().wait()
     setup()
-    print(f"notify: block and automation {NAME!r} are set up")
+    terminal.echo(f"notify: block and automation {NAME!r} are set up")
     if test:
         tell("test", "", "a test of the notifications")
 

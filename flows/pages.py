@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ddpm import files
+from ddpm import files, terminal
 from flows import process, server
 from flows.exposure import Exposure
 from flows.supervise import Member
@@ -45,8 +45,8 @@ class Pages:
 
     def show(self) -> None:
         """Print the addresses."""
-        print(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
-        print(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions", flush=True)
+        terminal.echo(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
+        terminal.echo(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
 
 
 @contextlib.contextmanager

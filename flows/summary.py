@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ddpm import terminal
 from ddpm.gate import Verdict
 from ddpm.progress import duration
 from ddpm.report.page import PAGE
@@ -64,11 +65,13 @@ def show(report: Report, console: "Console", prefect: str = "") -> None:
     """Print the page. prefect: the address of this run on Prefect's page, if that stays up."""
     from rich.padding import Padding
     from rich.rule import Rule
+    from rich.text import Text
 
     style, words = heading(report.verdict)
     made = report.registered
     console.print()
-    console.print(Rule(f"[bold]{made.name} version {made.version}[/] {words}", style=style, align="left"))
+    title = Text.assemble((terminal.field(f"{made.name} version {made.version}"), "bold"), f" {words}")
+    console.print(Rule(title, style=style, align="left"))
     for part in (scores(report.verdict.rows), reasons(report), times(report), places(report, prefect)):
         console.print(Padding(part, (1, 0, 0, 1)))
     console.print()
@@ -87,7 +90,7 @@ def scores(rows: Sequence[Row]) -> "RenderableType":
     table.add_column("passed")
     for row in rows:
         value = Text(number(row.candidate), "bold")
-        table.add_row(row.name, value, number(row.champion), number(row.floor), row.limit or "-", marks[row.ok])
+        table.add_row(Text(terminal.field(row.name)), value, number(row.champion), number(row.floor), Text(row.limit or "-"), marks[row.ok])
     return table
 
 
@@ -136,7 +139,7 @@ def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
     table.add_column(style="bold", min_width=8)
     table.add_column(overflow="fold")
     for label, text in lines:
-        table.add_row(label, Text(text))
+        table.add_row(label, Text(terminal.field(text)))
     return table
 
 

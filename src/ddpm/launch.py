@@ -10,6 +10,8 @@ from typing import NoReturn
 
 import psutil
 
+from ddpm import terminal
+
 QUIET = ("torch.distributed.elastic", "torch.distributed.run")  # what they say of an end is said here in words
 
 
@@ -58,11 +60,9 @@ def start(module: str, count: int) -> NoReturn:
             sys.exit(128 + relay.signal)
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
-            print(
-                f"error: process {rank} of {count} was ended by {name}, so all were stopped. "
-                "Run the same command to go on from the last checkpoint.",
-                file=sys.stderr,
-                flush=True,
+            terminal.error(
+                f"process {rank} of {count} was ended by {name}, so all were stopped. "
+                "Run the same command to go on from the last checkpoint."
             )
         sys.exit(max(failure.exitcode, 1))
     sys.exit(0)

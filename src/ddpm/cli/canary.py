@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def canary(
         folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
     pairs, weights = _drawn(folders, settings.sample, count, seed, device)
     files.write_text(out, report.page(pairs, _told(champion, candidate, settings.sample, weights, seed, count)))
-    print(f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}")
+    terminal.echo(
+        f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}"
+    )
 
 
 def _drawn(

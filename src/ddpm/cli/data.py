@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddpm.redact import has_secret, shown
+from ddpm import terminal
+from ddpm.redact import has_secret, shown_address
 
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
@@ -37,7 +38,7 @@ def use(
             )
         if has_secret(source):
             raise ValueError(
-                f"{shown(source)}: the address holds a password or a signature, and data.dvc, which git keeps, would "
+                f"{shown_address(source)}: the address holds a password or a signature, and data.dvc, which git keeps, would "
                 "name it. Give the address to DVC as a remote and the secret to its local file, which git ignores:\n"
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
@@ -47,11 +48,11 @@ def use(
         if is_local:
             _check_local(local)
         found = _look(local) if is_local else None
-        print(f"fetching {source} (a copy goes to DVC's cache)", flush=True)
+        terminal.echo(f"fetching {source} (a copy goes to DVC's cache)")
         switch.fetch(str(local) if is_local else source)
         found = found or _look(switch.INCOMING)
         switch.swap(source)
-    print(f"data is now {source}; data.dvc says so.")
+    terminal.echo(f"data is now {source}; data.dvc says so.")
     _say_next(source, found, apply)
 
 
@@ -85,22 +86,22 @@ def status() -> None:
     origin = (
         f"the embedded set {names[0]}"
         if names
-        else f"imported from {shown(source[0])}"
+        else f"imported from {shown_address(source[0])}"
         if source
         else "added with `dvc add`"
     )
-    print(f"data.dvc: {out['md5']} ({out.get('size', 0):,} bytes), {origin}")
+    terminal.echo(f"data.dvc: {out['md5']} ({out.get('size', 0):,} bytes), {origin}")
     if not switch.DATA.exists():
         raise ValueError(
             "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
     files = find(switch.DATA)
     labels = {name for name in class_names([entry.path for entry in files.entries]) if name is not None}
-    print(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} class folders")
+    terminal.echo(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} class folders")
     why = switch.unsaved()
-    print(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
+    terminal.echo(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
     if out.get("remote") == "embedded" and not names:
-        print("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
+        terminal.echo("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
 
 
 def _in_project() -> None:
@@ -142,9 +143,9 @@ def _look(location: Path) -> "Survey":
             f"{len(found.bad):,} of {len(source.entries):,} files are no usable images, above "
             f"prepare.max_bad_fraction = {share}. Nothing was changed. Mend or remove them:\n{bad}"
         )
-    print("\n".join(survey.in_words(found)))
+    terminal.echo(*survey.in_words(found))
     if bad:
-        print(f"these will be set aside:\n{bad}")
+        terminal.echo("these will be set aside:", *bad.split("\n"))
     return found
 
 
@@ -163,16 +164,16 @@ def _say_next(source: str, found: "Survey", apply: bool) -> None:
         if changes and apply:
             text = params.PARAMS_FILE.read_text(encoding="utf-8")
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
-            print("params.yaml was changed:")
+            terminal.echo("params.yaml was changed:")
         elif changes:
-            print("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
+            terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
         _show(changes)
-        print(
+        terminal.echo(
             "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."
         )
-    print("next:\n" + "\n".join(f"  {step}" for step in steps))
+    terminal.echo("next:", *(f"  {step}" for step in steps))
 
 
 def _show(changes: "list[Change]") -> None:
@@ -184,5 +185,5 @@ def _show(changes: "list[Change]") -> None:
         head, _, key = change.key.partition(".")
         if head != section:
             section = head
-            print(f"  {section}:")
-        print(f"    {f'{key}: {said(change.value)}':<32}# {change.why}")
+            terminal.echo(f"  {section}:")
+        terminal.echo(f"    {f'{key}: {said(change.value)}':<32}# {change.why}")

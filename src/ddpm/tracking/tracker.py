@@ -11,7 +11,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.redact import shown
+from ddpm import terminal
 from ddpm.tracking import store
 from ddpm.tracking.record import reconcile
 from ddpm.tracking.ship import ship
@@ -99,10 +99,10 @@ class Tracker:
 
     def _complain(self, trouble: str) -> None:
         if self.trouble is None:
-            print(
-                f"MLflow is not recording now: {shown(trouble)}\nTraining goes on. The record is kept in "
-                f"{self.spool.folder} and is completed when MLflow can be reached.",
-                file=sys.stderr,
-                flush=True,
+            terminal.error(f"MLflow is not recording now: {trouble}", label="")
+            terminal.error(
+                f"Training goes on. The record is kept in {self.spool.folder} and is completed when MLflow can be "
+                "reached.",
+                label="",
             )
         self.trouble = trouble
