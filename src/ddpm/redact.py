@@ -1,11 +1,13 @@
 """Text without the secrets of the addresses in it: user names, passwords, signatures and tokens.
 
 Everything from other programs passes here on its way to people: error messages like to repeat an address in full.
-Values are redacted before they are serialised (`redacted`), so that JSON stays valid.
+Values are redacted before they are serialised (`each`), so that JSON stays valid.
 """
 
+import contextlib
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -47,13 +49,21 @@ def shown_address(address: str) -> str:
     return address[: found.end()] + _rest(address[: found.start()], address[found.end() :])
 
 
-def redacted(value: Any) -> Any:
-    """A JSON value with every text in it redacted."""
+def each(value: Any, change: Callable[[str], str] = shown) -> Any:
+    """A JSON value with every text in it changed, by default redacted."""
     if isinstance(value, str):
-        return shown(value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {redacted(key): redacted(each) for key, each in value.items()}
-    return [redacted(each) for each in value] if isinstance(value, list | tuple) else value
+        return {each(key, change): each(one, change) for key, one in value.items()}
+    return [each(one, change) for one in value] if isinstance(value, list | tuple) else value
+
+
+def shown_output(line: str) -> str:
+    """A line of another program's output without secrets. What is JSON stays JSON."""
+    if line.startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            return json.dumps(each(json.loads(line)))
+    return shown(line)
 
 
 def has_secret(address: str) -> bool:

@@ -8,7 +8,8 @@ import json
 import sys
 from typing import Any, TextIO
 
-from ddpm.redact import redacted, shown
+from ddpm import redact
+from ddpm.redact import shown
 
 LONGEST = 4000
 """Characters of a line."""
@@ -52,7 +53,7 @@ def error(text: object, label: str = "error: ") -> None:
 
 def echo_json(value: Any, indent: int | None = None) -> None:
     """Print a JSON value, in ASCII."""
-    _write(json.dumps(redacted(value), indent=indent), sys.stdout)
+    _write(json.dumps(redact.each(value), indent=indent), sys.stdout)
 
 
 def _harmless(character: str) -> bool:

@@ -38,8 +38,9 @@ def use(
             )
         if has_secret(source):
             raise ValueError(
-                f"{shown_address(source)}: the address holds a password or a signature, and data.dvc, which git keeps, would "
-                "name it. Give the address to DVC as a remote and the secret to its local file, which git ignores:\n"
+                f"{shown_address(source)}: the address holds a password or a signature, and data.dvc, which git keeps, "
+                "would name it. Give the address to DVC as a remote and the secret to its local file, which git "
+                "ignores:\n"
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
             )

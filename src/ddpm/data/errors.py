@@ -14,7 +14,7 @@ class BadImageError(ValueError):
 
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:
-    """The first lines, indented, and how many more there are. A line break in one, as in a file name, is spelled out."""
+    """The first lines, indented, and how many more there are. A line break inside of one is spelled out."""
     shown = [f"  {plain(line)}" for line in lines[:limit]]
     if len(lines) > limit:
         shown.append(f"  ... and {len(lines) - limit:,} more")

@@ -1,7 +1,6 @@
 """What a trainer writes to. A thread ships it to MLflow meanwhile; the trainer never waits for that or fails by it."""
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
