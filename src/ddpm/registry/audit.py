@@ -114,8 +114,8 @@ def _move(name: str, run: "Run") -> Move:
         return _read(name, run)
     except (KeyError, ValueError) as error:
         raise RegistryError(
-            f"run {run.info.run_id} in the experiment {experiment_name(name)} is damaged or is not an entry of the audit "
-            f"trail ({error!r}). Look at its tags `{PREFIX}...`, and delete the run if it was not made by this program."
+            f"run {run.info.run_id} in the experiment {experiment_name(name)} is damaged, or is not an entry of the "
+            f"audit trail ({error!r}). Look at its tags `{PREFIX}...`, and delete the run if it was not made by this program."
         ) from error
 
 
