@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ddpm.terminal import plain
+from ddpm.terminal import field
 
 
 class DataError(ValueError):
@@ -15,7 +15,7 @@ class BadImageError(ValueError):
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:
     """The first lines, indented, and how many more there are. A line break inside of one is spelled out."""
-    shown = [f"  {plain(line)}" for line in lines[:limit]]
+    shown = [f"  {field(line)}" for line in lines[:limit]]
     if len(lines) > limit:
         shown.append(f"  ... and {len(lines) - limit:,} more")
     return "\n".join(shown)

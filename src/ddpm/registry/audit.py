@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from ddpm.registry.versions import RegistryError
 from ddpm.tracking import store
 
 if TYPE_CHECKING:
@@ -113,9 +112,9 @@ def _move(name: str, run: "Run") -> Move:
     try:
         return _read(name, run)
     except (KeyError, ValueError) as error:
-        raise RegistryError(
+        raise store.TrackingError(
             f"run {run.info.run_id} in the experiment {experiment_name(name)} is damaged, or is not an entry of the "
-            f"audit trail ({error!r}). Look at its tags `{PREFIX}...`, and delete the run if it was not made by this program."
+            f"audit trail ({error!r}). Look at its tags `{PREFIX}...`; delete the run if it is none of ours."
         ) from error
 
 
