@@ -42,9 +42,14 @@ def download(uri: str) -> Path:
                 if part.is_file() and not part.is_symlink():
                     os.replace(part, new / name)
             shutil.rmtree(new / "checkpoint", ignore_errors=True)
-    if pack.content_sha256(cached) != found.content:
-        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
+            _check(new, found, uri)  # so that what is wrong is not kept
+    _check(cached, found, uri)
     return cached
+
+
+def _check(folder: Path, found: Version, uri: str) -> None:
+    if pack.content_sha256(folder) != found.content:
+        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
 
 
 def resolve(uri: str) -> Version:
