@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm import files, outside
 from ddpm.tracking import store
 from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import LockBusyError
@@ -62,7 +62,7 @@ def complete(
     when the training is running.
     """
     named = dict(contents(artifacts))
-    spool = Spool(folder / digest)
+    spool = Spool(folder / outside.name(digest, "the training digest"))
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
     run_id = ship(spool)

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import terminal
+from ddpm import outside, terminal
 from ddpm.tracking import store
 from ddpm.tracking.record import reconcile
 from ddpm.tracking.ship import ship
@@ -31,7 +31,7 @@ class Tracker:
     """
 
     def __init__(self, digest: str, folder: Path = SPOOLS, *, interval: float = SECONDS_BETWEEN_SHIPMENTS) -> None:
-        self.spool = Spool(folder / digest)
+        self.spool = Spool(folder / outside.name(digest, "the training digest"))
         self.interval = interval
         self.trouble: str | None = None
         self._open = contextlib.ExitStack()
