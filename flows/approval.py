@@ -23,7 +23,7 @@ from pydantic import Field
 
 from ddpm import gate, params
 from ddpm.gate import Verdict
-from flows import notify, turn
+from flows import markdown, notify, turn
 from flows.console import reporter
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:
 
     against = f"version {known.champion}" if known.champion is not None else "no champion"
     description = (
-        f"Shall version {known.version} of `{name}` become the champion (now: {against})? "
+        f"Shall version {known.version} of {markdown.text(name)} become the champion (now: {against})? "
         f"Time to answer until {known.until}; without an answer the champion stays.\n\n"
-        + "\n".join(f"- {reason}" for reason in reasons)
+        + "\n".join(f"- {markdown.text(reason)}" for reason in reasons)
     )
     Answer.with_initial_data(description=description).save(KEYS, run)
     left = datetime.fromisoformat(known.until) - datetime.now(UTC)

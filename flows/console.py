@@ -7,10 +7,11 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ddpm.redact import shown
+from ddpm import terminal
 
 PROGRESS = re.compile(r"\((\d{1,3})%\).* left")
 SECONDS_BETWEEN_LOGGED = 10.0
@@ -43,8 +44,8 @@ class Terminal:
         self.bar = False
 
     def line(self, part: str, text: str, style: str = "") -> None:
-        """One line, without secrets. A progress line replaces the one before it."""
-        text = shown(text)
+        """One line, without secrets and control characters. A progress line replaces the one before it."""
+        text = terminal.message(text)
         share = PROGRESS.search(text) if self.console.is_terminal else None
         said = _without(part, text)
         if self.bar:
@@ -75,7 +76,7 @@ class Reporter:
 
         def say(text: str) -> None:
             nonlocal logged
-            text = shown(text)
+            text = terminal.message(text)
             if self.terminal:
                 self.terminal.line(part, text)
             if PROGRESS.search(text):
@@ -100,6 +101,22 @@ class Reporter:
 
 reporter = Reporter()
 """One per process."""
+
+
+class Redacting(logging.Filter):
+    """Makes what is logged, tracebacks included, fit for a page and a terminal (`ddpm.terminal.message`)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place; none is left out."""
+        record.msg, record.args = terminal.message(record.getMessage()), None
+        if record.exc_info and record.exc_info[0]:
+            trace = "".join(traceback.format_exception(*record.exc_info))
+            record.exc_text = terminal.message(trace.rstrip("\n"))
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs", "ddpm.notify"):
+    logging.getLogger(_name).addFilter(Redacting(_name))
 
 
 def quieten() -> None:

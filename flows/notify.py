@@ -22,6 +22,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from ddpm import redact, terminal
 from ddpm.redact import shown
 from flows import server
 from flows.console import Logger, reporter
@@ -173,6 +174,11 @@ def redacted(text: str) -> str:
     return shown(text)
 
 
+def message(body: Any) -> str:
+    """What is signed and sent, as JSON. Its texts are redacted one by one, before JSON escapes anything in them."""
+    return json.dumps(redact.each(body, redacted), ensure_ascii=False)
+
+
 def _tell(kind: Kind, model: str, text: str, facts: dict[str, Any], log: Logger) -> None:
     """Emit the event, and wait for what became of it if there is an address."""
     from prefect.client.orchestration import get_client
@@ -180,7 +186,7 @@ def _tell(kind: Kind, model: str, text: str, facts: dict[str, Any], log: Logger)
     address, secret = settings()
     if address:
         setup()
-    body = redacted(json.dumps(_body(kind, model, text, facts), ensure_ascii=False))
+    body = message(_body(kind, model, text, facts))
     name = str(uuid.uuid4())
     happened = {
         "id": name,
@@ -286,7 +292,7 @@ def _run(test: bool) -> None:
         raise NotifyError(f"{URL} is not set, so there is nowhere to send notifications to")
     server.connect().wait()
     setup()
-    print(f"notify: block and automation {NAME!r} are set up")
+    terminal.echo(f"notify: block and automation {NAME!r} are set up")
     if test:
         tell("test", "", "a test of the notifications")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ddpm import terminal
 from flows import access, guard, guarded, server
 from flows.access import MLFLOW, PREFECT, Record
 from flows.exposure import Exposure
@@ -52,16 +53,17 @@ class Pages:
 
     def show(self) -> None:
         """Print the addresses, and how to sign in: links with the secret on a terminal, else where the secret is."""
-        print(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
-        print(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
+        terminal.echo(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
+        terminal.echo(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
         records = [each for each in (self.prefect.record, self.mlflow_record) if each and each.auth]
         if records and access.chosen():
-            print("  Sign in  once in each browser, with PREFECT_SERVER_API_AUTH_STRING")
+            terminal.echo("  Sign in  once in each browser, with PREFECT_SERVER_API_AUTH_STRING")
         elif records and sys.stdout.isatty():
-            print("  Sign in  once in each browser, by these links:", *map(access.link, records), sep="\n           ")
+            terminal.echo("  Sign in  once in each browser, by these links:")
+            for each in records:
+                terminal.reveal(f"           {access.link(each)}")
         elif records:
-            print(f"  Sign in  once in each browser, with the line of {access.secret_file()}")
-        sys.stdout.flush()
+            terminal.echo(f"  Sign in  once in each browser, with the line of {access.secret_file()}")
 
 
 @contextlib.contextmanager

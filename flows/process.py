@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from ddpm.redact import shown
+from ddpm.redact import shown_output
 
 CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400
@@ -175,7 +175,7 @@ def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: thread
 def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
     """Hand on each line; the thread ends with the last writer of the pipe."""
     for line in process.stdout or ():  # a pipe, as `run` asked for; None is for the types
-        text = shown(line.rstrip())
+        text = shown_output(line.rstrip())
         if text:
             lines.append(text)
             say(text)

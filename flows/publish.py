@@ -4,7 +4,9 @@ import base64
 import re
 from pathlib import Path
 
+from ddpm.files import sha256_bytes
 from ddpm.report.page import PAGE
+from flows.markdown import text
 from flows.summary import Report, markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
@@ -16,11 +18,17 @@ def publish(report: Report) -> None:
     """Write the artifacts of this flow run; equal keys form a history from run to run."""
     from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-    name = re.sub(r"[^a-z0-9]+", "-", report.registered.name.lower()).strip("-")
+    name = slug(report.registered.name)
     create_markdown_artifact(key=f"{name}-scores", markdown=markdown(report), description="Scores against the gate")
     create_markdown_artifact(key=f"{name}-links", markdown=links(report), description="Where to look next")
     if PICTURE.exists():
         create_image_artifact(key=f"{name}-samples", image_url=picture_url(PICTURE), description="Samples")
+
+
+def slug(name: str) -> str:
+    """The name in the letters that Prefect allows in a key; names that differ stay different."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return plain if plain == name else f"{plain or 'model'}-{sha256_bytes(name.encode())[:8]}"
 
 
 def picture_url(path: Path) -> str:
@@ -36,7 +44,7 @@ def links(report: Report) -> str:
     return "\n".join(
         [
             f"- Report: [{PAGE}]({PAGE.resolve().as_uri()}), opens from disk",
-            f"- Model: `models:/{made.name}/{made.version}`",
-            f"- MLflow run: `{made.run_id}` (`make ui` shows it)",
+            f"- Model: {text(f'models:/{made.name}/{made.version}')}",
+            f"- MLflow run: {text(made.run_id)} (`make ui` shows it)",
         ]
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm import params
+from ddpm import params, terminal
 from ddpm.tracking.locks import LockBusyError, locked
 from flows import ROOT, notify, process, server, supervise
 from flows.exposure import Exposure, ExposureError
@@ -57,7 +57,7 @@ def main() -> None:
     except (
         server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
     ) as error:  # fmt: skip
-        print(f"error: {error}", file=sys.stderr)
+        terminal.error(error)
         sys.exit(1)
 
 
@@ -124,7 +124,7 @@ class Rounds:
         self.shown = True
         say(schedule_in_words(self.cron))
         self.pages.show()
-        print("  Ctrl-C stops all.", flush=True)
+        terminal.echo("  Ctrl-C stops all.")
         notify.prepare()
 
     def _see_to_runs(self) -> None:
@@ -217,12 +217,12 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
         run = client.create_flow_run_from_deployment(
             known[0], parameters={"force": force, "accept_drift": accept_drift}
         )
-    print(f"{run.name} is asked for: {prefect.page}/runs/flow-run/{run.id}")
+    terminal.echo(f"{run.name} is asked for: {prefect.page}/runs/flow-run/{run.id}")
 
 
 def say(text: str) -> None:
     """A line on what happened."""
-    print(f"service: {text}", flush=True)
+    terminal.echo(f"service: {text}")
 
 
 if __name__ == "__main__":

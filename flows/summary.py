@@ -1,13 +1,16 @@
 """The closing page of a run, for a person: the scores against the gate, the verdict, and where to look next."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ddpm import terminal
 from ddpm.gate import Verdict
 from ddpm.progress import duration
 from ddpm.report.page import PAGE
 from ddpm.scoreboard import Row
+from flows.markdown import text
 from flows.stage import Outcome
 
 if TYPE_CHECKING:
@@ -64,11 +67,13 @@ def show(report: Report, console: "Console", prefect: str = "") -> None:
     """Print the page. prefect: the address of this run on Prefect's page, if that stays up."""
     from rich.padding import Padding
     from rich.rule import Rule
+    from rich.text import Text
 
     style, words = heading(report.verdict)
     made = report.registered
     console.print()
-    console.print(Rule(f"[bold]{made.name} version {made.version}[/] {words}", style=style, align="left"))
+    title = Text.assemble((terminal.field(f"{made.name} version {made.version}"), "bold"), f" {words}")
+    console.print(Rule(title, style=style, align="left"))
     for part in (scores(report.verdict.rows), reasons(report), times(report), places(report, prefect)):
         console.print(Padding(part, (1, 0, 0, 1)))
     console.print()
@@ -87,7 +92,14 @@ def scores(rows: Sequence[Row]) -> "RenderableType":
     table.add_column("passed")
     for row in rows:
         value = Text(number(row.candidate), "bold")
-        table.add_row(row.name, value, number(row.champion), number(row.floor), row.limit or "-", marks[row.ok])
+        table.add_row(
+            Text(terminal.field(row.name)),
+            value,
+            number(row.champion),
+            number(row.floor),
+            Text(row.limit or "-"),
+            marks[row.ok],
+        )
     return table
 
 
@@ -121,7 +133,7 @@ def places(report: Report, prefect: str) -> "RenderableType":
     known = [
         ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
         ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
-        ("Draw", f"ddpm sample --model models:/{name}@champion  (images from the champion)"),
+        ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{name}@champion')}  (images from the champion)"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
     return pairs(known)
@@ -135,8 +147,8 @@ def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", min_width=8)
     table.add_column(overflow="fold")
-    for label, text in lines:
-        table.add_row(label, Text(text))
+    for label, line in lines:
+        table.add_row(label, Text(terminal.field(line)))
     return table
 
 
@@ -149,20 +161,21 @@ def markdown(report: Report) -> str:
     """The same for Prefect's page."""
     made = report.registered
     lines = [
-        f"**{made.name} version {made.version}** {heading(report.verdict)[1]}",
+        f"**{text(made.name)} version {made.version}** {heading(report.verdict)[1]}",
         "",
-        *(f"- {reason}" for reason in report.verdict.reasons),
-        *([f"- data: {report.drift['words']}"] if report.drift is not None else []),
+        *(f"- {text(reason)}" for reason in report.verdict.reasons),
+        *([f"- data: {text(report.drift['words'])}"] if report.drift is not None else []),
         "",
         "| score | this model | champion | real images | limit | passed |",
         "|---|---:|---:|---:|---:|---|",
     ]
     marks = {True: "yes", False: "**no**", None: ""}
     lines += [
-        f"| {row.name} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} | {row.limit or '-'} "
+        f"| {text(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
+        f"| {text(row.limit or '-') if row.limit else '-'} "
         f"| {marks[row.ok]} |"
         for row in report.verdict.rows
     ]
     lines += ["", "| stage | state | time |", "|---|---|---:|"]
-    lines += [f"| {each.stage} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
+    lines += [f"| {text(each.stage)} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
     return "\n".join(lines)

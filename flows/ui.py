@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from ddpm import terminal
 from flows import server, supervise
 from flows.exposure import Exposure
 from flows.pages import Pages, pages
@@ -19,14 +20,14 @@ def main() -> None:
         with pages(chosen.mlflow_port, chosen.prefect_port, Exposure(), target="ui") as found:
             supervise.keep(found.members, ended, say, shown_once(found))
     except (server.ServerError, supervise.SupervisionError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        terminal.error(error)
         sys.exit(1)
-    print("ui: stopped")
+    terminal.echo("ui: stopped")
 
 
 def say(text: str) -> None:
     """A line on what happened."""
-    print(f"ui: {text}", flush=True)
+    terminal.echo(f"ui: {text}")
 
 
 def shown_once(found: Pages) -> supervise.Tick:
@@ -38,7 +39,7 @@ def shown_once(found: Pages) -> supervise.Tick:
         if not shown and found.answer():
             shown = True
             found.show()
-            print("  Ctrl-C stops both.", flush=True)
+            terminal.echo("  Ctrl-C stops both.")
 
     return tick
 

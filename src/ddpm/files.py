@@ -1,6 +1,7 @@
 """Files are the interface between stages: each is written to a temporary name, fsynced, then renamed.
 
-A reader therefore sees the old file or the new one, never half of one. Nothing here (or anywhere) is pickled.
+A reader therefore sees the old file or the new one, never half of one. What takes the place of a file or a folder has
+its permissions; what is new has those that the umask leaves. Nothing here (or anywhere) is pickled.
 
 What a killed writer leaves is `.NAME.????????.part` beside NAME; the next writer of NAME removes it. A living writer
 holds a lock on its own, so that two of them never take each other's away.
@@ -14,8 +15,9 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,7 +64,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            _keep_mode(path, temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -187,7 +189,7 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     with room_for(path), _part(path, _empty_folder) as (temporary, _):
         try:
             yield temporary
-            temporary.chmod(0o755)
+            _keep_mode(path, temporary)
             old = path.parent / f".{path.name}.old"
             shutil.rmtree(old, ignore_errors=True)
             if path.exists():
@@ -218,13 +220,31 @@ def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tupl
 
 
 def _empty_file(path: Path) -> tuple[int, Path]:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-    return descriptor, Path(name)
+    while True:
+        temporary = _part_name(path)
+        with contextlib.suppress(FileExistsError):
+            return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), temporary
 
 
 def _empty_folder(path: Path) -> tuple[int, Path]:
-    name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-    return os.open(name, os.O_RDONLY), Path(name)
+    while True:
+        temporary = _part_name(path)
+        with contextlib.suppress(FileExistsError):
+            temporary.mkdir()
+            return os.open(temporary, os.O_RDONLY), temporary
+
+
+def _part_name(path: Path) -> Path:
+    """A name beside `path`. `tempfile` is not used: it makes files for their owner alone, whatever the umask."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+
+
+def _keep_mode(path: Path, temporary: Path) -> None:
+    """Give `temporary` the permissions of what it replaces; a link has none of its own."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            temporary.chmod(stat.S_IMODE(mode))
 
 
 def _sweep(path: Path) -> None:

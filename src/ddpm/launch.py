@@ -9,6 +9,8 @@ from types import FrameType
 
 import psutil
 
+from ddpm import terminal
+
 QUIET = ("torch.distributed.elastic", "torch.distributed.run")  # what they say of an end is said here in words
 
 
@@ -57,11 +59,9 @@ def start(module: str, count: int) -> None:
             sys.exit(128 + relay.signal)
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
-            print(
-                f"error: process {rank} of {count} was ended by {name}, so all were stopped. "
-                "Run the same command to go on from the last checkpoint.",
-                file=sys.stderr,
-                flush=True,
+            terminal.error(
+                f"process {rank} of {count} was ended by {name}, so all were stopped. "
+                "Run the same command to go on from the last checkpoint."
             )
         sys.exit(max(failure.exitcode, 1))
 

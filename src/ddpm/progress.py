@@ -66,7 +66,7 @@ class BarProgress(Progress):
         from rich.progress import Progress as RichProgress
 
         super().__init__(label, total, unit)
-        self.bar = RichProgress(TextColumn("{task.description}"), BarColumn(), transient=True)
+        self.bar = RichProgress(TextColumn("{task.description}", markup=False), BarColumn(), transient=True)
         self.task = self.bar.add_task(label, total=total)
         self.bar.start()
 

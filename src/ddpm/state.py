@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm import files, runtime
+from ddpm import files, runtime, terminal
 from ddpm.diffusion.denoiser import Denoiser
 
 TENSORS, PROGRESS = "state.safetensors", "progress.json"
@@ -111,7 +111,7 @@ def restore(state: State, folder: Path) -> bool:
         try:
             content = _read(candidate)
         except (OSError, ValueError, KeyError) as error:
-            print(f"checkpoint {candidate} is damaged and is not used ({error})", flush=True)
+            terminal.echo(f"checkpoint {candidate} is damaged and is not used ({error})")
             continue
         _fill(state, content)
         return True

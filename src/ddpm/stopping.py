@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType
 
-from ddpm import launch
+from ddpm import launch, terminal
 from ddpm.distributed import Team
 
 
@@ -33,4 +33,4 @@ class StopRequest:
         for each, handler in self.handlers.items():
             signal.signal(each, signal.SIG_IGN if launch.by_torchrun() else handler)
         if os.environ.get("RANK", "0") == "0":
-            print(f"train: {signal.Signals(number).name}: saving, then stopping", flush=True)
+            terminal.echo(f"train: {signal.Signals(number).name}: saving, then stopping")

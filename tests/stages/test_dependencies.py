@@ -12,7 +12,7 @@ STAGES = YAML(typ="safe").load((PACKAGE.parents[1] / "dvc.yaml").read_text(encod
 # Reading parameters and files, choosing a device, showing and recording what happens: none of it shapes a result.
 AROUND = (
     "files.py", "params.py", "sections/", "progress.py", "parent.py", "launch.py", "stopping.py", "tracking/",
-    "runtime.py", "provenance/", "data/prepared.py", "data/errors.py",
+    "runtime.py", "provenance/", "data/prepared.py", "data/errors.py", "redact.py", "terminal.py",
 )  # fmt: skip
 BESIDE = {
     "train": ("generate.py", "report/", "stages/sample.py"),  # the previews that are recorded while it trains

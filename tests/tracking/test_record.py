@@ -47,7 +47,7 @@ def test_a_restored_training_gets_its_run_from_the_history(outputs: list[Path]) 
     assert run.data.tags["ddpm.git_sha"] == "abc"
     assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
     assert points(run_id, "fid") == [(200, 30.5)]
-    assert points(run_id, "class_histogram.a/b_c") == [(200, 0.1)]
+    assert points(run_id, "class_histogram.a/b_u3a_c") == [(200, 0.1)]
     assert "conditions.steps" not in run.data.metrics
     assert artifacts(run_id) == {
         "report/index.html", "evaluate/pictures/samples.png", "evaluate/pictures/deep/curve.png", "metrics.json",

@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ddpm import terminal
 from ddpm.provenance import checkout
-from ddpm.redact import shown
 
 COMMANDS = {
     # module of this package: name of its group of commands; "" puts its commands at the top
@@ -47,10 +47,10 @@ class Polite(TyperGroup):
         except (ValueError, OSError) as error:
             if os.environ.get("DDPM_TRACEBACK"):
                 raise
-            print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
+            terminal.error(error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            print("stopped", file=sys.stderr, flush=True)
+            terminal.echo("stopped", file=sys.stderr)
             raise typer.Exit(130) from error
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli.models import Name, _name
 
 app = typer.Typer()
@@ -16,7 +17,7 @@ Why = Annotated[str, typer.Option("--why", help="The reason; it is kept with the
 def approve(version: Version, why: Why, name: Name = "") -> None:
     """Let a version become the champion, as the gate proposed. Answers the question of promote.approval."""
     _answer(version, why, name, approve=True)
-    print("the run that waits makes it the champion in a moment; if none is waiting, the next run does")
+    terminal.echo("the run that waits makes it the champion in a moment; if none is waiting, the next run does")
 
 
 @app.command()
@@ -32,4 +33,4 @@ def _answer(version: int, why: str, name: str, *, approve: bool) -> None:
     model = _name(name)
     with tracking.in_words():
         answered = approval.answer(model, version, approve=approve, why=why)
-    print(f"version {version} of {model}: {answered}")
+    terminal.echo(f"version {version} of {model}: {answered}")

@@ -1,11 +1,13 @@
 """`ddpm canary`: a version beside the champion, drawn from equal seeds, before anything is promoted."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ def canary(
         folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
     pairs, weights = _drawn(folders, settings.sample, count, seed, device)
     files.write_text(out, report.page(pairs, _told(champion, candidate, settings.sample, weights, seed, count)))
-    print(f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}")
+    terminal.echo(
+        f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}"
+    )
 
 
 def _drawn(
@@ -98,7 +102,7 @@ def _told(
     if sample.guide:
         options["guide"] = sample.guide
     hashes = {"champion's weights SHA-256": weights[0], "candidate's weights SHA-256": weights[1]}
-    model = f"models:/{candidate.name}/{candidate.number}"
+    name, model = shlex.quote(candidate.name), shlex.quote(f"models:/{candidate.name}/{candidate.number}")
     return Told(
         name=candidate.name,
         champion=champion.number,
@@ -107,7 +111,7 @@ def _told(
         reasons=candidate.tags.get("ddpm.reasons", ""),
         conditions={key.replace("_", " "): str(value) for key, value in options.items()} | hashes,
         commands=[
-            ("Make it champion", f'ddpm promote {candidate.number} --name {candidate.name} --why "..."'),
+            ("Make it champion", f'ddpm promote {candidate.number} --name {name} --why "..."'),
             ("See where it comes from", f"ddpm lineage {model}"),
             ("Draw more of it", f"ddpm sample --model {model}"),
         ],

@@ -7,7 +7,8 @@ from urllib.request import url2pathname
 
 import typer
 
-from ddpm.redact import has_secret, shown
+from ddpm import terminal
+from ddpm.redact import has_secret, shown_address
 
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
@@ -34,7 +35,7 @@ def use(
     _in_project()
     is_embedded = source in switch.embedded()
     if is_embedded and Path(source).exists():
-        print(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
+        terminal.echo(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
     _replace(source, is_embedded=is_embedded, apply=apply, force=force)
 
 
@@ -49,8 +50,9 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
             )
         if has_secret(source):
             raise ValueError(
-                f"{shown(source)}: the address holds a password or a signature, and data.dvc, which git keeps, would "
-                "name it. Give the address to DVC as a remote and the secret to its local file, which git ignores:\n"
+                f"{shown_address(source)}: the address holds a password or a signature, and data.dvc, which git keeps, "
+                "would name it. Give the address to DVC as a remote and the secret to its local file, which git "
+                "ignores:\n"
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
             )
@@ -60,11 +62,11 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
         if local is not None:
             _check_local(local)
             found = _look(local)
-        print(f"fetching {source} (a copy goes to DVC's cache)", flush=True)
+        terminal.echo(f"fetching {source} (a copy goes to DVC's cache)")
         switch.fetch(source if local is None else str(local), is_embedded=is_embedded)
         found = found or _look(switch.INCOMING)
         switch.swap(source, is_embedded=is_embedded)
-    print(f"data is now {source}; data.dvc says so.")
+    terminal.echo(f"data is now {source}; data.dvc says so.")
     _say_next(source, found, apply, is_embedded)
 
 
@@ -106,24 +108,24 @@ def status() -> None:
     origin = (
         f"the embedded set {names[0]}"
         if names
-        else f"imported from {shown(source[0])}"
+        else f"imported from {shown_address(source[0])}"
         if source
         else "added with `dvc add`"
     )
-    print(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
+    terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
     if not switch.DATA.exists():
         raise ValueError(
             "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
     files = find(switch.DATA)
     labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
-    print(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
+    terminal.echo(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
     for note in files.notes():
-        print(f"note: {note}")
+        terminal.echo(f"note: {note}")
     why = switch.unsaved()
-    print(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
+    terminal.echo(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
     if out.get("remote") == "embedded" and not names:
-        print("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
+        terminal.echo("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
 
 
 def _in_project() -> None:
@@ -175,11 +177,11 @@ def _look(location: Path) -> "Survey":
             f"{location} has {found.count:,} images, and at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
             f"for training and {SMALLEST_SET} held out. Nothing was changed. Add images."
         )
-    print("\n".join(survey.in_words(found)))
+    terminal.echo(*survey.in_words(found))
     if note := unlabelled(found, now):
-        print(f"note: {note}")
+        terminal.echo(f"note: {note}")
     if bad:
-        print(f"these will be set aside:\n{bad}")
+        terminal.echo("these will be set aside:", *bad.split("\n"))
     return found
 
 
@@ -198,18 +200,18 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
         if changes and apply:
             text = params.PARAMS_FILE.read_text(encoding="utf-8")
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
-            print("params.yaml was changed:")
+            terminal.echo("params.yaml was changed:")
         elif changes:
-            print("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
+            terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
         _show(changes)
         if note := dvc_settings.outside_remote():
-            print(f"note: {note}")
-        print(
+            terminal.echo(f"note: {note}")
+        terminal.echo(
             "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."
         )
-    print("next:\n" + "\n".join(f"  {step}" for step in steps))
+    terminal.echo("next:", *(f"  {step}" for step in steps))
 
 
 def _show(changes: "list[Change]") -> None:
@@ -221,5 +223,5 @@ def _show(changes: "list[Change]") -> None:
         head, _, key = change.key.partition(".")
         if head != section:
             section = head
-            print(f"  {section}:")
-        print(f"    {f'{key}: {said(change.value)}':<32}# {change.why}")
+            terminal.echo(f"  {section}:")
+        terminal.echo(f"    {f'{key}: {said(change.value)}':<32}# {change.why}")

@@ -14,6 +14,7 @@ from typing import Literal
 
 import typer
 
+from ddpm import terminal
 from ddpm.redact import has_secret, shown
 
 app = typer.Typer()
@@ -36,6 +37,7 @@ class Finding:
 def doctor() -> None:
     """Say what is missing on this machine and how to get it; exit status 1 when something needed is."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     styles = {"ok": "green", "note": "yellow", "missing": "bold red"}
@@ -43,8 +45,9 @@ def doctor() -> None:
     for check in CHECKS:
         for found in check():
             missing += found.state == "missing"
-            console.print(f"[{styles[found.state]}]{found.state:<8}[/]", f"{found.what:<10}", found.text, markup=True)
-    print(
+            text = terminal.message(found.text)
+            console.print(Text.assemble((f"{found.state:<8}", styles[found.state]), f" {found.what:<10} {text}"))
+    terminal.echo(
         "Everything that is needed is here." if not missing else f"{missing} missing; the lines above say what to do."
     )
     raise typer.Exit(min(missing, 1))

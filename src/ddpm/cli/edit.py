@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm import params
+from ddpm import params, terminal
 from ddpm.files import write_text
 
 
@@ -57,7 +57,9 @@ def table(rows: Sequence[tuple[str, Any, Any]]) -> None:
     for heading in ("key", "from", "to"):
         shown.add_column(heading)
     for key, old, new in rows:
-        shown.add_row(key, Text(said(old), "red"), Text(said(new), "green"))
+        shown.add_row(
+            Text(terminal.field(key)), Text(terminal.field(said(old)), "red"), Text(terminal.field(said(new)), "green")
+        )
     Console().print(shown)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 app = typer.Typer()
@@ -37,11 +38,11 @@ def export_(
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)
-    print(f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}")')
-    print(f"its chain has {config['diffusion']['steps']} steps: pass num_inference_steps, at most as many")
+    terminal.echo(f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}")')
+    terminal.echo(f"its chain has {config['diffusion']['steps']} steps: pass num_inference_steps, at most as many")
     classes = config["image"]["classes"]
     if classes and label is None:
-        print(
+        terminal.echo(
             f"it is class-conditional, which DDPMPipeline is not: call its unet with class_labels "
             f"0 to {len(classes) - 1} ({', '.join(classes)}) or {len(classes)} (none), or export one with --label"
         )
@@ -69,10 +70,12 @@ def import_(
     config = exchange.take(folder, out, None if classes is None else [name.strip() for name in classes.split(",")])
     image, steps = config["image"], config["diffusion"]["steps"]
     side, labels = image["resolution"], len(image["classes"])
-    print(f"import: {side} x {side}, {image['channels']} channel(s), {labels or 'no'} classes, T = {steps}: in {out}")
-    print(f"draw from it with: ddpm sample --model {out}")
-    print(f"train it further with `train.initial: {out}` and this network in params.yaml:")
-    print("\n".join(["net:", *(f"  {key}: {json.dumps(value)}" for key, value in config["net"].items())]))
+    terminal.echo(
+        f"import: {side} x {side}, {image['channels']} channel(s), {labels or 'no'} classes, T = {steps}: in {out}"
+    )
+    terminal.echo(f"draw from it with: ddpm sample --model {out}")
+    terminal.echo(f"train it further with `train.initial: {out}` and this network in params.yaml:")
+    terminal.echo("net:", *(f"  {key}: {json.dumps(value)}" for key, value in config["net"].items()))
 
 
 def _must_be_new(folder: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm import terminal
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -33,7 +35,7 @@ def interpolate(
     first, last = _end(start, config), _end(end, config)
     images = way.between(checkpoint.load(folder), first, last, count, steps=steps, label=chosen, device=device)
     _write(out, images)
-    print(f"sample: {count} images from {start} to {end} are in {out}")
+    terminal.echo(f"sample: {count} images from {start} to {end} are in {out}")
 
 
 def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 if TYPE_CHECKING:
@@ -104,18 +105,17 @@ def measured(
 
 def report(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Print it."""
-    import json
 
     if as_json:
-        print(json.dumps(result))
+        terminal.echo_json(result)
         return
     error = "" if result["standard_error"] is None else f" +- {result['standard_error']:.4f}"
-    print(f"{result['bits_per_dim']:.4f}{error} bits/dim by the {result['method']}, {result['count']:,} images")
+    terminal.echo(f"{result['bits_per_dim']:.4f}{error} bits/dim by the {result['method']}, {result['count']:,} images")
     if "decoder" in result:
-        print("  of it " + ", ".join(f"{name} {result[name]:.4f}" for name in ("prior", "steps", "decoder")))
-    print(f"  evaluations of the network per image: {result['evaluations']:,.0f}")
+        terminal.echo("  of it " + ", ".join(f"{name} {result[name]:.4f}" for name in ("prior", "steps", "decoder")))
+    terminal.echo(f"  evaluations of the network per image: {result['evaluations']:,.0f}")
     for name, value in result["conditions"].items():
-        print(f"  {name.replace('_', ' ')}: {value}")
+        terminal.echo(f"  {name.replace('_', ' ')}: {value}")
 
 
 def chosen_variance(config: Mapping[str, Any], asked: str) -> str:

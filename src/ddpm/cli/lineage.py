@@ -1,9 +1,10 @@
 """`ddpm lineage`: where a model comes from, link by link."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ddpm import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +47,12 @@ def lineage(
     with tracking.in_words():
         links = chain.trace(model, chosen).links()
     if as_json:
-        print(json.dumps(links, indent=2, allow_nan=False, ensure_ascii=False))
+        terminal.echo_json(links, indent=2)
         return
     for title, text in _lines(links):
-        print(f"{title:<18} {text}")
+        terminal.echo(f"{title:<18} {text}")
     if links["conflicts"]:
-        print(f"The version and its run disagree about {', '.join(links['conflicts'])}: do not trust them.")
+        terminal.echo(f"The version and its run disagree about {', '.join(links['conflicts'])}: do not trust them.")
 
 
 def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":

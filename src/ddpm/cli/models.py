@@ -1,10 +1,12 @@
 """`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
 
-import functools
 import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ddpm import terminal
+from ddpm.redact import shown_address
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,8 +34,8 @@ def promote(
 
     model = _name(name)
     with tracking.in_words():
-        move = registry.promote_by_hand(model, version, why, say=functools.partial(print, flush=True))
-    print(move)
+        move = registry.promote_by_hand(model, version, why, say=terminal.echo)
+    terminal.echo(move)
 
 
 @app.command()
@@ -51,7 +53,7 @@ def rollback(
     from ddpm import registry, tracking
 
     with tracking.in_words():
-        print(registry.rollback(_name(name), to, why=why))
+        terminal.echo(registry.rollback(_name(name), to, why=why))
 
 
 @app.command()
@@ -64,17 +66,17 @@ def status(name: Name = "") -> None:
     model = _name(name)
     with tracking.in_words():
         found = registry.status(model)
-    print(f"{model} at {tracking.shown(tracking.tracking_uri())}")
+    terminal.echo(f"{model} at {shown_address(tracking.tracking_uri())}")
     if not found.versions:
-        print("no version is registered yet: `make run` trains one and registers it")
+        terminal.echo("no version is registered yet: `make run` trains one and registers it")
         return
     Console().print(_versions(found.versions))
     if found.champion:
-        print(f'load the champion: mlflow.pyfunc.load_model("models:/{model}@champion")')
+        terminal.echo(f'load the champion: mlflow.pyfunc.load_model("models:/{model}@champion")')
         if not os.environ.get("MLFLOW_TRACKING_URI"):
-            print(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")
+            terminal.echo(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")
     else:
-        print("no version is champion: none has passed the gate, and none was promoted by hand")
+        terminal.echo("no version is champion: none has passed the gate, and none was promoted by hand")
 
 
 @app.command()
@@ -88,7 +90,7 @@ def history(name: Name = "") -> None:
     with tracking.in_words():
         moves = registry.history(model)
     if not moves:
-        print(f"the champion of {model} has never moved")
+        terminal.echo(f"the champion of {model} has never moved")
         return
     Console().print(_moves(moves))
 
@@ -106,15 +108,17 @@ def prune(
     with tracking.in_words():
         gone = registry.prune(model, keep, dry=dry)
     numbers = ", ".join(map(str, gone)) or "none"
-    print(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
+    terminal.echo(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
 
 
 def _versions(versions: tuple["Version", ...]) -> "Table":
+    from rich.text import Text
+
     table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
     for each in versions:
         scores = each.evidence
-        table.add_row(
-            str(each.number),
+        cells = (
+            each.number,
             ", ".join(each.aliases),
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
             _score(scores.get("fid")),
@@ -123,24 +127,28 @@ def _versions(versions: tuple["Version", ...]) -> "Table":
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
             each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
             each.tags.get("ddpm.data_hash", "")[:8],
-            style="bold" if "champion" in each.aliases else "",
         )
+        style = "bold" if "champion" in each.aliases else ""
+        table.add_row(*(Text(terminal.field(cell)) for cell in cells), style=style)
     return table
 
 
 def _moves(moves: list["Move"]) -> "Table":
+    from rich.text import Text
+
     table = _table("#", "when", "move", "from", "to", "by", "why", "outcome")
     for each in moves:
-        table.add_row(
-            str(each.sequence),
+        cells = (
+            each.sequence,
             f"{each.when.astimezone():%Y-%m-%d %H:%M:%S}",
             each.kind,
-            str(each.origin or "-"),
-            str(each.target),
+            each.origin or "-",
+            each.target,
             each.who,
             each.why,
             each.outcome,
         )
+        table.add_row(*(Text(terminal.field(cell)) for cell in cells))
     return table
 
 

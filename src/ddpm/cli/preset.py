@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ddpm import terminal
+
 app = typer.Typer()
 
 PRESETS = Path("presets")
@@ -26,8 +28,8 @@ def preset(
         raise FileNotFoundError(f"{Path.cwd()} has no presets/*.yaml. Run this in the project's folder.")
     if not name:
         for path in known.values():
-            print(f"{path.stem:<12}{_header(path)[0]}")
-        print("Put one in place: `ddpm preset NAME`.")
+            terminal.echo(f"{path.stem:<12}{_header(path)[0]}")
+        terminal.echo("Put one in place: `ddpm preset NAME`.")
         return
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -37,17 +39,17 @@ def preset(
     try:
         old = edit.flat(params.read_yaml(params.PARAMS_FILE)) if params.PARAMS_FILE.exists() else {}
     except params.ParamsError as error:
-        print(f"note: the present file is replaced whole, because it cannot be compared: {error}")
+        terminal.echo(f"note: the present file is replaced whole, because it cannot be compared: {error}")
         old = {}
     changes = edit.differences(old, edit.flat(params.read_yaml(known[name])))
     if not changes:
-        print(f"params.yaml has the values of {name} already.")
+        terminal.echo(f"params.yaml has the values of {name} already.")
     else:
         edit.table(changes)
     if not dry_run:
         edit.write(params.PARAMS_FILE, known[name].read_text(encoding="utf-8"))
-        print(f"params.yaml is now the preset {name}. {' '.join(_header(known[name])[1:])}".rstrip())
-        print("next: `make run`")
+        terminal.echo(f"params.yaml is now the preset {name}. {' '.join(_header(known[name])[1:])}".rstrip())
+        terminal.echo("next: `make run`")
 
 
 def _header(path: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 import typer
 
+from ddpm import terminal
+
 app = typer.Typer()
 
 
@@ -11,6 +13,6 @@ def report() -> None:
     from ddpm.report import facts, page
 
     judged = page.make(facts.read())
-    print(f"{page.PAGE}: open it in a browser")
+    terminal.echo(f"{page.PAGE}: open it in a browser")
     if not judged:
-        print("It has no verdict: no run of the flow has judged these scores. `make run` does.")
+        terminal.echo("It has no verdict: no run of the flow has judged these scores. `make run` does.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddpm import terminal
+
 if TYPE_CHECKING:
     from ddpm.reproduce import Result
 
@@ -40,9 +42,9 @@ def reproduce(
     with tracking.in_words():
         result = rebuild(
             model, target, repository, name="", python=sys.executable if here else python or None,
-            say=lambda line: print(line, flush=True),
+            say=terminal.echo,
         )  # fmt: skip
-    print("\n".join(sentences(result)))
+    terminal.echo(*sentences(result))
     if not result.good:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 app = typer.Typer()
@@ -79,8 +80,8 @@ def restore(
         restored = run.restore(loaded, plan, observation, batch=batch, device=device, advance=shown.advance)
     scores = outputs.write(out, plan, read, restored, outputs.conditions(plan, model, loaded.sha256))
     for line in _lines(scores):
-        print(line)
-    print(f"restore: {len(read.names):,} inputs, {task}, are in {out} (strip.png shows them)")
+        terminal.echo(line)
+    terminal.echo(f"restore: {len(read.names):,} inputs, {task}, are in {out} (strip.png shows them)")
 
 
 def _lines(scores: dict[str, Any]) -> list[str]:

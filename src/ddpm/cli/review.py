@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm import terminal
+
 if TYPE_CHECKING:
     from ddpm.review.session import Session
 
@@ -28,7 +30,7 @@ def review(
 
     session, digest = opened(count, seed)
     if session.finished:
-        print(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
+        terminal.echo(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
         told(session, digest, record=record)
         return
     try:
@@ -38,7 +40,7 @@ def review(
     try:
         serve(server)
     except KeyboardInterrupt as error:
-        print(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
+        terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from error
     told(session, digest, record=record)
 
@@ -69,7 +71,7 @@ def serve(server: Any) -> None:
 
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
-    print(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing", flush=True)
+    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
     try:
         while not server.finished.wait(0.5):
             pass
@@ -82,9 +84,10 @@ def told(session: "Session", digest: str, *, record: bool) -> None:
     """Say the result, and add it to the run."""
     found = session.result()
     error = found["error"]
-    print(
+    terminal.echo(
         f"human error rate {error['rate']:.1%} ({error['wrong']} of {error['of']}), interval {error['low']:.1%} to "
-        f"{error['high']:.1%} ({found['interval']}); guessing gives 50%\nkept in {session.path}"
+        f"{error['high']:.1%} ({found['interval']}); guessing gives 50%",
+        f"kept in {session.path}",
     )
     if not record:
         return
@@ -93,9 +96,9 @@ def told(session: "Session", digest: str, *, record: bool) -> None:
     with tracking.in_words():
         run_id = tracking.run_of(digest)
         if run_id is None:
-            print("MLflow has no run of this model, so it is only in that file. `make run` makes the record.")
+            terminal.echo("MLflow has no run of this model, so it is only in that file. `make run` makes the record.")
             return
         names = {"human_error_rate": "rate", "human_error_rate_low": "low", "human_error_rate_high": "high"}
         numbers = {name: error[key] for name, key in names.items()} | {"human_error_rate_count": error["of"]}
         new = tracking.attach(run_id, [session.path], numbers)
-    print(f"MLflow run {run_id} {'has it now' if new else 'has it already'}")
+    terminal.echo(f"MLflow run {run_id} {'has it now' if new else 'has it already'}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import interpolate as between
 from ddpm.cli import options
 from ddpm.sampling import Sampler, Spacing
@@ -134,7 +135,7 @@ def sample(
         _alone("a film")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
         files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
-        print(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
+        terminal.echo(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
         return
     kept = _drawn(
         out, loaded, loaded_guide, sampling, labels, shard, count=count, seed=seed, batch=batch, device=device
@@ -143,7 +144,7 @@ def sample(
         return
     write(kept)
     kept.remove()
-    print(f"sample: {count:,} images of {model} are in {out}")
+    terminal.echo(f"sample: {count:,} images of {model} are in {out}")
 
 
 def _company(context: typer.Context) -> "Shard":

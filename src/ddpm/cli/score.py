@@ -1,11 +1,11 @@
 """`ddpm score`: any two sets of images, whatever program made them."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm import terminal
 from ddpm.cli import options
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _reference(
 def _report(result: dict[str, Any], *, as_json: bool) -> None:
     """Print it: one JSON object, or a line for each number and then for each condition."""
     if as_json:
-        print(json.dumps(result))
+        terminal.echo_json(result)
         return
     conditions, floors = result.pop("conditions"), result.pop("floors")
     nested = {name: value for name, value in result.items() if isinstance(value, dict)}
@@ -193,8 +193,8 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
     for name, value, known in lines:
         others = ", ".join(f"{which} {number:.4g}" for which, number in known.items() if which != "copy")
         shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"
-        print(shown.rstrip())
+        terminal.echo(shown.rstrip())
     if not conditions["full_rank"]:
-        print("note: there are no more images than features, so the Fréchet distance is far too high")
+        terminal.echo("note: there are no more images than features, so the Fréchet distance is far too high")
     for name, value in conditions.items():
-        print(f"  {name.replace('_', ' ')}: {value}")
+        terminal.echo(f"  {name.replace('_', ' ')}: {value}")

@@ -8,6 +8,8 @@ from typing import IO, Annotated
 
 import typer
 
+from ddpm import terminal
+
 app = typer.Typer(no_args_is_help=True, help="Published weights: fetched, checked and kept under a version.")
 
 BLOCK = 2**20
@@ -31,10 +33,14 @@ def inception_(
 
     target = folder / inception.FILE
     fetch(source or inception.URL, target, inception.SHA256)
-    print(f"weights: {target} is the published file (SHA-256 {inception.SHA256})")
+    terminal.echo(f"weights: {target} is the published file (SHA-256 {inception.SHA256})")
     if keep(target):
-        print(f"DVC keeps it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` where there is a remote")
-    print(f"use it: features.extractor = inception, features.weights = {target}; or `ddpm score --extractor inception`")
+        terminal.echo(
+            f"DVC keeps it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` where there is a remote"
+        )
+    terminal.echo(
+        f"use it: features.extractor = inception, features.weights = {target}; or `ddpm score --extractor inception`"
+    )
 
 
 def fetch(source: str, target: Path, sha256: str) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ddpm.terminal import plain
+
 COLUMNS = 16
 ROWS = 24
 CELL = 48  # pixels; smaller images are enlarged by a whole factor
@@ -33,7 +35,8 @@ def _draw(images: NDArray[np.uint8], rows: Sequence[tuple[str, NDArray[np.intp]]
     font = ImageFont.load_default(size=14)
     factor = max(1, -(-CELL // images.shape[1]))
     cell = images.shape[1] * factor + GAP
-    names = [name if len(name) <= 24 else name[:23] + "…" for name, _ in rows]
+    lines = [plain(name) for name, _ in rows]
+    names = [line if len(line) <= 24 else line[:23] + "…" for line in lines]
     margin = max(int(font.getlength(name)) for name in names)
     margin += 16 if margin else GAP
     columns = max(len(indices) for _, indices in rows)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ddpm.terminal import field
+
 
 class DataError(ValueError):
     """The data as a whole cannot be used; the message says which, why, and what to do."""
@@ -12,8 +14,8 @@ class BadImageError(ValueError):
 
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:
-    """The first lines, indented, and how many more there are."""
-    shown = [f"  {line}" for line in lines[:limit]]
+    """The first lines, indented, and how many more there are. A line break inside of one is spelled out."""
+    shown = [f"  {field(line)}" for line in lines[:limit]]
     if len(lines) > limit:
         shown.append(f"  ... and {len(lines) - limit:,} more")
     return "\n".join(shown)

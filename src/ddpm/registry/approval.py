@@ -57,8 +57,14 @@ def read(found: Version) -> Question | None:
     """The same of a version that was listed."""
     if TAG not in found.tags:
         return None
-    known = json.loads(found.tags[TAG])
-    return Question(**{**known, "runs": tuple(known["runs"])})
+    known = found.facts(TAG)
+    try:
+        return Question(**{**known, "runs": tuple(known["runs"])})
+    except (KeyError, TypeError) as error:
+        raise RegistryError(
+            f"the tag {TAG} of version {found.number} of {found.name} is not what this program wrote ({error}). Put it "
+            "back or delete it on MLflow's page."
+        ) from error
 
 
 def ask(name: str, number: int, champion: int | None, hours: float, run: str) -> tuple[Question, bool]:

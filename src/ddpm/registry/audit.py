@@ -74,7 +74,8 @@ def moves(connection: "MlflowClient", name: str) -> list[Move]:
         token = page.token
         if not token:
             break
-    return sorted((_move(name, run) for run in runs), key=lambda move: (move.sequence, move.when))
+    entries = [run for run in runs if any(tag.startswith(PREFIX) for tag in run.data.tags)]  # others are not moves
+    return sorted((_move(name, run) for run in entries), key=lambda move: (move.sequence, move.when))
 
 
 def intend(
@@ -108,6 +109,16 @@ def experiment_name(name: str) -> str:
 
 
 def _move(name: str, run: "Run") -> Move:
+    try:
+        return _read(name, run)
+    except (KeyError, ValueError) as error:
+        raise store.TrackingError(
+            f"run {run.info.run_id} in the experiment {experiment_name(name)} is damaged, or is not an entry of the "
+            f"audit trail ({error!r}). Look at its tags `{PREFIX}...`; delete the run if it is none of ours."
+        ) from error
+
+
+def _read(name: str, run: "Run") -> Move:
     facts = {key.removeprefix(PREFIX): value for key, value in run.data.tags.items() if key.startswith(PREFIX)}
     return Move(
         name=name,

@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
-from ddpm import files
+from ddpm import files, outside
 from ddpm.registry import pack
 from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
 from ddpm.tracking import store
@@ -26,7 +27,7 @@ def download(uri: str) -> Path:
     found = resolve(uri)
     if not found.content:
         raise RegistryError(f"{uri} was not registered by this program: it carries no {CONTENT_TAG}")
-    cached = CACHE / found.content
+    cached = CACHE / outside.sha256(found.content, f"the tag {CONTENT_TAG} of {uri}", RegistryError)
     if not cached.is_dir():
         import mlflow.artifacts
 
@@ -36,12 +37,19 @@ def download(uri: str) -> Path:
                 dst_path=str(new),
                 tracking_uri=store.tracking_uri(),
             )
-            for path in (new / "checkpoint").iterdir():
-                os.replace(path, new / path.name)
-            (new / "checkpoint").rmdir()
-    if pack.content_sha256(cached) != found.content:
-        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
+            for name in pack.PACKED_FILES:  # and nothing else that lies beside them
+                part = new / "checkpoint" / name
+                if part.is_file() and not part.is_symlink():
+                    os.replace(part, new / name)
+            shutil.rmtree(new / "checkpoint", ignore_errors=True)
+            _check(new, found, uri)  # so that what is wrong is not kept
+    _check(cached, found, uri)
     return cached
+
+
+def _check(folder: Path, found: Version, uri: str) -> None:
+    if pack.content_sha256(folder) != found.content:
+        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
 
 
 def resolve(uri: str) -> Version:

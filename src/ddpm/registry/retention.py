@@ -1,5 +1,6 @@
 """Deleting old versions with their artifacts; never one that an alias names, nor files that another version uses."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ddpm.redact import shown
@@ -39,7 +40,7 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
         return
     if each.verified:
         connection.delete_model_version_tag(each.name, str(each.number), VERIFIED_TAG)
-    if each.source and len(connection.search_model_versions(f"source_path = '{each.source}'")) == 1:
+    if _is_ours(connection, each) and len(connection.search_model_versions(f"source_path = '{each.source}'")) == 1:
         repository: Any = get_artifact_repository(each.source, tracking_uri=store.tracking_uri())
         try:
             repository.delete_artifacts()
@@ -49,3 +50,17 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
                 f"{error}. It was left where it is; repeat this later."
             ) from error
     connection.delete_model_version(each.name, str(each.number))
+
+
+def _is_ours(connection: "MlflowClient", each: Version) -> bool:
+    """Whether its files are where `register` puts them. Anybody can register a version with any place as its source."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        root = str(connection.get_run(each.run_id).info.artifact_uri) if each.run_id else ""
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    place = each.source.removeprefix(f"{root}/")
+    return bool(root) and place != each.source and re.fullmatch(r"models/[0-9a-f]{12}-[0-9a-f]{6}", place) is not None

@@ -30,8 +30,7 @@ def verify(name: str, number: int, *, again: bool = False, time_limit: float = T
     """
     known = version(name, number)
     if known.verified and not again:
-        found: dict[str, Any] = json.loads(known.tags[VERIFIED_TAG])
-        return found
+        return known.facts(VERIFIED_TAG)
     uri = f"models:/{name}/{number}"
     started = time.monotonic()
     answer = _in_clean_process(uri, time_limit)
@@ -75,8 +74,11 @@ def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]
         raise VerificationError(
             f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{said}"
         )
-    facts: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
-    problem = _problem(facts)
+    try:
+        facts: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
+        problem = _problem(facts)
+    except (ValueError, LookupError, TypeError) as error:
+        raise VerificationError(f"{uri} loads, but its process did not report what it drew ({error!r})") from error
     if problem:
         raise VerificationError(f"{uri} loads, but {problem}. It was not promoted.")
     return facts

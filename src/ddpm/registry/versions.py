@@ -47,8 +47,18 @@ class Version:
     @property
     def evidence(self) -> dict[str, Any]:
         """What evaluation found."""
-        found: dict[str, Any] = json.loads(self.tags.get(EVIDENCE_TAG, "{}"))
-        return found
+        return self.facts(EVIDENCE_TAG)
+
+    def facts(self, tag: str) -> dict[str, Any]:
+        """The JSON object of a tag, empty without one. Raises RegistryError: anybody can change a tag."""
+        with contextlib.suppress(ValueError):
+            found = json.loads(self.tags.get(tag, "{}"))
+            if isinstance(found, dict):
+                return found
+        raise RegistryError(
+            f"the tag {tag} of version {self.number} of {self.name} is not what this program wrote. Put it back or "
+            "delete it on MLflow's page."
+        )
 
     @property
     def verified(self) -> bool:

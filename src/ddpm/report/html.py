@@ -3,12 +3,23 @@
 from importlib import resources
 from typing import Any
 
+from ddpm.terminal import field
+
 
 def fill(template: str, **known: Any) -> str:
-    """The page of a template of this package; what it is given is escaped."""
+    """The page of a template of this package; what it is given is escaped, its control characters and secrets too."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_fit
+    )
     here = resources.files("ddpm.report")
     source, style = (here.joinpath(name).read_text(encoding="utf-8") for name in (template, "style.css"))
     return environment.from_string(source).render(style=style, **known)
+
+
+def _fit(value: Any) -> Any:
+    """What a template prints; pictures and what is HTML already are left."""
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.startswith("data:image/"):
+        return value
+    return field(value, longest=len(value))

@@ -1,5 +1,6 @@
 """Where the model comes from: every hash, and the commands that make it again or open it."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,9 +50,10 @@ def commands(facts: Facts | None) -> list[tuple[str, str]]:
     sha = facts.lineage.get("ddpm.git_sha", "none")
     if sha != "none":
         again = ("Make the same again, to the bit", f"git checkout {sha} && make run")
+    model = shlex.quote(f"models:/{made['name']}/{made['version']}")
     return [
         again,
-        ("Draw from it", f"ddpm sample --model models:/{made['name']}/{made['version']}"),
+        ("Draw from it", f"ddpm sample --model {model}"),
         ("See versions, and who moved the champion", "ddpm status; ddpm history"),
         ("Let a person judge the images blind", "ddpm review"),
     ]

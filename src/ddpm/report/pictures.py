@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ddpm.report.labels import label
+
 Pixels = NDArray[np.uint8]
 
 CELL = 84  # an image is enlarged to the largest whole multiple of its side that fits
@@ -46,7 +48,8 @@ def sheet(
     height, width = first.shape[:2]
     scale = max(1, CELL // max(height, width))
     font = ImageFont.load_default(size=FONT_SIZE)
-    names = max((font.getlength(row.name) for row in rows), default=0)
+    named = [label(row.name) for row in rows]
+    names = max(map(font.getlength, named), default=0)
     left = int(names) + 12 if names else 0
     top = FONT_SIZE + 10 if headings else 0
     columns = max(len(row.images) for row in rows)
@@ -56,9 +59,9 @@ def sheet(
     canvas = Image.new("RGBA", (x[-1] + width * scale, y[-1] + height * scale))
     draw = ImageDraw.Draw(canvas)
     for column, text in (headings or {}).items():
-        draw.text((x[column], 0), text, GREY, font)
-    for row, at in zip(rows, y, strict=True):
-        draw.text((left - 12, at + height * scale / 2), row.name, GREY, font, anchor="rm")
+        draw.text((x[column], 0), label(text), GREY, font)
+    for row, name, at in zip(rows, named, y, strict=True):
+        draw.text((left - 12, at + height * scale / 2), name, GREY, font, anchor="rm")
         for image, across in zip(row.images, x, strict=False):
             if image is not None:
                 canvas.paste(enlarge(image, scale), (across, at))

@@ -10,8 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
+
+from ddpm.report.labels import label
 
 GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
 WIDTH, HEIGHT, DPI = 9.0, 3.1, 160
@@ -62,8 +65,9 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
     axes.set_xlabel("class, as the classifier sees it", color=GREY)
     axes.set_xlim(-0.6, len(names) - 0.4)
     if len(names) <= MOST_NAMES:
-        long = max(map(len, names)) > 4
-        axes.set_xticks(list(places), names, rotation=40 if long else 0, ha="right" if long else "center")
+        shown = [label(name) for name in names]
+        long = max(map(len, shown)) > 4
+        axes.set_xticks(list(places), shown, rotation=40 if long else 0, ha="right" if long else "center")
     axes.legend(
         handles=[bars, marks], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, labelcolor=GREY,
         borderaxespad=0, fontsize=10,
@@ -124,8 +128,10 @@ def _thousands(value: float, _: int) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's bytes, without the date and version that matplotlib would add."""
+    """The figure's bytes, without the date and version that matplotlib would add. No text in it is a formula."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     figure.savefig(buffer, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
     return buffer.getvalue()

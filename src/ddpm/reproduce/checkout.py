@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ddpm import files, tracking
+from ddpm import files, outside, tracking
 from ddpm.registry.chain import NOT_RECORDED, Chain
 
 CHECKED = {
@@ -82,6 +82,7 @@ def fetch_data(folder: Path, expected: str, repository: Path | None, python: str
     """
     if expected in {NOT_RECORDED, "none"}:
         return
+    outside.dvc_md5(expected, "the recorded hash of the data", ReproduceError)
     if repository is not None:
         _take_along(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
     dvc = (python, "-m", "dvc")
@@ -120,7 +121,7 @@ def _from_cache(source: Path, target: Path, expected: str) -> bool:
     wanted = [expected]
     listing = _object(source, expected)
     if expected.endswith(".dir") and listing.is_file():
-        wanted += [each["md5"] for each in files.read_json(listing)]
+        wanted += [outside.dvc_md5(each["md5"], f"a hash in {listing}") for each in files.read_json(listing)]
     if not all(_object(source, each).is_file() for each in wanted):
         return False
     for each in wanted:

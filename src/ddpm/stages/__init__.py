@@ -5,11 +5,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from ddpm import launch
+from ddpm import launch, terminal
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
 from ddpm.provenance import checkout, inputs
-from ddpm.redact import shown
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
@@ -33,7 +32,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
             else:
                 main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
-        print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
+        terminal.error(error)
         sys.exit(1)
 
 

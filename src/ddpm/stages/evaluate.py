@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from ddpm import files, params, reference, runtime
+from ddpm import files, params, reference, runtime, terminal
 from ddpm.data import prepared
 from ddpm.metrics.evaluate import Reference, key, score_features
 from ddpm.metrics.extractors import Extractor
@@ -64,7 +64,9 @@ def write(
         files.write_json(folder / "neighbours.json", pairs)
     files.write_json(METRICS, metrics)
     files.write_json(SCORES, comparable(metrics))
-    print(f"evaluate: FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g}); `ddpm report` makes the page")
+    terminal.echo(
+        f"evaluate: FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g}); `ddpm report` makes the page"
+    )
 
 
 def device() -> str:

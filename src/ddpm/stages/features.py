@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import extract, files, params, reference, runtime
+from ddpm import extract, files, params, reference, runtime, terminal
 from ddpm.data import prepared
 from ddpm.metrics import classifier, floors
 from ddpm.metrics.extractors import Extractor
@@ -30,7 +30,7 @@ def main() -> None:
     accuracy = summary["heldout_accuracy"]
     known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
-    print(
+    terminal.echo(
         f"features: {summary['extractor']}{known}; FID of real images: {fid['heldout']:.3g} between training and "
         f"held-out split, {fid['halves']:.3g} between halves of the training split; of noise: {fid['noise']:.3g}"
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ddpm import params
+from ddpm import params, terminal
 from ddpm.data import statistics
 from ddpm.data.errors import listing
 from ddpm.data.prepare import prepare
@@ -19,14 +19,15 @@ def main() -> None:
     settings = params.load()
     source = find(DATA)
     for note in source.notes():
-        print(f"note: {note}", flush=True)
+        terminal.echo(f"note: {note}")
     with progress("prepare", len(source.entries), "files") as shown:
         # How far the data may have drifted is asked by the flow, which knows the champion.
         chosen = settings.prepare.model_dump(exclude={"max_drift"})
         found = prepare(source, OUT, **chosen, min_train=settings.train.batch, advance=shown.advance)
-    print("\n".join(statistics.in_words(found)))
+    terminal.echo(*statistics.in_words(found))
     if aside := read_json(OUT / "manifest.json")["set_aside"]:
-        print(f"set aside, {len(aside):,} files:\n" + listing([f"{bad['path']}: {bad['reason']}" for bad in aside]))
+        bad = listing([f"{each['path']}: {each['reason']}" for each in aside])
+        terminal.echo(f"set aside, {len(aside):,} files:", *bad.split("\n"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from ddpm import build, checkpoint, distributed, files, generate, launch, params, runtime, state, train
+from ddpm import build, checkpoint, distributed, files, generate, launch, params, runtime, state, terminal, train
 from ddpm.data import prepared
 from ddpm.diffusion import conditioning
 from ddpm.progress import Progress, progress
@@ -153,11 +153,11 @@ def lead(job: Job, where: torch.device) -> None:
     with state.owned(job.folder):
         state.prune_digests(STATE, digest)
         if job.resume():
-            print(f"train: resuming at image {job.training.step * recipe.batch:,} of {recipe.images:,}", flush=True)
+            terminal.echo(f"train: resuming at image {job.training.step * recipe.batch:,} of {recipe.images:,}")
         tracker = Tracker(digest)
         changed = changes()
         if changed.refused:
-            print(f"train: cannot be reproduced from its record: {changed.refused}", flush=True)
+            terminal.echo(f"train: cannot be reproduced from its record: {changed.refused}")
         machinery = machine(str(where)) | ({"ddpm.processes": str(job.team.count)} if job.team.count > 1 else {})
         tracker.start(params.flatten(job.settings), lineage(changed) | machinery, changed.content)
         try:
@@ -166,7 +166,7 @@ def lead(job: Job, where: torch.device) -> None:
                 record(job, tracker, shown)
         except train.TrainingStopped as stopped:
             tracker.finish("KILLED")
-            print(f"train: {stopped}. Run the same command to go on.", flush=True)
+            terminal.echo(f"train: {stopped}. Run the same command to go on.")
             raise
         except BaseException:
             tracker.finish("FAILED")

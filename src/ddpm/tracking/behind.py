@@ -12,6 +12,7 @@ from typing import Any
 
 from ddpm import files
 from ddpm.tracking import store
+from ddpm.tracking.names import metric_name
 
 PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")
@@ -67,7 +68,9 @@ def note_drift(run_id: str, found: Mapping[str, Any]) -> None:
     if DRIFT_TAG in connection.get_run(run_id).data.tags:
         return
     now = time.time_ns() // 1_000_000
-    connection.log_batch(run_id, metrics=[Metric(f"drift.{name}", value, now, 0) for name, value in _numbers(found)])
+    connection.log_batch(
+        run_id, metrics=[Metric(metric_name(f"drift.{name}"), value, now, 0) for name, value in _numbers(found)]
+    )
     connection.log_dict(run_id, dict(found), "drift.json")
     connection.set_tag(run_id, DRIFT_TAG, found["verdict"])  # last: it says that all of the above is there
 

@@ -2,16 +2,16 @@
 
 import csv
 import math
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm import files, outside
 from ddpm.tracking import store
 from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import LockBusyError
+from ddpm.tracking.names import metric_name
 from ddpm.tracking.ship import TAGS_PER_BATCH, log_tags, ship
 from ddpm.tracking.spool import SPOOLS, Spool
 
@@ -62,7 +62,7 @@ def complete(
     when the training is running.
     """
     named = dict(contents(artifacts))
-    spool = Spool(folder / digest)
+    spool = Spool(folder / outside.name(digest, "the training digest"))
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
     run_id = ship(spool)
@@ -121,14 +121,14 @@ def _log_scores(run_id: str, metrics: Mapping[str, Any], spool: Spool) -> None:
 
 
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Finite numbers by dotted name, in letters that MLflow allows; `conditions` are no scores."""
+    """Finite numbers by dotted name; `conditions` are no scores."""
     for key, value in metrics.items():
-        name = f"{prefix}{re.sub(r'[^A-Za-z0-9_. /-]', '_', str(key))}"
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             if name != "conditions":
                 yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)
+            yield metric_name(name), float(value)
 
 
 def contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:

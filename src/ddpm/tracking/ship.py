@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import files
+from ddpm import files, outside
 from ddpm.tracking import store
 from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import locked
@@ -33,7 +33,7 @@ def replay(digest: str, folder: Path = SPOOLS) -> str | None:
 
     Raises TrackingUnavailableError when MLflow does not answer; nothing is lost then.
     """
-    spool = Spool(folder / digest)
+    spool = Spool(folder / outside.name(digest, "the training digest"))
     if not spool.events.exists():
         return run_of(digest)
     return ship(spool)
@@ -41,6 +41,7 @@ def replay(digest: str, folder: Path = SPOOLS) -> str | None:
 
 def run_of(digest: str) -> str | None:
     """The id of the run of this training, or None."""
+    outside.name(digest, "the training digest")
     connection = store.client()
     found = find_run(connection, store.experiment(connection, store.experiment_name()), digest)
     return found.info.run_id if found else None

@@ -1,7 +1,6 @@
 """What a trainer writes to. A thread ships it to MLflow meanwhile; the trainer never waits for that or fails by it."""
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.redact import shown
+from ddpm import outside, terminal
 from ddpm.tracking import store
 from ddpm.tracking.record import reconcile
 from ddpm.tracking.ship import ship
@@ -32,7 +31,7 @@ class Tracker:
     """
 
     def __init__(self, digest: str, folder: Path = SPOOLS, *, interval: float = SECONDS_BETWEEN_SHIPMENTS) -> None:
-        self.spool = Spool(folder / digest)
+        self.spool = Spool(folder / outside.name(digest, "the training digest"))
         self.interval = interval
         self.trouble: str | None = None
         self._open = contextlib.ExitStack()
@@ -99,10 +98,10 @@ class Tracker:
 
     def _complain(self, trouble: str) -> None:
         if self.trouble is None:
-            print(
-                f"MLflow is not recording now: {shown(trouble)}\nTraining goes on. The record is kept in "
-                f"{self.spool.folder} and is completed when MLflow can be reached.",
-                file=sys.stderr,
-                flush=True,
+            terminal.error(f"MLflow is not recording now: {trouble}", label="")
+            terminal.error(
+                f"Training goes on. The record is kept in {self.spool.folder} and is completed when MLflow can be "
+                "reached.",
+                label="",
             )
         self.trouble = trouble

@@ -1,0 +1,16 @@
+"""Other people's text in the Markdown of Prefect's pages: shown as it is, never as markup, links or HTML."""
+
+import re
+
+from ddpm.terminal import field
+
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#~!&$@]|(?<=[A-Za-z]):(?=//)|(?<=www)\.")
+FIRST = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")
+"""What at the beginning of a line makes a list, a heading or a rule."""
+
+
+def text(value: object) -> str:
+    """One line without markup. `<` and `&` become entities, since not all readers take a backslash before them."""
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    line = SPECIAL.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), field(value))
+    return FIRST.sub(lambda found: f"{found[1]}{found[3] or ''}\\{found[2] or found[4]}", line)
