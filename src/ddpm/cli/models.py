@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddpm.class_names import listed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -70,6 +72,8 @@ def status(name: Name = "") -> None:
         return
     Console().print(_versions(found.versions))
     if found.champion:
+        if found.champion.classes:
+            print(f"classes of the champion: {listed(found.champion.classes, indices=False)}")
         print(f'load the champion: mlflow.pyfunc.load_model("models:/{model}@champion")')
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             print(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")

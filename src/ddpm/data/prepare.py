@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.class_names import in_order
 from ddpm.data import duplicates, profile, statistics
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
@@ -126,7 +127,7 @@ def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> N
 
 
 def _labels(paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names, sorted, and the label of each path; no names and -1 for an unlabelled set."""
+    """Class names, in their order, and the label of each path; no names and -1 for an unlabelled set."""
     if labels == "none":
         return (), np.full(len(paths), -1, np.int64)
     found = class_names(paths)
@@ -141,7 +142,7 @@ def _labels(paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.
             f"{len(outside):,} images lie beside the class folders:\n{listing(outside, 5)}\n"
             "Put them into a class folder, or set prepare.labels: none."
         )
-    names = tuple(sorted({name for name in found if name is not None}))
+    names = in_order(name for name in found if name is not None)
     index = {name: number for number, name in enumerate(names)}
     return names, np.array([index[str(name)] for name in found], np.int64)
 
