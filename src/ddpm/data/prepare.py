@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.class_names import in_order
-from ddpm.data import duplicates, profile, statistics
+from ddpm.data import duplicates, plausible, profile, statistics
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
 from ddpm.data.images import prepare_image
@@ -69,21 +69,25 @@ def prepare(
         options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
         taken, bad = _decode(source, raw, options, advance)
         _check_bad(source, bad, max_bad_fraction)
+        plausible.check_different([image.pixels_sha256 for image in taken], [image.done for image in taken], background)
         classes, numbers = _labels([image.path for image in taken], labels)
         heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
-        _check_counts(numbers, classes, heldout, holdout, min_train)
+        different = len({image.pixels_sha256 for image in taken})
+        _check_counts(numbers, classes, heldout, holdout, min_train, different)
         images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
         (folder / SCRATCH).unlink()
         write_npy(folder / "labels.npy", numbers)
         write_npy(folder / "heldout.npy", heldout)
         contact_sheet(images, numbers, classes, [image.pixels_sha256 for image in taken]).save(folder / "contact.png")
         pairs = duplicates.near(images, near_duplicate, [image.pixels_sha256 for image in taken])
+        about = _about(taken, numbers, heldout)
         manifest = {
             "version": 1,
             "resolution": resolution,
             "channels": channels,
             "classes": list(classes),
-            "images": _about(taken, numbers, heldout),
+            "warnings": plausible.warnings(images, about, background),
+            "images": about,
             "set_aside": [{"path": path, "reason": reason} for path, reason in bad],
             "duplicates": _named_duplicates(taken, pairs.pairs),
         }
@@ -148,11 +152,18 @@ def _labels(paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.
 
 
 def _check_counts(
-    labels: NDArray[np.int64], classes: Sequence[str], heldout: NDArray[np.bool_], share: float, min_train: int
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    heldout: NDArray[np.bool_],
+    share: float,
+    min_train: int,
+    different: int,
 ) -> None:
     """Stop when training or evaluation would have too few images."""
     train, held = int((~heldout).sum()), int(heldout.sum())
     told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
+    if different < len(labels):
+        told += f", as only {different:,} of them differ and copies stay together"
     if train < min_train:
         raise DataError(f"{told}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
     if train < 2 * SMALLEST_SET or held < SMALLEST_SET:
