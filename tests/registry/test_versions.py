@@ -53,7 +53,7 @@ def test_a_version_says_where_it_comes_from(make: Make, run_id: str, tiny_checkp
 
 
 def test_the_names_of_the_classes_are_on_the_version(make: Make) -> None:
-    found = registry.version(NAME, make())
+    found = registry.version(NAME, make("d" * 64))
     assert found.tags["ddpm.classes"] == '["dark", "light"]'
     assert found.classes == ["dark", "light"]
     assert chain.trace("1", NAME).links()["classes"] == ["dark", "light"]

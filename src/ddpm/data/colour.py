@@ -40,14 +40,14 @@ def _grey(profile: bytes) -> Levels | None:
     opened = _opened(profile, "L")
     mode = "L" if opened.profile.xcolor_space == "GRAY" else "RGB"
     ramp = Image.fromarray(NEUTRAL[None]).convert(mode)
-    found = np.asarray(_built(opened, mode).apply(ramp).convert("L"))[0]
+    found = np.asarray(_built(opened, mode, ImageCms.Flags.NOOPTIMIZE).apply(ramp).convert("L"))[0]
     return None if _close(found, NEUTRAL) else found
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From the profile to sRGB; None if it is sRGB itself."""
-    transform = _built(_opened(profile, mode), mode)
+    transform = _built(_opened(profile, mode), mode, ImageCms.Flags.HIGHRESPRECALC)
     if mode == "RGB":
         axis = np.linspace(0, 255, 9).round().astype(np.uint8)
         lattice = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
@@ -67,7 +67,7 @@ def _opened(profile: bytes, mode: str) -> ImageCms.ImageCmsProfile:
     return found
 
 
-def _built(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
+def _built(profile: ImageCms.ImageCmsProfile, mode: str, precision: ImageCms.Flags) -> ImageCms.ImageCmsTransform:
     try:
         return ImageCms.ImageCmsTransform(
             profile,
@@ -75,7 +75,7 @@ def _built(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTra
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | precision,
         )
     except (OSError, ValueError, TypeError) as error:
         raise ProfileError(f"the colour profile cannot be used ({error})") from error

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 from ddpm.data import tiff
 
-PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"}
+PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of an animation, the first frame
 PNG_MEANING = {b"eXIf", b"iCCP", b"sBIT"}
 JFIF, EXIF, ICC, ADOBE, COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+JFIF_LENGTH = 14
 WEBP_PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 
 
@@ -21,6 +22,8 @@ def left_out(content: bytes, *, meaning: bool) -> bytes:
         return _png(content, meaning)
     if content.startswith(b"\xff\xd8"):
         return _jpeg(content, meaning)
+    if content.startswith((b"GIF87a", b"GIF89a")):
+        return _gif(content)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return _webp(content, meaning)
     return tiff.image_only(content, (tiff.PROFILE,) if meaning else ())
@@ -64,8 +67,13 @@ def _jpeg(content: bytes, meaning: bool) -> bytes:
         if marker == 0xDA:
             return b"".join([*kept, content[place:]])
         data = content[place + 4 : end]
-        wanted = marker in (JFIF, ADOBE) or (
-            meaning and ((marker == EXIF and data[:4] == b"Exif") or (marker == ICC and data[:11] == b"ICC_PROFILE"))
+        wanted = (
+            (marker == JFIF and len(data) >= JFIF_LENGTH)
+            or marker == ADOBE
+            or (
+                meaning
+                and ((marker == EXIF and data[:4] == b"Exif") or (marker == ICC and data[:11] == b"ICC_PROFILE"))
+            )
         )
         if wanted or not (JFIF <= marker <= 0xEF or marker == COMMENT):
             kept.append(content[place:end])
@@ -89,3 +97,18 @@ def _webp(content: bytes, meaning: bool) -> bytes:
         place += len(whole)
     body = b"WEBP" + b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _gif(content: bytes) -> bytes:
+    """Extensions before the first image are left out, but for the one that says which colour is transparent."""
+    flags = int.from_bytes(content[10:11])
+    place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    kept = [content[:place]]
+    while content[place : place + 1] == b"!":
+        start, place = place, place + 2
+        while length := int.from_bytes(content[place : place + 1]):
+            place += 1 + length
+        place += 1
+        if content[start + 1 : start + 3] == b"\xf9\x04":
+            kept.append(content[start:place])
+    return b"".join([*kept, content[place:]])

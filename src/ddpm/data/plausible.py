@@ -29,6 +29,16 @@ def check_different(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]],
     raise DataError(f"{total}, in every pixel. Give images that differ; look at the files of the source.")
 
 
+def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], background: int) -> str:
+    """Why images are missing on one side of the split where that is because many are the same; "" where few are."""
+    different, total = len(set(pixels_sha256)), len(pixels_sha256)
+    if different > 0.9 * total:
+        return ""
+    found = f"Only {different:,} of {total:,} images differ, and copies stay on one side of the split"
+    invisible = sum("invisible" in each for each in done)
+    return f"{found}; {_invisible(invisible, total, background)}" if invisible else found
+
+
 def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], background: int) -> list[str]:
     """What is worth a warning about images (N, H, W, C) and what the manifest says of each."""
     darkest, brightest = extremes(images)
@@ -44,10 +54,7 @@ def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], backgro
         found[0] += f"; {_LOST}"
     invisible = sum("invisible" in each["done"] for each in about)
     if invisible:
-        found.append(
-            f"{invisible:,} of {len(about):,} images are invisible: what they show on a transparent ground has the "
-            f"colour of prepare.background = {background}; {_other(background)} would show it"
-        )
+        found.append(_invisible(invisible, len(about), background))
     flat = int((darkest == brightest).sum()) - invisible
     if flat > len(about) / 10:
         found.append(f"{flat:,} of {len(about):,} images have one colour in every pixel")
@@ -75,6 +82,13 @@ def _range_of(darkest: int, brightest: int) -> list[str]:
     if brightest - darkest < DARK:
         return [f"all pixels of the set lie between {darkest} and {brightest} of 255"]
     return []
+
+
+def _invisible(count: int, total: int, background: int) -> str:
+    return (
+        f"{count:,} of {total:,} images are invisible: what they show on a transparent ground has the colour of "
+        f"prepare.background = {background}; {_other(background)} would show it"
+    )
 
 
 def _other(background: int) -> int:

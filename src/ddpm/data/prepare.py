@@ -69,11 +69,11 @@ def prepare(
         options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
         taken, bad = _decode(source, raw, options, advance)
         _check_bad(source, bad, max_bad_fraction)
-        plausible.check_different([image.pixels_sha256 for image in taken], [image.done for image in taken], background)
+        digests, done = [image.pixels_sha256 for image in taken], [image.done for image in taken]
+        plausible.check_different(digests, done, background)
         classes, numbers = _labels([image.path for image in taken], labels)
         heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
-        different = len({image.pixels_sha256 for image in taken})
-        _check_counts(numbers, classes, heldout, holdout, min_train, different)
+        _check_counts(numbers, classes, heldout, holdout, min_train, plausible.copies(digests, done, background))
         images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
         (folder / SCRATCH).unlink()
         write_npy(folder / "labels.npy", numbers)
@@ -157,13 +157,12 @@ def _check_counts(
     heldout: NDArray[np.bool_],
     share: float,
     min_train: int,
-    different: int,
+    copies: str,
 ) -> None:
-    """Stop when training or evaluation would have too few images."""
+    """Stop when training or evaluation would have too few images. copies: what is known of equal images, in words."""
     train, held = int((~heldout).sum()), int(heldout.sum())
     told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
-    if different < len(labels):
-        told += f", as only {different:,} of them differ and copies stay together"
+    told += f". {copies}" if copies else ""
     if train < min_train:
         raise DataError(f"{told}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
     if train < 2 * SMALLEST_SET or held < SMALLEST_SET:
@@ -174,7 +173,9 @@ def _check_counts(
     missing = [name for number, name in enumerate(classes) if number not in present]
     if missing:
         raise DataError(
-            f"No training images remain of: {', '.join(missing)}. Add images of these classes or remove them."
+            f"No training images remain of: {', '.join(missing)}. "
+            + (f"{copies}. " if copies else "")
+            + "Add images of these classes or remove them."
         )
 
 
