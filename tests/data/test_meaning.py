@@ -70,6 +70,27 @@ def test_a_tiff_in_which_zero_is_white(bits: int, order: str) -> None:
     assert "white-is-zero" not in black.done
 
 
+def test_a_tiff_with_alpha_in_which_zero_is_white() -> None:
+    tags = [(256, 1, 8, 0), (257, 1, 8, 0), (258, 2, 8, 8), (259, 1, 1, 0), (262, 1, 0, 0), (273, 1, 134, 0),
+            (277, 1, 2, 0), (278, 1, 8, 0), (279, 1, 128, 0), (338, 1, 2, 0)]  # fmt: skip
+    rows = b"".join(struct.pack("<HHIHH", tag, 3, count, *values) for tag, count, *values in tags)
+    alpha = np.where(GREY > 40, 255, 0).astype(np.uint8)
+    content = (
+        struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + rows + bytes(4) + np.dstack([255 - GREY, alpha]).tobytes()
+    )
+    found = picture(content, "a.tif", background=9)
+    assert (found.pixels[:, :, 0] == np.where(GREY > 40, GREY, 9)).all()
+    assert found.done == ("white-is-zero", "alpha")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_are_noted_to_become_8(kind: str) -> None:
+    assert picture(encoded(WIDE, kind), f"a.{kind.lower()}").done == ("to-8-bits",)
+    if kind == "PNG":
+        colours = COLOUR.astype(">u2").reshape(8, -1) * 257
+        assert picture(png(colours, 16, 2), channels=3).done == ("to-8-bits",)
+
+
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_a_tiff_of_12_bits(photometric: int) -> None:
     values = np.rint(GREY / 255 * 4095).astype(np.uint16)

@@ -16,6 +16,8 @@ def understood(image: Image.Image, content: bytes, done: list[str]) -> Image.Ima
     """The loaded `image` of the file `content` with its numbers as the module says; appends to `done` what was done."""
     profile = image.info.get("icc_profile")
     transparency = image.info.get("transparency")
+    if _depth(content) in (12, 16):
+        done.append("to-8-bits")
     if image.mode.startswith("I;16"):
         image = _sixteen(image, content, done)
     elif image.mode == "LA" and _white_is_zero(content):
@@ -37,7 +39,6 @@ def _sixteen(image: Image.Image, content: bytes, done: list[str]) -> Image.Image
     if _white_is_zero(content):
         scaled = WHITE - scaled
         done.append("white-is-zero")
-    done.append("to-8-bits")
     found = image if scaled is values else Image.fromarray(scaled)
     key = image.info.get("transparency")
     if isinstance(key, int):
@@ -47,15 +48,22 @@ def _sixteen(image: Image.Image, content: bytes, done: list[str]) -> Image.Image
     return found
 
 
+def _depth(content: bytes) -> int:
+    """The bits of a sample in a PNG or TIFF; 8 in other files."""
+    if content.startswith(b"\x89PNG"):
+        return content[24]
+    found = tiff.directory(content)
+    return (found.numbers(content, tiff.BITS) or (8,))[0] if found else 8
+
+
 def _bits(values: NDArray[np.uint16], content: bytes) -> int:
     """How many bits of 16 count: those of a TIFF's samples, or fewer where a PNG declares so and holds no more.
 
     A PNG that declares significant bits has them on the left, which needs no change; some writers leave them on the
     right. That is certain where a pixel is neither filled up with zeros nor scaled.
     """
-    found = tiff.directory(content)
-    if found is not None:
-        return (found.numbers(content, tiff.BITS) or (16,))[0]
+    if tiff.directory(content) is not None:
+        return _depth(content)
     declared = next((data[0] for name, data, _ in metadata.png_chunks(content) if name == b"sBIT" and data), 16)
     if not 1 <= declared < 16 or values.max() >= 2**declared:
         return 16
