@@ -60,6 +60,10 @@ def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
         ({"label": [0, 1]}, {"count": 5}, {"count": 5, "labels": [0, 1, 0, 1, 0]}),
         ({"label": [-1]}, {"count": 4, "label": 1}, {"count": 4, "labels": [1] * 4}),
         ({"label": [1, -1]}, {}, {"count": 2, "labels": [1, 1]}),
+        ({"class": ["light", "", "0"]}, {}, {"count": 3, "labels": [1, 1, 0]}),
+        ({"class": ["light", "dark"], "label": [1, -1]}, {}, {"count": 2, "labels": [1, 0]}),
+        ({"label": [0]}, {"count": 2, "class": "light"}, {"count": 2, "labels": [1, 1]}),
+        ({}, {"count": 2, "class": "1", "label": 1}, {"count": 2, "labels": [1, 1]}),
         ({}, {"count": 2, "seed": 7}, {"count": 2, "seed": 7}),
         ({}, {"count": 2, "guidance": 2.0}, {"count": 2, "guidance": 2.0}),
         ({}, {}, {"count": 1}),
@@ -89,6 +93,9 @@ def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: 
         ({"label": [9]}, {}, r"label 9 does not exist; this model has 0 \(dark\), 1 \(light\)"),
         ({"label": [-2]}, {}, "label -2 does not exist"),
         ({}, {"label": 5}, "label 5 does not exist"),
+        ({}, {"class": "lihgt"}, "label lihgt does not exist; this model has dark, light; nearest: light"),
+        ({"class": ["dark", "bright"]}, {}, "label bright does not exist"),
+        ({}, {"class": "dark", "label": 1}, "class dark and label 1 are two classes"),
         ({}, {"count": -1}, "count = -1"),
         ({}, {"count": 10_001}, "at most 10,000"),
         ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
@@ -103,6 +110,21 @@ def test_an_impossible_request_is_refused_in_words(model: Any, rows: dict, param
     with pytest.raises(MlflowException, match=said) as raised:
         model.predict(rows, params=params)
     assert raised.value.get_http_status_code() == 400
+
+
+def test_a_number_means_the_class_of_that_name(tmp_path: Path) -> None:
+    """The folders 1 and 2: label 1 is the first of them, in the request as on the command line; label 0 is neither."""
+    named = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["1", "2"]}}
+    folder = tiny.random_checkpoint(tmp_path / "checkpoint", named)
+    pack.pack(folder, tmp_path / "model", CONDITIONS)
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert served.metadata.metadata["classes"] == ["1", "2"]
+    own = generate.generate(checkpoint.load(folder), 2, generate.Sampling(**MEASURED), labels=[0, 1])
+    assert np.array_equal(served.predict({"label": [1, 2]}), own)
+    assert np.array_equal(served.predict({"class": ["1", "2"]}), own)
+    assert np.array_equal(served.predict({}, params={"count": 2, "label": 2})[1], own[1])
+    with pytest.raises(MlflowException, match="label 0 does not exist; this model has 1, 2"):
+        served.predict({}, params={"label": 0})
 
 
 def test_an_unlabelled_model_draws_and_refuses_labels(tmp_path: Path) -> None:
@@ -154,10 +176,11 @@ def test_an_image_that_cannot_be_enlarged_is_refused_in_words(enlarging: Path, i
 
 def test_the_signature_says_all_of_it(model: Any) -> None:
     signature = model.metadata.signature
-    assert [(each.name, each.required) for each in signature.inputs] == [("label", False)]
+    assert [(each.name, each.required) for each in signature.inputs] == [("label", False), ("class", False)]
     assert signature.outputs.inputs[0].shape == (-1, 8, 8, 1)
     assert {each.name: each.default for each in signature.params} == {
-        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "guidance": 1.0, "format": "array",
+        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "class": "", "guidance": 1.0,
+        "format": "array",
     }  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from typing import Any
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """What of the configs of two checkpoints rules it out, in words: resolution, channels, classes, condition."""
     kinds = [_kind(each) for each in (first, second)]
+    if sorted(first["image"]["classes"]) == sorted(second["image"]["classes"]):
+        kinds[1]["classes"] = kinds[0]["classes"]  # in another order: each is asked for by its name
     return [f"{name} {ours} against {kinds[1][name]}" for name, ours in kinds[0].items() if ours != kinds[1][name]]
 
 

@@ -128,6 +128,20 @@ def evaluations(*models: Model) -> Iterator[list[int]]:
             hook.remove()
 
 
+def renumbered(labels: Sequence[int], classes: Sequence[str], others: Sequence[str]) -> list[int]:
+    """The indices among `others` of the classes that have these indices among `classes`; NO_LABEL stays.
+
+    Raises ValueError for a class that is missing among the others.
+    """
+    if list(classes) == list(others):
+        return list(labels)
+    place = {name: index for index, name in enumerate(others)}
+    missing = sorted({classes[label] for label in labels if label != NO_LABEL} - set(place))
+    if missing:
+        raise ValueError(f"the model has no class {', '.join(missing)}; it has {', '.join(others)}")
+    return [NO_LABEL if label == NO_LABEL else place[classes[label]] for label in labels]
+
+
 def default_labels(count: int, classes: int) -> list[int]:
     """The classes in turn, so that every class is present; empty for an unlabelled model."""
     return [i % classes for i in range(count)] if classes else []

@@ -34,7 +34,7 @@ def checkpoint_of(folder: Path, scale: float, image: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def versions(project: Path) -> list[Path]:
-    """Version 1 is champion; 2 has other weights, 3 another resolution, 4 other classes."""
+    """Version 1 is champion; 2 has other weights, 3 another resolution, 4 other classes, 5 its own in another order."""
     yaml = YAML(typ="safe")
     settings = yaml.load(PRESET.read_text())
     settings["sample"] |= {"steps": 4, "batch": 10}
@@ -42,7 +42,8 @@ def versions(project: Path) -> list[Path]:
         yaml.dump(settings, file)
     run_id = tracking.complete(DIGEST, {"fid": 30.0})
     changes: list[tuple[float, dict[str, Any]]] = [
-        (1.0, {}), (0.9, {}), (1.0, {"resolution": 16}), (1.0, {"classes": ["dark", "bright"]})
+        (1.0, {}), (0.9, {}), (1.0, {"resolution": 16}), (1.0, {"classes": ["dark", "bright"]}),
+        (1.0, {"classes": ["light", "dark"]}),
     ]  # fmt: skip
     folders = [checkpoint_of(project / str(number), *change) for number, change in enumerate(changes, 1)]
     for number, folder in enumerate(folders, 1):
@@ -65,6 +66,18 @@ def test_both_are_drawn_from_equal_seeds_into_one_page(versions: list[Path]) -> 
     largest = re.search(r'Largest difference</dt><dd><span class="number">([^<]+)', text)
     assert largest is not None
     assert largest[1] == f"{rms(*drawn).max():.3g}" != "0"
+
+
+def test_classes_are_paired_by_name(versions: list[Path]) -> None:
+    """Versions 1 and 5 have equal weights, so that label i of one is label i of the other, under another name."""
+    registry.promote("ddpm-digits", 1, why="first", expected_champion=None)
+    assert ddpm("canary", "5", "--count", "4", "--out", "look.html").exit_code == 0
+    champion = checkpoint.load(versions[0])
+    sampling = params.load().sample.sampling
+    pairs = [generate.generate(champion, 4, sampling, labels=labels) for labels in ([0, 1, 0, 1], [1, 0, 1, 0])]
+    largest = re.search(r'Largest difference</dt><dd><span class="number">([^<]+)', Path("look.html").read_text())
+    assert largest is not None
+    assert largest[1] == f"{rms(*pairs).max():.3g}" != "0"
 
 
 def test_what_cannot_be_compared_is_refused_in_words(versions: list[Path]) -> None:

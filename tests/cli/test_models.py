@@ -113,6 +113,18 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
     assert not np.array_equal(np.load("name.npy"), np.load("other.npy"))
 
 
+def test_a_number_is_the_name_of_a_class(project: Path) -> None:
+    """Of the classes 1 and 2, `2` is the second: the index 2 does not exist, and the index 0 is not asked for so."""
+    folder = tiny.random_checkpoint(
+        project / "m", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["1", "2"]}}
+    )
+    draw = ["sample", "--model", str(folder), "--count", "2", "--steps", "2"]
+    assert ddpm(*draw, "--class", "2", "--out", "two.npy").exit_code == 0
+    sampling = generate.Sampling(steps=2)
+    assert np.array_equal(np.load("two.npy"), generate.generate(checkpoint.load(folder), 2, sampling, labels=[1, 1]))
+    assert "label 0 does not exist; this model has 1, 2" in refused(*draw, "--label", "0")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -120,6 +132,7 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
         (["--out", "x.png", "--count", "10001"], "cannot be looked at"),
         (["--out", "full"], "is not empty"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
+        (["--class", "lihgt"], "nearest: light"),
         (["--sampler", "eular"], "sampler = 'eular' is unknown"),
         (["--steps", "51"], "this model has T = 50"),
         (["--device", "quantum"], "device quantum"),

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ddpm.data.images import Picture, prepare_image
 from ddpm.data.prepare import prepare
 from ddpm.data.sources import find
 
+GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 NOISE = np.random.default_rng(9).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
@@ -24,6 +26,12 @@ def run(location: Path, target: Path, **changes: Any) -> dict[str, Any]:
         "min_train": 16,
     }
     return prepare(find(location), target, **(options | changes))
+
+
+def picture(content: bytes, name: str = "a.png", **changes: Any) -> Picture:
+    """One prepared image of 8 x 8 pixels."""
+    options = {"resolution": 8, "channels": 1, "background": 0, "max_pixels": 10_000_000} | changes
+    return prepare_image(content, name, **options)
 
 
 def written(folder: Path) -> dict[str, bytes]:

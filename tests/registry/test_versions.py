@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
-from ddpm.registry import fetch, pack
+from ddpm.registry import chain, fetch, pack
 from tests.records import DIGEST
 from tests.registry.conftest import EVIDENCE, NAME, die_at
 
@@ -50,6 +50,13 @@ def test_a_version_says_where_it_comes_from(make: Make, run_id: str, tiny_checkp
     assert found.tags["ddpm.git_sha"] == "abc", "what made it stays"
     assert found.run_id == run_id
     assert not found.verified
+
+
+def test_the_names_of_the_classes_are_on_the_version(make: Make) -> None:
+    found = registry.version(NAME, make("d" * 64))
+    assert found.tags["ddpm.classes"] == '["dark", "light"]'
+    assert found.classes == ["dark", "light"]
+    assert chain.trace("1", NAME).links()["classes"] == ["dark", "light"]
 
 
 def test_a_version_has_the_lineage_of_its_training_not_of_its_registration(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm import checkpoint, files, params
+from ddpm import alike, checkpoint, files, generate, params
 from ddpm.stages import sample
 from tests import tiny
 
@@ -40,3 +40,18 @@ def test_a_guide_that_is_missing_or_does_not_fit_is_refused(tmp_path: Path, tiny
     with pytest.raises(ValueError, match=r"the guide does not fit this model: its image.classes is \[\]"):
         sample.draw(tiny_checkpoint, tmp_path / "out", section(guide=str(other)))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_champion_with_its_classes_in_another_order_is_drawn_by_their_names(tmp_path: Path) -> None:
+    turned = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["light", "dark"]}}
+    folder = tiny.random_checkpoint(tmp_path / "turned", turned)
+    assert not alike.differences(tiny.CONFIG, turned)
+    sample.draw(folder, tmp_path / "own", section())
+    sample.draw(folder, tmp_path / "by-name", section(), classes=["dark", "light"])
+    assert np.load(tmp_path / "by-name/labels.npy").tolist() == [0, 1, 0, 1]  # dark, light, dark, light
+    sampling = section().sampling
+    drawn = generate.generate(checkpoint.load(folder), 4, sampling, labels=[1, 0, 1, 0])
+    assert np.array_equal(np.load(tmp_path / "by-name/images.npy"), drawn)
+    assert np.array_equal(np.load(tmp_path / "own/labels.npy"), [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="the model has no class bright; it has light, dark"):
+        sample.draw(folder, tmp_path / "never", section(), classes=["dark", "bright"])

@@ -80,15 +80,16 @@ def _drawn(
         generate.check(config, sample.sampling, count, labels, None if known is None else known.shape, weak)
     guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
     models, classes = [checkpoint.load(folder) for folder in folders], configs[0]["image"]["classes"]
+    every = labels or generate.default_labels(count, len(classes)) or [generate.NO_LABEL] * count
     with progress("canary", 2 * count, "images") as shown:
         champion, candidate = (
             generate.generate(
-                model, count, sample.sampling, seed=seed, labels=labels, known=known, guide=guide,
+                model, count, sample.sampling, seed=seed, known=known, guide=guide,
+                labels=generate.renumbered(every, classes, model.classes) if classes else None,
                 batch=sample.batch, device=device, advance=shown.advance,
             )
             for model in models
         )  # fmt: skip
-    every = labels or generate.default_labels(count, len(classes)) or [-1] * count
     return Pairs(champion, candidate, np.array(every), classes), [model.sha256 for model in models]
 
 

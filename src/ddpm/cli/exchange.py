@@ -26,7 +26,11 @@ def export_(
     model: options.Model = options.TRAINED,
     label: Annotated[
         str | None,
-        typer.Option(help="Narrow a class-conditional model to a class (or: none), for pipelines without labels."),
+        typer.Option(
+            "--label",
+            "--class",
+            help="Narrow a class-conditional model to a class (or: none), for pipelines without labels.",
+        ),
     ] = None,
 ) -> None:
     """Write a model as a folder that diffusers.DDPMPipeline.from_pretrained opens."""

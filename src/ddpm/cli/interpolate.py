@@ -25,7 +25,7 @@ def interpolate(
 
     from ddpm import checkpoint, registry, tracking
     from ddpm import interpolate as way
-    from ddpm.cli.sample import class_index
+    from ddpm.class_names import class_index
 
     with tracking.in_words():
         folder = registry.download(model)

@@ -45,7 +45,8 @@ def likelihood(
         float, typer.Option(help="Error of the flow, relative and absolute.", min=1e-9, max=0.1)
     ] = 1e-4,
     label: Annotated[
-        str | None, typer.Option(help="The class of all images, by name or index.", show_default=False)
+        str | None,
+        typer.Option("--label", "--class", help="The class of all images, by name or index.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 50,
@@ -135,7 +136,7 @@ def pictures(
     """Images (N, H, W, C) uint8, labels (N,) or None, and in words which labels. Raises ValueError in words."""
     import numpy as np
 
-    from ddpm.cli.sample import class_index
+    from ddpm.class_names import class_index
     from ddpm.data import prepared
 
     image, classes = config["image"], list(config["image"]["classes"])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm import terminal
+from ddpm.class_names import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ TITLES = {
     "params": "params.yaml",
     "lock": "requirements.lock",
     "machine": "trained on",
+    "classes": "classes",
     "weights": "weights",
     "scores": "scores",
     "verdict": "gate",
@@ -61,6 +63,8 @@ def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
         value = links[key]
         if key == "version":
             yield title, f"{value or 'not registered'} {' '.join(f'@{alias}' for alias in links['aliases'])}".rstrip()
+        elif key == "classes":
+            yield title, listed(value, indices=False) or "none recorded"
         elif key == "machine":
             yield title, ", ".join(f"{name} {fact}" for name, fact in value.items())
         elif key == "scores":

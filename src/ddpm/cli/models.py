@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddpm import terminal
+from ddpm.class_names import listed
 from ddpm.redact import shown_address
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def status(name: Name = "") -> None:
         return
     Console().print(_versions(found.versions))
     if found.champion:
+        if found.champion.classes:
+            terminal.echo(f"classes of the champion: {listed(found.champion.classes, indices=False)}")
         terminal.echo(f'load the champion: mlflow.pyfunc.load_model("models:/{model}@champion")')
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             terminal.echo(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")

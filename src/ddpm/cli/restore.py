@@ -52,7 +52,10 @@ def restore(
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="The class of the inputs, by name or index; by default any.", show_default=False)
+        str | None,
+        typer.Option(
+            "--label", "--class", help="The class of the inputs, by name or index; by default any.", show_default=False
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 64,
     device: options.Device = "auto",
@@ -62,7 +65,7 @@ def restore(
         raise ValueError(f"--out {out} exists; name a new folder")
 
     from ddpm import checkpoint, registry, tracking
-    from ddpm.cli.sample import class_index
+    from ddpm.class_names import class_index
     from ddpm.progress import progress
     from ddpm.restore import inputs, outputs, run, tasks
 

@@ -48,7 +48,10 @@ def sample(
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(help="A class, by name or index; by default all in turn.", show_default=False)
+        str | None,
+        typer.Option(
+            "--label", "--class", help="A class, by name or index; by default all in turn.", show_default=False
+        ),
     ] = None,
     guidance: Annotated[
         float, typer.Option(help="How far to push away from the model without label, or from --guide; 1: none.", min=0)
@@ -114,6 +117,7 @@ def sample(
     write = _writer(out, count)
 
     from ddpm import checkpoint, files, generate, registry, tracking
+    from ddpm.class_names import class_index
     from ddpm.report import film
 
     shard = _company(context)
@@ -209,17 +213,6 @@ def _ends(context: typer.Context, start: str | None, end: str | None) -> tuple[s
             "--steps, --label, --device, --out"
         )
     return start, end
-
-
-def class_index(label: str, classes: list[str]) -> int:
-    """A class by its name, or else by its index. Raises ValueError that lists what there is."""
-    if not classes:
-        raise ValueError(f"label {label}: this model was trained without labels; leave --label out")
-    if label in classes:
-        return classes.index(label)
-    if label.isdecimal() and int(label) < len(classes):
-        return int(label)
-    raise ValueError(f"label {label} does not exist; this model has {', '.join(classes)}")
 
 
 def _moments(out: Path, count: int, frames: int | None, steps: int) -> int:

@@ -1,38 +1,27 @@
 """One image file to one square array.
 
-The steps, in this order: open and check, first frame, EXIF orientation, centre crop to a square, values as floats from
-0 to 255, alpha laid over the background, bicubic resize with antialiasing (Pillow's, on floats, channel by channel; as
-in clean-fid), grey from colour by ITU-R 601 or colour from grey by repetition, one rounding to uint8 at the very end.
-An image that has the right size and channels already keeps its pixels to the bit.
+The steps, in this order: open and check, first frame, EXIF orientation, what the numbers mean (`ddpm.data.meaning`:
+which is white, how many bits, transparent colours, colour profile), centre crop to a square, values as floats from 0 to
+255, alpha laid over the background, bicubic resize with antialiasing (Pillow's, on floats, channel by channel; as in
+clean-fid), grey from colour by ITU-R 601 or colour from grey by repetition, one rounding to uint8 at the very end.
+An image without a profile that has the right size and channels already keeps its pixels to the bit.
 """
 
-import io
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from ddpm.data.entries import ENDINGS, VARIANTS
-from ddpm.data.errors import BadImageError
+from ddpm.data.opening import Opened, open_image
+
+__all__ = ["Opened", "Picture", "open_image", "prepare_image", "square_of_floats", "whole_image"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "CMYK", "YCbCr")
+FLAT = 8  # grey levels: less contrast than this cannot be seen
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow's own conversion
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A decoded image, upright, and where it came from."""
-
-    image: Image.Image
-    format: str
-    mode: str
-    size: tuple[int, int]
-    done: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,10 @@ def prepare_image(
     """Decode one file and make it a square of `resolution` pixels with 1 or 3 channels. Raises BadImageError."""
     opened = open_image(content, path, max_pixels=max_pixels)
     done = list(opened.done)
-    values = in_channels(square_of_floats(opened.image, resolution, background, done), channels, done)
+    squared = square_of_floats(opened.image, resolution, background, done)
+    if "alpha" in done and np.ptp(squared) < FLAT and _shows_something(opened.image):
+        done.append("invisible")
+    values = in_channels(squared, channels, done)
     return Picture(rounded(values), opened.format, opened.mode, opened.size, tuple(done))
 
 
@@ -81,61 +73,6 @@ def rounded(values: Floats) -> Pixels:
     return pixels
 
 
-def open_image(content: bytes, path: str, *, max_pixels: int) -> Opened:
-    """Check and decode one file. Raises BadImageError with reason and remedy."""
-    ending = PurePosixPath(path).suffix.lower()
-    if ending not in ENDINGS:
-        raise BadImageError(
-            f"its ending {ending or '(none)'} is unknown; remove it, or convert it to {', '.join(ENDINGS)}"
-        )
-    if not content:
-        raise BadImageError("it is empty (zero bytes); fetch it again or remove it")
-    try:
-        with Image.open(io.BytesIO(content), formats=sorted({*ENDINGS.values(), "DIB"})) as image:
-            return _decode(image, ending, max_pixels)
-    except BadImageError:
-        raise
-    except UnidentifiedImageError as error:
-        kind = ENDINGS[ending]
-        raise BadImageError(
-            f"its content is no {kind} image, nor any known kind; fetch it again or remove it"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise BadImageError(_bomb(str(error).partition(",")[0], max_pixels)) from error
-    except Exception as error:  # a decoder that meets a broken file may raise anything
-        raise BadImageError(f"it is truncated or damaged ({error}); fetch it again or remove it") from error
-
-
-def _decode(image: Image.Image, ending: str, max_pixels: int) -> Opened:
-    """Check what the header says, then decode."""
-    kind = VARIANTS.get(str(image.format), str(image.format))
-    if kind != ENDINGS[ending]:
-        raise BadImageError(
-            f"its ending {ending} says {ENDINGS[ending]}, its content is {kind}; rename it to .{kind.lower()}"
-        )
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadImageError(_bomb(f"{width} x {height} pixels", max_pixels))
-    if image.mode not in MODES:
-        raise BadImageError(
-            f"its mode {image.mode} is not one of {', '.join(MODES)}; convert it to 8 or 16 bits per channel"
-        )
-    done = []
-    mode = image.mode
-    if kind != "JPEG" and getattr(image, "is_animated", False):
-        image.seek(0)
-        done.append("first-frame")
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    if image.getexif().get(0x0112, 1) in range(2, 9):
-        done.append("exif")
-    return Opened(upright, kind, mode, (width, height), tuple(done))
-
-
-def _bomb(size: str, max_pixels: int) -> str:
-    return f"{size}: more than prepare.max_pixels = {max_pixels}; shrink it, or raise the limit if you mean it"
-
-
 def square_of_floats(image: Image.Image, resolution: int | None, background: int, done: list[str]) -> Floats:
     """Float32 (side, side, 1 or 3) in 0..255, not clipped; `done` is told what was done. No resolution: no resize.
 
@@ -159,6 +96,12 @@ def square_of_floats(image: Image.Image, resolution: int | None, background: int
 def _alpha(bands: list[NDArray[np.generic]]) -> Floats | None:
     """Take the alpha channel off, if there is one, as shares."""
     return bands.pop().astype(np.float32) / np.float32(255) if len(bands) in (2, 4) else None
+
+
+def _shows_something(image: Image.Image) -> bool:
+    """Whether some pixels are transparent and others are not, so that there is a shape."""
+    alpha = _alpha(_bands(image))
+    return alpha is not None and bool(np.ptp(alpha) > FLAT / 255)
 
 
 def _channel(band: NDArray[np.generic], alpha: Floats | None, resolution: int | None, background: int) -> Floats:

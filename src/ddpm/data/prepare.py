@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.data import duplicates, profile, statistics
+from ddpm.class_names import in_order
+from ddpm.data import duplicates, plausible, profile, statistics
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
 from ddpm.data.images import prepare_image
@@ -68,21 +69,25 @@ def prepare(
         options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
         taken, bad = _decode(source, raw, options, advance)
         _check_bad(source, bad, max_bad_fraction)
+        digests, done = [image.pixels_sha256 for image in taken], [image.done for image in taken]
+        plausible.check_different(digests, done, background)
         classes, numbers = _labels(source, [image.path for image in taken], labels)
         heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
-        _check_counts(numbers, classes, heldout, holdout, min_train)
+        _check_counts(numbers, classes, heldout, holdout, min_train, plausible.copies(digests, done, background))
         images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
         (folder / SCRATCH).unlink()
         write_npy(folder / "labels.npy", numbers)
         write_npy(folder / "heldout.npy", heldout)
         contact_sheet(images, numbers, classes, [image.pixels_sha256 for image in taken]).save(folder / "contact.png")
         pairs = duplicates.near(images, near_duplicate, [image.pixels_sha256 for image in taken])
+        about = _about(taken, numbers, heldout)
         manifest = {
             "version": 1,
             "resolution": resolution,
             "channels": channels,
             "classes": list(classes),
-            "images": _about(taken, numbers, heldout),
+            "warnings": plausible.warnings(images, about, background),
+            "images": about,
             "set_aside": [{"path": path, "reason": reason} for path, reason in bad],
             "duplicates": _named_duplicates(taken, pairs.pairs),
         }
@@ -126,7 +131,7 @@ def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> N
 
 
 def _labels(source: Source, paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names, sorted, and the label of each path; no names and -1 for an unlabelled set."""
+    """Class names, in their order, and the label of each path; no names and -1 for an unlabelled set."""
     if labels == "none":
         return (), np.full(len(paths), -1, np.int64)
     found = source.class_names(paths)
@@ -141,17 +146,23 @@ def _labels(source: Source, paths: list[str], labels: str) -> tuple[tuple[str, .
             f"{len(outside):,} images lie beside the class folders:\n{listing(outside, 5)}\n"
             "Put them into a class folder, or set prepare.labels: none."
         )
-    names = tuple(sorted({name for name in found if name is not None}))
+    names = in_order(name for name in found if name is not None)
     index = {name: number for number, name in enumerate(names)}
     return names, np.array([index[str(name)] for name in found], np.int64)
 
 
 def _check_counts(
-    labels: NDArray[np.int64], classes: Sequence[str], heldout: NDArray[np.bool_], share: float, min_train: int
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    heldout: NDArray[np.bool_],
+    share: float,
+    min_train: int,
+    copies: str,
 ) -> None:
-    """Stop when training or evaluation would have too few images."""
+    """Stop when training or evaluation would have too few images. copies: what is known of equal images, in words."""
     train, held = int((~heldout).sum()), int(heldout.sum())
     told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
+    told += f". {copies}" if copies else ""
     if train < min_train:
         raise DataError(f"{told}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
     if train < 2 * SMALLEST_SET or held < SMALLEST_SET:
@@ -162,7 +173,9 @@ def _check_counts(
     missing = [name for number, name in enumerate(classes) if number not in present]
     if missing:
         raise DataError(
-            f"No training images remain of: {', '.join(missing)}. Add images of these classes or remove them."
+            f"No training images remain of: {', '.join(missing)}. "
+            + (f"{copies}. " if copies else "")
+            + "Add images of these classes or remove them."
         )
 
 

@@ -27,6 +27,7 @@ def collect(images: NDArray[np.uint8], manifest: dict[str, Any], near_complete: 
         "channels": channel_moments(images),
         "sizes": _common(f"{entry['size'][0]}x{entry['size'][1]}" for entry in entries),
         "modes": _common(entry["mode"] for entry in entries),
+        "warnings": manifest["warnings"],
         "formats": _common(entry["format"] for entry in entries),
         "duplicates": {
             "exact": sum(len(group) - 1 for group in twins),
@@ -80,6 +81,7 @@ def in_words(found: dict[str, Any]) -> list[str]:
         f"exact duplicates: {twins['exact']:,}; near duplicates: {twins['near']:,} pairs"
         + ("" if twins["near_complete"] else " (at least; there are too many to look at all)"),
     ]
+    lines += [f"warning: {each}" for each in found["warnings"]]
     if twins["exact_across_classes"]:
         lines.append(f"note: {twins['exact_across_classes']:,} images are, to the bit, in more than one class")
     if twins["near_across_split"]:

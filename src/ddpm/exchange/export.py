@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ddpm import checkpoint, files
+from ddpm.class_names import class_index
 from ddpm.diffusion import schedule
 from ddpm.exchange import names
 from ddpm.exchange.weights import theirs
@@ -116,14 +117,12 @@ def _check(config: Mapping[str, Any]) -> None:
 def _narrowed(weights: Mapping[str, Tensor], image: Mapping[str, Any], label: str) -> dict[str, Tensor]:
     """The weights of a model of one class, without labels."""
     classes = list(image["classes"])
-    if not classes:
-        raise ValueError(f"label {label}: this model was trained without labels; leave --label out")
-    if label not in [*classes, NONE]:
-        raise ValueError(f"label {label} does not exist; this model has {', '.join(classes)}, and {NONE}")
-    if label not in classes and not image["label_dropout"]:
+    unlabelled = bool(classes) and label == NONE and NONE not in classes
+    if unlabelled and not image["label_dropout"]:
         raise ValueError(
             f"label {label}: this model never learnt without labels (train.label_dropout = 0); name a class"
         )
-    row = weights["embedding.classes.weight"][classes.index(label) if label in classes else len(classes)]
+    index = len(classes) if unlabelled else class_index(label, classes, besides=NONE)
+    row = weights["embedding.classes.weight"][index]
     kept = {name: value for name, value in weights.items() if name != "embedding.classes.weight"}
     return kept | {"embedding.linear2.bias": kept["embedding.linear2.bias"] + row}

@@ -60,6 +60,7 @@ class Chain:
             "params": self.tag("params_hash"),
             "lock": self.tag("lock_hash"),
             "machine": {key.removeprefix("ddpm."): self.tag(key.removeprefix("ddpm.")) for key in MACHINE_TAGS},
+            "classes": self.version.classes if self.version else [],
             "weights": self.tag("weights"),
             "scores": dict(self.scores),
             "verdict": self.verdict,

@@ -64,6 +64,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
         signature=signature(config, conditions),
         input_example=_example(config),
         pip_requirements=requirements([*modules, MODEL_FILE]),
+        metadata={"classes": list(config["image"]["classes"])},
         model_config={key: conditions[key] for key in sampling.NAMES if key in conditions and key not in CHOSEN},
     )
     shutil.rmtree(staging)
@@ -80,7 +81,10 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
     if conditions.get("guide_sha256"):
         default["guidance"] = 1.0  # the weaker model it was guided with is not packed
-    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.long, "label", required=False)]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.long, "label", required=False),
+        ColSpec(DataType.string, "class", required=False),
+    ]
     if _small_side(config):
         columns += [ColSpec(Array(Array(Array(DataType.long))), "image")]
     return ModelSignature(
@@ -93,6 +97,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
                 ParamSpec("steps", DataType.long, default["steps"]),
                 ParamSpec("sampler", DataType.string, default["sampler"]),
                 ParamSpec("label", DataType.long, -1),
+                ParamSpec("class", DataType.string, ""),
                 ParamSpec("guidance", DataType.double, float(default["guidance"])),
                 ParamSpec("format", DataType.string, "array"),
             ]

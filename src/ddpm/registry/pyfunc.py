@@ -1,10 +1,11 @@
 """The registered model as MLflow loads it: MLflow runs this file by path, beside the packed modules.
 
-Input: a table with one row per image and a column `label`: a class index, or -1 for any; without the column, any.
+Input: a table with one row per image and a column `class` (a class by name or index, "" for any) or `label` (a whole
+number: the class of that name, or of that index where no class is named by a number; -1 for any); without them, any.
 A model of super-resolution needs a column `image` too: the small image of each row, as nested lists or an array
 (height, width, channels) of whole numbers 0 to 255; label -1 then says that its class is not known.
 Parameters: `count` (0: one image per row; more: the rows are taken in turn), `seed` (image i is drawn from seed + i),
-`steps`, `sampler`, `label` (0 or above: for all images), `guidance`, `format` (a row of `serving.FORMATS`).
+`steps`, `sampler`, `class` or `label` (for all images), `guidance`, `format` (a row of `serving.FORMATS`).
 Output: uint8 images (count, H, W, C), or PNGs in base64. A request that cannot be met, or asks for more than
 `serving.Limits` allow, is answered in words, as a client's error. Requests are drawn one after another: each uses all
 cores, and memory is needed for one.
@@ -13,7 +14,7 @@ cores, and memory is needed for one.
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from ddpm import checkpoint, generate, serving
+from ddpm.class_names import class_index
 
 BATCH = 250
 ANY = generate.NO_LABEL
@@ -51,8 +53,10 @@ class DiffusionModel(PythonModel):
         begun, asked = time.monotonic(), params or {}
         try:
             form = serving.form(asked.get("format", "array"))
+            if "class" in model_input.columns:  # MLflow makes one row of a dictionary that holds a list of texts
+                model_input = model_input.explode("class", ignore_index=True)
             count = self._count(len(model_input), asked)
-            labels = self._labels(_column(model_input, count, asked))
+            labels = self._labels(_column(model_input, count, asked, self.model.classes))
             known = _small(model_input, count)
             chosen = {key: asked[key] for key in FROM_REQUEST if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
@@ -99,11 +103,23 @@ class DiffusionModel(PythonModel):
         return [turn[i] if label == ANY else label for i, label in enumerate(labels)]
 
 
-def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any]) -> list[int]:
-    """A label for every image; MLflow has checked by the signature that they are whole numbers."""
-    label = int(asked.get("label", ANY))
-    rows = [int(each) for each in table["label"]] if "label" in table.columns and label == ANY else [label]
+def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any], classes: Sequence[str]) -> list[int]:
+    """The index of a class, or ANY, for every image; MLflow has checked the types by the signature."""
+    given = _class(asked.get("label", ANY), asked.get("class", ""), classes)
+    names = table["class"] if "class" in table.columns else [""] * len(table)
+    numbers = table["label"] if "label" in table.columns else [ANY] * len(table)
+    rows = [_class(*each, classes) for each in zip(numbers, names, strict=True)] if given == ANY else [given]
     return [rows[i % len(rows)] if rows else ANY for i in range(count)]
+
+
+def _class(label: int, name: str | None, classes: Sequence[str]) -> int:
+    """The index of the class that is asked for, by either way or both; ANY for neither."""
+    asked = [str(name)] if isinstance(name, str) and name else []
+    asked += [str(int(label))] if label != ANY else []
+    found = [class_index(each, classes) for each in asked]
+    if len(set(found)) > 1:
+        raise ValueError(f"class {asked[0]} and label {asked[1]} are two classes: give one of them")
+    return found[0] if found else ANY
 
 
 def _small(table: pd.DataFrame, count: int) -> NDArray[np.uint8] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", "ddpm.weights", "ddpm.evidence"
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
+CLASSES_TAG = "ddpm.classes"
 LONGEST_TAG = 90_000
 
 
@@ -43,6 +44,12 @@ class Version:
     def content(self) -> str:
         """Identity of weights and config, or an empty text for a version that this program did not register."""
         return self.tags.get(CONTENT_TAG, "")
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of its classes, in the order of their indices; empty where the registration did not record any."""
+        found: list[str] = json.loads(self.tags.get(CLASSES_TAG, "[]"))
+        return found
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -178,10 +185,17 @@ def _make(
     run = connection.get_run(run_id)
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
     source = f"{run.info.artifact_uri}/{path}"
-    new = {**tags, **made_from, CONTENT_TAG: content, CODE_TAG: code}
+    new = {**tags, **made_from, **_class_tag(model_folder), CONTENT_TAG: content, CODE_TAG: code}
     held.require()
     with store.once():
         return int(connection.create_model_version(name, source, run_id, tags=new).version)
+
+
+def _class_tag(model_folder: Path) -> dict[str, str]:
+    """The names of the classes as a tag; none for an unlabelled model, or for names that are too long for a tag."""
+    names = pack.read_config(model_folder)["image"]["classes"]
+    text = json.dumps(names, ensure_ascii=False)
+    return {CLASSES_TAG: text} if names and len(text) <= LONGEST_TAG else {}
 
 
 def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:

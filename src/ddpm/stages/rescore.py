@@ -28,7 +28,8 @@ def rescore(champion: Path, target: Path) -> None:
     same parameters. Raises ValueError when the champion cannot be drawn like the candidate.
     """
     settings, candidate = params.load(), evaluate.TRAIN / "model"
-    different = alike.differences(checkpoint.read_config(candidate), checkpoint.read_config(champion))
+    config = checkpoint.read_config(candidate)
+    different = alike.differences(config, checkpoint.read_config(champion))
     if different:
         raise ValueError(f"candidate and champion are models of different things: {'; '.join(different)}")
     drawn_from = files.read_json(evaluate.SAMPLE / "sample.json")["weights_sha256"]
@@ -43,7 +44,7 @@ def rescore(champion: Path, target: Path) -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         drawn = Path(temporary) / "sample"
-        sample.draw(champion, drawn, settings.sample)
+        sample.draw(champion, drawn, settings.sample, classes=config["image"]["classes"])
         files.write_json(target, {"candidate": scores(evaluate.SAMPLE), "champion": scores(drawn)})
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,12 @@ def processes() -> int:
     return launch.processes(params.load().train.processes, os.environ.get("DDPM_DEVICE", "auto"))
 
 
-def draw(model_folder: Path, out: Path, sample: params.Sample, shard: Shard = WHOLE) -> None:
+def draw(
+    model_folder: Path, out: Path, sample: params.Sample, shard: Shard = WHOLE, classes: Sequence[str] | None = None
+) -> None:
     """Draw from any checkpoint into a folder: images.npy, labels.npy, strip.npy, sample.json.
 
+    classes: the order in which classes take turns and are numbered in labels.npy; by default the model's own.
     Several processes deal out the batches, so that each holds the images it would hold in one.
     """
     device = os.environ.get("DDPM_DEVICE", "auto")
@@ -43,7 +46,8 @@ def draw(model_folder: Path, out: Path, sample: params.Sample, shard: Shard = WH
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
     models = (model, guide) if guide else (model,)
-    every = labels or generate.default_labels(sample.count, len(model.classes)) or None
+    own, order = model.classes, model.classes if classes is None else classes
+    every = labels or generate.renumbered(generate.default_labels(sample.count, len(own)), order, own) or None
     with drawing(sample.count, shard) as advance, generate.evaluations(*models) as seen:
 
         def part(indices: range) -> generate.Images:
@@ -60,11 +64,12 @@ def draw(model_folder: Path, out: Path, sample: params.Sample, shard: Shard = WH
     if shard.rank > 0:
         return
     rows = min(max(len(model.classes), 4), 10, sample.count)
-    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows], "guide": guide}
+    first = {"labels": every and every[:rows], "known": None if known is None else known[:rows], "guide": guide}
     strip = generate.strip(model, rows, sample.strip, sampling, seed=seed, device=device, **first)
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
-        files.write_npy(new / "labels.npy", np.array(every or [-1] * sample.count, dtype=np.int64))
+        numbers = generate.renumbered(every or [generate.NO_LABEL] * sample.count, own, order)
+        files.write_npy(new / "labels.npy", np.array(numbers, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
         facts = {
             "weights_sha256": model.sha256,
@@ -103,7 +108,8 @@ def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Image
         return None, None
     data = prepared.load()
     held = data.heldout_indices
-    return generate.small_images(config, data.images[held], data.labels[held], count)
+    known, labels = generate.small_images(config, data.images[held], data.labels[held], count)
+    return known, labels and generate.renumbered(labels, data.classes, config["image"]["classes"])
 
 
 if __name__ == "__main__":

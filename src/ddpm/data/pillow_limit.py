@@ -1,0 +1,40 @@
+"""Pillow's own limit of pixels, which is one for the whole process, raised while something needs more."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+
+class _Raised:
+    """The limits asked for at this moment, by any thread, and the one to go back to."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.limits: list[int] = []
+        self.before = Image.MAX_IMAGE_PIXELS
+
+    def change(self, *, add: int | None = None, remove: int | None = None) -> None:
+        with self.lock:
+            if not self.limits:
+                self.before = Image.MAX_IMAGE_PIXELS
+            if add is not None:
+                self.limits.append(add)
+            if remove is not None:
+                self.limits.remove(remove)
+            if self.before is not None:  # None: no limit at all
+                Image.MAX_IMAGE_PIXELS = max([self.before, *self.limits])
+
+
+_RAISED = _Raised()
+
+
+@contextmanager
+def pixel_limit(pixels: int) -> Iterator[None]:
+    """While the block runs, Pillow takes images of `pixels` without a warning; a lower limit changes nothing."""
+    _RAISED.change(add=pixels)
+    try:
+        yield
+    finally:
+        _RAISED.change(remove=pixels)

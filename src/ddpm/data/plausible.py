@@ -1,0 +1,95 @@
+"""One look at a prepared set as a whole: what is probably not what its owner meant, and why."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.data.errors import DataError
+
+BLOCK = 1024
+DARK = 64
+"""The brightest pixel of a set, or the range of its pixels, below which it is worth a warning."""
+SIXTEEN_BITS = "to-8-bits"
+
+
+def check_different(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], background: int) -> None:
+    """Stop when all images are the same once they are prepared. Raises DataError that gives the reason."""
+    if len(set(pixels_sha256)) > 1 or len(pixels_sha256) < 2:
+        return
+    total = f"All {len(pixels_sha256):,} images are the same once they are prepared"
+    if any("invisible" in each for each in done):
+        raise DataError(
+            f"{total}: they show something of the colour {background} on a transparent ground, which "
+            f"prepare.background = {background} makes invisible. Set prepare.background: {_other(background)}."
+        )
+    if all("alpha" in each for each in done):
+        raise DataError(f"{total}: they are transparent everywhere. Give images that show something.")
+    raise DataError(f"{total}, in every pixel. Give images that differ; look at the files of the source.")
+
+
+def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], background: int) -> str:
+    """Why images are missing on one side of the split where that is because many are the same; "" where few are."""
+    different, total = len(set(pixels_sha256)), len(pixels_sha256)
+    if different > 0.9 * total:
+        return ""
+    found = f"Only {different:,} of {total:,} images differ, and copies stay on one side of the split"
+    invisible = sum("invisible" in each for each in done)
+    return f"{found}; {_invisible(invisible, total, background)}" if invisible else found
+
+
+def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], background: int) -> list[str]:
+    """What is worth a warning about images (N, H, W, C) and what the manifest says of each."""
+    darkest, brightest = extremes(images)
+    found = _range_of(int(darkest.min()), int(brightest.max()))
+    if not found:
+        deep = np.array([SIXTEEN_BITS in each["done"] for each in about])
+        if deep.any() and brightest[deep].max() < DARK:
+            found.append(
+                f"the brightest pixel of the {int(deep.sum()):,} images of 16 bits is {brightest[deep].max()} of 255; "
+                f"{_LOST}"
+            )
+    elif any(SIXTEEN_BITS in each["done"] for each in about):
+        found[0] += f"; {_LOST}"
+    invisible = sum("invisible" in each["done"] for each in about)
+    if invisible:
+        found.append(_invisible(invisible, len(about), background))
+    flat = int((darkest == brightest).sum()) - invisible
+    if flat > len(about) / 10:
+        found.append(f"{flat:,} of {len(about):,} images have one colour in every pixel")
+    return found
+
+
+_LOST = (
+    "16-bit images whose values end far below 65,535 (4,095 for 12 bits) lose nearly all their grey levels: "
+    "multiply their values so that white is 65,535"
+)
+
+
+def extremes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The darkest and the brightest value (N,) of each image."""
+    blocks = [images[start : start + BLOCK].reshape(-1, images[0].size) for start in range(0, len(images), BLOCK)]
+    return np.concatenate([each.min(axis=1) for each in blocks]), np.concatenate([each.max(axis=1) for each in blocks])
+
+
+def _range_of(darkest: int, brightest: int) -> list[str]:
+    """A set that uses a small part of 0 to 255 only."""
+    if brightest < DARK:
+        return [f"the brightest pixel of the set is {brightest} of 255"]
+    if darkest > 255 - DARK:
+        return [f"the darkest pixel of the set is {darkest} of 255"]
+    if brightest - darkest < DARK:
+        return [f"all pixels of the set lie between {darkest} and {brightest} of 255"]
+    return []
+
+
+def _invisible(count: int, total: int, background: int) -> str:
+    return (
+        f"{count:,} of {total:,} images are invisible: what they show on a transparent ground has the colour of "
+        f"prepare.background = {background}; {_other(background)} would show it"
+    )
+
+
+def _other(background: int) -> int:
+    return 255 if background < 128 else 0
