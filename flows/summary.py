@@ -67,6 +67,8 @@ def show(report: Report, console: "Console", prefect: str = "") -> None:
 
     style, words = heading(report.verdict)
     made = report.registered
+    if report.verdict.verdict == "unchanged" and made.champion != made.version:
+        style, words = "yellow", "not promoted: the champion's own weights"
     console.print()
     console.print(Rule(f"[bold]{made.name} version {made.version}[/] {words}", style=style, align="left"))
     for part in (scores(report.verdict.rows), reasons(report), times(report), places(report, prefect)):

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from ddpm import files
 from ddpm.registry import pack
@@ -18,11 +19,16 @@ def download(uri: str) -> Path:
 
     A version's weights and config are checked against the hash they were registered with. Raises RegistryError.
     """
+    return download_with_settings(uri)[0]
+
+
+def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
+    """The same, and the sampling settings of the version; None for a local folder, which has none of its own."""
     if not uri.startswith("models:/"):
         folder = Path(uri)
         if not (folder / pack.CONFIG).is_file():
             raise RegistryError(f"{uri} is no model. Give {FORMS}.")
-        return folder
+        return folder, None
     found = resolve(uri)
     if not found.content:
         raise RegistryError(f"{uri} was not registered by this program: it carries no {CONTENT_TAG}")
@@ -41,7 +47,7 @@ def download(uri: str) -> Path:
             (new / "checkpoint").rmdir()
     if pack.content_sha256(cached) != found.content:
         raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
-    return cached
+    return cached, found.sampling
 
 
 def resolve(uri: str) -> Version:
