@@ -67,7 +67,8 @@ def promote(
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted)
+    unkept = () if keep else branch.uncommitted()
+    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted, uncommitted=unkept)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:

@@ -42,7 +42,10 @@ class Registered:
 
 @dataclass
 class Report:
-    """What a run found and did. champion: the champion's scores under the same conditions."""
+    """What a run found and did. champion: the champion's scores under the same conditions.
+
+    uncommitted: files of results and parameters that git does not have as they are.
+    """
 
     outcomes: Sequence[Outcome]
     verdict: Verdict
@@ -51,6 +54,7 @@ class Report:
     seconds: float = 0.0
     champion: dict[str, Any] | None = None
     drift: Mapping[str, Any] | None = None
+    uncommitted: Sequence[str] = ()
 
 
 def heading(verdict: Verdict) -> tuple[str, str]:
@@ -126,6 +130,9 @@ def places(report: Report, prefect: str) -> "RenderableType":
         ("Draw", f"ddpm sample --model models:/{name}@champion  (images from the champion)"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
+    if report.uncommitted:
+        add = f"git add {' '.join(report.uncommitted)} && git commit -m results"
+        known.append(("Compare", f"{add}  (`dvc metrics diff` and `dvc plots diff` compare later runs with this one)"))
     return pairs(known)
 
 
