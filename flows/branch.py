@@ -36,6 +36,11 @@ class BranchError(ValueError):
     """git cannot keep what a retraining made; the message says why and what to do."""
 
 
+def uncommitted() -> tuple[str, ...]:
+    """Which of `KEPT` differ from the last commit, or are not in it; none where there is no git."""
+    return tuple(name for name in KEPT if _said("status", "--porcelain", "--", name))
+
+
 def check(branch: str) -> None:
     """Say before any work what would stop the commit at its end. Raises BranchError."""
     if not branch or _said("rev-parse", "HEAD") is None:

@@ -7,6 +7,7 @@ the champion moves by compare-and-set. So a run that was killed between any two 
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def promote(
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted)
+    unkept = () if keep else branch.uncommitted()
+    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted, uncommitted=unkept)
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -165,6 +167,9 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
 
     reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
     verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
+    if verdict.verdict == "unchanged" and number != champion:
+        reason = f"the champion's own weights, drawn with other settings; `ddpm promote {number}` makes them its own"
+        verdict = replace(verdict, reasons=(reason,))
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
     versions = {"name": name, "candidate": number, "champion": champion}

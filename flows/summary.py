@@ -45,7 +45,10 @@ class Registered:
 
 @dataclass
 class Report:
-    """What a run found and did. champion: the champion's scores under the same conditions."""
+    """What a run found and did. champion: the champion's scores under the same conditions.
+
+    uncommitted: files of results and parameters that git does not have as they are.
+    """
 
     outcomes: Sequence[Outcome]
     verdict: Verdict
@@ -54,6 +57,7 @@ class Report:
     seconds: float = 0.0
     champion: dict[str, Any] | None = None
     drift: Mapping[str, Any] | None = None
+    uncommitted: Sequence[str] = ()
 
 
 def heading(verdict: Verdict) -> tuple[str, str]:
@@ -71,6 +75,8 @@ def show(report: Report, console: "Console", prefect: str = "") -> None:
 
     style, words = heading(report.verdict)
     made = report.registered
+    if report.verdict.verdict == "unchanged" and made.champion != made.version:
+        style, words = "yellow", "not promoted: the champion's own weights"
     console.print()
     title = Text.assemble((terminal.field(f"{made.name} version {made.version}"), "bold"), f" {words}")
     console.print(Rule(title, style=style, align="left"))
@@ -136,6 +142,9 @@ def places(report: Report, prefect: str) -> "RenderableType":
         ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{name}@champion')}  (images from the champion)"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
+    if report.uncommitted:
+        add = f"git add {' '.join(report.uncommitted)} && git commit -m results"
+        known.append(("Compare", f"{add}  (`dvc metrics diff` and `dvc plots diff` compare later runs with this one)"))
     return pairs(known)
 
 

@@ -167,15 +167,16 @@ def _sampler(
 ) -> Callable[..., Tensor]:
     """The chosen sampler with its denoiser: a function of (y, sigmas, noise, watch)."""
     if sampling.variance == "learned":
-        both = samplers.with_fraction(network, lambda model: _denoise(model, weak, label, classes, sampling))
+        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling))
         return partial(samplers.ddpm_learned, both)
-    denoise = _denoise(network, weak, label, classes, sampling)
+    denoise = guided(network, weak, label, classes, sampling)
     return partial(samplers.SAMPLERS[sampling.sampler], denoise, **sampling.options)
 
 
-def _denoise(
+def guided(
     network: guidance.Model, weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
 ) -> samplers.Denoise:
+    """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels."""
     plain = guidance.conditional(network, label)
     scale, rescale = sampling.guidance, sampling.guidance_rescale
     if scale == 1:

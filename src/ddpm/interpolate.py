@@ -1,6 +1,7 @@
 """Images between two images: each end is a picture, or the noise of a seed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,26 @@ from torch import Tensor
 
 from ddpm import generate, randomness, runtime
 from ddpm.checkpoint import Model
-from ddpm.diffusion import guidance, interpolation, samplers, schedule
+from ddpm.diffusion import interpolation, samplers, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.sampling import Sampling
 
 Images = NDArray[np.uint8]
 
 
-def check(config: Mapping[str, Any], count: int, steps: int, label: int | None) -> None:
+UNGUIDED = Sampling()
+
+
+def check(config: Mapping[str, Any], count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
     """Refuse in words what a model of this config cannot do. Raises ValueError; needs no weights."""
     if count < 2:
         raise ValueError(f"count = {count}: from 2, the two ends")
     if label is None and config["image"]["classes"] and not config["image"].get("label_dropout"):
         raise ValueError("this model knows images by their class only (label_dropout = 0): give a label")
-    generate.check(config, Sampling(sampler="heun", steps=steps), 1, None if label is None else [label])
+    if label is None and sampling.guidance != 1:
+        raise ValueError(f"guidance = {sampling.guidance}: it pushes towards a class, so give a label")
+    guided = Sampling(sampler="heun", steps=steps, guidance=sampling.guidance)
+    generate.check(config, guided, 1, None if label is None else [label])
 
 
 def between(
@@ -34,13 +41,15 @@ def between(
     *,
     steps: int = 50,
     label: int | None = None,
+    sampling: Sampling = UNGUIDED,
     device: str = "auto",
 ) -> Images:
     """`count` images (count, H, W, C) uint8 from start to end, both included.
 
     An end is a picture (H, W, C) uint8, or a seed: what `generate` draws from it. label: class of all; None: any.
+    sampling: of its settings, those of guidance. They move the image that a seed gives as they do in `generate`.
     """
-    check(model.config, count, steps, label)
+    check(model.config, count, steps, label, sampling)
     where = runtime.device(device)
     denoiser, classes = model.denoiser.to(where).eval(), len(model.classes)
     table = denoiser.sigmas.cpu()
@@ -48,7 +57,7 @@ def between(
 
     def at(images: int) -> samplers.Denoise:
         labels = torch.full((images,), classes if label is None else label, device=where) if classes else None
-        return guidance.conditional(denoiser, labels)
+        return generate.guided(denoiser, None, labels, classes, replace(sampling, clamp=False))
 
     def noise(given: Images | int) -> Tensor:
         if isinstance(given, int):

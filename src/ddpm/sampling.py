@@ -116,15 +116,42 @@ class Sampling:
     @classmethod
     def suited(cls, **values: Any) -> Self:
         """Of values for several samplers: those that do not concern the chosen one, or its guidance, are left out."""
+        return cls.overriding(values, {})
+
+    @classmethod
+    def overriding(cls, own: Mapping[str, Any], chosen: Mapping[str, Any]) -> Self:
+        """A model's own settings, with those that were chosen in their place; own ones that do not suit are left out.
+
+        Raises ValueError for a chosen one that does not suit.
+        """
+        values = {**own, **chosen}
         sampler = values.get("sampler", cls.sampler)
         _one_of("sampler", sampler, get_args(Sampler))
         foreign = _special() - set(OPTIONS[sampler])
         if values.get("guidance", cls.guidance) == 1:
             foreign |= set(GUIDED)
-        return cls(**{name: value for name, value in values.items() if name not in foreign})
+        if own.get("variance") == "learned" and sampler != "ddpm":
+            foreign.add("variance")
+        return cls(**{name: value for name, value in values.items() if name in chosen or name not in foreign})
 
 
 NAMES = tuple(field.name for field in fields(Sampling))
+GUIDE = "guide_sha256"
+"""Beside the fields of Sampling: the weights of the weaker model that guidance pushed away from, or an empty text."""
+
+
+def settings(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The sampling settings among the conditions of an evaluation; empty where it names none."""
+    found = {name: conditions[name] for name in NAMES if name in conditions}
+    if found.get("guidance_interval") is not None:
+        found["guidance_interval"] = tuple(found["guidance_interval"])
+    return found | ({GUIDE: conditions[GUIDE]} if found and conditions.get(GUIDE) else {})
+
+
+def without_guide(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings where the weaker model is not at hand: no guidance, if it was that model that guided."""
+    lost = {GUIDE, "guidance", *GUIDED} if own.get(GUIDE) else {GUIDE}
+    return {name: value for name, value in own.items() if name not in lost}
 
 
 def _special() -> set[str]:

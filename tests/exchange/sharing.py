@@ -51,7 +51,7 @@ def ancestral(model: checkpoint.Model, y: Tensor, levels: Tensor, noise: Noise, 
 
 def their_image(folder: Path, seed: int, *, double: bool = False) -> Tensor:
     """double: with a table of float64 in the scheduler, which by itself has one of float32."""
-    pipeline = DDPMPipeline.from_pretrained(folder)
+    pipeline = DDPMPipeline.from_pretrained(folder, trust_remote_code=(folder / "unet/patched_unet.py").is_file())
     pipeline.set_progress_bar_config(disable=True)
     scheduler = pipeline.scheduler
     if double:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from typer.testing import CliRunner
 
-from ddpm import build, checkpoint, exchange, files, registry
+from ddpm import build, checkpoint, exchange, files, params, registry
 from ddpm.cli import app
 from ddpm.exchange.weights import theirs
 from tests import tiny
-from tests.exchange.sharing import CONFIG, ancestral, changed, our_image, their_image
+from tests.exchange.sharing import CONFIG, STEPS, ancestral, changed, our_image, their_image
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ from tests.exchange.sharing import CONFIG, ancestral, changed, our_image, their_
         changed(net={"multipliers": [1], "attention": [8]}, diffusion={"schedule": "sigmoid"}),
         changed(diffusion={"variance": "learned"}),
         changed(diffusion={"variance": "learned", "schedule": "linear", "prediction": "eps"}),
+        changed(net={"patch": 2}),
+        changed(net={"patch": 4, "multipliers": [1], "attention": [2], "resample": "residual", "layout": "ddpm"}),
+        changed(net={"patch": 2, "attention": [2]}, diffusion={"variance": "learned"}),
     ],
 )  # fmt: skip
 def test_diffusers_draws_the_same_images(config: dict[str, Any], tmp_path: Path) -> None:
@@ -82,7 +85,6 @@ def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"net": {"patch": 2}}, "net.patch = 2 (can be carried: 1)"),
         ({"net": {"multipliers": [2, 4]}}, r"net.multipliers = [2, 4] (can be carried: lists that begin with 1)"),
         ({"diffusion": {"prediction": "edm"}}, "diffusion.prediction = edm (can be carried: eps, x0, v)"),
         ({"diffusion": {"process": "vp-sde"}}, "diffusion.process = vp-sde (can be carried: ddpm)"),
@@ -136,3 +138,40 @@ def test_the_commands_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.Mo
 def test_every_weight_has_a_name_of_its_own_there() -> None:
     weights = build.network(changed(net={"resample": "residual"})).state_dict()
     assert sum(value.numel() for value in theirs(weights).values()) == sum(value.numel() for value in weights.values())
+
+
+@pytest.mark.parametrize("label", [None, "light"])
+def test_the_default_model_is_opened_with_its_labels_or_narrowed(label: str | None, tmp_path: Path) -> None:
+    """The network of params.yaml, whose patches of pixels diffusers itself has no place for."""
+    settings = params.parse(params.read_yaml(Path(__file__).parents[2] / "params.yaml"))
+    config = {
+        "image": {"resolution": settings.prepare.resolution, "channels": 1, "classes": ["dark", "light"],
+                  "label_dropout": 0.1},
+        "net": settings.net.model_dump(mode="json"),
+        "diffusion": tiny.CONFIG["diffusion"] | settings.diffusion.model_dump(mode="json") | {"steps": STEPS},
+        "digest": "0" * 64,
+    }  # fmt: skip
+    assert config["net"]["patch"] > 1
+    folder = tiny.random_checkpoint(tmp_path / "model", config)
+    done = CliRunner().invoke(
+        app, ["export", "--model", str(folder), *(["--label", label] if label else []), str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "trust_remote_code=True" in done.output
+    if label:
+        expected = our_image(folder, 3, 1)
+        assert 0.02 < expected.std() < 0.49
+        torch.testing.assert_close(their_image(tmp_path / "out", 3), expected, rtol=0, atol=1e-4)
+        return
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    pipeline.save_pretrained(tmp_path / "again")
+    x, time, labels = torch.randn(3, 1, 28, 28), torch.tensor([0.0, 10.0, 19.0]), torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        expected = checkpoint.load(folder).denoiser.net(x, time, labels)
+        torch.testing.assert_close(pipeline.unet(x, time, labels).sample, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_folder_that_brings_a_module_is_not_opened_without_trust(tmp_path: Path) -> None:
+    exchange.export(tiny.random_checkpoint(tmp_path / "model", changed(net={"patch": 2})), tmp_path / "out")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        DDPMPipeline.from_pretrained(tmp_path / "out")

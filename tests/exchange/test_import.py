@@ -97,9 +97,9 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
             exchange.take(folder, tmp_path / "other", wrong)
 
 
-@pytest.mark.parametrize("variance", ["fixed", "learned"])
-def test_back_and_forth_changes_nothing(variance: str, tmp_path: Path) -> None:
-    config = {**CONFIG, "net": CONFIG["net"] | {"resample": "residual", "layout": "ddpm"},
+@pytest.mark.parametrize(("variance", "patch"), [("fixed", 1), ("learned", 1), ("fixed", 2), ("learned", 2)])
+def test_back_and_forth_changes_nothing(variance: str, patch: int, tmp_path: Path) -> None:
+    config = {**CONFIG, "net": CONFIG["net"] | {"resample": "residual", "layout": "ddpm", "patch": patch},
               "diffusion": CONFIG["diffusion"] | {"variance": variance}}  # fmt: skip
     folder = tiny.random_checkpoint(tmp_path / "model", config)
     exchange.export(folder, tmp_path / "theirs")
@@ -145,6 +145,12 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
         ("unet", {"center_input_sample": True}, "center_input_sample = True"),
         ("unet", {"act_fn": "gelu"}, "act_fn = 'gelu'"),
         ("unet", {"class_embed_type": "timestep"}, "class_embed_type = 'timestep'"),
+        ("unet", {"_class_name": "PatchedUNet2DModel", "patch": 99}, "patch = 99: PatchedUNet2DModel needs 2 to 16"),
+        (
+            "unet",
+            {"_class_name": "PatchedUNet2DModel", "patch": 2, "in_channels": 3, "inside": {"in_channels": 9}},
+            "in_channels = 3: its unet has 9, and 4 times as many are needed",
+        ),
         ("unet", {"freq_shift": 1}, "freq_shift, downsample_padding, norm_eps = (1, 1, 1e-05)"),
         (
             "unet",

@@ -180,3 +180,16 @@ def test_a_folder_under_no_git_is_no_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert subprocess.run(["git", "rev-parse"], capture_output=True, check=False, env=os.environ).returncode
     branch.check("retrain")
+
+
+def test_what_is_not_committed_is_named_and_nothing_where_there_is_no_git(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert branch.uncommitted() == ("data.dvc", "dvc.lock")
+    sh(repository, "git", "add", "data.dvc", "dvc.lock")
+    assert branch.uncommitted() == ("data.dvc", "dvc.lock"), "the index is not enough: diffs are with the commit"
+    sh(repository, "git", "commit", "-qm", "results")
+    assert branch.uncommitted() == ()
+    (tmp_path / "nowhere").mkdir()
+    monkeypatch.chdir(tmp_path / "nowhere")
+    assert branch.uncommitted() == ()

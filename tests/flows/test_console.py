@@ -90,3 +90,14 @@ def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare
         ["Data", "40", "new;", "all", "alike"]
     ]
     assert "- data: 40 new; all alike" in summary.markdown(report)
+
+
+def test_summary_says_what_to_commit_so_that_later_runs_can_be_compared() -> None:
+    verdict = decide({"fid": 31.25, "conditions": {}}, None)
+    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    for files, said in ((("data.dvc", "dvc.lock"), True), ((), False)):
+        seen = io.StringIO()
+        report = summary.Report([Outcome("train", Did.RAN, 3.0)], verdict, made, {}, uncommitted=files)
+        summary.show(report, Console(file=seen, width=200))
+        assert ("git add data.dvc dvc.lock && git commit" in seen.getvalue()) is said
+        assert ("dvc metrics diff" in seen.getvalue()) is said

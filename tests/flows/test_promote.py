@@ -1,11 +1,13 @@
 """From a trained candidate to its verdict: the scoring process, the gate, the evidence and the move, each for real."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from ddpm import files, params, registry, tracking
 from ddpm.registry.versions import VERIFIED_TAG
@@ -99,3 +101,16 @@ def test_a_champion_of_other_classes_cannot_be_scored_and_the_verdict_says_why()
     verdict = step(promote.judge, settings.promote, NAME, 2, 3, scored.data).data
     assert (verdict.verdict, verdict.promote) == ("refused", False)
     assert "classes dark, light against a, b" in verdict.reasons[0]
+
+
+def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_is_named() -> None:
+    from flows import promote, summary
+
+    scores = {"candidate": files.read_json(promote.METRICS), "champion": files.read_json(promote.METRICS)}
+    verdict = step(promote.judge, params.load().promote, NAME, 2, 1, scores).data
+    assert (verdict.verdict, verdict.promote) == ("unchanged", False)
+    assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
+    seen = io.StringIO()
+    made = summary.Registered(NAME, 2, True, ("candidate",), 1, "run")
+    summary.show(summary.Report([], verdict, made, {}), Console(file=seen, width=100))
+    assert "version 2 not promoted: the champion's own weights" in seen.getvalue()

@@ -60,12 +60,41 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_alike_scores_are_subtracted_and_others_never_meet(repository: str) -> None:
-    name = "classifier-1a2b3c4d ref-5e6f7a8b n2000"
+    (name,) = evaluate.comparable(metrics(3.0, 2000))
     files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.5, 2000)))
     alike = json.loads(sh("dvc", "metrics", "diff", "--json"))[repository]
     assert alike == {f"{name}.fid": {"old": 3.0, "new": 2.5, "diff": -0.5}}
     files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.5, 5000)))
     unlike = json.loads(sh("dvc", "metrics", "diff", "--json"))[repository]
     assert unlike[f"{name}.fid"] == {"old": 3.0, "new": None}
-    assert unlike[f"{name.replace('n2000', 'n5000')}.fid"] == {"old": None, "new": 2.5}
+    (other,) = evaluate.comparable(metrics(3.0, 5000))
+    assert other != name
+    assert unlike[f"{other}.fid"] == {"old": None, "new": 2.5}
     assert not [change for change in unlike.values() if "diff" in change]
+
+
+CHANGED = {"extractor": "own", "extractor_sha256": "9" * 64, "resize": "legacy", "reference_sha256": "9" * 64,
+           "reference_count": 9, "inception_score_splits": 9}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_every_condition_of_measuring_tells_scores_apart(name: str) -> None:
+    before, after = metrics(3.0, 2000), metrics(3.0, 2000)
+    after["conditions"] = after["conditions"] | {name: CHANGED[name]}
+    assert evaluate.comparable(before).keys() != evaluate.comparable(after).keys()
+    after["conditions"] = before["conditions"] | {"steps": 9, "weights_sha256": "9" * 64}
+    assert evaluate.comparable(before).keys() == evaluate.comparable(after).keys(), "these are what scores compare"
+
+
+def test_a_line_of_dvc_fits_a_terminal_of_80_columns(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {"kid": 0.0162345, "inception_score": 9.38765, "recall": 0.701234, "precision": 0.64}
+    files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.83123, 2000) | scores))
+    for command in ("show", "diff"):
+        shown = sh("dvc", "metrics", command)
+        assert max(map(len, shown.splitlines())) <= 80, shown
+        for name, value in (("fid", "2.83"), ("is", "9.38"), ("kid", "0.016"), ("recall", "0.701")):
+            assert f".{name}" in shown
+            assert value in shown
+    table = sh("dvc", "exp", "show", "--csv").splitlines()[0].split(",")
+    assert [name.partition(".")[2] for name in table if "." in name][:4] == ["fid", "is", "kid", "recall"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ddpm import params
     from ddpm.registry import Version
     from ddpm.report.canary import Pairs, Told
+    from ddpm.sampling import Sampling
 
 app = typer.Typer()
 
@@ -34,7 +35,10 @@ def canary(
     ] = "",
     device: options.Device = "auto",
 ) -> None:
-    """Draw a version and the champion side by side from equal seeds, as `sample` of params.yaml says, into one page."""
+    """Draw a version and the champion side by side from equal seeds into one page, each by its own sampling settings.
+
+    `sample` of params.yaml has the weaker model of an autoguided one, and the settings of a version without any.
+    """
     if count > LARGEST:
         raise ValueError(f"--count {count}: a page of more than {LARGEST} pairs cannot be looked at")
     if out.suffix != ".html" or out.is_dir():
@@ -52,15 +56,35 @@ def canary(
         if champion.number == version:
             raise ValueError(f"version {version} of {found.name} is the champion itself; name another (`ddpm status`)")
         folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
-    pairs, weights = _drawn(folders, settings.sample, count, seed, device)
-    files.write_text(out, report.page(pairs, _told(champion, candidate, settings.sample, weights, seed, count)))
+    how = [_how(each, settings.sample) for each in (champion, candidate)]
+    pairs, weights = _drawn(folders, how, settings.sample.batch, count, seed, device)
+    files.write_text(out, report.page(pairs, _told(champion, candidate, how, weights, seed, count)))
     terminal.echo(
         f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}"
     )
 
 
+def _how(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path | None]:
+    """The version's own settings with its guide, or those of params.yaml for one without any."""
+    from ddpm import checkpoint, files
+    from ddpm.cli import settings
+    from ddpm.sampling import GUIDE
+
+    weak = Path(sample.guide) if sample.guide else None
+    if not version.sampling:
+        return sample.sampling, weak
+    needed = version.sampling.get(GUIDE)
+    weights = weak / checkpoint.WEIGHTS if weak and needed else None
+    if weights is None or not weights.is_file() or files.sha256_file(weights) != needed:
+        weak = None
+    model = f"models:/{version.name}/{version.number}"
+    found, notes = settings.sampling(model, version.sampling, {}, 0, guide=weak is not None, named="sample.guide")
+    settings.say(notes)
+    return found, weak
+
+
 def _drawn(
-    folders: list[Path], sample: "params.Sample", count: int, seed: int, device: str
+    folders: list[Path], how: "list[tuple[Sampling, Path | None]]", batch: int, count: int, seed: int, device: str
 ) -> tuple["Pairs", list[str]]:
     """The pairs, and the SHA-256 of the weights of champion and candidate. Raises ValueError: not to be drawn alike."""
     import numpy as np
@@ -75,33 +99,34 @@ def _drawn(
     if different:
         raise ValueError(f"champion and candidate cannot be drawn alike: {'; '.join(different)}")
     known, labels = small_heldout(configs[0], count)
-    weak = guide_config(sample.guide)
-    for config in configs:
-        generate.check(config, sample.sampling, count, labels, None if known is None else known.shape, weak)
-    guide = checkpoint.load(Path(sample.guide)) if sample.guide else None
+    for config, (sampling, guide) in zip(configs, how, strict=True):
+        weak = guide_config(str(guide)) if guide else None
+        generate.check(config, sampling, count, labels, None if known is None else known.shape, weak)
     models, classes = [checkpoint.load(folder) for folder in folders], configs[0]["image"]["classes"]
     every = labels or generate.default_labels(count, len(classes)) or [generate.NO_LABEL] * count
     with progress("canary", 2 * count, "images") as shown:
         champion, candidate = (
             generate.generate(
-                model, count, sample.sampling, seed=seed, known=known, guide=guide,
+                model, count, sampling, seed=seed, known=known,
                 labels=generate.renumbered(every, classes, model.classes) if classes else None,
-                batch=sample.batch, device=device, advance=shown.advance,
+                guide=checkpoint.load(guide) if guide else None, batch=batch, device=device, advance=shown.advance,
             )
-            for model in models
+            for model, (sampling, guide) in zip(models, how, strict=True)
         )  # fmt: skip
     return Pairs(champion, candidate, np.array(every), classes), [model.sha256 for model in models]
 
 
 def _told(
-    champion: "Version", candidate: "Version", sample: "params.Sample", weights: list[str], seed: int, count: int
-) -> "Told":
+    champion: "Version", candidate: "Version", how: "list[tuple[Sampling, Path | None]]", weights: list[str],
+    seed: int, count: int,
+) -> "Told":  # fmt: skip
     """The words around the pictures."""
     from ddpm.report.canary import Told
 
-    options: dict[str, Any] = {"seeds": f"{seed} to {seed + count - 1}", **asdict(sample.sampling)}
-    if sample.guide:
-        options["guide"] = sample.guide
+    first, second = ({**asdict(sampling), "guide": guide or "none"} for sampling, guide in how)
+    options: dict[str, Any] = {"seeds": f"{seed} to {seed + count - 1}"}
+    for key, value in first.items():
+        options[key] = value if second[key] == value else f"{value} (champion), {second[key]} (candidate)"
     hashes = {"champion's weights SHA-256": weights[0], "candidate's weights SHA-256": weights[1]}
     name, model = shlex.quote(candidate.name), shlex.quote(f"models:/{candidate.name}/{candidate.number}")
     return Told(

@@ -42,7 +42,10 @@ def export_(
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)
-    terminal.echo(f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}")')
+    trust = ", trust_remote_code=True" if config["net"]["patch"] > 1 else ""  # the folder brings a module then
+    terminal.echo(
+        f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}"{trust})'
+    )
     terminal.echo(f"its chain has {config['diffusion']['steps']} steps: pass num_inference_steps, at most as many")
     classes = config["image"]["classes"]
     if classes and label is None:

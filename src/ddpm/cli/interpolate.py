@@ -10,16 +10,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddpm.sampling import Sampling
+
 ENDINGS = (".png", ".gif", ".webp", ".npy")
-OPTIONS = ("start", "end", "model", "count", "steps", "label", "device", "out")
+OPTIONS = ("start", "end", "model", "count", "steps", "label", "guidance", "device", "out")
 """What of `ddpm sample` has a meaning here."""
 COUNT, STEPS = 9, 50
 
 
 def interpolate(
-    model: str, start: str, end: str, out: Path, *, count: int, steps: int, label: str | None, device: str
-) -> None:
-    """Write the images between two ends, both included. Raises ValueError before weights are loaded."""
+    model: str, start: str, end: str, out: Path, *, count: int, steps: int, label: str | None, guidance: float | None,
+    device: str,
+) -> None:  # fmt: skip
+    """Write the images between two ends, both included. Raises ValueError before weights are loaded.
+
+    Between two seeds the guidance is by default the model's own. A picture comes back only without any.
+    """
     if out.suffix not in ENDINGS:
         raise ValueError(f"--out {out}: between two images, end it with one of {', '.join(ENDINGS)}")
 
@@ -28,14 +34,25 @@ def interpolate(
     from ddpm.class_names import class_index
 
     with tracking.in_words():
-        folder = registry.download(model)
+        folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
     chosen = None if label is None else class_index(label, config["image"]["classes"])
-    way.check(config, count, steps, chosen)
     first, last = _end(start, config), _end(end, config)
-    images = way.between(checkpoint.load(folder), first, last, count, steps=steps, label=chosen, device=device)
+    sampling = _guidance(own or {}, guidance, label is not None and isinstance(first, int) and isinstance(last, int))
+    way.check(config, count, steps, chosen, sampling)
+    images = way.between(
+        checkpoint.load(folder), first, last, count, steps=steps, label=chosen, sampling=sampling, device=device
+    )
     _write(out, images)
     terminal.echo(f"sample: {count} images from {start} to {end} are in {out}")
+
+
+def _guidance(own: Mapping[str, Any], chosen: float | None, suits: bool) -> "Sampling":
+    """The guidance of a version (unless a weaker model was its guide), or the one that was chosen."""
+    from ddpm.sampling import GUIDED, Sampling, without_guide
+
+    kept = {name: value for name, value in without_guide(own).items() if suits and name in ("guidance", *GUIDED)}
+    return Sampling.overriding(kept, {} if chosen is None else {"guidance": chosen})
 
 
 def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":

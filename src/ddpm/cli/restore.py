@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ddpm import terminal
-from ddpm.cli import options
+from ddpm.cli import options, settings
 
 app = typer.Typer()
 
@@ -39,7 +39,13 @@ def restore(
     ] = None,
     count: Annotated[int, typer.Option(help="Restorations of each input; from 2 on, their spread is shown.")] = 1,
     seed: Annotated[int, typer.Option(help="Another seed gives other restorations.", min=0)] = 0,
-    sampler: Annotated[str, typer.Option(help="As of `ddpm sample`.")] = "ddpm",
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="As of `ddpm sample`; else ddpm. A version that was trained to enlarge has settings of its own.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(help="Levels visited; 20, or 1 for a single denoising (the mean of all).", show_default=False),
@@ -70,12 +76,15 @@ def restore(
     from ddpm.restore import inputs, outputs, run, tasks
 
     with tracking.in_words():
-        folder = registry.download(model)
+        folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
     plan = tasks.plan(
-        config, task, mask=mask is not None, scale=scale, noise=noise, sampler=sampler, steps=steps, rounds=rounds,
+        config, task, mask=mask is not None, scale=scale, noise=noise, sampler=sampler, steps=steps, own=own,
+        rounds=rounds,
         count=count, seed=seed, label=None if label is None else class_index(label, config["image"]["classes"]),
     )  # fmt: skip
+    if plan.trained and own == {}:
+        settings.say([f"{settings.without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
     read = inputs.read(plan, given, mask, truth)
     observation = run.observe(plan, read, config["diffusion"])
     loaded = checkpoint.load(folder)

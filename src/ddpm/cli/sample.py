@@ -12,8 +12,8 @@ import typer
 
 from ddpm import terminal
 from ddpm.cli import interpolate as between
-from ddpm.cli import options
-from ddpm.sampling import Sampler, Spacing
+from ddpm.cli import options, settings
+from ddpm.sampling import NAMES, Sampler, Spacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,12 @@ app = typer.Typer()
 LARGEST_GRID = 10_000
 LARGEST_FILM = 100
 FILMS = (".gif", ".webp")  # as in report.film, which imports Pillow
-COUNT, STEPS = 64, 20
+COUNT = 64
+
+
+def _own(text: str, **options: Any) -> Any:
+    """An option whose default is the model's own setting."""
+    return typer.Option(help=text, show_default=False, **options)
 
 
 @app.command()
@@ -40,12 +45,9 @@ def sample(
         typer.Option(help=f"How many images; {COUNT}, or {between.COUNT} with --from.", min=1, show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
-    sampler: Annotated[str, typer.Option(help=f"{', '.join(get_args(Sampler))}.")] = "dpm-solver++",
+    sampler: Annotated[str | None, _own(f"{', '.join(get_args(Sampler))}; else dpm-solver++.")] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Levels visited; {STEPS}, or T if that is less; {between.STEPS} with --from.", show_default=False
-        ),
+        int | None, _own(f"Levels visited; else {settings.STEPS}, or T if that is less; {between.STEPS} with --from.")
     ] = None,
     label: Annotated[
         str | None,
@@ -54,32 +56,31 @@ def sample(
         ),
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="How far to push away from the model without label, or from --guide; 1: none.", min=0)
-    ] = 1.0,
+        float | None, _own("How far to push away from the model without label, or from --guide; 1: none.", min=0)
+    ] = None,
     guidance_interval: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="Levels of noise, lowest and highest, at which to guide.", show_default=False),
+        tuple[float, float] | None, _own("Levels of noise, lowest and highest, at which to guide; 0 1e9: all.")
     ] = None,
     guidance_rescale: Annotated[
-        float, typer.Option(help="How much of the contrast that guidance adds is taken back, 0 to 1.")
-    ] = 0.0,
+        float | None, _own("How much of the contrast that guidance adds is taken back, 0 to 1.")
+    ] = None,
     guide: Annotated[
         str | None,
         typer.Option(help="A weaker model to push away from (autoguidance); given like --model.", show_default=False),
     ] = None,
-    spacing: Annotated[str, typer.Option(help=f"Which levels: {', '.join(get_args(Spacing))}.")] = "log-snr",
-    eta: Annotated[float, typer.Option(help="ddim only: 0 deterministic, 1 as noisy as ddpm.")] = 0.0,
+    spacing: Annotated[str | None, _own(f"Which levels: {', '.join(get_args(Spacing))}; else log-snr.")] = None,
+    eta: Annotated[float | None, _own("ddim only: 0 deterministic, 1 as noisy as ddpm.")] = None,
     variance: Annotated[
-        str, typer.Option(help="ddpm, predictor-corrector: small, large, reverse-diffusion; ddpm: learned.")
-    ] = "small",
-    churn: Annotated[float, typer.Option(help="euler, heun: noise stirred in (S_churn).")] = 0.0,
-    churn_min: Annotated[float, typer.Option(help="euler, heun: none below this level.")] = 0.0,
-    churn_max: Annotated[float | None, typer.Option(help="euler, heun: none above it.", show_default=False)] = None,
-    churn_noise: Annotated[float, typer.Option(help="euler, heun: deviation of the noise stirred in.")] = 1.0,
-    corrections: Annotated[int, typer.Option(help="predictor-corrector: Langevin steps at each level.")] = 1,
-    snr: Annotated[float, typer.Option(help="predictor-corrector: their signal-to-noise ratio.")] = 0.16,
-    tolerance: Annotated[float, typer.Option(help="ode: relative and absolute error.")] = 1e-4,
-    clamp: Annotated[bool, typer.Option(help="Keep the denoised estimate in [-1, 1].")] = True,
+        str | None, _own("ddpm, predictor-corrector: small, large, reverse-diffusion; ddpm: learned.")
+    ] = None,
+    churn: Annotated[float | None, _own("euler, heun: noise stirred in (S_churn).")] = None,
+    churn_min: Annotated[float | None, _own("euler, heun: none below this level.")] = None,
+    churn_max: Annotated[float | None, _own("euler, heun: none above it.")] = None,
+    churn_noise: Annotated[float | None, _own("euler, heun: deviation of the noise stirred in.")] = None,
+    corrections: Annotated[int | None, _own("predictor-corrector: Langevin steps at each level.")] = None,
+    snr: Annotated[float | None, _own("predictor-corrector: their signal-to-noise ratio.")] = None,
+    tolerance: Annotated[float | None, _own("ode: relative and absolute error.")] = None,
+    clamp: Annotated[bool | None, _own("Keep the denoised estimate in [-1, 1].")] = None,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
     device: options.Device = "auto",
     frames: Annotated[
@@ -102,6 +103,7 @@ def sample(
 ) -> None:
     """Draw images from a model into a picture, a folder or an array.
 
+    Without options, a registered version is drawn by the settings that it was evaluated with.
     What is drawn is kept beside --out until all is there: after a stop, the same command goes on. Several processes
     share the work: torchrun --nproc-per-node N --no-python ddpm sample ...
     """
@@ -110,7 +112,7 @@ def sample(
         first, last = _ends(context, start, end)
         between.interpolate(
             model, first, last, out, count=count or between.COUNT, steps=steps or between.STEPS, label=label,
-            device=device,
+            guidance=guidance, device=device,
         )  # fmt: skip
         return
     count = count or COUNT
@@ -122,18 +124,16 @@ def sample(
 
     shard = _company(context)
     with tracking.in_words():
-        folder = shard.in_turn(lambda: registry.download(model))
+        folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
-    sampling = generate.Sampling(
-        sampler=sampler, steps=min(STEPS, config["diffusion"]["steps"]) if steps is None else steps, spacing=spacing,
-        eta=eta, variance=variance, churn=churn, churn_min=churn_min, churn_max=churn_max, churn_noise=churn_noise,
-        corrections=corrections, snr=snr, tolerance=tolerance, guidance=guidance,
-        guidance_interval=guidance_interval, guidance_rescale=guidance_rescale, clamp=clamp,
-    )  # fmt: skip
+    chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
+    sampling, notes = settings.sampling(model, own, chosen, config["diffusion"]["steps"], guide=weak is not None)
     labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
     moments = _moments(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
+    if shard.rank == 0:
+        settings.say(notes)
     loaded, loaded_guide = checkpoint.load(folder), checkpoint.load(weak) if weak else None
     if moments:
         _alone("a film")
@@ -210,7 +210,7 @@ def _ends(context: typer.Context, start: str | None, end: str | None) -> tuple[s
     if other:
         raise ValueError(
             f"{', '.join(other)} has no meaning between two images; possible beside --from and --to: --model, --count, "
-            "--steps, --label, --device, --out"
+            "--steps, --label, --guidance, --device, --out"
         )
     return start, end
 

@@ -1,5 +1,6 @@
 """A checkpoint as a folder that `diffusers.DDPMPipeline.from_pretrained` opens."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from ddpm.exchange.weights import theirs
 NONE = "none"
 CARRIED: dict[str, tuple[Any, ...]] = {
     "net.kind": ("unet",),
-    "net.patch": (1,),
     "diffusion.process": ("ddpm",),
     "diffusion.prediction": tuple(names.PREDICTIONS),
     "diffusion.condition": ("none",),
@@ -29,7 +29,8 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
     label: a class, by name, or `none`, to which a class-conditional model is narrowed, so that a pipeline without
     labels can run it: the class's embedding is added to the bias of the last layer of the time embedding, of which it
     is a summand anyway. Without it, such a model is written with all classes (`num_class_embeds`, the last one for
-    none). Raises ValueError that names everything that cannot be carried, and what can.
+    none). A network on patches of pixels brings its own module, which diffusers imports with `trust_remote_code=True`.
+    Raises ValueError that names everything that cannot be carried, and what can.
     """
     config = checkpoint.read_config(model)
     _check(config)
@@ -39,21 +40,38 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
     if label is not None:
         weights = _narrowed(weights, config["image"], label)
     classes = len(weights["embedding.classes.weight"]) if "embedding.classes.weight" in weights else None
+    unet = unet_config(config, classes)
+    patched = unet["_class_name"] == names.PATCHED_CLASS
+    renamed = {names.PREFIX * patched + name: value for name, value in theirs(weights).items()}
     with files.fresh_folder(folder) as new:
         pipeline = {
             "_class_name": "DDPMPipeline",
             "_diffusers_version": "0.27.0",  # the oldest that knows every field written here
             "scheduler": ["diffusers", "DDPMScheduler"],
-            "unet": ["diffusers", "UNet2DModel"],
+            "unet": [names.PATCHED if patched else "diffusers", unet["_class_name"]],
         }
         files.write_json(new / names.PIPELINE, pipeline)
-        files.write_json(new / names.UNET, unet_config(config, classes))
+        files.write_json(new / names.UNET, unet)
         files.write_json(new / names.SCHEDULER, scheduler_config(config["diffusion"]))
-        files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), theirs(weights), {"format": "pt"})
+        files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), renamed, {"format": "pt"})
+        if patched:
+            module = f"{names.PATCHED}.py"  # a text here, since this package imports nothing of diffusers
+            shutil.copyfile(Path(__file__).with_name(f"{module}.txt"), new / Path(names.UNET).with_name(module))
 
 
 def unet_config(config: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
-    """The config of UNet2DModel for a checkpoint's."""
+    """The config of UNet2DModel for a checkpoint's, or that of `patched_unet` around it."""
+    patch, image = config["net"]["patch"], config["image"]
+    if patch == 1:
+        return _plain_config(config, classes)
+    smaller = {"resolution": image["resolution"] // patch, "channels": image["channels"] * patch**2}
+    inside = _plain_config({**config, "image": smaller}, classes)
+    channels = {name: inside[name] // patch**2 for name in ("in_channels", "out_channels")}
+    whole = {"_class_name": names.PATCHED_CLASS, "sample_size": image["resolution"], **channels, "patch": patch}
+    return whole | {names.INSIDE: inside}
+
+
+def _plain_config(config: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
     image, net = config["image"], config["net"]
     plain = names.LEVELS[net["resample"]]
     attended = [image["resolution"] // 2**level in net["attention"] for level in range(len(net["multipliers"]))]

@@ -2,6 +2,8 @@
 
 UNET, SCHEDULER, PIPELINE = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+PATCHED, PATCHED_CLASS, INSIDE, PREFIX = "patched_unet", "PatchedUNet2DModel", "inside", "unet."
+"""For `net.patch` above 1: the module that a folder brings, its class, the field and the prefix of its UNet2DModel."""
 
 PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 SCHEDULES = {

@@ -44,7 +44,7 @@ SCHEDULER_POSSIBLE: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """What is not in a table of possible values is carried, or is a choice of how to sample, which is made anew here."""
 
-LARGEST_STEPS = 5000
+LARGEST_STEPS, LARGEST_PATCH = 5000, 16
 
 
 class Problems:
@@ -75,6 +75,21 @@ class Problems:
         if self.found:
             told = "\n".join(f"  {each}" for each in self.found)
             raise ValueError(f"the model in {folder} cannot be taken as a checkpoint:\n{told}")
+
+
+def unpatched(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], int]:
+    """The config of the UNet2DModel and the side of the patches of pixels that it is given; 1 for one without."""
+    if config.get("_class_name") != names.PATCHED_CLASS:
+        return dict(config), 1
+    inside, patch = config.get(names.INSIDE), config.get("patch")
+    if not isinstance(inside, dict) or not isinstance(patch, int) or not 2 <= patch <= LARGEST_PATCH:
+        problems.add("patch", patch, f"{names.PATCHED_CLASS} needs 2 to {LARGEST_PATCH}, and the fields of its unet")
+        return dict(inside) if isinstance(inside, dict) else {}, 1
+    folded = {name: config.get(name) for name in ("in_channels", "out_channels")}
+    for name, value in folded.items():
+        if not isinstance(value, int) or inside.get(name) != value * patch**2:
+            problems.add(name, value, f"its unet has {inside.get(name)!r}, and {patch**2} times as many are needed")
+    return {**inside, **folded}, patch
 
 
 def unet(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], dict[str, Any], bool]:

@@ -24,8 +24,9 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[
     """
     unet, scheduler = _find(folder, names.UNET), _find(folder, names.SCHEDULER)
     problems = read.Problems()
-    network = files.read_json(unet)
+    network, patch = read.unpatched(files.read_json(unet), problems)
     image, net, sine_first = read.unet(network, problems)
+    image["resolution"], net["patch"] = image["resolution"] * patch, patch
     diffusion = read.scheduler(files.read_json(scheduler), network, problems)
     problems.stop(folder)
     rows = image.pop("labels")
@@ -34,7 +35,10 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[
     path = _weights(unet.parent)
     with torch.device("meta"):
         expected = build.network(config).state_dict()
-    given = _with_row_for_none(files.read_tensors(path), rows, len(image["classes"]))
+    there = files.read_tensors(path)
+    if patch > 1:
+        there = {name.removeprefix(names.PREFIX): value for name, value in there.items()}
+    given = _with_row_for_none(there, rows, len(image["classes"]))
     weights = {f"net.{key}": value for key, value in ours(given, expected, sine_first=sine_first).items()}
     config["digest"] = files.sha256_json({"config": config, "weights": files.sha256_file(path)})
     checkpoint.save(out, config, weights, weights)

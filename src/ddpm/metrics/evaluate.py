@@ -109,13 +109,6 @@ def seed_blocks(count: int, blocks: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def key(conditions: Mapping[str, Any]) -> str:
-    """The conditions that tell scores apart, short enough for a key: `classifier-1a2b3c4d ref-5e6f7a8b n2000`."""
-    extractor = f"{conditions['extractor']}-{conditions['extractor_sha256'][:8]}"
-    policy = [] if conditions["resize"] == "none" else [str(conditions["resize"])]
-    return " ".join([extractor, *policy, f"ref-{conditions['reference_sha256'][:8]}", f"n{conditions['count']}"])
-
-
 def significant(value: float) -> float:
     """`value` to DIGITS significant digits."""
     return float(f"{value:.{DIGITS}g}")

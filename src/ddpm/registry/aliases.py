@@ -14,14 +14,13 @@ from ddpm.registry import audit
 from ddpm.registry.audit import Move
 from ddpm.registry.lock import Held, registry_lock
 from ddpm.registry.verify import verify
-from ddpm.registry.versions import RegistryError, annotate, status, version
+from ddpm.registry.versions import WITHDRAWN_TAG, RegistryError, annotate, status, version
 from ddpm.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIASES = ("champion", "candidate", "previous")
-WITHDRAWN_TAG = "ddpm.withdrawn"
 
 
 class ConflictError(RegistryError):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ddpm import files, outside
 from ddpm.registry import pack
@@ -19,11 +20,16 @@ def download(uri: str) -> Path:
 
     A version's weights and config are checked against the hash they were registered with. Raises RegistryError.
     """
+    return download_with_settings(uri)[0]
+
+
+def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
+    """The same, and the sampling settings of the version; None for a local folder, which has none of its own."""
     if not uri.startswith("models:/"):
         folder = Path(uri)
         if not (folder / pack.CONFIG).is_file():
             raise RegistryError(f"{uri} is no model. Give {FORMS}.")
-        return folder
+        return folder, None
     found = resolve(uri)
     if not found.content:
         raise RegistryError(f"{uri} was not registered by this program: it carries no {CONTENT_TAG}")
@@ -44,7 +50,7 @@ def download(uri: str) -> Path:
             shutil.rmtree(new / "checkpoint", ignore_errors=True)
             _check(new, found, uri)  # so that what is wrong is not kept
     _check(cached, found, uri)
-    return cached
+    return cached, found.sampling
 
 
 def _check(folder: Path, found: Version, uri: str) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import files
+from ddpm import files, sampling
 from ddpm.registry import pack
 from ddpm.registry.lock import Held, registry_lock
 from ddpm.tracking import LINEAGE_TAGS, store
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", "ddpm.weights", "ddpm.evidence"
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
 CLASSES_TAG = "ddpm.classes"
+SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling", "ddpm.withdrawn"
 LONGEST_TAG = 90_000
 
 
@@ -66,6 +67,11 @@ class Version:
             f"the tag {tag} of version {self.number} of {self.name} is not what this program wrote. Put it back or "
             "delete it on MLflow's page."
         )
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The settings it was evaluated with, by which it is drawn; empty for an older version without any."""
+        return sampling.settings(self.facts(SAMPLING_TAG) or self.evidence.get("conditions", {}))
 
     @property
     def verified(self) -> bool:
@@ -129,28 +135,34 @@ def register(
 ) -> int:
     """Register a checkpoint under `name` as an artifact of the run, and return its version; it becomes the candidate.
 
-    Idempotent by content: weights and config that are registered already keep their version and its tags, which say
-    where it comes from; its evidence is brought up to date. Only a version that failed verification is registered anew,
-    once the packed code has changed.
+    Idempotent by content: weights and config that are registered already, with the same sampling settings, keep their
+    version and its tags, which say where it comes from; its evidence is brought up to date. Only a version that failed
+    verification is registered anew, once the packed code has changed.
     Raises FileNotFoundError for a missing checkpoint.
     """
     from mlflow.exceptions import MlflowException
 
     connection = store.client()
     text = json.dumps(evidence or {}, allow_nan=False)
+    own = sampling.settings((evidence or {}).get("conditions", {}))
     if len(text) > LONGEST_TAG:
         raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
     weights = files.sha256_file(model_folder / pack.WEIGHTS)
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
+    if own:
+        all_tags[SAMPLING_TAG] = json.dumps(own, sort_keys=True)
     with registry_lock(name) as held:
         if _aliases(connection, name) is None:
             with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
                 connection.create_registered_model(name)
-        same = _registered(connection, name, pack.content_sha256(model_folder))
+        alike = _alike(connection, name, pack.content_sha256(model_folder))
+        same = next((each for each in alike if not own or each.sampling == own), None)
         if same:
             number = same.number
             annotate(name, number, {EVIDENCE_TAG: text} if same.tags.get(EVIDENCE_TAG) != text else {})
         else:
+            # The same weights, drawn otherwise, do not undo a person's decision against them.
+            all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
             number = _make(connection, model_folder, name, run_id, all_tags, held)
         if (_aliases(connection, name) or {}).get("candidate") != number:
             connection.set_registered_model_alias(name, "candidate", str(number))
@@ -163,13 +175,14 @@ def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
         store.client().set_model_version_tag(name, str(number), key, value)
 
 
-def _registered(connection: "MlflowClient", name: str, content: str) -> Version | None:
-    """The first version of this content that is good, or would fail just as it did."""
+def _alike(connection: "MlflowClient", name: str, content: str) -> list[Version]:
+    """The versions of this content that are good, or would fail just as they did, oldest first."""
     found = connection.search_model_versions(f"name = '{name}' and tags.`{CONTENT_TAG}` = '{content}'")
-    for each in sorted((_plain(one, {}) for one in found), key=lambda one: one.number):
-        if FAILED_TAG not in each.tags or each.tags.get(CODE_TAG) == pack.code_sha256():
-            return each
-    return None
+    return [
+        each
+        for each in sorted((_plain(one, {}) for one in found), key=lambda one: one.number)
+        if FAILED_TAG not in each.tags or each.tags.get(CODE_TAG) == pack.code_sha256()
+    ]
 
 
 def _make(
@@ -177,7 +190,7 @@ def _make(
 ) -> int:
     """Pack the checkpoint, log it to the run, and create the version."""
     content, code = pack.content_sha256(model_folder), pack.code_sha256()
-    path = f"models/{content[:12]}-{code[:6]}"
+    path = f"models/{content[:12]}-{files.sha256_json([code, tags.get(SAMPLING_TAG, '')])[:6]}"
     with tempfile.TemporaryDirectory() as temporary:
         packed = Path(temporary) / "model"
         pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))

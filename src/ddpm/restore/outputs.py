@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def conditions(plan: Plan, model: str, sha256: str) -> dict[str, Any]:
         "trained": plan.trained,
         "noise": "auto" if plan.noise is None else plan.noise, "label": plan.label, "count": plan.count,
         "seed": plan.seed,
+        **(asdict(plan.sampling) if plan.trained else {}),
     }  # fmt: skip
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ddpm import randomness, runtime
+from ddpm import generate, randomness, runtime
 from ddpm.checkpoint import Model
-from ddpm.diffusion import conditioning, guidance, restoration, samplers, schedule
+from ddpm.diffusion import conditioning, restoration, samplers, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.restore import baselines
 from ddpm.restore.inputs import Inputs
@@ -127,10 +127,11 @@ def _drawn(
     """One batch, (B, C, H, W)."""
     where, classes = observed.device, len(model.classes)
     label = None if classes == 0 else torch.full((len(observed),), classes if plan.label is None else plan.label)
-    network: guidance.Model = model.denoiser
+    network: Callable[..., Any] = model.denoiser
     if plan.trained:
         network = conditioning.conditioned(network, conditioning.enlarged(observed, plan.scale))
-    denoise = guidance.clamped(guidance.conditional(network, None if label is None else label.to(where)))
+    # for a task that needs no training, Sampling has the defaults: no guidance, and estimates within [-1, 1]
+    denoise = generate.guided(network, None, None if label is None else label.to(where), classes, plan.sampling)
     table = model.denoiser.sigmas.cpu()
     spacing, steps = plan.sampling.spacing, plan.sampling.steps
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ddpm import build, generate
 from ddpm.diffusion import conditioning
-from ddpm.sampling import Sampling
+from ddpm.sampling import Sampling, without_guide
 
 AUTO = "auto"
 
@@ -68,14 +68,18 @@ def plan(
     mask: bool = False,
     scale: int | None = None,
     noise: str | None = None,
-    sampler: str = "ddpm",
+    sampler: str | None = None,
     steps: int | None = None,
+    own: Mapping[str, Any] | None = None,
     rounds: int | None = None,
     count: int = 1,
     seed: int = 0,
     label: int | None = None,
 ) -> Plan:
-    """The whole plan from what was asked. Raises ValueError, in words, for what this model or task cannot do."""
+    """The whole plan from what was asked. Raises ValueError, in words, for what this model or task cannot do.
+
+    own: the sampling settings of the model's version, by which one that was trained to enlarge draws.
+    """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
     image, trained = config["image"], conditioning.CONDITIONS[config["diffusion"]["condition"]]
@@ -84,16 +88,20 @@ def plan(
         raise ValueError(_mask_words(task))
     if count < 1 or seed < 0 or (rounds is not None and rounds < 1):
         raise ValueError(f"count = {count}, seed = {seed}, rounds = {rounds}: count and rounds from 1, seed from 0")
+    chosen = {key: value for key, value in (("sampler", sampler), ("steps", steps)) if value is not None}
     if steps is None:
         # a single evaluation is the mean of all restorations of a noisy picture, the nearest to the truth
         steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config["diffusion"]["steps"])
-    sampling = Sampling(sampler=sampler, steps=steps)
+    sampling = Sampling(sampler=sampler or "ddpm", steps=steps)
+    if trained and own:
+        fixed = {"variance": "small"} if own.get("variance") == "learned" else {}
+        sampling = Sampling.overriding({**without_guide(own), **fixed}, chosen)
     small = (1, image["resolution"] // trained, image["resolution"] // trained, image["channels"]) if trained else None
     generate.check(config, sampling, 1, None if label is None else [label], small)
-    if task == "denoise" and count > 1 and (steps == 1 or sampler not in ALWAYS_NEW):
+    if task == "denoise" and count > 1 and (steps == 1 or sampling.sampler not in ALWAYS_NEW):
         raise ValueError(
-            f"count = {count}: with sampler {sampler} and {steps} steps all restorations of a noisy picture would be "
-            f"equal; use 2 steps or more and one of {', '.join(ALWAYS_NEW)}"
+            f"count = {count}: with sampler {sampling.sampler} and {steps} steps all restorations of a noisy picture "
+            f"would be equal; use 2 steps or more and one of {', '.join(ALWAYS_NEW)}"
         )
     return Plan(
         task=task, side=image["resolution"], channels=image["channels"], sampling=sampling,

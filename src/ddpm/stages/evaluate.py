@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 from ddpm import files, params, reference, runtime, terminal
 from ddpm.data import prepared
-from ddpm.metrics.evaluate import Reference, key, score_features
+from ddpm.metrics.evaluate import Reference, score_features
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.memorisation import count_copies
 from ddpm.metrics.neighbours import nearest
@@ -29,6 +29,12 @@ from ddpm.stages import run, schedules
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
 METRICS, SCORES = Path("out/evaluate/metrics.json"), Path("out/evaluate/scores.json")
 PICTURES = Path("out/evaluate/pictures")
+MEASURED_BY = (
+    "extractor", "extractor_sha256", "resize", "reference_sha256", "reference_count", "count", "inception_score_splits",
+)  # fmt: skip
+"""Conditions without which two scores cannot be compared. How images are drawn is not one: scores are to tell that."""
+SHOWN = {"fid": "fid", "is": "inception_score", "kid": "kid", "recall": "recall"}
+"""What DVC shows of the scores: the name there, and the one in metrics.json."""
 COMPANIONS = 5  # training images shown beside a sample
 NO_CONDITION = {"count", "batch", "strip", "evaluations"}  # what sample.json holds that does not change an image
 
@@ -138,10 +144,12 @@ def measure(
 
 
 def comparable(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The plain scores under a key that names their conditions: `dvc metrics diff` then sets only like against like."""
-    scores = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-    copies = {name: metrics["memorisation"][name] for name in ("exact_copies", "near_copies")}
-    return {key(metrics["conditions"]): scores | copies}
+    """The scores that decide, in short names, under six digits of the SHA-256 of their conditions: DVC
+    then subtracts only like from like, and a line of `dvc metrics show` fits a terminal.
+    """
+    conditions = {name: metrics["conditions"].get(name) for name in MEASURED_BY}
+    key = files.sha256_json(conditions)[:6]
+    return {key: {name: metrics[score] for name, score in SHOWN.items() if score in metrics}}
 
 
 def closest_of_each_class(drawn: Drawn, count: int) -> NDArray[np.int64]:

@@ -1,0 +1,47 @@
+"""How a model is drawn on the command line: by its version's own settings, where no option overrides them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ddpm import terminal
+from ddpm.sampling import GUIDE, Sampling, without_guide
+
+STEPS = 20
+"""Steps of a model without settings of its own, or T if that is less."""
+
+
+def sampling(
+    model: str,
+    own: Mapping[str, Any] | None,
+    chosen: Mapping[str, Any],
+    total: int,
+    *,
+    guide: bool = False,
+    named: str = "--guide",
+) -> tuple[Sampling, list[str]]:
+    """The settings to draw `model` with, and a line for each thing that a person should know of them.
+
+    own: those of its version, None for a checkpoint folder; chosen: by options; total: T; guide: whether a weaker model
+    is given; named: where it would be named. Raises ValueError.
+    """
+    notes: list[str] = []
+    if not own:
+        found = Sampling.overriding({"steps": min(STEPS, total)}, chosen)
+        if own is not None:
+            notes.append(f"{without(model)}: {found.sampler}, {found.steps} steps")
+        return found, notes
+    if own.get(GUIDE) and not guide and "guidance" not in chosen:
+        notes.append(f"{model} was evaluated with a weaker model as its guide, which {named} does not name: not guided")
+    kept = {name: value for name, value in own.items() if name != GUIDE} if guide else without_guide(own)
+    return Sampling.overriding(kept, chosen), notes
+
+
+def without(model: str) -> str:
+    """The words for a version of a program that did not keep them."""
+    return f"{model} carries no sampling settings (it is an older version)"
+
+
+def say(notes: Sequence[str]) -> None:
+    """Print the notes."""
+    for note in notes:
+        terminal.echo(f"note: {note}")

@@ -1,0 +1,78 @@
+"""How the commands of the pages are run: as they stand, with something in place of a placeholder, or elsewhere.
+
+A command that is in no table is run as it stands.
+"""
+
+FILLED: dict[str, dict[str, str]] = {
+    "ddpm data use FOLDER": {"FOLDER": "../own"},
+    "ddpm data use FOLDER --apply": {"FOLDER": "../own"},
+    "ddpm score --real FOLDER --fake FOLDER": {"--real FOLDER": "--real ../own", "--fake FOLDER": "--fake ../drawn"},
+    "ddpm export --to diffusers FOLDER": {"FOLDER": "../exported"},
+    "ddpm export --to diffusers --model models:/ddpm-mnist@champion --label 7 DIR": {"DIR": "../seven"},
+    "ddpm import DIR --out my-model": {"DIR": "../seven"},
+    "ddpm sample --model models:/ddpm-mnist@champion --count 50000 --out many.npy": {"50000": "300"},
+    "dvc exp run -S train.lr=0.001": {"train.lr": "sample.steps", "0.001": "3"},
+}
+"""Placeholders, and numbers that would take hours."""
+
+ELSEWHERE: dict[str, str] = {
+    # whole pipelines and services
+    "make run": "flows/test_end_to_end.py",
+    "make test": "docs/test_pages.py",  # which is a part of it
+    "make serve": "flows/test_service.py",
+    'python -m flows.serve --cron "0 * * * *"': "flows/test_service.py",
+    "python -m flows.serve --now": "flows/test_service.py",
+    "ddpm review --count 40": "cli/test_review.py",  # waits for a person's answers
+    "mlflow models serve -m models:/ddpm-mnist@champion --env-manager local --host 127.0.0.1 --port 5001":
+        "test_pyfunc.py",
+    "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{\"dataframe_split\": "
+    '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "test_pyfunc.py",
+    # an environment of its own, built by pip
+    "ddpm reproduce models:/ddpm-mnist@champion": "reproduce/test_reproduce.py",
+    "ddpm reproduce models:/ddpm-mnist/3 --here --into /tmp/again": "reproduce/test_reproduce.py",
+    # Inception: the internet, and 5 GB
+    'pip install ".[inception]"': "inception/test_inception.py",
+    "ddpm weights inception": "cli/test_weights.py",
+    "ddpm weights inception --from FILE": "cli/test_weights.py",
+    "ddpm score --real a.npy --fake b.npy --extractor inception --count 10000 --json": "inception/test_inception.py",
+    # several processes, several machines
+    "torchrun --nproc-per-node 8 --no-python ddpm sample --model models:/ddpm-mnist@champion --count 50000 "
+    "--out many.npy": "test_parts.py",
+    "torchrun --nproc-per-node 4 --no-python ddpm sample --model models:/ddpm-mnist@champion --count 50000 "
+    "--out many.npy": "test_parts.py",
+    "torchrun --nproc-per-node 4 -m ddpm.stages.train": "stages/test_train_processes.py",
+    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m ddpm.stages.train":
+        "stages/test_train_processes.py",
+    "curl http://127.0.0.1:8000/invocations -H 'Content-Type: application/json' "
+    '-H "Authorization: Bearer $(cat docker/secrets/serve_token)" '
+    "-d '{\"dataframe_split\": {\"columns\": [\"label\"], \"data\": [[3], [7]]}, "
+    "\"params\": {\"steps\": 20, \"format\": \"png\"}}'": "docker/test_serve.py",
+    # a question that a run asks, and a webhook
+    'ddpm approve 4 --why "sharper sevens"': "flows/test_approval.py",
+    'ddpm reject 4 --why "the eights are broken"': "flows/test_approval.py",
+    "export DDPM_WEBHOOK_URL=https://chat.example.org/hooks/ddpm": "flows/test_notify.py",
+    "export DDPM_WEBHOOK_SECRET=$(openssl rand -hex 32)": "flows/test_notify.py",
+    "python -m flows.notify --test": "flows/test_notify.py",
+    # a team's servers, in containers
+    "docker/secrets.sh": "docker/test_compose.py",
+    "cp docker/.env.example docker/.env": "docker/test_compose.py",
+    "docker compose --file docker/compose.yaml --profile gpu up --build --wait": "docker/test_compose.py",
+    "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000 MLFLOW_TRACKING_USERNAME=admin": "docker/test_team.py",
+    'export MLFLOW_TRACKING_PASSWORD="$(cat docker/secrets/mlflow_password)"': "docker/test_team.py",
+    "export MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false":
+        "docker/test_team.py",
+    "export PREFECT_API_URL=http://127.0.0.1:4200/api "
+    'PREFECT_API_AUTH_STRING="$(cat docker/secrets/prefect_auth)"': "docker/test_team.py",
+    "dvc remote add --default team s3://dvc/ddpm && dvc push": "docker/test_team.py",
+}  # fmt: skip
+"""What is not run here, and the file of tests that runs it."""
+
+IN_TEXT = (
+    "ddpm report", "ddpm doctor", "ddpm --help", "ddpm preset", "ddpm status", "ddpm history", "ddpm data status",
+    "dvc repro", "dvc metrics show", "dvc metrics diff", "dvc plots show", "dvc plots diff",
+    "dvc exp run -S train.lr=0.001", "dvc exp show --only-changed --drop out", "dvc metrics diff",
+)  # fmt: skip
+"""Whole commands that stand in a sentence, in the order in which they are run here."""
+
+OTHER_PYTHON: dict[str, str] = {"small_images": "test_pyfunc.py", "def verify(": "flows/test_notify.py"}
+"""A word of a block of Python that needs another model, or is only defined; and the file of tests that runs it."""
