@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ddpm import addresses
 from ddpm.redact import shown
 
 COMMANDS = {
@@ -66,6 +67,7 @@ def _about() -> None:
 
     The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
     """
+    addresses.bypass_proxies()
 
 
 app = _app()

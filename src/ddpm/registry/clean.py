@@ -41,8 +41,8 @@ def main(uri: str) -> None:
 
     folder = Path(mlflow.artifacts.download_artifacts(uri)).resolve()
     sys.meta_path.insert(0, OnlyFromModel(folder))
-    model = mlflow.pyfunc.load_model(str(folder))
-    example: Any = Model.load(str(folder)).load_input_example(str(folder))
+    model = mlflow.pyfunc.load_model(folder.as_uri())  # MLflow decodes `%41` in a plain path
+    example: Any = Model.load(folder.as_uri()).load_input_example(str(folder))
     images = model.predict(example, params={"seed": 0})
     source = Path(sys.modules["ddpm"].__file__ or "").resolve()
     if not source.is_relative_to(folder):
