@@ -52,7 +52,7 @@ def test_a_relative_database_is_one_file_for_processes_in_any_folder(tmp_path: P
         ("127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("localhost:5000", "http://localhost:5000"),
         ("mlflow.intra:5000/", "http://mlflow.intra:5000/"),
-        ("databricks", "a folder"),
+        ("databricks", "neither"),
         ("databricks://profile", "neither"),
         ("uc:x", "neither"),
         ("s3://bucket/mlruns", "neither"),

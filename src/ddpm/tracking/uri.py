@@ -42,7 +42,7 @@ def fault(uri: str) -> str:
         reason = "SQLAlchemy has no postgres://: write postgresql://"
     elif re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
         reason = f"a server needs its scheme: http://{uri}"
-    elif scheme in {"", "file"} or re.match(r"[A-Za-z]:[\\/]", uri):
+    elif (scheme in {"", "file"} and uri != "databricks") or re.match(r"[A-Za-z]:[\\/]", uri):
         reason = "that is a folder, and MLflow no longer keeps its record in folders"
     else:
         reason = "this project can use neither a server nor a database by that name"
