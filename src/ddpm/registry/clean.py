@@ -39,10 +39,11 @@ def main(uri: str) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    folder = Path(mlflow.artifacts.download_artifacts(uri)).resolve()
+    # A copy, because MLflow cannot load from a folder with `%41` or the like in its path: it decodes plain paths.
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(Path.cwd()))).resolve()
     sys.meta_path.insert(0, OnlyFromModel(folder))
-    model = mlflow.pyfunc.load_model(folder.as_uri())  # MLflow decodes `%41` in a plain path
-    example: Any = Model.load(folder.as_uri()).load_input_example(str(folder))
+    model = mlflow.pyfunc.load_model(str(folder))
+    example: Any = Model.load(str(folder)).load_input_example(str(folder))
     images = model.predict(example, params={"seed": 0})
     source = Path(sys.modules["ddpm"].__file__ or "").resolve()
     if not source.is_relative_to(folder):
