@@ -7,6 +7,8 @@ this package can import it. This is the one place in the project where importing
 import os
 from pathlib import Path
 
+from ddpm import addresses
+
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""
 
@@ -28,3 +30,8 @@ SETTINGS = {
 
 for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)
+# Prefect pastes its home into this address by itself, which goes wrong in a folder with `?` in its name.
+_database = addresses.sqlite(Path(os.environ["PREFECT_HOME"]) / "prefect.db", "sqlite+aiosqlite")
+if "?" in _database:
+    os.environ.setdefault("PREFECT_SERVER_DATABASE_CONNECTION_URL", _database)
+addresses.bypass_proxies()

@@ -3,13 +3,16 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ddpm import params
+from ddpm import faults, params
 from ddpm.provenance import checkout
 from flows import console, server
+from flows.watchdog import Watchdog
 
 INTERRUPTED = 130
 TERMINATED = 143
+STOPPED = "Training has saved its state; the same command goes on from there."
 AGAIN = "What was finished is kept: when it answers again, run the same command."
 
 
@@ -29,27 +32,56 @@ def guarded(work: Callable[[], object]) -> None:
     if console.wants_bars():
         os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
     terminal = console.reporter.attach()
+    prefect = None
     try:
         checkout.require_own_code()
         params.load()  # what is wrong there is said at once, not after a server has started
-        run(work, terminal, server.connect())
-    except KeyboardInterrupt:
-        terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
-        sys.exit(INTERRUPTED)
-    except (ValueError, RuntimeError, OSError) as error:
-        terminal.line("failed", str(error), "red")
-        sys.exit(1)
+        prefect = server.connect()
+        run(work, terminal, prefect)
     except BaseException as error:
-        # Told by name, because importing these takes seconds.
-        lost = {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(type(error).__module__.partition(".")[0])
-        if lost:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            terminal.line("failed", f"{lost} could not be used: {reason}. {AGAIN}", "red")
-            sys.exit(1)
-        if type(error).__name__ != "TerminationSignal":  # Prefect's own, for SIGTERM
+        ending = in_words(error)
+        if ending is None:
             raise
-        terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")
-        sys.exit(TERMINATED)
+        terminal.line(ending.part, ending.text, "red" if ending.part == "failed" else "yellow")
+        leave(ending.status, prefect)
+    leave(0, prefect)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, in words and as an exit status."""
+
+    part: str
+    text: str
+    status: int
+
+
+def in_words(error: BaseException) -> Ending | None:
+    """The ending behind an exception; None for a defect of this program, which needs its traceback."""
+    module, name = type(error).__module__.partition(".")[0], type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        return Ending("stopped", STOPPED, INTERRUPTED)
+    if name == "TerminationSignal":  # Prefect's own, for SIGTERM
+        return Ending("stopped", STOPPED, TERMINATED)
+    if lacking := faults.exhausted(error):
+        return Ending("failed", lacking, 1)
+    # Told by name, because importing these takes seconds.
+    if lost := {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(module):
+        reason = (str(error) or name).splitlines()[0]
+        return Ending("failed", f"{lost} could not be used: {reason}. {AGAIN}", 1)
+    if isinstance(error, ValueError | RuntimeError | OSError):
+        return Ending("failed", str(error), 1)
+    return None
+
+
+def leave(status: int, prefect: server.Server | None) -> None:
+    """End the process; at once where Prefect's server is gone, to which its client would talk for minutes."""
+    if prefect is not None and not prefect.answers():
+        prefect.stop()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def run(work: Callable[[], object], terminal: console.Terminal, prefect: server.Server) -> None:
@@ -61,7 +93,8 @@ def run(work: Callable[[], object], terminal: console.Terminal, prefect: server.
     prefect.wait()
     page = prefect.sign_in if terminal.console.is_terminal else prefect.page
     terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
-    report = work()
+    with Watchdog(prefect, terminal).watching():
+        report = work()
     if isinstance(report, summary.Report):
         summary.show(report, terminal.console, prefect="" if prefect.own else prefect.page)
 

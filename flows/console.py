@@ -30,6 +30,7 @@ STYLES = {
     "Failed": "bold red",
 }
 
+OFF_THE_TERMINAL = ("prefect.flow_runs", "prefect.task_runs", "prefect.events", "prefect._internal")
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -126,7 +127,10 @@ def quieten() -> None:
             if type(handler).__name__ == "PrefectConsoleHandler":
                 handler.setLevel(logging.WARNING)
                 # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
-                handler.addFilter(lambda record: not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")))
+                handler.addFilter(lambda record: not record.name.startswith(OFF_THE_TERMINAL))
+    # Whole events, once for each that a lost server did not take; `flows.watchdog` says that it is lost.
+    logging.getLogger("prefect._internal").setLevel(logging.CRITICAL)
+    logging.raiseExceptions = False  # `--- Error logging to API ---`, for the same reason
 
 
 def fitted(text: str, room: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ddpm import files
+from ddpm import addresses, files
 from flows import server
 
 AUTH = Path(".state/mlflow/auth.ini")
@@ -56,7 +56,8 @@ class Exposure:
         if self.local:
             return {}
         database = (AUTH.parent / "auth.db").resolve()
-        lines = ["[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{database}"]
+        uri = addresses.sqlite(database).replace("%", "%%")  # MLflow reads this file with configparser
+        lines = ["[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = {uri}"]
         files.write_text(AUTH, "\n".join([*lines, ""]))
         return {
             "MLFLOW_AUTH_CONFIG_PATH": str(AUTH.resolve()),

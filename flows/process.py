@@ -115,7 +115,7 @@ def stop(process: subprocess.Popen[str], grace: float) -> None:
         deadline = time.monotonic() + grace
         while alive and time.monotonic() < deadline:
             process.poll()  # reaps it
-            alive = _grown(each for each in alive if _runs(each))
+            alive = _grown(each for each in alive if runs(each))
             time.sleep(0.05)
     finally:
         for each in _grown([*alive, *_family(process)]):
@@ -145,7 +145,7 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
             if each.pid not in found and os.getpgid(each.pid) == process.pid:
                 found[each.pid] = each
-    return [each for each in found.values() if _runs(each)]
+    return [each for each in found.values() if runs(each)]
 
 
 def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
@@ -158,7 +158,7 @@ def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return list(found.values())
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
     """Whether it is the same process and more than a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
-from tests.registry.conftest import NAME
+from tests.records import DIGEST, use_embedded
+from tests.registry.conftest import EVIDENCE, NAME
 
 Make = Callable[..., int]
 
@@ -89,3 +90,19 @@ def test_a_version_that_takes_too_long_is_stopped(make: Make) -> None:
     with pytest.raises(registry.VerificationError, match="was stopped"):
         registry.verify(NAME, 1, time_limit=0.2)
     assert "ddpm.failed" not in registry.version(NAME, 1).tags, "slow is not broken"
+
+
+def test_a_version_in_a_folder_of_any_name_is_loaded(
+    tmp_path: Path, empty_database: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = tmp_path / 'Söhne? #1 (50%20) it\'s & "so"; a+b'
+    project.mkdir()
+    use_embedded(project, empty_database)
+    monkeypatch.chdir(project)
+    number = registry.register(tiny_checkpoint, NAME, tracking.complete(DIGEST, {"fid": 30.0}), EVIDENCE)
+    assert registry.verify(NAME, number)["shape"] == [2, 8, 8, 1]
+    fetched = registry.download(f"models:/{NAME}/{number}")
+    assert registry.content_sha256(fetched) == registry.version(NAME, number).content
+    assert [each.name for each in tmp_path.iterdir()] == [project.name]
+    assert [each.name for each in project.iterdir()] == [".state"]

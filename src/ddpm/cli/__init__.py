@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ddpm import terminal
+from ddpm import addresses, terminal
 from ddpm.provenance import checkout
 
 COMMANDS = {
@@ -68,6 +68,7 @@ def _about() -> None:
 
     The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
     """
+    addresses.bypass_proxies()
 
 
 app = _app()

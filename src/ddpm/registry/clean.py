@@ -39,7 +39,8 @@ def main(uri: str) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    folder = Path(mlflow.artifacts.download_artifacts(uri)).resolve()
+    # A copy, because MLflow cannot load from a folder with `%41` or the like in its path: it decodes plain paths.
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(Path.cwd()))).resolve()
     sys.meta_path.insert(0, OnlyFromModel(folder))
     model = mlflow.pyfunc.load_model(str(folder))
     example: Any = Model.load(str(folder)).load_input_example(str(folder))

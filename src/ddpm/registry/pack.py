@@ -59,7 +59,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
     mlflow.pyfunc.save_model(
         path=str(target),
         python_model=str(MODEL_FILE),
-        artifacts={"checkpoint": str(staging / "checkpoint")},
+        artifacts={"checkpoint": (staging / "checkpoint").as_uri()},
         code_paths=[str(staging / "ddpm")],
         signature=signature(config, conditions),
         input_example=_example(config),

@@ -1,13 +1,12 @@
 """Files and numbers that are found about a model after its evaluation, added to the run that it came from."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ddpm import files
 from ddpm.tracking import store
 from ddpm.tracking.record import contents
-from ddpm.tracking.ship import log_tags
+from ddpm.tracking.ship import log_scores, log_tags
 
 ATTACHED_TAG = "ddpm.attached."
 
@@ -18,8 +17,6 @@ def attach(run_id: str, artifacts: Sequence[Path], metrics: Mapping[str, float] 
     Files that are there already are left, and the numbers too if all are; returns whether any was new.
     Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing file.
     """
-    from mlflow.entities import Metric
-
     connection = store.client()
     there = connection.get_run(run_id).data.tags
     marks = {}
@@ -31,7 +28,7 @@ def attach(run_id: str, artifacts: Sequence[Path], metrics: Mapping[str, float] 
         connection.log_artifact(run_id, str(path), None if parent == "." else parent)
         marks[tag] = found
     if marks:
-        now = time.time_ns() // 1_000_000
-        connection.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()])
+        if metrics:
+            log_scores(connection, run_id, "attached", files.sha256_json([marks, dict(metrics)]), metrics)
         log_tags(connection, run_id, marks)  # last: they say that all of the above is there
     return bool(marks)

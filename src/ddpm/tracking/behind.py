@@ -5,14 +5,13 @@ moments of the training images' features; and, once the run is recorded, how its
 """
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ddpm import files
 from ddpm.tracking import store
-from ddpm.tracking.names import metric_name
+from ddpm.tracking.ship import log_scores
 
 PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")
@@ -62,15 +61,11 @@ def note_drift(run_id: str, found: Mapping[str, Any]) -> None:
 
     Only the first counts: once the model is champion itself, its data are compared with themselves.
     """
-    from mlflow.entities import Metric
-
     connection = store.client()
     if DRIFT_TAG in connection.get_run(run_id).data.tags:
         return
-    now = time.time_ns() // 1_000_000
-    connection.log_batch(
-        run_id, metrics=[Metric(metric_name(f"drift.{name}"), value, now, 0) for name, value in _numbers(found)]
-    )
+    values = {f"drift.{name}": value for name, value in _numbers(found)}
+    log_scores(connection, run_id, "drift", files.sha256_json(values), values)
     connection.log_dict(run_id, dict(found), "drift.json")
     connection.set_tag(run_id, DRIFT_TAG, found["verdict"])  # last: it says that all of the above is there
 

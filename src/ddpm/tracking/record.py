@@ -2,7 +2,6 @@
 
 import csv
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from ddpm import files, outside
 from ddpm.tracking import store
 from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import LockBusyError
-from ddpm.tracking.names import metric_name
-from ddpm.tracking.ship import TAGS_PER_BATCH, log_tags, ship
+from ddpm.tracking.ship import log_scores, log_tags, ship
 from ddpm.tracking.spool import SPOOLS, Spool
 
 RECORD_TAG = "ddpm.record"
@@ -80,7 +78,8 @@ def complete(
         parent = str(Path(name).parent)
         connection.log_artifact(run_id, str(path), None if parent == "." else parent)
     connection.log_dict(run_id, dict(metrics), "metrics.json")
-    _log_scores(run_id, metrics, spool)
+    step = max(spool.heard.metrics.values(), default=0)  # the image count that training ended with
+    log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), step)
     log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
     return run_id
 
@@ -109,17 +108,6 @@ def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
                 raise ValueError(f"{history} is damaged at {row}. Run the train stage again.") from error
 
 
-def _log_scores(run_id: str, metrics: Mapping[str, Any], spool: Spool) -> None:
-    """All numbers, at the image count that training ended with."""
-    from mlflow.entities import Metric
-
-    step = max(spool.heard.metrics.values(), default=0)
-    now = time.time_ns() // 1_000_000
-    batch = [Metric(name, value, now, step) for name, value in _numbers(metrics)]
-    for first in range(0, len(batch), TAGS_PER_BATCH):
-        store.client().log_batch(run_id, metrics=batch[first : first + TAGS_PER_BATCH])
-
-
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Finite numbers by dotted name; `conditions` are no scores."""
     for key, value in metrics.items():
@@ -128,7 +116,7 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             if name != "conditions":
                 yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield metric_name(name), float(value)
+            yield name, float(value)
 
 
 def contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:

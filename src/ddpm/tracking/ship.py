@@ -6,6 +6,7 @@ A run that exists on the server while nothing is known here (a colleague trained
 last step.
 """
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ddpm import files, outside
 from ddpm.tracking import store
 from ddpm.tracking.lineage import LINEAGE_TAGS
 from ddpm.tracking.locks import locked
+from ddpm.tracking.names import metric_name
 from ddpm.tracking.spool import SPOOLS, Event, Spool
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 DIGEST_TAG = "ddpm.digest"
 PATCHES = "lineage"
 """The folder in a run that has its patch, `<SHA-256>.patch`."""
+BEGUN_TAG = "ddpm.begun."
 METRICS_PER_BATCH = 1000
 TAGS_PER_BATCH = 100
 PATIENCE = 120.0
@@ -176,3 +179,21 @@ def log_tags(connection: "MlflowClient", run_id: str, tags: Mapping[str, Any]) -
     new = [RunTag(key, str(value)) for key, value in tags.items()]
     for first in range(0, len(new), TAGS_PER_BATCH):
         connection.log_batch(run_id, tags=new[first : first + TAGS_PER_BATCH])
+
+
+def log_scores(
+    connection: "MlflowClient", run_id: str, what: str, identity: str, values: Mapping[str, float], step: int = 0
+) -> None:
+    """Log numbers once, even if this is killed in between and repeated.
+
+    Their time is kept in a tag before them, so that the same numbers again are the same points to MLflow's database.
+    what: names the tag. identity: what the numbers were made from; another one is another set of points.
+    """
+    from mlflow.entities import Metric
+
+    known = connection.get_run(run_id).data.tags.get(BEGUN_TAG + what, "").split(" ")
+    moment = known[1] if known[0] == identity else str(time.time_ns() // 1_000_000)
+    log_tags(connection, run_id, {BEGUN_TAG + what: f"{identity} {moment}"})
+    batch = [Metric(metric_name(key), value, int(moment), step) for key, value in values.items()]
+    for first in range(0, len(batch), METRICS_PER_BATCH):
+        connection.log_batch(run_id, metrics=batch[first : first + METRICS_PER_BATCH])

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm import addresses
 from ddpm.redact import shown
 from ddpm.tracking.locks import locked
+from ddpm.tracking.uri import fault, normalised
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,13 +32,13 @@ class TrackingUnavailableError(TrackingError):
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or the embedded SQLite database under `.state/mlflow` as an absolute URI."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database()}"
+    """`MLFLOW_TRACKING_URI` in its normal form, or the embedded SQLite database as an absolute URI."""
+    return normalised(os.environ.get("MLFLOW_TRACKING_URI", "")) or addresses.sqlite(_database())
 
 
 def embedded() -> bool:
     """Whether the record is the embedded database of this checkout."""
-    return tracking_uri() == f"sqlite:///{_database()}"
+    return tracking_uri() == addresses.sqlite(_database())
 
 
 def artifact_root() -> Path:
@@ -50,7 +52,13 @@ def experiment_name() -> str:
 
 
 def quiet() -> None:
-    """Switch off what MLflow does unasked: telemetry, update checks, pickle, chatter, jobs. Before its import."""
+    """Switch off what MLflow does unasked: telemetry, update checks, pickle, chatter, jobs. Before its import.
+
+    It reads proxies and `MLFLOW_TRACKING_URI` from the environment by itself, so both are put right there.
+    """
+    addresses.bypass_proxies()
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
     for key, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -67,11 +75,14 @@ def quiet() -> None:
 def client() -> "MlflowClient":
     """A client of the record; the embedded database is created when missing.
 
-    Raises TrackingUnavailableError, within seconds, when a server is named and does not answer.
+    Raises TrackingError when the address cannot name a record, and TrackingUnavailableError, within seconds, when a
+    server is named and does not answer.
     """
     uri = tracking_uri()
-    probe(uri)
+    if wrong := fault(uri):
+        raise TrackingError(wrong)
     quiet()
+    probe(uri)
     if embedded():
         _create_database(_database())
     return _client(uri)
@@ -81,7 +92,9 @@ def client() -> "MlflowClient":
 def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri)
+    with _database_answers(uri):
+        _probe_database(uri)
+        return MlflowClient(tracking_uri=uri)
 
 
 def probe(uri: str) -> None:
@@ -97,6 +110,36 @@ def probe(uri: str) -> None:
         raise TrackingUnavailableError(
             f"MLflow at {shown(uri)} does not answer ({shown(str(error))}). Start it, or correct MLFLOW_TRACKING_URI, "
             "or unset it to use the embedded record."
+        ) from error
+
+
+def _probe_database(uri: str) -> None:
+    """Connect once to a database server: MLflow itself would try for two minutes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    if not uri.startswith(("postgresql", "mysql")):
+        return
+    limit = {} if "connect_timeout" in make_url(uri).query else {"connect_timeout": int(PROBE_SECONDS)}
+    engine = create_engine(uri, connect_args=limit)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def _database_answers(uri: str) -> Iterator[None]:
+    """Errors of a database at the first connection as TrackingUnavailableError."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise TrackingUnavailableError(
+            f"MLflow's database {shown(uri)} cannot be used ({shown(reason)}). Start it, or correct "
+            "MLFLOW_TRACKING_URI, or unset it to use the embedded record."
         ) from error
 
 
@@ -180,5 +223,5 @@ def _create_database(path: Path) -> None:
         from mlflow import MlflowClient
 
         temporary = path.with_name(f".new-{uuid.uuid4().hex}.db")
-        MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=addresses.sqlite(temporary)).search_experiments(max_results=1)
         os.replace(temporary, path)

@@ -1,0 +1,102 @@
+"""Ends a run whose Prefect server is gone for good.
+
+Prefect's own client would go on without the server and then wait for many minutes, at each change of a state and at the
+end of the process, deaf to Ctrl-C.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import psutil
+
+from flows import console, process
+from flows.server import PATIENCE, Server
+
+SECONDS_BETWEEN_LOOKS = 1.0
+LONGEST_LOOK = 5.0
+"""Seconds that one look counts for at most: this process may itself have been stopped meanwhile."""
+FAILED, INTERRUPTED = 1, 130
+
+
+class Watchdog:
+    """Looks after the server in a thread, and ends this process when the server is lost."""
+
+    def __init__(self, server: Server, terminal: console.Terminal, patience: float = PATIENCE) -> None:
+        self.server, self.terminal, self.patience = server, terminal, patience
+        self.lost = ""
+        self._asked = False
+        self._closed = threading.Event()
+        self._ending = threading.Lock()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch during the block. To be called in the main thread: Ctrl-C is noted on its way."""
+        before = signal.signal(signal.SIGINT, self._interrupted)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._closed.set()
+            if self.lost:
+                self.end(FAILED)
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.default_int_handler(number, frame)
+
+    def _watch(self) -> None:
+        silent, looked = 0.0, time.monotonic()
+        while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
+            ended = self.server.own is not None and self.server.own.poll() is not None
+            if not ended and self.server.answers():
+                silent, looked = 0.0, time.monotonic()
+                continue
+            now = time.monotonic()
+            if not silent and not ended and not self._asked:
+                text = f"the server does not answer; if it stays so for {self.patience:.0f} s, this run ends"
+                self.terminal.line("prefect", text, "yellow")
+            silent, looked = silent + min(now - looked, LONGEST_LOOK), now
+            if ended or silent >= self.patience:
+                self.lost = "has ended" if ended else f"has not answered for {silent:.0f} s"
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                self._wait_for_children()
+                self.end(FAILED)
+            elif self._asked:
+                self._wait_for_children()
+                self.end(INTERRUPTED)
+
+    def _wait_for_children(self) -> None:
+        """Return when what this process has started has ended; the main thread has asked it to save and stop."""
+        own = self.server.own.pid if self.server.own else 0
+        deadline = time.monotonic() + process.GRACE + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if all(each.pid == own or not process.runs(each) for each in psutil.Process().children()):
+                    return
+            time.sleep(0.1)
+
+    def end(self, status: int) -> None:
+        """Say why, and end the process without asking the server for anything more. Does not return."""
+        with self._ending:  # never freed: whoever comes second waits for the end
+            if self.lost:
+                log = f" Its log: {self.server.log}." if self.server.log else ""
+                text = (
+                    f"Prefect's server at {self.server.page} {self.lost}.{log} What was finished is kept, and training "
+                    "has saved its state: run the same command again."
+                )
+                self.terminal.line("failed", text, "red")
+                status = FAILED
+            else:
+                text = "Training has saved its state; the same command goes on from there."
+                self.terminal.line("stopped", text, "yellow")
+            self.server.stop()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
