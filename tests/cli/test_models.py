@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ddpm import registry, tracking
+from ddpm import checkpoint, generate, registry, tracking
 from ddpm.cli import app
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import pictures
+from tests import tiny
 
 NAME = ["--name", "digits"]
 
@@ -115,9 +116,8 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
 
 def test_a_number_is_the_name_of_a_class(project: Path) -> None:
     """Of the classes 1 and 2, `2` is the second: the index 2 does not exist, and the index 0 is not asked for so."""
-    folder = tiny.random_checkpoint(
-        project / "m", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["1", "2"]}}
-    )
+    image = {**tiny.CONFIG["image"], "classes": ["1", "2"]}
+    folder = tiny.random_checkpoint(project / "m", {**tiny.CONFIG, "image": image})
     draw = ["sample", "--model", str(folder), "--count", "2", "--steps", "2"]
     assert ddpm(*draw, "--class", "2", "--out", "two.npy").exit_code == 0
     sampling = generate.Sampling(steps=2)
