@@ -29,7 +29,7 @@ def guarded(work: Callable[[], object]) -> None:
         os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
     terminal = console.reporter.attach()
     try:
-        params.load()  # what is wrong there is said at once, not after a server has started
+        params.load().require_files()  # what is wrong there is said at once, not after a server has started
         run(work, terminal, server.connect())
     except KeyboardInterrupt:
         terminal.line("stopped", "Training has saved its state; the same command goes on from there.", "yellow")

@@ -160,14 +160,17 @@ def _say_next(source: str, found: "Survey", apply: bool) -> None:
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
         changes = propose(found, params.load(), name)
+        text = params.PARAMS_FILE.read_text(encoding="utf-8")
+        missing = edit.missing_files(text, {change.key: change.value for change in changes})
         if changes and apply:
-            text = params.PARAMS_FILE.read_text(encoding="utf-8")
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
             print("params.yaml was changed:")
         elif changes:
             print("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
         _show(changes)
+        for each in missing:
+            print(f"note: with these parameters `make run` will refuse to begin: {each}")
         print(
             "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."
