@@ -24,7 +24,7 @@ def promote(version: int, why: str) -> State[None]:
 
     turn.show_life()
     say = get_run_logger().info
-    return _told(registry.promote_by_hand(params.load().promote.name, version, _signed(why), say))
+    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say))
 
 
 @flow(name="rollback", flow_run_name="rollback", persist_result=False)
@@ -36,7 +36,7 @@ def rollback(to: int | None = None, why: str = "") -> State[None]:
     from ddpm import registry
 
     turn.show_life()
-    return _told(registry.rollback(params.load().promote.name, to, why=_signed(why)))
+    return _told(registry.rollback(params.model_name(), to, why=_signed(why)))
 
 
 def _signed(why: str) -> str:

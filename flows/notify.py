@@ -219,7 +219,7 @@ def _model() -> str:
     from ddpm import params
 
     try:
-        return params.load().promote.name
+        return params.model_name()
     except (ValueError, OSError):  # which may be why a run failed
         return ""
 

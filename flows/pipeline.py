@@ -43,6 +43,7 @@ def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
     keep: commit what shaped the version to the branch flow.branch.
     """
     settings = params.load()
+    settings.require_files()
     source.heal(reporter.sayer("source", get_run_logger()))
     started, before = time.monotonic(), changes.fingerprint()
     outcomes, drifted = [], None

@@ -31,6 +31,7 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
     accept_drift: a person has looked at the data; train on them however far they are from the champion's.
     """
     settings = params.load()
+    settings.require_files()
     say = console.reporter.sayer("retrain", get_run_logger())
     branch.check(settings.flow.branch)
     source.heal(say)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm import params, terminal
+from ddpm.sections import texts
 from ddpm.tracking.locks import LockBusyError, locked
 from flows import ROOT, notify, process, server, supervise
 from flows.exposure import Exposure, ExposureError
@@ -53,12 +54,22 @@ def main() -> None:
             exposure.check()
             notify.settings()
             with locked(LOCK, "the service runs in this checkout already", patience=0):
-                serve(chosen.cron or params.load().flow.cron, chosen.mlflow_port, chosen.prefect_port, exposure)
+                serve(_cron(chosen.cron), chosen.mlflow_port, chosen.prefect_port, exposure)
     except (
         server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
     ) as error:  # fmt: skip
         terminal.error(error)
         sys.exit(1)
+
+
+def _cron(asked: str | None) -> str:
+    """The schedule that is asked for, or that of params.yaml. Raises ParamsError."""
+    if asked is None:
+        return params.load().flow.cron
+    try:
+        return texts.cron(asked)
+    except ValueError as error:
+        raise params.ParamsError(f"--cron: {error}") from error
 
 
 def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -> None:

@@ -64,6 +64,8 @@ def heading(verdict: Verdict) -> tuple[str, str]:
     """(style, words) of a verdict."""
     if verdict.verdict in {"first", "better"} and not verdict.promote:
         return "yellow", "not promoted: rolled back before"
+    if verdict.verdict == "first" and not any(row.limit for row in verdict.rows):
+        return "yellow", "promoted: the first champion; no limits are set"
     return HEADINGS[verdict.verdict]
 
 
@@ -116,7 +118,9 @@ def reasons(report: Report) -> "RenderableType":
     state = "registered now" if made.new else "registered before"
     aliases = f", alias {' and '.join(made.aliases)}" if made.aliases else ", no alias"
     lines.append(("Version", f"models:/{made.name}/{made.version}, {state}{aliases}"))
-    if made.champion is not None and made.champion != made.version:
+    if made.champion is None:
+        lines.append(("Champion", "there is none: nothing has been promoted yet"))
+    elif made.champion != made.version:
         lines.append(("Champion", f"models:/{made.name}/{made.champion} stays"))
     if report.drift is not None:
         lines.append(("Data", report.drift["words"]))
@@ -135,11 +139,12 @@ def times(report: Report) -> "RenderableType":
 
 def places(report: Report, prefect: str) -> "RenderableType":
     """Where to look next."""
-    name = report.registered.name
+    made = report.registered
+    drawn, whose = ("the champion", "@champion") if made.champion is not None else ("this model", f"/{made.version}")
     known = [
         ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
         ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
-        ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{name}@champion')}  (images from the champion)"),
+        ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{made.name}{whose}')}  (images from {drawn})"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
     if report.uncommitted:

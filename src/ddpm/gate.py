@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ddpm import scoreboard
-from ddpm.scoreboard import Row, number, row
+from ddpm.scoreboard import Limits, Row, number, row
 
 if TYPE_CHECKING:
     from ddpm.metrics.compare import Comparison
@@ -16,6 +16,8 @@ Outcome = Literal[
 ]
 Answer = Literal["rejected", "expired"]
 """Of a person who was asked about a verdict that would promote; never a decision of this module."""
+PROMOTES = ("first", "better")
+NO_LIMITS = "no limits are set (section promote of params.yaml)"
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
@@ -41,6 +43,10 @@ def decide(
     max_fid: float | None = None,
     min_inception_score: float | None = None,
     min_class_share: float | None = None,
+    max_fid_ratio: float | None = None,
+    min_recall_ratio: float | None = None,
+    min_class_skill: float | None = None,
+    min_memorisation_ratio: float | None = None,
     min_improvement: float = 0.0,
     confidence: float = 0.95,
     kid_tolerance: float = 0.1,
@@ -50,9 +56,10 @@ def decide(
 ) -> Verdict:
     """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's, measured alike.
 
-    A limit of None does not apply. min_improvement: share of the champion's FID that the candidate's must be lower.
-    confidence: of the interval of the difference of FID, paired by blocks of equal seeds. The tolerances: how much
-    worse than the champion's KID (share of it), recall and memorisation ratio (absolute) may be.
+    A limit of None does not apply; those on ratios and on skill are relative to real images (`scoreboard.Limits`).
+    min_improvement: share of the champion's FID that the candidate's must be lower. confidence: of the interval of the
+    difference of FID, paired by blocks of equal seeds. The tolerances: how much worse than the champion's KID (share
+    of it), recall and memorisation ratio (absolute) may be.
     champion: None without one; `{"refused": reason}` for one that cannot be scored as the candidate was.
     withdrawn: why a person rolled this candidate back before; such a one is only promoted by a person.
 
@@ -62,24 +69,29 @@ def decide(
     (numbers missing, or measured under different conditions and so not to be compared).
     """
     fid_floor, most_sure = (number(candidate, key) for key in ("fid_floor", "inception_score_real"))
+    limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
+    (fid_ratio, accuracy), guarded = scoreboard.relative(candidate, champion, limits)
     limited = (
         row("FID", "fid", candidate, champion, fid_floor, most=max_fid),
+        fid_ratio,
         row("Inception Score", "inception_score", candidate, champion, most_sure, least=min_inception_score),
         row("smallest class share", "class_share_min", candidate, champion, least=min_class_share),
-        row("class accuracy", "class_accuracy", candidate, champion),
+        accuracy,
     )
-    guarded, compared = scoreboard.guarded(candidate, champion), None
+    found, compared = _alone(candidate, champion, (*limited, *guarded), withdrawn), None
+    unlimited = not any(each.limit for each in (*limited, *guarded))
     if champion is not None and not _same_weights(candidate, champion) and not _incomparable(candidate, champion):
         guarded = scoreboard.limited(
             guarded, number(champion, "kid_se") or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
         )
         compared = _compare(candidate, champion, confidence)
-    found = _alone(candidate, champion, limited, withdrawn)
     outcome, reasons = found or _against(candidate, champion, guarded, compared, min_improvement)
+    if outcome in PROMOTES and unlimited:
+        reasons = (reasons[0] if outcome == "better" else "there is no champion yet", NO_LIMITS)
     shown = tuple(
         each for each in (limited[0], *guarded, *limited[1:]) if each.ok is not None or each.candidate is not None
     )
-    return Verdict(outcome, outcome in {"first", "better"}, reasons, shown, compared)
+    return Verdict(outcome, outcome in PROMOTES, reasons, shown, compared)
 
 
 def _alone(

@@ -4,16 +4,15 @@ A file that is wrong in any way fails here, before any work, in words: the key, 
 valid name for a misspelt one. Everything below `build.py` receives plain arguments and never sees these classes.
 """
 
-import difflib
 from pathlib import Path
-from typing import Any, Self, TypeGuard, get_args
+from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
-from ddpm.sections import Diffusion, Evaluate, Features, Flow, Net, Prepare, Promote, Sample, Section, Train
+from ddpm import inputs, yamlfile
+from ddpm.sections import Diffusion, Evaluate, Features, Flow, Net, Prepare, Promote, Sample, Section, Train, wording
+from ddpm.sections.pipeline import Name
+from ddpm.yamlfile import ParamsError
 
 __all__ = [
     "PARAMS_FILE",
@@ -30,16 +29,15 @@ __all__ = [
     "Train",
     "flatten",
     "load",
+    "model_name",
     "parse",
     "read_yaml",
 ]  # fmt: skip
 
 PARAMS_FILE = Path("params.yaml")
 SMALLEST_BLOCK = 50  # images: what ddpm.metrics refuses to score less than
-
-
-class ParamsError(ValueError):
-    """The parameters are wrong; the message says which, why, and what is allowed."""
+LARGEST_BYTES = 2**40  # of one thing in memory
+LONGEST_LIST = 20  # problems that a message names
 
 
 class Params(Section):
@@ -69,10 +67,42 @@ class Params(Section):
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
         if self.sample.variance == "learned" and getattr(self.diffusion, "variance", "fixed") != "learned":
             raise ValueError("sample.variance = learned needs a model that learns it: diffusion.variance = learned")
+        if self.sample.count < SMALLEST_BLOCK:
+            raise ValueError(
+                f"sample.count = {self.sample.count}: {SMALLEST_BLOCK} images are the fewest that can be evaluated"
+            )
         if self.evaluate.splits > self.sample.count:
             raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
         self._blocks_are_equal_and_large_enough()
+        self._sizes_are_possible()
         return self
+
+    def _sizes_are_possible(self) -> None:
+        """Nothing alone needs a terabyte; lower limits are the machine's."""
+        image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
+        first = self.net.values(self.prepare.resolution)
+        features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
+        for what, size in (
+            ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
+            (f"train.batch = {self.train.batch} at once", 4 * micro * first),
+            (f"sample.batch = {self.sample.batch} at once", 4 * min(self.sample.batch, self.sample.count) * first),
+            (f"sample.count = {self.sample.count} images", self.sample.count * max(image, 4 * features)),
+            (f"features.batch = {self.features.batch} at once", 4 * self.features.batch * max(image, features)),
+        ):
+            if size > LARGEST_BYTES:
+                raise ValueError(f"{what} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
+
+    def require_files(self) -> None:
+        """Refuse files and folders that are named and not there, or not what they should be. Raises ParamsError.
+
+        For the start of a run: afterwards, what a stage has made of them may be all that is left.
+        """
+        if problems := self.missing_files():
+            raise ParamsError("\n".join(["params.yaml names what is not there:", *(f"  {each}" for each in problems)]))
+
+    def missing_files(self) -> list[str]:
+        """One sentence for each file or folder that is named and not there, or not what it should be."""
+        return list(inputs.problems(self.prepare, self.features, self.diffusion, self.train, self.sample))
 
     def _blocks_are_equal_and_large_enough(self) -> None:
         count, blocks = self.sample.count, self.evaluate.blocks
@@ -107,13 +137,12 @@ class Params(Section):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping (YAML 1.2, safe). Raises ParamsError that names the file."""
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        value = yamlfile.read(path)
     except FileNotFoundError as error:
         raise ParamsError(f"{path} does not exist. Run in the project's folder, or `ddpm preset mnist`.") from error
-    except YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(value, dict):
-        raise ParamsError(f"{path} must hold sections ({', '.join(Params.model_fields)}); it holds {value!r}")
+        sections = ", ".join(Params.model_fields)
+        raise ParamsError(f"{path} must hold sections ({sections}); it holds {yamlfile.shown(value)}")
     return value
 
 
@@ -122,13 +151,31 @@ def parse(value: dict[str, Any], source: str = "params") -> Params:
     try:
         return Params.model_validate(_lists_to_tuples(value))
     except ValidationError as error:
-        problems = "\n".join(f"  {_in_words(problem)}" for problem in error.errors())
-        raise ParamsError(f"{source} is not valid:\n{problems}") from error
+        problems = [f"  {wording.in_words(problem, Params)}" for problem in error.errors()]
+        if len(problems) > LONGEST_LIST:
+            problems[LONGEST_LIST:] = [f"  and {len(problems) - LONGEST_LIST:,} more"]
+        raise ParamsError("\n".join([f"{source} is not valid:", *problems])) from error
+    except RecursionError as error:
+        raise ParamsError(f"{source} is not valid: it is nested too deeply.") from error
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
     """Read and check the parameters. Raises ParamsError."""
     return parse(read_yaml(path), str(path))
+
+
+def model_name(path: Path = PARAMS_FILE) -> str:
+    """promote.name alone, whatever else the file holds. Raises ParamsError."""
+    section = read_yaml(path).get("promote")
+    if not isinstance(section, dict) or "name" not in section:
+        raise ParamsError(f"{path} has no promote.name, the name of the registered model; add it, or say --name.")
+    try:
+        return str(TypeAdapter(Name).validate_python(section["name"], strict=True))
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise ParamsError(
+            f"{path}: promote.name = {yamlfile.shown(section['name'])}: {message[0].lower()}{message[1:]}"
+        ) from error
 
 
 def flatten(params: BaseModel) -> dict[str, str]:
@@ -145,57 +192,3 @@ def _lists_to_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists_to_tuples(item) for key, item in value.items()}
     return tuple(_lists_to_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _in_words(problem: Any) -> str:
-    """One line for one problem: key, value, limit, and the nearest valid name of a misspelt key."""
-    keys, section = _place(problem["loc"])
-    key = ".".join(keys)
-    if problem["type"] == "extra_forbidden":
-        return f"{key} is not a parameter; {_nearest(keys[-1], list(section.model_fields))}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
-    if problem["type"] == "value_error":
-        return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
-    if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        kinds = list(_kinds(section.model_fields[keys[-1]]))
-        key += "." + problem["ctx"]["discriminator"].strip("'")
-        if problem["type"] == "union_tag_not_found":
-            return f"{key} is missing; possible: {', '.join(kinds)}"
-        return f"{key} = {problem['ctx']['tag']!r} is unknown; {_nearest(problem['ctx']['tag'], kinds)}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key} = {problem['input']!r}: {message}"
-
-
-def _nearest(name: str, valid: list[str]) -> str:
-    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"valid: {', '.join(valid)}"
-
-
-def _place(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
-    """The keys down to a problem as the file has them, and the section that the last one is in.
-
-    Where a section has several kinds, pydantic puts the kind after the section's key; it is no key.
-    """
-    keys: list[str] = []
-    within: type[BaseModel] = Params
-    found: FieldInfo | None = None
-    for part in map(str, location):
-        if found is not None and found.discriminator and part in _kinds(found):
-            within, found = _kinds(found)[part], None
-            continue
-        if found is not None and _is_section(found.annotation):
-            within = found.annotation
-        keys.append(part)
-        found = within.model_fields.get(part)
-    return keys, within
-
-
-def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _kinds(field: FieldInfo) -> dict[str, type[BaseModel]]:
-    """The kinds of a section that has several, by the value of the key that tells them apart."""
-    members = get_args(field.annotation)
-    return {kind: each for each in members for kind in get_args(each.model_fields[field.discriminator].annotation)}

@@ -18,6 +18,55 @@ class Row:
     ok: bool | None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Limits relative to what real images, the data set's own, score under the same extractor; None: does not apply.
+
+    max_fid_ratio: FID over that of as many real images. min_recall_ratio: recall over that of real images.
+    min_class_skill: class accuracy as a share of the way from chance (0) to real images (1). min_memorisation_ratio:
+    distance to the nearest training image over that of held-out images.
+    """
+
+    max_fid_ratio: float | None = None
+    min_recall_ratio: float | None = None
+    min_class_skill: float | None = None
+    min_memorisation_ratio: float | None = None
+
+
+def fid_ratio(metrics: Mapping[str, Any]) -> float | None:
+    """FID over what as many real images would have; None where the evaluation has no such floor.
+
+    Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c.
+    """
+    halves, half = _floor(metrics, "fid", "halves"), number(metrics.get("floor_counts", {}), "halves")
+    conditions, fid = metrics.get("conditions", {}), number(metrics, "fid")
+    count, reference = number(conditions, "count"), number(conditions, "reference_count")
+    if fid is None or not halves or not half or not count or not reference:
+        return None
+    return fid / (halves * half / 2 * (1 / count + 1 / reference))
+
+
+def relative(
+    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, limits: Limits
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """The scores with limits relative to real images: FID ratio and class accuracy; KID, recall and memorisation.
+
+    A limit on classes or memorisation applies where the evaluation has such a score; FID and recall it always has.
+    """
+    ours, theirs = fid_ratio(candidate), None if champion is None else fid_ratio(champion)
+    ratio = Row("FID ratio to real images", ours, theirs, 1.0, "", None)
+    kid, recall, memorisation = guarded(candidate, champion)
+    if limits.min_recall_ratio is not None:
+        recall = _share(recall, limits.min_recall_ratio, 0.0, _floor(candidate, "recall", "halves"))
+    accuracy = row("class accuracy", "class_accuracy", candidate, champion, _real_accuracy(candidate))
+    if candidate.get("class_accuracy") is not None and limits.min_class_skill is not None:
+        classes = len(candidate.get("class_histogram", {}))  # of which as many images each are drawn
+        accuracy = _share(accuracy, limits.min_class_skill, 1 / classes if classes else 0.0, accuracy.floor)
+    if candidate.get("memorisation_ratio") is not None:
+        memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
+    return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)
+
+
 def guarded(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> tuple[Row, ...]:
     """The scores that no gain in FID may cost."""
     floors = candidate.get("floors", {})
@@ -36,7 +85,7 @@ def limited(
     recall_tolerance: float,
     memorisation_tolerance: float,
 ) -> tuple[Row, ...]:
-    """The guarded rows, each with how far from the champion's it may be.
+    """The guarded rows, each with how far from the champion's it may be, unless it fails a limit of its own.
 
     KID of a good model is near 0, where a share of it is less than its noise: two standard errors are always allowed.
     A memorisation ratio above 1 says that samples lie further from the training images than new images do, so coming
@@ -45,11 +94,28 @@ def limited(
     kid, recall, memorisation = rows
     if kid.champion is not None:
         kid = _judged(kid, most=kid.champion + max(kid_tolerance * abs(kid.champion), 2 * kid_error))
-    if recall.champion is not None:
+    if recall.champion is not None and recall.ok is not False:
         recall = _judged(recall, least=recall.champion - recall_tolerance)
-    if memorisation.champion is not None:
+    if memorisation.champion is not None and memorisation.ok is not False:
         memorisation = _judged(memorisation, least=min(memorisation.champion, 1.0) - memorisation_tolerance)
     return kid, recall, memorisation
+
+
+def _floor(metrics: Mapping[str, Any], key: str, images: str) -> float | None:
+    return number(metrics.get("floors", {}).get(key, {}), images)
+
+
+def _real_accuracy(metrics: Mapping[str, Any]) -> float | None:
+    """The classifier's accuracy on real images of the classes that were drawn, or else on all held-out images."""
+    drawn = _floor(metrics, "class_accuracy", "heldout")
+    return number(metrics, "extractor_accuracy") if drawn is None else drawn
+
+
+def _share(row: Row, share: float, chance: float, real: float | None) -> Row:
+    """The row judged by the score at that share of the way from chance to real images; missing without the latter."""
+    if real is None:
+        return replace(row, candidate=None, limit=f"at least {share:g} of real images'", ok=False)
+    return _judged(row, least=float(f"{chance + share * max(0.0, real - chance):.3g}"))
 
 
 def row(

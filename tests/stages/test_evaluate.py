@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -14,6 +15,7 @@ from ddpm import files, gate, params, reference
 from ddpm.data import prepared
 from ddpm.metrics.neighbours import nearest
 from ddpm.report import page
+from ddpm.sections.pipeline import RELATIVE_LIMITS
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
 
@@ -214,6 +216,56 @@ def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
     assert files.read_json(evaluate.METRICS)["memorisation_ratio"] < 0.01
     page.make(None)
     assert "look for copies" in page.PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "outside"),
+    [
+        ("noise", ["FID ratio to real images", "class accuracy", "recall"]),
+        ("one image", ["FID ratio to real images", "class accuracy", "recall", "memorisation ratio"]),
+        ("new images of the same kind", []),
+        ("copies", ["memorisation ratio"]),
+    ],
+)
+def test_the_default_limits_tell_what_was_learnt(project: Path, kind: str, outside: list[str]) -> None:
+    images, labels = samples_of(kind)
+    files.write_npy(Path("out/sample/images.npy"), images)
+    files.write_npy(Path("out/sample/labels.npy"), labels)
+    evaluate.main()
+    verdict = gate.decide(files.read_json(evaluate.METRICS), None, **RELATIVE_LIMITS)
+    assert verdict.verdict == ("outside limits" if outside else "first"), verdict.reasons
+    assert {row.name for row in verdict.rows if row.ok is False} == set(outside), verdict.rows
+
+
+def samples_of(kind: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """200 images, half of them `dark`, half `light`, as a model would have drawn them that learnt this."""
+    random, labels = np.random.default_rng(1), np.arange(200) % 2
+    prepared_images, heldout = np.load("out/prepare/images.npy"), np.load("out/prepare/heldout.npy")
+    prepared_labels = np.load("out/prepare/labels.npy")
+    of_class = [np.flatnonzero(~heldout & (prepared_labels == label)) for label in (0, 1)]
+    match kind:
+        case "noise":
+            images = random.integers(0, 256, (200, 8, 8, 1))
+        case "one image":
+            images = np.repeat(prepared_images[of_class[0][:1]], 200, axis=0)
+        case "copies":
+            images = prepared_images[[of_class[label][i // 2] for i, label in enumerate(labels)]]
+        case _:
+            images = random.integers(0, 100, (200, 8, 8, 1)) + 150 * labels[:, None, None, None]
+    return images.astype(np.uint8), labels.astype(np.int64)
+
+
+def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(project: Path) -> None:
+    """With one rare class that the extractor never sees, all real images hardly ever, equal shares half of the time."""
+    extractor, real = reference.load()
+    data = prepared.load()
+    held = data.labels[data.heldout_indices]
+    features = real.heldout[np.concatenate([np.flatnonzero(held == 0)] * 2)][: len(held)]
+    equal = np.arange(100) % 2
+    found = evaluate.accuracy_of_real_images(equal, extractor, replace(real, heldout=features), data)
+    assert found == pytest.approx(0.5, abs=0.05)
+    assert evaluate.accuracy_of_real_images(equal, extractor, real, data) > 0.95
+    assert evaluate.accuracy_of_real_images(np.zeros(9, np.int64), extractor, real, data) > 0.95
 
 
 def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:

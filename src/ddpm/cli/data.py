@@ -197,8 +197,9 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
         changes = propose(found, params.load(), name)
+        text = params.PARAMS_FILE.read_text(encoding="utf-8")
+        missing = edit.missing_files(text, {change.key: change.value for change in changes})
         if changes and apply:
-            text = params.PARAMS_FILE.read_text(encoding="utf-8")
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
             terminal.echo("params.yaml was changed:")
         elif changes:
@@ -207,6 +208,8 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
         _show(changes)
         if note := dvc_settings.outside_remote():
             terminal.echo(f"note: {note}")
+        for each in missing:
+            terminal.echo(f"note: with these parameters `make run` will refuse to begin: {each}")
         terminal.echo(
             "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."

@@ -122,11 +122,17 @@ def parameters() -> Iterator[Finding]:
     from ddpm import params
 
     try:
-        params.load()
+        settings = params.load()
     except params.ParamsError as error:
         yield Finding("missing", "params", str(error))
-    else:
+        return
+    problems = settings.missing_files()
+    for each in problems:
+        yield Finding("missing", "params", each)
+    if not problems:
         yield Finding("ok", "params", "params.yaml is valid")
+    if not settings.promote.limited:
+        yield Finding("note", "params", "no limits are set: the first model becomes champion, whatever its scores")
 
 
 def scores() -> Iterator[Finding]:

@@ -7,13 +7,19 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm import params, terminal
+from ddpm import params, terminal, yamlfile
 from ddpm.files import write_text
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """`{"train": {"lr": 0.1}}` as `{"train.lr": 0.1}`."""
-    return {f"{section}.{key}": item for section, keys in value.items() for key, item in dict(keys or {}).items()}
+    found: dict[str, Any] = {}
+    for section, keys in value.items():
+        if isinstance(keys, Mapping):
+            found |= {f"{section}.{key}": item for key, item in keys.items()}
+        elif keys is not None:  # not a section
+            found[section] = keys
+    return found
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -43,8 +49,14 @@ def changed(text: str, changes: Mapping[str, Any]) -> str:
 
 def write(path: Path, text: str) -> None:
     """Write a params file, checked first. Raises ParamsError; then the file is as it was."""
-    params.parse(YAML(typ="safe", pure=True).load(text), f"the new {path}")
+    params.parse(yamlfile.parse(text, f"the new {path}"), f"the new {path}")
     write_text(path, text)
+
+
+def missing_files(text: str, changes: Mapping[str, Any]) -> list[str]:
+    """What the parameters would name, with some flat keys changed, that is not there. Raises ParamsError."""
+    source = "params.yaml with these changes"
+    return params.parse(yamlfile.parse(changed(text, changes), source), source).missing_files()
 
 
 def table(rows: Sequence[tuple[str, Any, Any]]) -> None:

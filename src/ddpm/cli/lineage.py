@@ -45,7 +45,7 @@ def lineage(
     from ddpm import params, tracking
     from ddpm.registry import chain
 
-    chosen = name or (params.load().promote.name if model.isdigit() else "")
+    chosen = name or (params.model_name() if model.isdigit() else "")
     with tracking.in_words():
         links = chain.trace(model, chosen).links()
     if as_json:

@@ -180,4 +180,4 @@ def _name(given: str) -> str:
     """The registered model that is meant. Raises ParamsError when only params.yaml could say it and it does not."""
     from ddpm import params
 
-    return given or params.load().promote.name
+    return given or params.model_name()

@@ -9,6 +9,7 @@ from typing import Any
 from ddpm.data.prepare import SMALLEST_SET
 from ddpm.data.survey import Survey
 from ddpm.params import Params
+from ddpm.sections.pipeline import RELATIVE_LIMITS
 
 RESOLUTIONS = (8, 16, 28, 32, 64)
 MOST = RESOLUTIONS[-1]
@@ -122,6 +123,9 @@ def _of_gate(found: Survey, now: Params, name: str) -> Iterator[Change]:
     why = "the limit was set for other images; set your own after the first run"
     yield Change("promote.max_fid", None, why)
     yield Change("promote.min_inception_score", None, why)
+    if all(getattr(now.promote, key) is None for key in RELATIVE_LIMITS):
+        for key, limit in RELATIVE_LIMITS.items():
+            yield Change(f"promote.{key}", limit, "relative to real images, so it suits any")
     fair = 1 / max(len(found.classes), 1)
     if now.promote.min_class_share is not None and now.promote.min_class_share > fair / 2 and found.classes:
         yield Change("promote.min_class_share", round(fair / 5, 4), f"a fifth of a fair share of {len(found.classes)}")

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ddpm.metrics import published
 from ddpm.metrics.extractors import Advance, ExtractorError, Images, as_planes, in_batches, linear
 from ddpm.metrics.resize import POLICIES, to_side
 
-FILE = "weights-inception-2015-12-05-6726825d.pth"
+FILE, SHA256 = published.INCEPTION_FILE, published.INCEPTION_SHA256
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 SIDE = 299  # pixels of a side of what the network takes
 # The network's parts in order, up to where sFID looks and from there to the pooled features.

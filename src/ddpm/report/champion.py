@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ddpm.gate import NO_LIMITS
 from ddpm.report.facts import Facts
 from ddpm.report.scores import text
 
@@ -46,7 +47,8 @@ def _words(facts: Facts) -> str:
     if same(facts):
         return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
     if facts.champion is None:
-        return "There was no champion to compare with; only the limits applied."
+        limited = any(each["limit"] for each in facts.verdict["rows"])
+        return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
     if facts.champion.get("fid") is None:
         return "The champion could not be scored under these conditions; the reasons are above."
     return "Both were drawn from the same seeds and scored on the same reference by the same extractor."

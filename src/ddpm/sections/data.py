@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ddpm.sections.base import Count, Fraction, Section, Seed
+from ddpm.sections.base import Batch, Count, Fraction, Place, Section, Seed
 
 
 class Prepare(Section):
@@ -15,7 +15,7 @@ class Prepare(Section):
     labels: Literal["folders", "none"]
     background: int = Field(ge=0, le=255)
     holdout: float = Field(gt=0, lt=0.9)
-    max_pixels: Count
+    max_pixels: int = Field(ge=1, le=10**10)
     max_bad_fraction: Fraction
     near_duplicate: float = Field(ge=0, le=64)
     max_drift: Fraction | None
@@ -25,10 +25,10 @@ class Features(Section):
     """What evaluation looks at images with."""
 
     extractor: Literal["classifier", "inception", "own"]
-    weights: str
+    weights: Place
     resize: Literal["clean", "legacy"]
     images: Count
-    batch: Count
+    batch: Batch
     width: int = Field(ge=4, le=1024, multiple_of=4)
     lr: float = Field(gt=0, le=1)
     seed: Seed

@@ -15,9 +15,9 @@ class UNet(Section):
 
     kind: Literal["unet"]
     channels: int = Field(ge=8, le=1024)
-    multipliers: tuple[Count, ...] = Field(min_length=1, max_length=8)
+    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(min_length=1, max_length=8)
     blocks: int = Field(ge=1, le=16)
-    attention: tuple[Count, ...]
+    attention: tuple[Count, ...] = Field(max_length=8)
     middle_attention: bool
     head_channels: int = Field(ge=1, le=1024)
     groups: Count
@@ -26,6 +26,16 @@ class UNet(Section):
     dropout: float = Field(ge=0, lt=1)
     patch: Patch
     layout: Literal["adm", "ddpm"]
+
+    @property
+    def weights(self) -> float:
+        """Number of weights, roughly."""
+        widths = [self.channels * multiplier for multiplier in self.multipliers]
+        return sum(18.0 * (2 * self.blocks + 1) * width**2 for width in widths)
+
+    def values(self, side: int) -> float:
+        """Numbers of the first layer, for an image of a side."""
+        return (side / self.patch) ** 2 * self.channels
 
     @property
     def downsampling(self) -> int:
@@ -72,6 +82,15 @@ class DiT(Section):
     mlp_ratio: int = Field(ge=1, le=16)
     dropout: float = Field(ge=0, lt=1)
 
+    @property
+    def weights(self) -> float:
+        """Number of weights, roughly."""
+        return self.depth * (10.0 + 2 * self.mlp_ratio) * self.width**2
+
+    def values(self, side: int) -> float:
+        """Numbers of the first layer, for an image of a side."""
+        return (side / self.patch) ** 2 * self.width
+
     @model_validator(mode="after")
     def widths_divide(self) -> Self:
         """Heads are equal, and positions are sines and cosines of two axes."""
@@ -97,6 +116,15 @@ class Plain(Section):
     skips: bool
     groups: Count
     patch: Patch
+
+    @property
+    def weights(self) -> float:
+        """Number of weights, roughly."""
+        return sum(18.0 * self.blocks * (self.channels << level) ** 2 for level in range(self.levels))
+
+    def values(self, side: int) -> float:
+        """Numbers of the first layer, for an image of a side."""
+        return (side / self.patch) ** 2 * self.channels
 
     @model_validator(mode="after")
     def widths_divide(self) -> Self:

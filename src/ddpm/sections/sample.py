@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ddpm.sampling import NAMES, Sampler, Sampling, Spacing, Variance
-from ddpm.sections.base import Count, Fraction, Section, Seed
+from ddpm.sections.base import Batch, Count, Fraction, Place, Section, Seed
 
 Level = Annotated[float, Field(ge=0)]
 
@@ -20,19 +20,19 @@ class Sample(Section):
     spacing: Spacing
     eta: float = Field(ge=0, le=1)
     variance: Variance
-    churn: float = Field(ge=0)
+    churn: float = Field(ge=0, le=1e6)
     churn_min: float = Field(ge=0)
     churn_max: float | None = Field(ge=0)
-    churn_noise: float = Field(ge=0)
-    corrections: int = Field(ge=0)
+    churn_noise: float = Field(ge=0, le=100)
+    corrections: int = Field(ge=0, le=1000)
     snr: float = Field(ge=0, le=1)
     tolerance: float = Field(ge=1e-12, le=0.1)
     guidance: float = Field(ge=0, le=100)
     guidance_interval: tuple[Level, Level] | None
     guidance_rescale: Fraction
-    guide: str
+    guide: Place
     clamp: bool
-    batch: Count
+    batch: Batch
     strip: int = Field(ge=2, le=64)
 
     @property

@@ -14,11 +14,11 @@ from scipy.special import softmax
 
 from ddpm import files, params, reference, runtime, terminal
 from ddpm.data import prepared
-from ddpm.metrics.evaluate import Reference, score_features
+from ddpm.metrics.evaluate import Reference, score_features, significant
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.memorisation import count_copies
 from ddpm.metrics.neighbours import nearest
-from ddpm.metrics.quality import Seen
+from ddpm.metrics.quality import Seen, guesses
 from ddpm.metrics.scores import require_enough
 from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.progress import progress
@@ -140,7 +140,25 @@ def measure(
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy
+    if "class_accuracy" in metrics:
+        real_accuracy = accuracy_of_real_images(drawn.labels, extractor, real, data)
+        metrics["floors"]["class_accuracy"] = {"heldout": significant(real_accuracy)}
     return metrics
+
+
+def accuracy_of_real_images(
+    labels: NDArray[np.int64], extractor: Extractor, real: Reference, data: prepared.PreparedSet
+) -> float:
+    """What class accuracy held-out images would have, were they as many of each class as the samples.
+
+    Of rare classes alone, that is far below the accuracy on all held-out images. A class of which none is held out
+    counts as the mean of the others.
+    """
+    held = data.labels[data.heldout_indices]
+    right = guesses(real.heldout, extractor) == held
+    of_class = {label: right[held == label].mean() for label in np.unique(held)}
+    mean = np.mean(list(of_class.values()))
+    return float(np.mean([of_class.get(label, mean) for label in labels]))
 
 
 def comparable(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,142 @@
+"""YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    NodeEvent,
+    ScalarEvent,
+)
+
+LARGEST_BYTES = 2**19
+DEEPEST = 32
+MOST_VALUES = 20_000  # with every alias written out
+LONGEST_NUMBER = 400  # digits; a double has 309 at most
+SHOWN = 80  # characters of a value in a message
+
+
+class ParamsError(ValueError):
+    """The parameters are wrong; the message says which, why, and what is allowed."""
+
+
+def read(path: Path) -> Any:
+    """The content of a YAML 1.2 file, of plain values. Raises ParamsError, or FileNotFoundError."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return parse(decode(content, str(path)), str(path))
+
+
+def decode(content: bytes, source: str) -> str:
+    """UTF-8 to text. Raises ParamsError for any other encoding, and for a file too large to be one of settings."""
+    if len(content) > LARGEST_BYTES:
+        raise ParamsError(f"{source} has {len(content):,} bytes, and {LARGEST_BYTES:,} are the most that are read.")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")) or b"\0" in content:
+        raise ParamsError(f"{source} is UTF-16, or begins with a byte order mark; save it as plain UTF-8.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ParamsError(
+            f"{source} is not UTF-8 text: line {line} has the byte 0x{content[error.start]:02x}. Save it as UTF-8."
+        ) from error
+
+
+def parse(text: str, source: str) -> Any:
+    """The plain values of a YAML 1.2 document. Raises ParamsError."""
+    try:
+        _check(text)
+        value = YAML(typ="safe", pure=True).load(text)
+        _check_keys(value)
+    except ParamsError as error:
+        raise ParamsError(f"{source} is not valid YAML: {error}") from error
+    except (YAMLError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ParamsError(f"{source} is not valid YAML: {_in_words(error)}") from error
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value in a message: as Python writes it, shortened."""
+    if isinstance(value, int) and abs(value) >= 10**SHOWN:
+        return "a number of more than 80 digits"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _check(text: str) -> None:
+    """Refuse what would take endless time or memory to build, before anything is built. Raises ParamsError."""
+    open_at: list[tuple[str | None, int]] = []  # anchor, and number of values when the collection began
+    sizes: dict[str, int] = {}
+    values = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, DocumentStartEvent):
+            sizes, open_at = {}, []
+        elif isinstance(event, AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_at):
+                raise ParamsError(f"*{event.anchor} in {_line(event)} refers to what it is a part of.")
+            values += sizes.get(event.anchor, 1)
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = open_at.pop()
+            if anchor is not None:
+                sizes[anchor] = values - before
+        elif isinstance(event, NodeEvent):
+            values += 1
+            _check_node(event)
+            if isinstance(event, CollectionStartEvent):
+                open_at.append((event.anchor, values - 1))
+            elif event.anchor is not None:
+                sizes[event.anchor] = 1
+        if len(open_at) > DEEPEST:
+            raise ParamsError(f"{_line(event)} is nested more than {DEEPEST} deep.")
+        if values > MOST_VALUES:
+            raise ParamsError(f"it stands for more than {MOST_VALUES:,} values.")
+
+
+def _check_node(event: Any) -> None:
+    """Refuse numbers that are endless, or that programs read differently. Raises ParamsError."""
+    if not isinstance(event, ScalarEvent) or event.style is not None or event.tag is not None:
+        return
+    digits = event.value.lstrip("+-").replace("_", "")
+    if not digits[:1].isdigit():
+        return
+    if len(digits) > LONGEST_NUMBER:
+        raise ParamsError(f"{_line(event)} has a number of more than {LONGEST_NUMBER} digits.")
+    if len(digits) > 1 and digits[0] == "0" and digits.isdecimal():
+        raise ParamsError(
+            f"{_line(event)} has the number {shown(event.value)[1:-1]}, which some programs read as octal; "
+            "write it without leading zeros, or in quotes if it is text."
+        )
+
+
+def _check_keys(value: Any) -> None:
+    """Refuse keys that are not text. Raises ParamsError."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ParamsError(f"the key {shown(key)} is not text; put it in quotes.")
+            _check_keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_keys(item)
+
+
+def _line(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}"
+
+
+def _in_words(error: Exception) -> str:
+    """One sentence, with the place where it is known."""
+    if not isinstance(error, MarkedYAMLError):
+        return f"{shown(str(error).splitlines()[0])[1:-1] if str(error) else type(error).__name__}."
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}{' '.join(str(error.problem or error.context).split())[:200]}."
