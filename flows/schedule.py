@@ -89,10 +89,5 @@ def pause(client: SyncPrefectClient, names: Iterable[str]) -> None:
         client.pause_deployment(each.id)
 
 
-def switched_off(found: "DeploymentResponse") -> bool:
-    """Whether it has no schedule by which runs begin."""
-    return found.paused or not any(each.active for each in found.schedules)
-
-
 def _file() -> Path:
     return Path(os.environ["PREFECT_HOME"]) / "deployments.json"

@@ -175,7 +175,10 @@ def deployments() -> "list[UUID]":
 
 
 def schedule_in_words(cron: str) -> str:
-    """When retraining begins: what somebody chose on Prefect's page counts, whatever `flow.cron` says."""
+    """When retraining begins: what somebody chose on Prefect's page counts, whatever `flow.cron` says.
+
+    The runner may not have recorded the deployment of an earlier service again yet.
+    """
     from prefect.client.orchestration import get_client
 
     from flows import schedule
@@ -183,9 +186,11 @@ def schedule_in_words(cron: str) -> str:
     asked = "when asked: python -m flows.serve --now"
     with get_client(sync_client=True) as client:
         found = schedule.known(client, "retrain")
-    if found is None or schedule.switched_off(found):
+    noted = schedule.Noted.read()
+    active = [each.schedule for each in schedule.schedules(found, cron, noted) if each.active]
+    if not active or schedule.stays_paused(found, noted):
         return f"the schedule of `retrain` is switched off on Prefect's page, and stays off; retraining only {asked}"
-    times = [_in_words(each.schedule) for each in found.schedules if each.active]
+    times = [_in_words(each) for each in active]
     changed = "" if times == [f"{cron!r} (UTC)"] else f", as set on Prefect's page (flow.cron: {cron!r})"
     return f"retraining at {' and '.join(times)}{changed}, and {asked}"
 

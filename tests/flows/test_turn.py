@@ -169,7 +169,7 @@ def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fresh_deployments")
 def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
     """A runner that stops pauses its deployments."""
-    from flows import runner
+    from flows import runner, serve
 
     for cron in ("0 3 * * *", "0 4 * * *"):
         found = recorded(cron)
@@ -179,6 +179,8 @@ def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
         runner.pause()
         with client() as connection:
             assert all(connection.read_deployment(each.id).paused for each in found.values())
+        for soon in (cron, "0 5 * * *"):  # before the next runner has recorded anything
+            assert serve.schedule_in_words(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
 
 
 @pytest.mark.usefixtures("fresh_deployments")
@@ -196,6 +198,7 @@ def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
     for cron in ("0 3 * * *", "0 3 * * *", "0 4 * * *"):
         if stops:
             runner.pause()
+            assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
         found = recorded(cron)
         assert [each.active for each in found["retrain"].schedules] == [False]
         assert [each.schedule.cron for each in found["retrain"].schedules] == [cron]
