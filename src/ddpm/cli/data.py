@@ -187,7 +187,7 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
     """The parameters that suit the data, and what to run."""
     from ddpm import params
     from ddpm.cli import dvc_settings, edit
-    from ddpm.cli.proposal import propose
+    from ddpm.cli.proposal import propose, unlabelled
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:
@@ -195,6 +195,8 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
         changes = propose(found, params.load(), name)
+        if unlabelled(found, params.load()):
+            steps.insert(0, "pip install '.[inception]' && ddpm weights inception   (see docs/data.md, Without labels)")
         if changes and apply:
             text = params.PARAMS_FILE.read_text(encoding="utf-8")
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
