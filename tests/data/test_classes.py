@@ -79,6 +79,10 @@ def test_doubtful_folders_are_taken_and_named(folders: list[str], doubtful: str)
     assert doubtful in found.notes[0]
 
 
+def test_names_in_notes_cannot_steer_a_terminal() -> None:
+    assert "\x1b" not in of_folders(paths("train/\x1b[2Ja", "test/b")).notes[1]
+
+
 @pytest.mark.parametrize("word", ["part-", "shard", "fold_", "batch "])
 def test_shards_that_hold_the_same_folders_are_seen_through(word: str) -> None:
     found = of_folders(paths(*(f"{word}{number}/{name}" for number in (1, 2) for name in ("cats", "dogs"))))

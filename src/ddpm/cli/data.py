@@ -189,7 +189,7 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
     """The parameters that suit the data, and what to run."""
     from ddpm import params
     from ddpm.cli import dvc_settings, edit
-    from ddpm.cli.proposal import propose
+    from ddpm.cli.proposal import propose, unlabelled
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:
@@ -199,6 +199,8 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
         changes = propose(found, params.load(), name)
         text = params.PARAMS_FILE.read_text(encoding="utf-8")
         missing = edit.missing_files(text, {change.key: change.value for change in changes})
+        if unlabelled(found, params.load()):
+            steps.insert(0, "pip install '.[inception]' && ddpm weights inception   (see docs/data.md, Without labels)")
         if changes and apply:
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
             terminal.echo("params.yaml was changed:")

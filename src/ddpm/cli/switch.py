@@ -76,7 +76,6 @@ def dvc(*arguments: str) -> str:
     seen = sys.stderr.isatty()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "ddpm.parent", str(os.getpid()), "dvc", *arguments],
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=None if seen else subprocess.PIPE,
         text=True,

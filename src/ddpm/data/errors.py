@@ -22,6 +22,6 @@ def listing(lines: Sequence[str], limit: int = 20) -> str:
 
 
 def named(names: Sequence[str], limit: int = 4) -> str:
-    """The first names, and how many more there are: `cats, dogs and 3 more`."""
+    """The first names, and how many more there are: `cats, dogs and 3 more`. Control characters are escaped."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:limit]) + more

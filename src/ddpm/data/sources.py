@@ -131,7 +131,9 @@ def _source(location: Path, kind: str, found: Listing) -> Source:
     entries = sorted(found.entries)
     for first, second in itertools.pairwise(entries):
         if first.path == second.path:
-            raise DataError(f"{location} holds {first.path} twice. Make the archive again with one of them.")
+            raise DataError(
+                f"{location} holds {first.path} twice (perhaps with accents in two spellings). Keep one of them."
+            )
     if table is not None and found.labels is not None:
         entries = [entry for entry in entries if entry.path != found.labels[0]]
     if not entries:
