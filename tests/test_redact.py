@@ -80,6 +80,7 @@ def test_a_password_of_a_database_is_hidden_whatever_it_holds(password: str, aro
 
 def test_an_address_as_a_value_has_no_end_but_its_own() -> None:
     assert shown_address("postgresql://me:1 2 3@host/db?password=a b'c") == "postgresql://host/db?password=..."
+    assert shown(" https://me@host/a@b\n") == " https://host/a@b\n"
     assert shown_address("data/me@work x") == "data/me@work x"
 
 
@@ -92,6 +93,8 @@ def test_values_are_redacted_before_they_are_serialised() -> None:
     assert each(value) == {"a": ['no "https://h/x?sig=...": 403', 3, None], "https://h": True}
     line = json.dumps({"quoted": "https://h/x?sig=secret\\", "count": 3})
     assert json.loads(shown_output(line)) == {"quoted": "https://h/x?sig=...", "count": 3}
+    for line in ('{"a":1,  "b": "é"}', "[" * 100_000, "[info] x"):
+        assert shown_output(line) == line
     assert shown_output("{no JSON https://me:secret@h") == "{no JSON https://h"
 
 

@@ -46,7 +46,7 @@ def shown_address(address: str) -> str:
     found = START.search(address)
     if found is None or not SCHEME.search(address[: found.start()]):
         return shown(address)
-    return address[: found.end()] + _rest(address[: found.start()], address[found.end() :])
+    return address[: found.end()] + _rest(address[: found.start()].strip(), address[found.end() :])
 
 
 def each(value: Any, change: Callable[[str], str] = shown) -> Any:
@@ -61,8 +61,10 @@ def each(value: Any, change: Callable[[str], str] = shown) -> Any:
 def shown_output(line: str) -> str:
     """A line of another program's output without secrets. What is JSON stays JSON."""
     if line.startswith(("{", "[")):
-        with contextlib.suppress(ValueError):
-            return json.dumps(each(json.loads(line)))
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(line)
+            clean = each(value)
+            return line if clean == value else json.dumps(clean)
     return shown(line)
 
 
