@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -60,10 +61,14 @@ class Server:
         return self.record.proven(PREFECT) if self.record else healthy(self.url)
 
     def use(self) -> None:
-        """Make it the server of this process and of those that it starts. To be called before Prefect is imported."""
+        """Make it the server of this process, whether or not it has imported Prefect, and of those that it starts."""
         os.environ["PREFECT_API_URL"] = self.url
         if self.record:
             os.environ["PREFECT_API_AUTH_STRING"] = self.record.auth
+        if "prefect.context" in sys.modules:  # `python -m flows.retrain` imports it first: it has read its settings
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
 
     def wait(self) -> None:
         """Return when it answers. Raises ServerError."""
@@ -92,8 +97,8 @@ class Server:
 def connect(port: int = PORT) -> Server:
     """A server, named in `PREFECT_API_URL` at once; it need not answer yet: `wait` for it.
 
-    To be called before Prefect is imported: an own server ends with this process, after Prefect's threads, which hand
-    in their last logs and events when the interpreter ends.
+    Best called before Prefect is imported: an own server then ends with this process after Prefect's threads, which
+    hand in their last logs and events when the interpreter ends.
     """
     server = find() or start(port)
     server.use()

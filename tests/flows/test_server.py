@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import access, guard, pages, server
+from flows import ROOT, access, guard, pages, server
 from flows.access import MLFLOW, PREFECT, Record
 from flows.exposure import Exposure
 
@@ -120,6 +122,26 @@ def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, mon
     assert found.answers()
     Record(stranger, "ddpm:x", "k", 1).write(server.told())
     assert server.find() == found, "the record is no longer of that server"
+
+
+USES = """\
+import prefect
+from flows import server
+SERVER.use()
+from prefect.settings import get_current_settings
+settings = get_current_settings()
+print(settings.api.url, settings.api.auth_string.get_secret_value(), settings.server.ephemeral.enabled)
+"""
+
+
+def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
+    stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `python -m flows.retrain` does. Prefect would start an open server of its own."""
+    program = USES.replace("SERVER", f"server.Server('{stranger}/api', server.new_record('{stranger[7:]}', 'a:b'))")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"{stranger}/api", "a:b", "False"]
 
 
 def test_an_address_is_bound_before_it_is_named() -> None:
