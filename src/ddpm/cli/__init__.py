@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ddpm import addresses
+from ddpm import environment, faults
 from ddpm.redact import shown
 
 COMMANDS = {
@@ -46,7 +46,12 @@ class Polite(TyperGroup):
         except (ValueError, OSError) as error:
             if os.environ.get("DDPM_TRACEBACK"):
                 raise
-            print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
+            print(f"error: {shown(faults.exhausted(error) or str(error))}", file=sys.stderr, flush=True)
+            raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if os.environ.get("DDPM_TRACEBACK") or not (lacking := faults.exhausted(error)):
+                raise
+            print(f"error: {lacking}", file=sys.stderr, flush=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print("stopped", file=sys.stderr, flush=True)
@@ -67,7 +72,7 @@ def _about() -> None:
 
     The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
     """
-    addresses.bypass_proxies()
+    environment.complete()
 
 
 app = _app()

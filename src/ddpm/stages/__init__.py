@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from ddpm import launch
+from ddpm import environment, faults, launch
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
 from ddpm.redact import shown
@@ -17,6 +17,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
     starts itself so, unless torchrun has started it already.
     """
     die_with_parent()
+    environment.complete()
     try:
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
@@ -25,7 +26,12 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
             launch.start(module_name(main), count)
         main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
-        print(f"error: {shown(str(error))}", file=sys.stderr, flush=True)
+        print(f"error: {shown(faults.exhausted(error) or str(error))}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not (lacking := faults.exhausted(error)):
+            raise
+        print(f"error: {lacking}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 
