@@ -7,7 +7,7 @@ this package can import it. This is the one place in the project where importing
 import os
 from pathlib import Path
 
-from ddpm import addresses
+from ddpm import addresses, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""
@@ -34,4 +34,4 @@ for _name, _value in SETTINGS.items():
 _database = addresses.sqlite(Path(os.environ["PREFECT_HOME"]) / "prefect.db", "sqlite+aiosqlite")
 if "?" in _database:
     os.environ.setdefault("PREFECT_SERVER_DATABASE_CONNECTION_URL", _database)
-addresses.bypass_proxies()
+environment.complete()

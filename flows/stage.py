@@ -17,7 +17,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from ddpm import faults
 from ddpm.progress import duration
+from ddpm.tracking.patch import git_trouble
 from flows import process
 
 
@@ -78,6 +80,7 @@ class Outcome:
 BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
+KILLED = re.compile(r"exited with (-9|137)\b")
 RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
@@ -97,7 +100,11 @@ def graph() -> list[Stage]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo() as repo:
+    try:
+        repository = Repo()
+    except DvcException as error:  # without git, it cannot even look
+        raise StageError(f"DVC cannot read this project: {git_trouble() or error}") from error
+    with repository as repo:
         try:
             index = repo.index
             stages = list(index.stages)
@@ -209,5 +216,8 @@ def _check(stage: Stage, ended: process.Ended, limit: float | None) -> None:
     words = "\n".join(f"  {line}" for line in said[-12:])
     if any(BUSY.search(line) for line in ended.lines):
         raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{words}")
+    status = KILLED.search("\n".join(ended.lines))
+    if why := faults.killed(int(status[1]) if status else ended.code):
+        raise StageError(f"{stage.name} ended early. {why}")
     remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
     raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last words:\n{words}{remedy}")

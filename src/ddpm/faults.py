@@ -18,7 +18,18 @@ TOO_MANY_FILES = (
 
 
 def exhausted(error: BaseException) -> str:
-    """What the machine lacks and what to do, if that is what an exception says; else empty."""
+    """What the machine lacks and what to do, if an exception or one behind it says so; else empty."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        if found := _lacking(each):
+            return found
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
+    return ""
+
+
+def _lacking(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return OUT_OF_MEMORY
@@ -26,11 +37,9 @@ def exhausted(error: BaseException) -> str:
         return OUT_OF_MEMORY
     if number in {errno.EMFILE, errno.ENFILE}:
         return TOO_MANY_FILES
-    if number in {errno.EACCES, errno.EROFS, errno.EPERM} and isinstance(error, OSError):
-        what = error.filename or "a file"
-        return (
-            f"{what} cannot be written or read ({error.strerror}). Give this user the right to it, then run this again."
-        )
+    if isinstance(error, OSError) and number in {errno.EACCES, errno.EROFS, errno.EPERM} and error.filename:
+        what = f"{error.filename} cannot be written or read ({error.strerror})"
+        return f"{what}. Give this user the right to it, then run the same command again."
     return ""
 
 

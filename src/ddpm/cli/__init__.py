@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ddpm import addresses, terminal
+from ddpm import environment, faults, terminal
 from ddpm.provenance import checkout
 
 COMMANDS = {
@@ -47,7 +47,12 @@ class Polite(TyperGroup):
         except (ValueError, OSError) as error:
             if os.environ.get("DDPM_TRACEBACK"):
                 raise
-            terminal.error(error)
+            terminal.error(faults.exhausted(error) or error)
+            raise typer.Exit(1) from error
+        except (MemoryError, RuntimeError) as error:
+            if os.environ.get("DDPM_TRACEBACK") or not (lacking := faults.exhausted(error)):
+                raise
+            terminal.error(lacking)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             terminal.echo("stopped", file=sys.stderr)
@@ -68,7 +73,7 @@ def _about() -> None:
 
     The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
     """
-    addresses.bypass_proxies()
+    environment.complete()
 
 
 app = _app()

@@ -197,6 +197,8 @@ def _make(
         connection.log_artifacts(run_id, str(packed), path)
     run = connection.get_run(run_id)
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
+    if made_from:
+        tags = {key: value for key, value in tags.items() if key not in LINEAGE_TAGS}
     source = f"{run.info.artifact_uri}/{path}"
     new = {**tags, **made_from, **_class_tag(model_folder), CONTENT_TAG: content, CODE_TAG: code}
     held.require()

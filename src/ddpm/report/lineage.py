@@ -8,6 +8,7 @@ from ddpm.report.facts import Facts
 
 CODE = {
     "ddpm.git_sha": "commit of the code",
+    "ddpm.no_commit": "why there is no commit",
     "ddpm.git_dirty": "files that differ from the commit",
     "ddpm.data_hash": "data (data.dvc)",
     "ddpm.params_hash": "params.yaml SHA-256",

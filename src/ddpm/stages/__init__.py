@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from ddpm import launch, terminal
+from ddpm import environment, faults, launch, terminal
 from ddpm.files import DiskFullError
 from ddpm.parent import die_with_parent
 from ddpm.provenance import checkout, inputs
@@ -20,6 +20,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
     starts itself so, unless torchrun has started it already.
     """
     die_with_parent()
+    environment.complete()
     try:
         checkout.enter_experiment()
         checkout.require_own_code()
@@ -32,7 +33,12 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
             else:
                 main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:
-        terminal.error(error)
+        terminal.error(faults.exhausted(error) or error)
+        sys.exit(1)
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not (lacking := faults.exhausted(error)):
+            raise
+        terminal.error(lacking)
         sys.exit(1)
 
 

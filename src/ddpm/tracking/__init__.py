@@ -8,7 +8,7 @@ from ddpm.tracking.attach import attach
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
 from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
 from ddpm.tracking.machine import MACHINE_TAGS, machine
-from ddpm.tracking.patch import Changes, changes
+from ddpm.tracking.patch import Changes, changes, git_trouble
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
 from ddpm.tracking.spool import SPOOLS, Spool
@@ -29,6 +29,7 @@ __all__ = [
     "client",
     "complete",
     "fetch",
+    "git_trouble",
     "in_words",
     "kept",
     "lineage",

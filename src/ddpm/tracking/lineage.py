@@ -4,12 +4,13 @@ from pathlib import Path
 
 from ddpm import files
 from ddpm.params import PARAMS_FILE, read_yaml
-from ddpm.tracking.patch import NEVER, Changes, changes, git
+from ddpm.tracking.patch import NEVER, Changes, changes, git, git_trouble
 
 LINEAGE_TAGS = (
     "mlflow.source.git.commit",
     "ddpm.git_sha",
     "ddpm.git_dirty",
+    "ddpm.no_commit",
     "ddpm.patch",
     "ddpm.code_hash",
     "ddpm.data_hash",
@@ -39,6 +40,8 @@ def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, 
     }
     if sha:
         values["mlflow.source.git.commit"] = sha  # MLflow's pages show this one
+    else:
+        values["ddpm.no_commit"] = git_trouble(folder)
     return values
 
 

@@ -5,6 +5,7 @@ Nothing in the repository is touched: the patch is made with an index and an obj
 
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -64,16 +65,42 @@ def changes(folder: Path = Path()) -> Changes:
     return Changes(*_without_secrets(patch))
 
 
+def git_trouble(folder: Path = Path()) -> str:
+    """Why git names no commit of this folder, and what to do; empty if it does."""
+    try:
+        answer = _run_git("rev-parse", "--verify", "HEAD", folder=folder)
+    except FileNotFoundError:
+        return "git is not installed: install it with the system's package manager"
+    said = answer.stderr.decode(errors="replace").strip()
+    if answer.returncode == 0:
+        return ""
+    here = folder.resolve()
+    if "dubious ownership" in said:
+        return (
+            f"git refuses {here}, because it belongs to another user: "
+            f"git config --global --add safe.directory {shlex.quote(str(here))}"
+        )
+    if "not a git repository" in said:
+        return f"{here} is not a git repository: get the project by `git clone`, or run `git init` there and commit"
+    if "single revision" in said:
+        return f"{here} has no commit yet: `git add --all` and `git commit` make one"
+    return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {answer.returncode})'}"
+
+
 def git(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> bytes | None:
     """What git answers, or None outside a repository (or without a commit, or without git)."""
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})}
     try:
-        answer = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, check=False, timeout=120, env=quiet
-        )
+        answer = _run_git(*arguments, folder=folder, environment=environment)
     except FileNotFoundError:
         return None
     return answer.stdout if answer.returncode == 0 else None
+
+
+def _run_git(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})}
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False, timeout=120, env=quiet)
 
 
 def _patch(folder: Path) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm import addresses
+from ddpm import addresses, environment
 from ddpm.redact import shown
 from ddpm.tracking.locks import locked
 from ddpm.tracking.uri import fault, normalised
@@ -56,7 +56,7 @@ def quiet() -> None:
 
     It reads proxies and `MLFLOW_TRACKING_URI` from the environment by itself, so both are put right there.
     """
-    addresses.bypass_proxies()
+    environment.complete()
     if os.environ.get("MLFLOW_TRACKING_URI"):
         os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
     for key, value in {
