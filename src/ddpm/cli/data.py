@@ -142,13 +142,13 @@ def _check_local(path: Path) -> None:
     if not path.exists():
         known = ", ".join(switch.embedded())
         raise FileNotFoundError(f"{path} does not exist. Give a folder, a zip or tar archive, a URL, or: {known}.")
-    if path.is_dir():
-        check_copyable(path)
     here, there = switch.DATA.resolve(), path.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise ValueError(
             f"{path} is, or holds, or lies in, `data` itself. Move the images elsewhere, or use `dvc add data`."
         )
+    if path.is_dir():
+        check_copyable(path)
 
 
 def _look(location: Path) -> "Survey":
