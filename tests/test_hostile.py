@@ -131,7 +131,7 @@ def rich_lines(lines: list[str]) -> str:
 def stated(text: str) -> str:
     found = {
         "count": 1, "train": 1, "heldout": 0, "classes": {text: {"train": 1, "heldout": 0}}, "sizes": {"8x8": 1},
-        "modes": {"L": 1}, "formats": {text: 1}, "near": 0,
+        "modes": {"L": 1}, "formats": {text: 1}, "near": 0, "warnings": [text],
         "duplicates": {"exact": 0, "near": 0, "near_complete": True, "exact_across_classes": 0, "near_across_split": 0},
     }  # fmt: skip
     return rich_lines(statistics.in_words(found))

@@ -23,7 +23,7 @@ PLANTED = {
     ".dvc/config.local": f"['remote \"private\"']\n    password = {SECRET}\n",
     ".dvc/config": f"['remote \"private\"']\n    url = {ADDRESS}\n    secret_access_key = {SECRET}\n",
     "notes.py": f'SOURCE = "{ADDRESS}"\n',
-    "data.dvc": f"deps:\n- path: {ADDRESS}\nouts:\n- path: data\n  md5: {'0' * 32}\n",
+    "data.dvc": f"deps:\n- path: {ADDRESS}\nouts:\n- path: data\n  md5: '{'0' * 32}'\n",
     "docker/secrets/mlflow_password": SECRET,
 }
 
