@@ -16,9 +16,13 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
@@ -29,6 +33,8 @@ from flows import notify, turn
 FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
 """The flows that show life."""
 UNFINISHED = (StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
+BEFORE = (StateType.PENDING, StateType.SCHEDULED)
+"""Where else a task run may have stood when its flow was killed."""
 RESUMED = "resumed"
 """The tag of a run that goes on where a killed one ended; such a run is not run again."""
 RESUMES = "resumes:"
@@ -48,9 +54,18 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
         client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
         if client.read_flow_run(run.id).state_type is StateType.CRASHED:
             dead.append(run)
+            _crash_tasks(client, run.id)
             notify.crashed(run)  # its own process can run no hook any more
         turn.forget(run.id)
     return dead
+
+
+def _crash_tasks(client: SyncPrefectClient, run: UUID) -> None:
+    """Set the unfinished task runs of a dead flow run to Crashed: nobody else can."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+    unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[*UNFINISHED, *BEFORE])))
+    for each in client.read_task_runs(flow_run_filter=of_run, task_run_filter=unfinished, limit=PAGE):
+        client.set_task_run_state(each.id, Crashed(message="the process of this run was killed"), force=True)
 
 
 def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[FlowRun]:

@@ -210,7 +210,13 @@ def scoring_key(champion: Path, settings: params.Params, package: Path | None = 
 
 
 def _champion(name: str) -> int | None:
-    return _status(name).get("champion")
+    """The champion's version. Raises RegistryError when its files are gone: whoever asks for it would get nothing."""
+    from ddpm import registry
+
+    champion = _status(name).get("champion")
+    if champion is not None:
+        registry.require_files(name, champion)
+    return champion
 
 
 def _status(name: str) -> dict[str, int]:

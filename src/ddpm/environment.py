@@ -23,7 +23,7 @@ def complete(environment: MutableMapping[str, str] = os.environ) -> None:
     except (KeyError, OSError):  # OSError from Python 3.13 on
         environment["LOGNAME"] = f"uid{os.getuid()}"
         supplied.append("LOGNAME")
-    home = Path(os.path.expanduser("~"))
+    home = Path(os.path.expanduser("~") if environment.get("HOME") != "" else "")
     own = OWN_HOME.absolute()
     if not home.is_absolute() or not home.is_dir():
         _supply(environment, {"HOME": own}, own)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,19 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("prefect", "project")
 LIVES = """\
 import time
-from prefect import flow
+from prefect import flow, task
 from flows import turn
+
+@task(name="work", persist_result=False)
+def work(run: str) -> None:
+    print(run, flush=True)
+    time.sleep(600)
 
 @flow(name="retrain", flow_run_name="retrain", persist_result=False)
 @turn.one_at_a_time
 def retrain() -> None:
     from prefect.runtime import flow_run
-    print(flow_run.id, flush=True)
-    time.sleep(600)
+    work(flow_run.id)
 
 retrain()
 """
@@ -103,6 +108,20 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
         assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
         assert turn.lives(first) is None
         assert liveness.crash_the_dead(connection) == []
+
+
+def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    from flows import liveness
+
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
+    with client() as connection:
+        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
+            time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
+        kill(run)
+        liveness.crash_the_dead(connection)
+        assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
 
 
 def test_what_a_run_of_another_checkout_does_is_not_judged(

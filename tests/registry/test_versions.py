@@ -4,6 +4,7 @@ import filecmp
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -132,3 +133,15 @@ def test_a_cached_checkpoint_outlives_the_server(make: Make) -> None:
     shutil.rmtree(Path(registry.version(NAME, number).source.removeprefix("file://")))
     assert (registry.download(f"models:/{NAME}/{number}") / "config.json").exists()
     assert fetch.CACHE.is_dir()
+
+
+def test_a_version_whose_files_are_gone_is_named(make: Make) -> None:
+    number = make("a")
+    registry.require_files(NAME, number)
+    source = unquote(registry.version(NAME, number).source.removeprefix("file://"))
+    (Path(source) / "artifacts/checkpoint/weights.safetensors").unlink()
+    with pytest.raises(registry.RegistryError, match=r"version 1 are gone: weights.safetensors at .*ddpm rollback"):
+        registry.require_files(NAME, number)
+    shutil.rmtree(source)
+    with pytest.raises(registry.RegistryError, match=r"are gone: config.json, weights.safetensors"):
+        registry.require_files(NAME, number)

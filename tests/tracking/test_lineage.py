@@ -39,7 +39,7 @@ def test_a_clean_checkout(repository: Path) -> None:
         "ddpm.params_hash": files.sha256_file(repository / "params.yaml"),
         "ddpm.lock_hash": files.sha256_file(repository / "requirements.lock"),
     }
-    assert set(found) == set(tracking.LINEAGE_TAGS)
+    assert {*found, "ddpm.no_commit"} == set(tracking.LINEAGE_TAGS)
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,31 @@ def test_what_makes_a_checkout_dirty(repository: Path, name: str, dirty: str) ->
 def test_a_folder_without_git_data_or_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert set(tracking.lineage().values()) == {"none"}
+    found = tracking.lineage()
+    assert "is not a git repository" in found.pop("ddpm.no_commit")
+    assert set(found.values()) == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PATH", "/nowhere", "git is not installed"),
+        ("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1", "safe.directory"),
+        ("GIT_DIR", "/nowhere", "not a git repository"),
+    ],
+)
+def test_why_a_model_has_no_commit_is_on_its_record(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    assert tracking.git_trouble() == ""
+    monkeypatch.setenv(name, value)
+    found = tracking.lineage()
+    assert words in found["ddpm.no_commit"]
+    assert found["ddpm.git_sha"] == "none"
+    assert found["ddpm.params_hash"] == files.sha256_file(repository / "params.yaml")
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    assert "no commit yet" in tracking.lineage()["ddpm.no_commit"]

@@ -104,7 +104,7 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(monkeypatch) -> Non
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["what?", "50%20 #1", "ü & 'x'"])
+@pytest.mark.parametrize("name", ["what?", "50%20 #1", "ü & 'x' \"y\""])
 def test_the_embedded_record_lies_in_a_folder_of_any_name(name: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / name

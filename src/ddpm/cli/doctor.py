@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Literal
 
 import typer
 
-from ddpm import terminal
+from ddpm import environment, terminal
 from ddpm.redact import has_secret, shown
 
 app = typer.Typer()
@@ -197,21 +196,28 @@ def device() -> Iterator[Finding]:
 
 def servers() -> Iterator[Finding]:
     """The servers that the environment names."""
-    for name, variable, path in (
-        ("prefect", "PREFECT_API_URL", "/health"),
-        ("mlflow", "MLFLOW_TRACKING_URI", "/health"),
-    ):
-        url = os.environ.get(variable, "")
-        if not url.startswith("http"):
-            yield Finding("ok", name, "embedded, under .state/")
-            continue
-        try:
-            with urllib.request.urlopen(url.rstrip("/") + path, timeout=5):  # noqa: S310 - http(s), as asked for
-                yield Finding("ok", name, f"{shown(url)} answers")
-        except (OSError, ValueError) as error:
-            yield Finding(
-                "missing", name, f"{shown(url)} does not answer ({shown(str(error))}). Start it, or unset {variable}"
-            )
+    from ddpm.tracking import uri
+
+    yield _server("prefect", os.environ.get("PREFECT_API_URL", ""), "PREFECT_API_URL")
+    mlflow = uri.normalised(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if mlflow and (wrong := uri.fault(mlflow)):
+        yield Finding("missing", "mlflow", wrong)
+    elif mlflow and not mlflow.startswith("http"):
+        yield Finding("ok", "mlflow", shown(mlflow))
+    else:
+        yield _server("mlflow", mlflow, "MLFLOW_TRACKING_URI")
+
+
+def _server(name: str, url: str, variable: str) -> Finding:
+    """Whether a server answers; an empty address is the embedded one."""
+    if not url.startswith("http"):
+        return Finding("ok", name, "embedded, under .state/")
+    try:
+        with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5):  # noqa: S310 - http(s), as asked for
+            return Finding("ok", name, f"{shown(url)} answers")
+    except (OSError, ValueError) as error:
+        text = f"{shown(url)} does not answer ({shown(str(error))}). Start it, or unset {variable}"
+        return Finding("missing", name, text)
 
 
 def locks() -> Iterator[Finding]:
@@ -250,15 +256,28 @@ def _command(pid: int) -> list[str]:
 
 def repository() -> Iterator[Finding]:
     """The git state that a model's lineage will name."""
-    done = (
-        subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
-        if shutil.which("git")
-        else None
-    )
-    if done and done.returncode == 0 and done.stdout.strip():
-        yield Finding("note", "git", f"{len(done.stdout.splitlines())} uncommitted changes: models are marked as such")
+    from ddpm.tracking.patch import git, git_trouble
+
+    if trouble := git_trouble():
+        if shutil.which("git"):  # what is not installed is among the tools
+            state: State = "note" if "no commit yet" in trouble else "missing"
+            yield Finding(state, "git", f"{trouble}. Without it, DVC cannot work and a model has no commit on record")
+        return
+    changed = (git("status", "--porcelain", folder=Path()) or b"").decode(errors="replace").strip()
+    if changed:
+        yield Finding("note", "git", f"{len(changed.splitlines())} uncommitted changes: models are marked as such")
+
+
+def user() -> Iterator[Finding]:
+    """A user without a name or a home, as in containers; and a folder that MLflow's own loader cannot read from."""
+    if supplied := environment.supplied:
+        text = f"this user lacks what {', '.join(supplied)} give; set them for `dvc` by hand, other commands do it"
+        yield Finding("note", "user", text)
+    if re.search(r"%[0-9A-Fa-f]{2}", os.getcwd()):
+        text = "its path holds %XX, which mlflow.pyfunc.load_model decodes and then does not find; `ddpm sample` works"
+        yield Finding("note", "folder", text)
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    python, packages, tools, repository, parameters, data, scores, dvc_remote, disk, device, servers, locks,
+    python, packages, user, tools, repository, parameters, data, scores, dvc_remote, disk, device, servers, locks,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promot
 from ddpm.registry.audit import Move, history
 from ddpm.registry.by_hand import promote_by_hand
 from ddpm.registry.evidence import judged, keep
-from ddpm.registry.fetch import download, download_with_settings
+from ddpm.registry.fetch import download, download_with_settings, require_files
 from ddpm.registry.pack import content_sha256
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
@@ -34,6 +34,7 @@ __all__ = [
     "promote_by_hand",
     "prune",
     "register",
+    "require_files",
     "rollback",
     "status",
     "verify",

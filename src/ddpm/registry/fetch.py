@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm import files, outside
+from ddpm.redact import shown
 from ddpm.registry import pack
 from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
 from ddpm.tracking import store
@@ -56,6 +57,24 @@ def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
 def _check(folder: Path, found: Version, uri: str) -> None:
     if pack.content_sha256(folder) != found.content:
         raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
+
+
+def require_files(name: str, number: int) -> None:
+    """Ask the store whether the files of a version are there. Raises RegistryError when they are not."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    source = version(name, number).source
+    repository: Any = get_artifact_repository(source, tracking_uri=store.tracking_uri())
+    try:
+        there = {Path(each.path).name for each in repository.list_artifacts("artifacts/checkpoint")}
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"the files of {name} version {number} cannot be listed: {error}") from error
+    if missing := sorted(set(pack.PACKED_FILES) - there):
+        raise RegistryError(
+            f"the files of {name} version {number} are gone: {', '.join(missing)} at {shown(source)}. Restore them "
+            "from a backup, or make another version the champion: ddpm rollback, ddpm promote VERSION"
+        )
 
 
 def resolve(uri: str) -> Version:

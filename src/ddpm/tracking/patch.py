@@ -81,9 +81,9 @@ def git_trouble(folder: Path = Path()) -> str:
             f"git config --global --add safe.directory {shlex.quote(str(here))}"
         )
     if "not a git repository" in said:
-        return f"{here} is not a git repository: get the project by `git clone`, or run `git init` there and commit"
+        return "this folder is not a git repository: get the project by `git clone`, or run `git init` here and commit"
     if "single revision" in said:
-        return f"{here} has no commit yet: `git add --all` and `git commit` make one"
+        return "the repository has no commit yet: `git add --all` and `git commit` make one"
     return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {answer.returncode})'}"
 
 

@@ -220,8 +220,9 @@ def _create_database(path: Path) -> None:
             return
         for leftover in path.parent.glob(".new-*.db*"):
             leftover.unlink()
-        from mlflow import MlflowClient
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         temporary = path.with_name(f".new-{uuid.uuid4().hex}.db")
-        MlflowClient(tracking_uri=addresses.sqlite(temporary)).search_experiments(max_results=1)
+        # With a root of its own: the default, a folder here, goes into MLflow's SQL without escapes for its quotes.
+        SqlAlchemyStore(addresses.sqlite(temporary), artifact_root().as_uri())  # type: ignore[no-untyped-call]
         os.replace(temporary, path)
