@@ -1,5 +1,6 @@
 """YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ LARGEST_BYTES = 2**19
 DEEPEST = 32
 MOST_VALUES = 20_000  # with every alias written out
 LONGEST_NUMBER = 400  # digits; a double has 309 at most
+MANY_OPENED = re.compile(r"(?:[\[{]\s*){64}")
 SHOWN = 80  # characters of a value in a message
 
 
@@ -74,6 +76,8 @@ def shown(value: Any) -> str:
 
 def _check(text: str) -> None:
     """Refuse what would take endless time or memory to build, before anything is built. Raises ParamsError."""
+    if opened := MANY_OPENED.search(text):  # which takes the scanner seconds
+        raise ParamsError(f"line {text.count(chr(10), 0, opened.start()) + 1} is nested more than {DEEPEST} deep.")
     open_at: list[tuple[str | None, int]] = []  # anchor, and number of values when the collection began
     sizes: dict[str, int] = {}
     values = 0
