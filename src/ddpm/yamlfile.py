@@ -1,6 +1,7 @@
 """YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def parse(text: str, source: str) -> Any:
     """The plain values of a YAML 1.2 document. Raises ParamsError."""
     try:
         _check(text)
-        value = YAML(typ="safe", pure=True).load(text)
+        with warnings.catch_warnings(action="ignore"):  # an anchor that is used twice is allowed
+            value = YAML(typ="safe", pure=True).load(text)
         _check_keys(value)
     except ParamsError as error:
         raise ParamsError(f"{source} is not valid YAML: {error}") from error
