@@ -1,6 +1,7 @@
 """Wrong parameters fail before any work, in words: the key, its value, the limit, the nearest valid name."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from ddpm import params
 from ddpm.cli.edit import changed, flat
 from ddpm.diffusion.conditioning import CONDITIONS
+from ddpm.sections.diffusion import Ddpm
 
 ROOT = Path(__file__).parents[1]
 VALID = params.read_yaml(ROOT / "params.yaml")
@@ -140,6 +142,24 @@ def test_a_misspelt_section_and_a_name_unlike_any() -> None:
         ("sample__eta", 1.5, "less than or equal to 1"),
         ("promote__name", "has space", "pattern"),
         ("promote__max_fid", -1.0, "greater than 0"),
+        ("promote__max_fid", float("inf"), "finite"),
+        ("promote__max_fid_ratio", 0.0, "greater than 0"),
+        ("promote__min_recall_ratio", 1.1, "less than or equal to 1"),
+        ("promote__min_class_skill", -0.1, "greater than or equal to 0"),
+        ("promote__min_improvement", 2.0, "less than or equal to 1"),
+        ("promote__approval_hours", 0.0, "greater than 0"),
+        ("promote__name", "", "pattern"),
+        ("promote__name", "a/b", "pattern"),
+        ("promote__name", "a:b", "pattern"),
+        ("promote__name", "..", "pattern"),
+        ("flow__time_limit", 0, "greater than or equal to 1"),
+        ("flow__time_limit", 10**11, "less than or equal to"),
+        ("flow__retries", 1_000_000, "less than or equal to 10"),
+        ("train__batch", 10**9, "less than or equal to"),
+        ("train__clip", float("nan"), "finite"),
+        ("train__initial", "a\0b", "pattern"),
+        ("sample__count", 10**30, "less than or equal to"),
+        ("evaluate__neighbours", 10**9, "less than or equal to 1000"),
     ],
 )
 def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, limit: str) -> None:
@@ -182,6 +202,26 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
         ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
         ({"evaluate__blocks": 3}, ["evaluate.blocks = 3 must divide sample.count = 2000"]),
+        (
+            {"sample__count": 10, "evaluate__splits": 1, "evaluate__blocks": 1},
+            ["sample.count = 10", "50 images are the"],
+        ),
+        ({"sample__count": 10**10}, ["sample.count = 10000000000 images would take about", "TiB"]),
+        ({"prepare__resolution": 1024, "net__attention": [], "train__batch": 2**16}, ["train.batch = 65536 at once"]),
+        (
+            {"net__channels": 1024, "net__multipliers": [64, 64], "net__attention": [], "net__middle_attention": False},
+            ["net: the weights", "TiB"],
+        ),
+        ({"train__processes": 10**6}, ["less than or equal to 4096"]),
+        ({"train__processes": 3}, ["3 processes cannot share train.batch = 32", "multiple of 3"]),
+        (
+            {"train__processes": 1, "train__sharding": "full", "train__channels_last": False},
+            ["there is one. Raise train.processes"],
+        ),
+        (
+            {"diffusion__steps": 5000, "diffusion__schedule": "linear", "diffusion__beta_end": 0.9},
+            ["the largest level of noise would be sigma = 1e", "use smaller ones"],
+        ),
         ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "50 are the fewest"]),
     ],
 )
@@ -189,6 +229,18 @@ def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
     refused = refusal(with_changes(**changes))
     for part in told:
         assert part in refused
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled-linear", "quadratic", "sigmoid"])
+@pytest.mark.parametrize(
+    ("steps", "start", "end"), [(1000, 1e-4, 0.02), (7, 0.001, 0.3), (1, 0.1, 0.2), (5000, 0.1, 0.9)]
+)
+def test_the_noise_of_a_schedule_is_known_without_torch(schedule: str, steps: int, start: float, end: float) -> None:
+    from ddpm.diffusion.schedule import betas
+
+    values = with_changes(diffusion__schedule="cosine", diffusion__steps=steps, sample__steps=1)["diffusion"]
+    section = Ddpm(**values | {"beta_start": start, "beta_end": end}).model_copy(update={"schedule": schedule})
+    assert section._betas() == pytest.approx(betas(schedule, steps, start, end).tolist())
 
 
 @pytest.mark.parametrize("steps", [1000, 2000, 5000])
@@ -262,3 +314,56 @@ def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) ->
     value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"][low] = value["diffusion"][high]
     assert f"{low} = {value['diffusion'][low]} must be below {high} = " in refusal(value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("vp-sde", {"beta_max": 1000.0}),
+        ("vp-sde", {"beta_max": 1000.0, "process": "sub-vp-sde"}),
+        ("edm", {"p_mean": 10.0, "p_std": 10.0}),
+    ],
+)
+def test_noise_beyond_float32_is_refused_in_every_process(preset: str, changes: dict[str, Any]) -> None:
+    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value["diffusion"] |= changes
+    assert "largest level of noise would be" in refusal(value)
+
+
+def test_a_message_about_endless_things_is_short() -> None:
+    value = with_changes(train__seed=10**5000, train__optimizer="x" * 10**6)
+    value["train"] |= {f"key{number}": number for number in range(1000)}
+    value["train"]["\x1b[31m"] = 1
+    told = refusal(value)
+    assert len(told) < 10_000
+    assert told.splitlines()[-1].strip().endswith("more")
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    "text", ["train: [1", "train: 5", "promote: {name: digits, max_fid: -1}\nnet: 3", "promote:\n  name: digits\n"]
+)
+def test_the_name_of_the_model_needs_nothing_else(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    if "digits" in text:
+        assert params.model_name(path) == "digits"
+    else:
+        with pytest.raises(params.ParamsError, match=r"not valid YAML|has no promote\.name"):
+            params.model_name(path)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", ".", "a\n", 3, None, "é"])
+def test_a_name_that_mlflow_refuses_is_refused_and_so_by_itself(name: Any, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"promote: {json.dumps({'name': name})}")
+    with pytest.raises(params.ParamsError, match=r"promote\.name"):
+        params.model_name(path)
+
+
+def test_a_name_is_one_that_mlflow_takes() -> None:
+    from mlflow.utils.validation import _validate_model_name
+
+    for name in ("ddpm-mnist", "a..b", "a.", "0", "a-_.", "x" * 100):
+        params.parse(with_changes(promote__name=name))
+        _validate_model_name(name)

@@ -1,5 +1,7 @@
 """YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ LARGEST_BYTES = 2**19
 DEEPEST = 32
 MOST_VALUES = 20_000  # with every alias written out
 LONGEST_NUMBER = 400  # digits; a double has 309 at most
+MANY_OPENED = re.compile(r"(?:[\[{]\s*){64}")
 SHOWN = 80  # characters of a value in a message
 
 
@@ -55,7 +58,8 @@ def parse(text: str, source: str) -> Any:
     """The plain values of a YAML 1.2 document. Raises ParamsError."""
     try:
         _check(text)
-        value = YAML(typ="safe", pure=True).load(text)
+        with warnings.catch_warnings(action="ignore"):  # an anchor that is used twice is allowed
+            value = YAML(typ="safe", pure=True).load(text)
         _check_keys(value)
     except ParamsError as error:
         raise ParamsError(f"{source} is not valid YAML: {error}") from error
@@ -74,6 +78,8 @@ def shown(value: Any) -> str:
 
 def _check(text: str) -> None:
     """Refuse what would take endless time or memory to build, before anything is built. Raises ParamsError."""
+    if opened := MANY_OPENED.search(text):  # which takes the scanner seconds
+        raise ParamsError(f"line {text.count(chr(10), 0, opened.start()) + 1} is nested more than {DEEPEST} deep.")
     open_at: list[tuple[str | None, int]] = []  # anchor, and number of values when the collection began
     sizes: dict[str, int] = {}
     values = 0

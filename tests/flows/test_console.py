@@ -101,3 +101,22 @@ def test_summary_says_what_to_commit_so_that_later_runs_can_be_compared() -> Non
         summary.show(report, Console(file=seen, width=200))
         assert ("git add data.dvc dvc.lock && git commit" in seen.getvalue()) is said
         assert ("dvc metrics diff" in seen.getvalue()) is said
+
+
+def test_a_first_champion_without_any_limits_is_not_in_green_and_a_run_without_champion_says_so() -> None:
+    """What nobody asked for is no success; and where nothing was promoted, nothing is drawn from the champion."""
+    scores = {"fid": 900.0, "conditions": {}}
+    unlimited, limited = decide(scores, None), decide(scores, None, max_fid=10.0)
+    assert summary.heading(unlimited) == ("yellow", "promoted: the first champion; no limits are set")
+    assert summary.heading(decide(scores, None, max_fid=1000.0)) == ("green", "promoted: the first champion")
+    made = summary.Registered("digits", 1, True, ("candidate",), None, "abc")
+    report = summary.Report([Outcome("train", Did.RAN, 3.0)], limited, made, scores)
+    seen = io.StringIO()
+    summary.show(report, Console(file=seen, width=100))
+    text = " ".join(seen.getvalue().split())
+    assert "digits version 1 not promoted: outside the limits" in text
+    assert "Champion there is none: nothing has been promoted yet" in text
+    assert "ddpm sample --model models:/digits/1 " in text
+    assert "@champion" not in text
+    report.verdict = unlimited
+    assert "no limits are set" in summary.markdown(report).splitlines()[0]

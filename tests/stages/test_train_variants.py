@@ -17,7 +17,7 @@ PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
 SMALL: dict[str, dict[str, Any]] = {
     "net": {"channels": 8, "head_channels": 8, "groups": 4},
     "train": {"images": 320, "warmup": 32, "log_every": 160, "sample_every": 320, "checkpoint_every": 160, "ema": 0},
-    "sample": {"count": 12, "steps": 3, "batch": 5, "strip": 2, "guidance": 1.0, "guidance_interval": None},
+    "sample": {"count": 50, "steps": 3, "batch": 5, "strip": 2, "guidance": 1.0, "guidance_interval": None},
     "evaluate": {"blocks": 1},
 }
 
