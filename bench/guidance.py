@@ -16,9 +16,13 @@ from typing import Any
 import numpy as np
 from training import trained
 
-from ddpm import checkpoint, files, generate, params, reference
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.evaluation import reference
 from ddpm.metrics.evaluate import score
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
 
 NAMES = ("fid", "inception_score", "precision", "recall", "class_accuracy", "memorisation_ratio")
 KINDS = ("label", "weaker model")

@@ -23,10 +23,12 @@ import torch
 from numpy.typing import NDArray
 from training import trained
 
-from ddpm import checkpoint, files, params
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.diffusion import restoration
 from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.model import checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
 
 Images = NDArray[np.uint8]

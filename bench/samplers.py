@@ -23,10 +23,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ddpm import checkpoint, files, generate, params, reference
-from ddpm.generate import Sampling
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.evaluation import reference
 from ddpm.metrics.evaluate import score
+from ddpm.model import checkpoint
 from ddpm.report import plots
+from ddpm.sampling import generate
+from ddpm.sampling.generate import Sampling
 
 MODEL = Path("out/train/model")
 SCORES = ("fid", "inception_score", "class_accuracy", "class_share_min")

@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 from training import trained
 
-from ddpm import files, generate, params, reference
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.evaluation import reference
 from ddpm.metrics.evaluate import score
 from ddpm.report import pictures
+from ddpm.sampling import generate
 
 PRESETS = Path(__file__).parents[1] / "presets"
 PLAIN = {"kind": "plain", "channels": 56, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}

@@ -23,7 +23,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ddpm import build, runtime, state, train
+from ddpm.model import build
+from ddpm.runtime.device import channels_last
+from ddpm.training import loop, state
 
 BATCH, SIDE, STEPS = 64, 32, 1000
 
@@ -38,7 +40,7 @@ class Contestant:
 
 
 def ours() -> Contestant:
-    """The published layout, as `ddpm.train` trains it."""
+    """The published layout, as `ddpm.training.loop` trains it."""
     config = {
         "image": {"resolution": SIDE, "channels": 1, "classes": [], "label_dropout": 0.0},
         "net": {"kind": "unet", "channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,),
@@ -48,22 +50,22 @@ def ours() -> Contestant:
                       "prediction": "eps", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     }  # fmt: skip
     denoiser = build.denoiser(config)
-    runtime.channels_last(denoiser)
+    channels_last(denoiser)
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-4, weight_decay=0.0, beta2=0.999)
     average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     training = state.State(denoiser, average, optimizer)
     images = np.random.default_rng(0).integers(0, 256, (2048, SIDE, SIDE, 1), dtype=np.uint8)
-    data = train.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
-    recipe = train.Recipe(
+    data = loop.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
+    recipe = loop.Recipe(
         seed=0, images=10**9, batch=BATCH, accumulation=1, lr=1e-4, warmup=0, decay=0.0, clip=1.0, ema=10**5,
         label_dropout=0.0, flip=False, precision="fp32", weighting="simple", condition_scale=0,
         log_every=1, sample_every=1, checkpoint_every=1,
     )  # fmt: skip
-    order = train.Order(0, 2048)
+    order = loop.Order(0, 2048)
     sample = torch.zeros(1, 1, SIDE, SIDE)
 
     def step() -> None:
-        train.train_step(training, data, recipe, order)
+        loop.train_step(training, data, recipe, order)
 
     return Contestant(
         step,

@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import checkpoint, params, runtime, train
+from ddpm.config import params
+from ddpm.model import checkpoint
+from ddpm.runtime.device import choose_device
 from ddpm.stages.train import checkpoint_config, fresh, recipe_of
+from ddpm.training import loop
 
 
 class Trained(NamedTuple):
@@ -28,16 +31,16 @@ def trained(
     classes: tuple[str, ...],
 ) -> Trained:
     """Train as the train stage would on images (N, H, W, C) at `indices`; classes: () for an unlabelled model."""
-    where = runtime.device()
+    where = choose_device()
     config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
     training, recipe = fresh(config, settings.train, where), recipe_of(settings)
-    data = train.in_memory(images, labels, indices, len(classes), where)
+    data = loop.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:
         """No record, no preview, no checkpoint."""
 
     started, cpu = time.monotonic(), time.process_time()
-    train.fit(training, data, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
+    loop.fit(training, data, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     training.denoiser.load_state_dict(training.average)
     model = checkpoint.Model(training.denoiser.requires_grad_(requires_grad=False).eval(), config, "")

@@ -7,7 +7,7 @@ this package can import it. This is the one place in the project where importing
 import os
 from pathlib import Path
 
-from ddpm import addresses, environment
+from ddpm.common import addresses, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ddpm import faults, params
+from ddpm.common import faults
+from ddpm.config import params
 from ddpm.provenance import checkout
 from flows import console, server
 from flows.watchdog import Watchdog

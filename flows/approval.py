@@ -21,8 +21,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Paused, Running
 from pydantic import Field
 
-from ddpm import gate, params
-from ddpm.gate import Verdict
+from ddpm.config import params
+from ddpm.evaluation import gate
+from ddpm.evaluation.gate import Verdict
 from flows import markdown, notify, turn
 from flows.console import reporter
 

@@ -18,8 +18,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from ddpm import files, params, tracking
-from ddpm.tracking.patch import CREDENTIALS, git
+from ddpm import tracking
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.provenance.patch import CREDENTIALS, git
 from flows import process, stage
 from flows.console import reporter
 from flows.source import Say

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ddpm import files, params
+from ddpm.common import files
+from ddpm.config import params
 from flows import stage
 
 FINISHED = Path(".state/finished.json")

@@ -7,7 +7,7 @@ import runpy
 import signal
 import sys
 
-from ddpm.parent import die_with_parent
+from ddpm.runtime.parent import die_with_parent
 
 
 def heed_interrupts() -> None:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 PROGRESS = re.compile(r"\((\d{1,3})%\).* left")
 SECONDS_BETWEEN_LOGGED = 10.0
@@ -105,7 +105,7 @@ reporter = Reporter()
 
 
 class Redacting(logging.Filter):
-    """Makes what is logged, tracebacks included, fit for a page and a terminal (`ddpm.terminal.message`)."""
+    """Makes what is logged, tracebacks included, fit for a page and a terminal (`ddpm.common.terminal.message`)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record in place; none is left out."""

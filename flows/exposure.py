@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ddpm import addresses, files
+from ddpm.common import addresses, files
 from flows import server
 
 AUTH = Path(".state/mlflow/auth.ini")

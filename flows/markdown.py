@@ -2,7 +2,7 @@
 
 import re
 
-from ddpm.terminal import field
+from ddpm.common.terminal import field
 
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#~!&$@]|(?<=[A-Za-z]):(?=//)|(?<=www)\.")
 FIRST = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")

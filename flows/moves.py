@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import get_run_context
 from prefect.states import Completed
 
-from ddpm import params
+from ddpm.config import params
 from flows import notify, turn
 
 if TYPE_CHECKING:

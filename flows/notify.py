@@ -22,8 +22,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ddpm import redact, terminal
-from ddpm.redact import shown
+from ddpm.common import redact, terminal
+from ddpm.common.redact import shown
 from flows import server
 from flows.console import Logger, reporter
 
@@ -216,7 +216,7 @@ def _body(kind: Kind, model: str, text: str, facts: dict[str, Any]) -> dict[str,
 
 def _model() -> str:
     """The registered model of params.yaml, or nothing where that cannot be read."""
-    from ddpm import params
+    from ddpm.config import params
 
     try:
         return params.model_name()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ddpm import terminal
+from ddpm.common import terminal
 from flows import access, guard, guarded, server
 from flows.access import MLFLOW, PREFECT, Record
 from flows.exposure import Exposure

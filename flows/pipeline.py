@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from ddpm import params
+from ddpm.config import params
 from flows import changes, drift, notify, promote, publish, source, stage, turn
 from flows.console import reporter
 from flows.report import write_page

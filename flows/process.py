@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from ddpm.redact import shown_output
+from ddpm.common.redact import shown_output
 
 CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400

@@ -15,8 +15,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from ddpm import files, gate, params
-from ddpm.gate import Verdict
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.evaluation import gate
+from ddpm.evaluation.gate import Verdict
 from flows import approval, branch, process
 from flows.console import reporter
 from flows.stage import Outcome

@@ -4,7 +4,7 @@ import base64
 import re
 from pathlib import Path
 
-from ddpm.files import sha256_bytes
+from ddpm.common.files import sha256_bytes
 from ddpm.report.page import PAGE
 from flows.markdown import text
 from flows.summary import Report, markdown

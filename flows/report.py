@@ -10,7 +10,8 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from ddpm import files, params
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.report import facts, page
 from ddpm.report.facts import Facts, Tone
 from flows.console import reporter

@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from ddpm import params
+from ddpm.config import params
 from flows import branch, changes, console, notify, source, turn
 from flows.pipeline import again, pipeline
 from flows.summary import Report

@@ -16,7 +16,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
-from ddpm import files
+from ddpm.common import files
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse

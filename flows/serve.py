@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm import params, terminal
-from ddpm.sections import texts
-from ddpm.tracking.locks import LockBusyError, locked
+from ddpm.common import terminal
+from ddpm.common.locks import LockBusyError, locked
+from ddpm.config import params
+from ddpm.config.sections import texts
 from flows import ROOT, notify, process, server, supervise
 from flows.exposure import Exposure, ExposureError
 from flows.pages import Pages, pages

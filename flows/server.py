@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm.redact import shown
+from ddpm.common.redact import shown
 from flows import access, guard, guarded
 from flows.access import PREFECT, Record
 

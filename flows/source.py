@@ -19,11 +19,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from ddpm import files, params, tracking
+from ddpm import tracking
 from ddpm.cli import switch
+from ddpm.common import files
+from ddpm.common.locks import locked
+from ddpm.config import params
 from ddpm.data import sources
 from ddpm.data.errors import DataError
-from ddpm.tracking.locks import locked
 from flows import process, stage
 from flows.console import reporter
 

@@ -17,9 +17,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from ddpm import faults
-from ddpm.progress import duration
-from ddpm.tracking.patch import git_trouble
+from ddpm.common import faults
+from ddpm.common.progress import duration
+from ddpm.provenance.patch import git_trouble
 from flows import process
 
 

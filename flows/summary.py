@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ddpm import terminal
-from ddpm.gate import Verdict
-from ddpm.progress import duration
+from ddpm.common import terminal
+from ddpm.common.progress import duration
+from ddpm.evaluation.gate import Verdict
+from ddpm.evaluation.score_table import Row
 from ddpm.report.page import PAGE
-from ddpm.scoreboard import Row
 from flows.markdown import text
 from flows.stage import Outcome
 

@@ -17,9 +17,9 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
-from ddpm import files
+from ddpm.common import files
+from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
-from ddpm.tracking.locks import LockBusyError, locked
 from flows.console import reporter
 
 TURN = Path(".state/turn.lock")

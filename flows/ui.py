@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ddpm import terminal
+from ddpm.common import terminal
 from flows import server, supervise
 from flows.exposure import Exposure
 from flows.pages import Pages, pages

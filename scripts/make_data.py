@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.files import sha256_bytes, write_bytes
+from ddpm.common.files import sha256_bytes, write_bytes
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm import checkpoint
 from ddpm.diffusion import conditioning, process
 from ddpm.diffusion.pixels import to_tensor
+from ddpm.model import checkpoint
 
 DIFFUSION = {
     "process": "ddpm", "steps": 200, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "x0",

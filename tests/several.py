@@ -12,9 +12,13 @@ from typing import Any
 
 import torch
 
-from ddpm import build, distributed, files, runtime, state, train
+from ddpm.common import files
 from ddpm.metrics.shards import Shard
+from ddpm.model import build
+from ddpm.runtime.process_group import process_group
+from ddpm.runtime.sharded_tensors import local_tensor
 from ddpm.stages import sample
+from ddpm.training import data_parallel, loop, state
 from tests import tiny
 from tests.stages.test_sample import section
 
@@ -29,37 +33,37 @@ def nothing(*values: Any) -> None:
     """No record, no preview, no checkpoint."""
 
 
-def fit(training: state.State, team: distributed.Team, recipe: train.Recipe = RECIPE, **hooks: Any) -> None:
+def fit(training: state.State, team: data_parallel.Team, recipe: loop.Recipe = RECIPE, **hooks: Any) -> None:
     """Train on the tiny set."""
     chosen: dict[str, Callable[..., Any]] = {"should_stop": lambda: False, **hooks}
     for name in ("log", "preview", "save"):
         chosen.setdefault(name, nothing)
-    train.fit(training, tiny.data(), recipe, team=team, **chosen)
+    loop.fit(training, tiny.data(), recipe, team=team, **chosen)
 
 
-def replicas(rank: int, count: int) -> tuple[state.State, distributed.Replicas]:
+def replicas(rank: int, count: int) -> tuple[state.State, data_parallel.Replicas]:
     """A training of which every process holds a whole."""
     training = tiny.training(CONFIG)
-    return training, distributed.Replicas(rank, count, training.denoiser)
+    return training, data_parallel.Replicas(rank, count, training.denoiser)
 
 
-def shards(rank: int, count: int) -> tuple[state.State, distributed.Shards]:
+def shards(rank: int, count: int) -> tuple[state.State, data_parallel.Shards]:
     """A training that the processes divide."""
     torch.manual_seed(0)
     denoiser = build.denoiser(CONFIG)
-    distributed.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
+    data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
     average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, average, optimizer), distributed.Shards(rank, count, denoiser)
+    return state.State(denoiser, average, optimizer), data_parallel.Shards(rank, count, denoiser)
 
 
-def leave(folder: Path, training: state.State, team: distributed.Team) -> None:
+def leave(folder: Path, training: state.State, team: data_parallel.Team) -> None:
     """A checkpoint in `folder`."""
     folder.mkdir(exist_ok=True)
     state.save(training, folder, 9, writes=team.leads)
 
 
-def exchanges(team: distributed.Replicas, training: state.State, recipe: train.Recipe) -> int:
+def exchanges(team: data_parallel.Replicas, training: state.State, recipe: loop.Recipe) -> int:
     """How often gradients are exchanged in one step."""
     calls = []
 
@@ -69,14 +73,14 @@ def exchanges(team: distributed.Replicas, training: state.State, recipe: train.R
         return work.get_future().then(lambda done: done.value()[0])
 
     team.replica.register_comm_hook(None, hook)
-    train.train_step(training, tiny.data(), recipe, train.Order(recipe.seed, 27), team)
+    loop.train_step(training, tiny.data(), recipe, loop.Order(recipe.seed, 27), team)
     return calls.count(0)
 
 
 def main(folder: Path) -> None:
     """All checks that need company, in one start of the processes."""
     found: dict[str, Any] = {}
-    with runtime.processes() as (rank, count, gather), distributed.together():
+    with process_group() as (rank, count, gather), data_parallel.together():
         training, team = replicas(rank, count)
         fit(training, team)
         leave(folder / "replicas", training, team)
@@ -94,7 +98,7 @@ def main(folder: Path) -> None:
 
         try:
             fit(training, team, save=lambda now: leave(folder / "stopped", now, team), should_stop=asked)
-        except train.TrainingStopped:
+        except loop.TrainingStopped:
             found["stopped"] = [int(each[0]) for each in gather(torch.tensor([training.step]).numpy())]
 
         training, team = replicas(rank, count)
@@ -102,12 +106,12 @@ def main(folder: Path) -> None:
             next(training.denoiser.parameters()).data.fill_(math.nan)
         try:
             fit(training, team)
-        except train.NotFiniteError as error:
+        except loop.NotFiniteError as error:
             found["not_finite"] = str(error)
         found["all_saw_it"] = [int(each[0]) for each in gather(torch.tensor(["not_finite" in found]).int().numpy())]
 
         divided, shared = shards(rank, count)
-        sizes = [runtime.local(each).numel() for each in divided.denoiser.parameters()]
+        sizes = [local_tensor(each).numel() for each in divided.denoiser.parameters()]
         found["shares"] = [int(each[0]) for each in gather(torch.tensor([sum(sizes)]).numpy())]
         fit(divided, shared, save=lambda now: leave(folder / "shards", now, shared))
         divided, shared = shards(rank, count)

@@ -13,7 +13,7 @@ import pytest
 import requests
 import sqlalchemy
 
-from ddpm import addresses
+from ddpm.common import addresses
 
 FOLDERS = (
     "plain", "a b", "Müller & Söhne", "#1", "50%", "50%20", "what?", "?a=b&c=d", "it's", 'a "quote"', "a+b", "a;b",

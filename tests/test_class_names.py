@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ddpm.class_names import class_index, in_order, listed
+from ddpm.common.class_names import class_index, in_order, listed
 
 DIGITS = [str(number) for number in range(10)]
 

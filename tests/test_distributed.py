@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from ddpm import files, state, train
+from ddpm.common import files
 from ddpm.stages import sample
+from ddpm.training import loop, state
 from tests import several, tiny
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +77,7 @@ def test_parts_of_all_processes_are_the_batch_of_one() -> None:
 
     def drawn(rank: int, count: int) -> list[tuple[Any, ...]]:
         team = several.distributed.Team(rank, count)
-        return list(train.batches(tiny.data(), recipe, train.Order(3, 27), 5, team))
+        return list(loop.batches(tiny.data(), recipe, loop.Order(3, 27), 5, team))
 
     whole = drawn(0, 1)
     for count in (2, 3, 6):

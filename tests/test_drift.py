@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from ddpm import drift
 from ddpm.data.profile import ROW, Profile
-from ddpm.drift import FeatureDistance
+from ddpm.evaluation import drift
+from ddpm.evaluation.drift import FeatureDistance
 
 CLASSES = tuple("abcde")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import environment
+from ddpm.common import environment
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import faults
+from ddpm.common import faults
 from flows import process, stage
 
 ROOT = Path(__file__).parents[1]

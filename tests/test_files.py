@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files
+from ddpm.common import files
 
 
 def mode(path: Path) -> int:

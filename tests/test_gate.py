@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from ddpm import gate
-from ddpm.sections.pipeline import RELATIVE_LIMITS
+from ddpm.config.sections.pipeline import RELATIVE_LIMITS
+from ddpm.evaluation import gate
 
 LIMITS = {"max_fid": 60.0, "min_inception_score": 6.0, "min_class_share": 0.02, "min_improvement": 0.02}
 NOISE = (0.5, -0.2, 0.1, -0.4, 0.3, 0.0, -0.5, 0.2)  # of blocks of seeds, which two models share

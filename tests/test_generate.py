@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm import checkpoint, files, generate, sampling
-from ddpm.diffusion import pixels, samplers, schedule
-from ddpm.generate import Sampling
+from ddpm.common import files
+from ddpm.diffusion import pixels, schedule
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.sampling import options as sampling
+from ddpm.sampling.generate import Sampling
 from tests import tiny
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm import checkpoint, generate
-from ddpm.diffusion import samplers
-from ddpm.generate import Sampling
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.sampling.generate import Sampling
 from tests import tiny
 
 LEARNED: dict[str, Any] = {**tiny.CONFIG, "diffusion": {**tiny.CONFIG["diffusion"], "variance": "learned"}}

@@ -19,7 +19,7 @@ from ddpm.cli import app, doctor, edit, models
 from ddpm.data import statistics, survey
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import listing
-from ddpm.gate import decide
+from ddpm.evaluation.gate import decide
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import canary, page, pictures, plots
@@ -121,7 +121,7 @@ def survey_of(text: str) -> str:
 
 
 def rich_lines(lines: list[str]) -> str:
-    from ddpm import terminal
+    from ddpm.common import terminal
 
     seen = io.StringIO()
     terminal.echo(*lines, file=seen)

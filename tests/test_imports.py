@@ -14,7 +14,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, anywhere in it; `from ddpm import gate` gives `ddpm.gate`."""
+    """Every module that a file imports, anywhere in it; `from ddpm import gate` gives `ddpm.evaluation.gate`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -61,7 +61,15 @@ def test_mathematics_knows_nothing_of_files_parameters_or_records(part: str) -> 
 
 
 def test_flows_run_stages_as_processes_and_never_import_torch_or_what_trains() -> None:
-    heavy = ("torch", "ddpm.stages", "ddpm.train", "ddpm.build", "ddpm.diffusion", "ddpm.nets", "ddpm.metrics")
+    heavy = (
+        "torch",
+        "ddpm.stages",
+        "ddpm.training.loop",
+        "ddpm.model.build",
+        "ddpm.diffusion",
+        "ddpm.nets",
+        "ddpm.metrics",
+    )
     assert not {
         name(path): uses(path, *heavy) for path in SOURCES if name(path).startswith("flows/") and uses(path, *heavy)
     }
@@ -80,11 +88,11 @@ def test_nothing_below_the_flows_imports_them() -> None:
 def test_parameters_reach_stages_and_build_only() -> None:
     """Below build.py, plain arguments: the typed parameters are not passed down."""
     allowed = ("stages/", "cli/", "tracking/", "provenance/", "build.py")
-    found = {name(path) for path in PACKAGE.rglob("*.py") if uses(path, "ddpm.params")}
+    found = {name(path) for path in PACKAGE.rglob("*.py") if uses(path, "ddpm.config.params")}
     assert not {each for each in found if not each.startswith(allowed)}
 
 
-@pytest.mark.parametrize("module", ["ddpm.cli", "ddpm.params", "ddpm.gate", "flows.__main__"])
+@pytest.mark.parametrize("module", ["ddpm.cli", "ddpm.config.params", "ddpm.evaluation.gate", "flows.__main__"])
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     heavy = ("torch", "mlflow", "matplotlib", "prefect", "dvc", "scipy", "sklearn")
     code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({heavy!r})))"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ddpm import params
+from ddpm.config import params
 from ddpm.metrics import inception, published
 from tests import tiny
 from tests.test_params import ROOT, with_changes

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
 
-from ddpm import generate, interpolate
 from ddpm.cli import app
 from ddpm.diffusion import interpolation, schedule
 from ddpm.report import film
+from ddpm.sampling import generate, interpolate
 from tests import ideal
 
 SPREAD, MEAN = 0.4, 0.2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddpm import launch
+from ddpm.runtime import torchrun
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ def test_auto_is_a_process_for_each_gpu_and_a_number_is_that_number(
     monkeypatch: pytest.MonkeyPatch, gpus: int, wanted: str | int, device: str, count: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert launch.processes(wanted, device) == count
+    assert torchrun.processes(wanted, device) == count
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=r"train\.processes = 4, and this machine has 2 GPUs"):
-        launch.processes(4, "auto")
+        torchrun.processes(4, "auto")

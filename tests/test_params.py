@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ddpm import params
 from ddpm.cli.edit import changed, flat
+from ddpm.config import params
+from ddpm.config.sections.diffusion import Ddpm
 from ddpm.diffusion.conditioning import CONDITIONS
-from ddpm.sections.diffusion import Ddpm
 
 ROOT = Path(__file__).parents[1]
 VALID = params.read_yaml(ROOT / "params.yaml")

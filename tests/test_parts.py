@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm import files, parts
+from ddpm.common import files
+from ddpm.sampling import chunks
 
 JOB = {"seed": 3, "sampling": {"interval": (0.1, 2.0)}}
 
@@ -29,12 +30,12 @@ def test_only_what_is_missing_is_drawn(tmp_path: Path) -> None:
         drawn.append(indices)
         return ramp(indices)
 
-    begun = parts.opened(tmp_path / "parts", JOB, 10, 4)
+    begun = chunks.opened(tmp_path / "parts", JOB, 10, 4)
     with pytest.raises(KeyboardInterrupt):
         begun.fill(until_the_third)
     assert (drawn, begun.done()) == ([range(4), range(4, 8)], 8)
 
-    again = parts.opened(tmp_path / "parts", JOB, 10, 4)
+    again = chunks.opened(tmp_path / "parts", JOB, 10, 4)
     assert again.missing() == [range(8, 10)]
     again.fill(ramp)
     assert np.concatenate(list(again.read())).ravel().tolist() == list(range(10))
@@ -43,13 +44,13 @@ def test_only_what_is_missing_is_drawn(tmp_path: Path) -> None:
 
 
 def test_parts_of_another_job_are_not_mixed_in(tmp_path: Path) -> None:
-    parts.opened(tmp_path / "parts", JOB, 10, 4).fill(ramp)
+    chunks.opened(tmp_path / "parts", JOB, 10, 4).fill(ramp)
     with pytest.raises(ValueError, match="holds images of another job, which differs in count, seed"):
-        parts.opened(tmp_path / "parts", {**JOB, "seed": 4}, 12, 4)
+        chunks.opened(tmp_path / "parts", {**JOB, "seed": 4}, 12, 4)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
-    found = parts.opened(tmp_path / "parts", JOB, 10, 4)
+    found = chunks.opened(tmp_path / "parts", JOB, 10, 4)
     found.fill(ramp)
     damaged = tmp_path / "parts" / "000000004.npy"
     damaged.write_bytes(damaged.read_bytes()[:-2])

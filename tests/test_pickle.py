@@ -15,13 +15,19 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ddpm import checkpoint, exchange, extract, files, params, parts, reference, state
+from ddpm import exchange
 from ddpm.cli import app
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.data import prepared, profile, sets
-from ddpm.registry import pack
+from ddpm.evaluation import extractor_store, reference
+from ddpm.model import checkpoint
 from ddpm.registry.verify import VerificationError, _facts, _in_clean_process
 from ddpm.review import session
+from ddpm.sampling import chunks
+from ddpm.serving import pack
 from ddpm.tracking import Spool
+from ddpm.training import state
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -121,25 +127,25 @@ def prepared_images(folder: Path, name: str, trap: bytes) -> object:
 
 
 def some_parts(folder: Path, name: str, trap: bytes) -> object:
-    opened = parts.opened(folder, {"seed": 0}, 2, 1)
+    opened = chunks.opened(folder, {"seed": 0}, 2, 1)
     opened.fill(lambda indices: np.zeros((1, 8, 8, 1), np.uint8))
     write(folder / name, trap)
-    return list(parts.opened(folder, {"seed": 0}, 2, 1).read())
+    return list(chunks.opened(folder, {"seed": 0}, 2, 1).read())
 
 
 def an_extractor(folder: Path, name: str, trap: bytes) -> object:
-    files.write_json(folder / extract.EXTRACTOR, {"side": 8})
-    write(folder / extract.WEIGHTS, b"")
+    files.write_json(folder / extractor_store.EXTRACTOR, {"side": 8})
+    write(folder / extractor_store.WEIGHTS, b"")
     write(folder / name, trap)
-    return extract.open_own(str(folder), "clean", "cpu")
+    return extractor_store.open_own(str(folder), "clean", "cpu")
 
 
 def features(folder: Path, name: str, trap: bytes) -> object:
-    files.write_json(folder / extract.EXTRACTOR, {
+    files.write_json(folder / extractor_store.EXTRACTOR, {
         "name": "classifier", "sha256": "", "resolution": 8, "channels": 1, "classes": 2, "width": 4,
     })  # fmt: skip
     write(folder / name, trap)
-    return extract.from_folder(folder, "cpu")
+    return extractor_store.from_folder(folder, "cpu")
 
 
 def of_diffusers(folder: Path, name: str, trap: bytes) -> object:
@@ -202,13 +208,15 @@ READERS: dict[str, Callable[[Path, bytes], object]] = {
         files.write_json(at / profile.HEAD, {"version": 1}), write(at / profile.ROWS, trap), profile.load(at),
     ),
     "moments": lambda at, trap: reference.read_moments(write(at / reference.REFERENCE, trap)),
-    "a classifier": lambda at, trap: features(at, extract.WEIGHTS, trap),
-    "which classifier": lambda at, trap: features(at, extract.EXTRACTOR, trap),
-    "an own extractor": lambda at, trap: an_extractor(at, extract.WEIGHTS, trap),
-    "the layers of one": lambda at, trap: an_extractor(at, extract.EXTRACTOR, trap),
-    "Inception": lambda at, trap: extract.open_inception(str(write(at / "inception.pth", trap)), "clean", "cpu"),
+    "a classifier": lambda at, trap: features(at, extractor_store.WEIGHTS, trap),
+    "which classifier": lambda at, trap: features(at, extractor_store.EXTRACTOR, trap),
+    "an own extractor": lambda at, trap: an_extractor(at, extractor_store.WEIGHTS, trap),
+    "the layers of one": lambda at, trap: an_extractor(at, extractor_store.EXTRACTOR, trap),
+    "Inception": lambda at, trap: extractor_store.open_inception(
+        str(write(at / "inception.pth", trap)), "clean", "cpu"
+    ),
     "a part of a large set": lambda at, trap: some_parts(at, "000000000.npy", trap),
-    "which large set": lambda at, trap: some_parts(at, parts.JOB, trap),
+    "which large set": lambda at, trap: some_parts(at, chunks.JOB, trap),
     "the spool": lambda at, trap: (write(at / "events.jsonl", trap + b"\n"), Spool(at).read(0)),
     "a review": a_review,
     "an image": lambda at, trap: (write(at / "a.png", trap), sets.look(at)),

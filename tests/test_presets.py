@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import params
 from ddpm.cli.edit import flat
+from ddpm.config import params
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))

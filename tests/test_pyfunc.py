@@ -16,8 +16,10 @@ import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
-from ddpm import checkpoint, generate, registry, tracking
-from ddpm.registry import pack
+from ddpm import registry, tracking
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.serving import pack
 from tests import records, served, tiny
 
 CONDITIONS = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5, "guidance": 1.0, "clamp": True}

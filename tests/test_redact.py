@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy.engine import make_url
 
-from ddpm.redact import each, has_secret, shown, shown_address, shown_output
+from ddpm.common.redact import each, has_secret, shown, shown_address, shown_output
 
 
 @pytest.mark.parametrize(("text", "said"), [

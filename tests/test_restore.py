@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ddpm import checkpoint
 from ddpm.data.errors import DataError
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.metrics import fidelity
+from ddpm.model import checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
 from tests import ideal, tiny
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpm import runtime
+from ddpm.runtime.process_group import process_group
 
 PROGRAM = """
 import numpy as np
@@ -27,6 +27,6 @@ def test_arrays_of_different_lengths_come_in_the_order_of_the_processes(tmp_path
 
 
 def test_a_program_of_one_process_gathers_its_own() -> None:
-    with runtime.processes() as (rank, count, gather):
+    with process_group() as (rank, count, gather):
         (own,) = gather(np.arange(3))
         assert (rank, count, own.tolist()) == (0, 1, [0, 1, 2])

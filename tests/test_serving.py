@@ -12,9 +12,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from ddpm import checkpoint, generate, sampling, serving
-from ddpm.registry import pack
-from ddpm.sampling import Sampling
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.sampling import options as sampling
+from ddpm.sampling.options import Sampling
+from ddpm.serving import pack, requests
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +31,21 @@ def test_the_work_of_a_request_is_known_beforehand(model: checkpoint.Model, samp
     chosen = Sampling(sampler=sampler, steps=5, guidance=guidance, **options)
     with generate.evaluations(model) as seen:
         generate.generate(model, 3, chosen)
-    promised = 3 * serving.evaluations(chosen)
+    promised = 3 * requests.evaluations(chosen)
     assert sum(seen) <= promised
     assert sum(seen) >= promised * 0.85  # the last step of some needs one less
 
 
 def test_limits_are_those_of_the_servers_environment() -> None:
-    assert serving.Limits.of({}) == serving.Limits()
-    limits = serving.Limits.of({"DDPM_SERVE_IMAGES": "7", "DDPM_SERVE_SECONDS": "", "MLFLOW_TRACKING_URI": "x"})
-    assert limits == serving.Limits(images=7)
+    assert requests.Limits.of({}) == requests.Limits()
+    limits = requests.Limits.of({"DDPM_SERVE_IMAGES": "7", "DDPM_SERVE_SECONDS": "", "MLFLOW_TRACKING_URI": "x"})
+    assert limits == requests.Limits(images=7)
     mlflow = {"MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "60"}
-    assert serving.Limits.of(mlflow).seconds == 54
-    assert serving.Limits.of({**mlflow, "DDPM_SERVE_SECONDS": "5"}).seconds == 5
+    assert requests.Limits.of(mlflow).seconds == 54
+    assert requests.Limits.of({**mlflow, "DDPM_SERVE_SECONDS": "5"}).seconds == 5
     for name, value in (("IMAGES", "0"), ("IMAGES", "many"), ("EVALUATIONS", "1e6"), ("SECONDS", "-1")):
         with pytest.raises(ValueError, match=f"DDPM_SERVE_{name} = '{value}': must be a whole number from [01]"):
-            serving.Limits.of({f"DDPM_SERVE_{name}": value})
+            requests.Limits.of({f"DDPM_SERVE_{name}": value})
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_a_request_that_takes_too_long_is_ended_and_the_next_one_served(served: 
     assert raised.value.get_http_status_code() == 400
     own = served.unwrap_python_model()
     assert not own.model.denoiser.net._forward_pre_hooks
-    own.limits = serving.Limits(seconds=600)
+    own.limits = requests.Limits(seconds=600)
     assert served.predict({}, params={"count": 1, "steps": 1}).shape == (1, 8, 8, 1)
 
 
@@ -72,7 +74,7 @@ def test_who_waits_too_long_for_others_is_told_to_come_again(served: Any) -> Non
 
 
 def test_requests_at_one_time_get_the_images_that_they_get_alone(served: Any) -> None:
-    served.unwrap_python_model().limits = serving.Limits()
+    served.unwrap_python_model().limits = requests.Limits()
     alone = [served.predict({}, params={"count": 4, "steps": 3, "seed": seed}) for seed in range(4)]
     found: dict[int, np.ndarray] = {}
 
@@ -93,7 +95,7 @@ def test_pictures_are_the_images_without_loss() -> None:
     def read(text: str) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
-    assert np.array_equal([read(each) for each in serving.pngs(images)], images)
-    (sheet,) = serving.grid(images)
+    assert np.array_equal([read(each) for each in requests.pngs(images)], images)
+    (sheet,) = requests.grid(images)
     assert read(sheet).shape == (10, 8, 3)
     assert np.array_equal(read(sheet)[5:, :4], images[2])

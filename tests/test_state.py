@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm import state
+from ddpm.training import state
 from tests import tiny
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 ROOT = Path(__file__).parents[1]
 PRINTS = {
     # who else prints, and why
-    "src/ddpm/terminal.py": "the module itself",
-    "src/ddpm/progress.py": "counts of its own",
-    "src/ddpm/registry/clean.py": "one JSON line for its parent; nothing of the project is importable there",
+    "src/ddpm/common/terminal.py": "the module itself",
+    "src/ddpm/common/progress.py": "counts of its own",
+    "src/ddpm/serving/clean_process.py": "one JSON line for its parent; nothing of the project is importable there",
 }
 
 
@@ -70,7 +70,7 @@ def test_nothing_else_prints() -> None:
                 called = ast.unparse(node.func)
                 if called in {"print", "typer.echo", "typer.secho", "sys.stdout.write", "sys.stderr.write"}:
                     found.append(f"{name}:{node.lineno}: {called}")
-    assert not found, f"print through ddpm.terminal: {found}"
+    assert not found, f"print through ddpm.common.terminal: {found}"
 
 
 def test_what_rich_prints_has_no_markup() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from ddpm.sections import texts
+from ddpm.config.sections import texts
 
 PARTS = (
     "*", "*/5", "0", "3", "1-5", "59", "60", "31", "L", "?", "MON", "jan", "1,2", "*/0", "a", "5#1", "7", "0-7", "1-70",

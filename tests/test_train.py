@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddpm import state, train
+from ddpm.training import loop, state
 from tests import tiny
 
 
-def run(training: state.State, recipe: train.Recipe = tiny.RECIPE, *, stop_at: int | None = None, **hooks: Any) -> None:
+def run(training: state.State, recipe: loop.Recipe = tiny.RECIPE, *, stop_at: int | None = None, **hooks: Any) -> None:
     """Train; with `stop_at`, ask to stop before that step."""
     nothing: dict[str, Callable[..., None]] = dict.fromkeys(("log", "preview", "save"), lambda *values: None)
-    train.fit(training, tiny.data(), recipe, should_stop=lambda: training.step == stop_at, **{**nothing, **hooks})
+    loop.fit(training, tiny.data(), recipe, should_stop=lambda: training.step == stop_at, **{**nothing, **hooks})
 
 
 def assert_same(a: state.State, b: state.State) -> None:
@@ -36,7 +36,7 @@ def test_stopped_and_resumed_equals_uninterrupted_to_the_bit(tmp_path: Path, opt
     run(whole)
 
     first = tiny.training(optimizer=optimizer)
-    with pytest.raises(train.TrainingStopped):
+    with pytest.raises(loop.TrainingStopped):
         run(first, stop_at=stop_at, save=lambda now: state.save(now, tmp_path, 2))
     second = tiny.training(optimizer=optimizer)
     assert state.restore(second, tmp_path)
@@ -62,13 +62,13 @@ def test_accumulated_micro_batches_equal_one_batch() -> None:
 
 
 def test_every_epoch_is_a_permutation_of_its_own() -> None:
-    order = train.Order(seed=0, count=27)
+    order = loop.Order(seed=0, count=27)
     positions = torch.cat([order.at(first, 9) for first in range(0, 54, 9)])
     first, second = positions[:27].tolist(), positions[27:].tolist()
     assert sorted(first) == sorted(second) == list(range(27))
     assert first != second
-    assert train.Order(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
-    assert train.Order(seed=1, count=27).at(0, 27).tolist() != first
+    assert loop.Order(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
+    assert loop.Order(seed=1, count=27).at(0, 27).tolist() != first
 
 
 def test_batches_depend_on_seed_and_step_only() -> None:
@@ -76,7 +76,7 @@ def test_batches_depend_on_seed_and_step_only() -> None:
 
     def draw(seed: int, step: int) -> list[Tensor | None]:
         recipe = replace(tiny.RECIPE, seed=seed)
-        return [each for part in train.batches(data, recipe, train.Order(seed, 27), step) for each in part]
+        return [each for part in loop.batches(data, recipe, loop.Order(seed, 27), step) for each in part]
 
     once, again, other_step, other_seed = draw(3, 7), draw(3, 7), draw(3, 8), draw(4, 7)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True) if a is not None and b is not None)
@@ -86,7 +86,7 @@ def test_batches_depend_on_seed_and_step_only() -> None:
 
 def test_levels_are_uniform_and_stratified() -> None:
     recipe = replace(tiny.RECIPE, batch=10)
-    draws = torch.stack([next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i)))[1] for i in range(400)])
+    draws = torch.stack([next(iter(loop.batches(tiny.data(), recipe, loop.Order(0, 27), i)))[1] for i in range(400)])
     assert ((10 * draws).long() == torch.arange(10)).all()  # one in each tenth
     counts = (50 * draws).long().flatten().bincount(minlength=50)
     assert counts.min() > 40
@@ -95,7 +95,7 @@ def test_levels_are_uniform_and_stratified() -> None:
 
 def test_hidden_labels_have_the_asked_share_and_the_null_label() -> None:
     recipe = replace(tiny.RECIPE, label_dropout=0.3)
-    labels = torch.cat([next(iter(train.batches(tiny.data(), recipe, train.Order(0, 27), i)))[3] for i in range(300)])
+    labels = torch.cat([next(iter(loop.batches(tiny.data(), recipe, loop.Order(0, 27), i)))[3] for i in range(300)])
     assert labels.unique().tolist() == [0, 1, 2]
     assert (labels == 2).float().mean().item() == pytest.approx(0.3, abs=0.03)
 
@@ -104,15 +104,15 @@ def test_heldout_images_are_never_drawn() -> None:
     data = tiny.data()
     data.images[27:] = 255
     for step in range(40):
-        for x, *_ in train.batches(data, tiny.RECIPE, train.Order(0, 27), step):
+        for x, *_ in loop.batches(data, tiny.RECIPE, loop.Order(0, 27), step):
             assert (x.flatten(1).min(1).values < 1).all()
 
 
 def test_learning_rate_warms_up_holds_and_falls() -> None:
     recipe = replace(tiny.RECIPE, images=1000, batch=10, lr=1.0, warmup=100, decay=0.5)
-    rates = {images: train.learning_rate(recipe, images) for images in (0, 40, 100, 490, 750, 990)}
+    rates = {images: loop.learning_rate(recipe, images) for images in (0, 40, 100, 490, 750, 990)}
     assert rates == pytest.approx({0: 0.1, 40: 0.5, 100: 1.0, 490: 1.0, 750: 0.5, 990: 0.02})
-    assert train.learning_rate(replace(recipe, warmup=0, decay=0.0), 0) == 1.0
+    assert loop.learning_rate(replace(recipe, warmup=0, decay=0.0), 0) == 1.0
 
 
 def test_average_follows_its_closed_form_on_a_constant_change() -> None:
@@ -123,7 +123,7 @@ def test_average_follows_its_closed_form_on_a_constant_change() -> None:
     recipe = replace(tiny.RECIPE, ema=80)
     training.step = 1000  # past the growing horizon
     for _ in range(20):
-        train.average(training, recipe)
+        loop.average(training, recipe)
     assert training.average[name].mean().item() == pytest.approx(1 - math.exp(-20 * recipe.batch / 80), rel=1e-5)
 
 
@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_sigma() -> None:
     training = tiny.training()
     training.step = 4
     next(training.denoiser.parameters()).data.fill_(math.nan)
-    with pytest.raises(train.NotFiniteError, match=r"loss is not finite at step 4, for sigma \d"):
+    with pytest.raises(loop.NotFiniteError, match=r"loss is not finite at step 4, for sigma \d"):
         run(training)
 
 
@@ -152,7 +152,7 @@ def test_a_gradient_that_is_not_finite_stops_with_step_and_sigma() -> None:
     training = tiny.training()
     parameter = next(training.denoiser.parameters())
     parameter.register_hook(lambda gradient: gradient * math.inf)
-    with pytest.raises(train.NotFiniteError, match=r"gradient is not finite at step 0 \(sigma from"):
+    with pytest.raises(loop.NotFiniteError, match=r"gradient is not finite at step 0 \(sigma from"):
         run(training)
     assert training.step == 0
 

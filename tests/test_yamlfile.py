@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import params, yamlfile
 from ddpm.cli import edit
+from ddpm.config import params, yaml_file
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -75,7 +75,7 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
 def test_anchors_that_end_are_read_as_ever() -> None:
     text = "a: &a {x: [1, 2]}\nb: {<<: *a, y: 3}\nc: [*a, *a]"
     one = {"x": [1, 2]}
-    assert yamlfile.parse(text, "text") == {"a": one, "b": {"x": [1, 2], "y": 3}, "c": [one, one]}
+    assert yaml_file.parse(text, "text") == {"a": one, "b": {"x": [1, 2], "y": 3}, "c": [one, one]}
 
 
 ODD = (

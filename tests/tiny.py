@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddpm import build, checkpoint, runtime, state, train
+from ddpm.model import build, checkpoint
+from ddpm.runtime.device import channels_last
+from ddpm.training import loop, state
 
 CONFIG: dict[str, Any] = {
     "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
@@ -17,7 +19,7 @@ CONFIG: dict[str, Any] = {
                   "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     "digest": "0" * 64,
 }  # fmt: skip
-RECIPE = train.Recipe(
+RECIPE = loop.Recipe(
     seed=3, images=160, batch=8, accumulation=1, lr=2e-3, warmup=16, decay=0.5, clip=1.0, ema=64, label_dropout=0.1,
     flip=True, precision="fp32", weighting="output", condition_scale=0,
     log_every=24, sample_every=80, checkpoint_every=40,
@@ -34,19 +36,19 @@ def enlarging(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     return {**config, "diffusion": {**config["diffusion"], "condition": "low-resolution-2"}}
 
 
-def data(labelled: bool = True) -> train.Data:
+def data(labelled: bool = True) -> loop.Data:
     """30 images, of which 27 are for training: dark ones with label 0, light ones with label 1."""
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 2
     images = (generator.integers(0, 60, (30, 8, 8, 1)) + 180 * labels[:, None, None, None]).astype(np.uint8)
-    return train.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
+    return loop.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
 
 
 def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state.State:
     """A training at step 0."""
     torch.manual_seed(0)
     denoiser = build.denoiser(config)
-    runtime.channels_last(denoiser)
+    channels_last(denoiser)
     average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
     return state.State(denoiser, average, chosen)

@@ -9,10 +9,14 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from ddpm import checkpoint, files, generate, params, registry, tracking
+from ddpm import registry, tracking
 from ddpm.cli import app
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.report.canary import rms
+from ddpm.sampling import generate
 from tests import tiny
 from tests.records import DIGEST
 

@@ -19,8 +19,8 @@ import numpy as np
 import psutil
 import pytest
 
-from ddpm import params
 from ddpm.cli import data, doctor, switch
+from ddpm.config import params
 from tests.cli.conftest import environment, run
 from tests.imagefiles import encoded, zipped
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm import params
-from ddpm.files import sha256_file
+from ddpm.common.files import sha256_file
+from ddpm.config import params
 from tests.cli.conftest import ROOT, run
 from tests.imagefiles import encoded
 

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ddpm import bits, checkpoint, randomness
 from ddpm.cli import app
 from ddpm.diffusion import guidance, likelihood, pixels
+from ddpm.model import checkpoint
+from ddpm.runtime import randomness
+from ddpm.sampling.likelihood import by_bound, by_flow
 from tests import tiny
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
@@ -100,18 +102,18 @@ def test_a_model_that_always_needs_a_class_is_given_one(tmp_path: Path) -> None:
 def test_an_image_has_its_number_in_any_batch(tiny_checkpoint: Path) -> None:
     model = checkpoint.load(tiny_checkpoint)
     labels = np.array([0, 1, 0, 1, 2, 2])  # 2: none
-    bounds = [bits.by_bound(model, PIXELS, labels, variance="small", seed=3, batch=batch)["total"] for batch in (6, 4)]
+    bounds = [by_bound(model, PIXELS, labels, variance="small", seed=3, batch=batch)["total"] for batch in (6, 4)]
     np.testing.assert_allclose(bounds[0], bounds[1], rtol=1e-4)
-    flows = [bits.by_flow(model, PIXELS, labels, seed=3, batch=batch, tolerance=1e-4) for batch in (6, 4)]
+    flows = [by_flow(model, PIXELS, labels, seed=3, batch=batch, tolerance=1e-4) for batch in (6, 4)]
     np.testing.assert_allclose(flows[0], flows[1], atol=5e-3)
-    later = bits.by_bound(model, PIXELS[2:], labels[2:], variance="small", seed=5)["total"]
+    later = by_bound(model, PIXELS[2:], labels[2:], variance="small", seed=5)["total"]
     np.testing.assert_allclose(bounds[0][2:], later, rtol=1e-4)
 
 
 def test_more_probes_come_near_the_exact_trace(tiny_checkpoint: Path) -> None:
     model = checkpoint.load(tiny_checkpoint)
     labels = np.array([0, 1])
-    measured = [bits.by_flow(model, PIXELS[:2], labels, probes=probes, tolerance=1e-2) for probes in (1, 20)]
+    measured = [by_flow(model, PIXELS[:2], labels, probes=probes, tolerance=1e-2) for probes in (1, 20)]
     sigmas, generators = model.denoiser.sigmas, [randomness.generator(i, "likelihood") for i in range(2)]
     x = pixels.to_tensor(torch.from_numpy(PIXELS[:2]))
     y = likelihood.dequantised(x, torch.stack([torch.rand(1, 8, 8, generator=each) for each in generators]))

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ddpm import checkpoint, generate, registry, tracking
+from ddpm import registry, tracking
 from ddpm.cli import app
+from ddpm.model import checkpoint
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import pictures
+from ddpm.sampling import generate
 from tests import tiny
 
 NAME = ["--name", "digits"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import params
+from ddpm.config import params
 from tests.cli.conftest import ROOT, run
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ddpm import files, tracking
+from ddpm import tracking
 from ddpm.cli import app
+from ddpm.common import files
 from ddpm.data import prepared
 from ddpm.tracking.spool import Spool
 

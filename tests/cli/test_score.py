@@ -10,8 +10,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from ddpm import extract, reference
 from ddpm.cli import app
+from ddpm.evaluation import extractor_store, reference
 from ddpm.metrics import classifier, scores
 from ddpm.metrics.extractors import ClassifierExtractor
 
@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = classifier.train(REAL, labels, classes=2, width=4, budget=4000, batch=40, lr=0.01, seed=0)
         features = Path("out/features")
         features.mkdir(parents=True)
-        extractor = extract.write_classifier(features, model, "cpu")
+        extractor = extractor_store.write_classifier(features, model, "cpu")
         train, heldout, noisy = (
             reference.observe(extractor, images, np.arange(len(images)), features / name)
             for images, name in ((REAL, "train_features.npy"), (REAL[::2], "heldout_features.npy"),
@@ -81,7 +81,7 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
     said = [told("--real", f"real{ending}", "--fake", f"fake{ending}") for ending in ("", ".npy")]
-    extractor = extract.from_folder(Path("out/features"), "cpu")
+    extractor = extractor_store.from_folder(Path("out/features"), "cpu")
     expected = scores.frechet_distance(scores.moments(extractor(FAKE)), scores.moments(extractor(REAL)))
     assert said[0]["fid"] == pytest.approx(expected, rel=1e-5)
     for name in said[0].keys() - {"conditions"}:
@@ -169,9 +169,9 @@ def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
     said = told("--real", "real", "--fake", "fake", "--extractor", f"own:{tmp_path}")
     assert said["conditions"]["extractor"] == "own"  # type: ignore[index]
     assert set(said["class_histogram"]) == {"0", "1"}  # type: ignore[call-overload]
-    copied = extract.write_own(tmp_path / "copy", str(tmp_path), "legacy", "cpu")  # as the features stage does
+    copied = extractor_store.write_own(tmp_path / "copy", str(tmp_path), "legacy", "cpu")  # as the features stage does
     (tmp_path / "extractor.json").unlink()
-    again = extract.from_folder(tmp_path / "copy", "cpu")
+    again = extractor_store.from_folder(tmp_path / "copy", "cpu")
     assert (again.sha256, again.resize) == (copied.sha256, "legacy")
     assert again.sha256 == said["conditions"]["extractor_sha256"]  # type: ignore[index]
 

@@ -12,10 +12,13 @@ from PIL import Image
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from ddpm import checkpoint, files, generate, interpolate, registry, tracking
+from ddpm import registry, tracking
 from ddpm.cli import app
+from ddpm.common import files
+from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
-from ddpm.sampling import Sampling
+from ddpm.sampling import generate, interpolate
+from ddpm.sampling.options import Sampling
 from tests import tiny
 from tests.records import DIGEST
 
@@ -102,7 +105,7 @@ def test_a_version_without_settings_says_how_it_is_drawn(register: Register) -> 
 
 def test_a_version_of_before_is_drawn_as_its_evaluation_says(register: Register) -> None:
     register(OWN)
-    tracking.client().delete_model_version_tag("digits", "1", "ddpm.sampling")
+    tracking.client().delete_model_version_tag("digits", "1", "ddpm.sampling.options")
     assert np.array_equal(sample()[0], expected(**DRAWN))
 
 

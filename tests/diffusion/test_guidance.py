@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddpm.diffusion import guidance, samplers
+from ddpm.diffusion import guidance
+from ddpm.diffusion.samplers import table as samplers
 
 SPREAD = 0.4
 MEANS = torch.tensor([-0.5, 0.5, 0.0], dtype=torch.float64)  # two classes, and what stands for none

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddpm.diffusion import restoration, samplers, schedule
+from ddpm.diffusion import restoration, schedule
+from ddpm.diffusion.samplers import table as samplers
 
 SPREAD, MEAN = 0.4, 0.2
 KNOWN = torch.ones(1, 1, 4, 4, dtype=torch.float64)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddpm.diffusion import samplers, schedule
+from ddpm.diffusion import schedule
+from ddpm.diffusion.samplers import table as samplers
 
 MEAN, SPREAD = 0.3, 0.4
 HIGH, LOW = 20.0, 0.02

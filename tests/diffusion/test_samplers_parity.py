@@ -20,7 +20,8 @@ from diffusers import (
 from diffusers.schedulers import scheduling_dpmsolver_multistep, scheduling_edm_euler, scheduling_euler_discrete
 from torch import Tensor
 
-from ddpm.diffusion import samplers, schedule
+from ddpm.diffusion import schedule
+from ddpm.diffusion.samplers import table as samplers
 
 TABLE = schedule.sigmas(schedule.betas("linear", 1000))
 Draw = Callable[..., Tensor]

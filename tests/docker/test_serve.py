@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from ddpm.registry import pack
+from ddpm.serving import pack
 from tests import records, served
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
-from ddpm import params
 from ddpm.cli import app
+from ddpm.config import params
 from tests.docs.conftest import Project, hint, surroundings
 from tests.docs.pages import ROOT, Snippet, named, snippets
 from tests.docs.table import ELSEWHERE, FILLED, IN_TEXT, OTHER_PYTHON

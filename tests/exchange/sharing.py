@@ -7,9 +7,9 @@ import torch
 from diffusers import DDPMPipeline, UNet2DModel
 from torch import Tensor
 
-from ddpm import checkpoint
-from ddpm.diffusion import samplers
-from ddpm.diffusion.interfaces import Noise
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.diffusion.samplers.base import Noise
+from ddpm.model import checkpoint
 from tests import tiny
 
 STEPS = 20

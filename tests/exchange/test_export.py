@@ -8,9 +8,12 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from typer.testing import CliRunner
 
-from ddpm import build, checkpoint, exchange, files, params, registry
+from ddpm import exchange, registry
 from ddpm.cli import app
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.exchange.weights import theirs
+from ddpm.model import build, checkpoint
 from tests import tiny
 from tests.exchange.sharing import CONFIG, STEPS, ancestral, changed, our_image, their_image
 

@@ -10,9 +10,13 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from ddpm import checkpoint, exchange, files, generate, params
+from ddpm import exchange
 from ddpm.cli import app
-from ddpm.registry import pack
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.serving import pack
 from tests import tiny
 from tests.exchange.sharing import CONFIG, SMALL, STEPS, our_image, published, random_unet, their_image
 

@@ -20,7 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ddpm import files, registry
+from ddpm import registry
+from ddpm.common import files
 from ddpm.registry.aliases import settle
 from ddpm.registry.lock import registry_lock
 from ddpm.tracking import store

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
-from ddpm import files, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import files
 from ddpm.tracking.spool import Spool
 from tests import records
 from tests.faults.pipeline import MARK, marked, until, write_params

@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ddpm import files, gate, params, registry, tracking
+from ddpm import registry, tracking
 from ddpm.cli import app
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.evaluation import gate
 from ddpm.registry import approval as questions
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
 from tests.flows.receiving import SECRET, receiver

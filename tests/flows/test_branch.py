@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files
+from ddpm.common import files
 from flows import branch
 from tests.flows.repositories import sh
 

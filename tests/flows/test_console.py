@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from ddpm.gate import decide
+from ddpm.evaluation.gate import decide
 from flows import console, summary
 from flows.stage import Did, Outcome
 

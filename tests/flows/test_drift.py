@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from ddpm import files, params, tracking
+from ddpm import tracking
+from ddpm.common import files
+from ddpm.config import params
 from tests import watched
 from tests.flows.repositories import sh
 from tests.records import use_embedded

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from ddpm import params
+from ddpm.config import params
 from tests.flows.repositories import sh
 
 Make = Callable[..., Path]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ddpm import files, params, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.registry.versions import VERIFIED_TAG
 from tests import tiny
 from tests.records import DIGEST, use_embedded

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files, gate
+from ddpm.common import files
+from ddpm.evaluation import gate
 from ddpm.report import facts, page
 from flows import report
 from flows.stage import Did, Outcome

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import params
+from ddpm.config import params
 from flows import source, stage
 from tests.flows.repositories import sh
 

@@ -173,7 +173,9 @@ stage.run(chosen, lambda line: print(line, flush=True), grace=20)
 def test_whatever_ends_the_flow_ends_its_children(make_repository: Make, number: signal.Signals) -> None:
     """Ctrl-C is passed on and waited for; after SIGKILL the kernel tells DVC, and a trainer asks for the same."""
     script = (
-        "from ddpm.parent import die_with_parent\ndie_with_parent()\n" + SAVES if number == signal.SIGKILL else SAVES
+        "from ddpm.runtime.parent import die_with_parent\ndie_with_parent()\n" + SAVES
+        if number == signal.SIGKILL
+        else SAVES
     )
     folder = make_repository(shout=script.replace("start_new_session=True", "start_new_session=False"))
     root = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import NoTrainInceptionV3
 
-from ddpm import reference
+from ddpm.evaluation import reference
 from ddpm.metrics import kernel, neighbours, quality, scores
 from ddpm.metrics.resize import to_side
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from ddpm import build, params
 from ddpm.cli.proposal import propose
+from ddpm.config import params
 from ddpm.data.survey import Survey
+from ddpm.model import build
 
 ROOT = Path(__file__).parents[2]
 KINDS: dict[str, dict[str, Any]] = {

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import registry, state, tracking
+from ddpm import registry, tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
+from ddpm.training import state
 from tests import tiny
 from tests.records import DIGEST, points
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import files
 from ddpm.registry import chain
 from ddpm.registry.evidence import JUDGED_TAG
 from tests.registry.conftest import NAME, die_at

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
+from ddpm.common.locks import LockBusyError
 from ddpm.registry import lock
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
-from ddpm.tracking.locks import LockBusyError
 from tests import records
 from tests.registry.conftest import NAME
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import outside, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import outside
 from ddpm.registry import approval, audit
 from ddpm.registry.fetch import CACHE
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, RegistryError

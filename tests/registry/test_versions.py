@@ -9,7 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 from ddpm import registry, tracking
-from ddpm.registry import chain, fetch, pack
+from ddpm.registry import chain, fetch
+from ddpm.serving import pack
 from tests.records import DIGEST
 from tests.registry.conftest import EVIDENCE, NAME, die_at
 

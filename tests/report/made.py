@@ -1,6 +1,6 @@
 """A page of known numbers, for tests."""
 
-from ddpm import gate
+from ddpm.evaluation import gate
 from ddpm.report import page
 from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.report import drift, facts, page, picture, pictures, scores
 from tests.report import made
 from tests.report.made import CHAMPION, METRICS, MORE, composed

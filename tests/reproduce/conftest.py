@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import files
 from tests import tiny
 from tests.flows.repositories import sh
 from tests.records import DIGEST

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm import files
 from ddpm.cli.reproduce import sentences
+from ddpm.common import files
 from ddpm.registry.chain import Chain
 from ddpm.reproduce import Result, compare, environment
 from ddpm.reproduce.checkout import ReproduceError

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ddpm import files, tracking
+from ddpm import tracking
 from ddpm.cli import app
+from ddpm.common import files
 from tests.flows.repositories import sh
 from tests.reproduce.conftest import MACHINE, NAME
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.review import session
 
 REAL = np.full((60, 8, 8, 1), 200, np.uint8)

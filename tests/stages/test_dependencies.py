@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from ddpm.registry.pack import PACKAGE, imports
+from ddpm.serving.pack import PACKAGE, imports
 
 STAGES = YAML(typ="safe").load((PACKAGE.parents[1] / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Reading parameters and files, choosing a device, showing and recording what happens: none of it shapes a result.

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm import files, tracking
+from ddpm import tracking
+from ddpm.common import files
 from ddpm.metrics.scores import Moments, frechet_distance, moments
 from ddpm.stages import drift, features, prepare
 from ddpm.stages.drift import RealDistances

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from ruamel.yaml import YAML
 
-from ddpm import files, gate, params, reference
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data import prepared
+from ddpm.evaluation import gate, reference
 from ddpm.metrics.neighbours import nearest
 from ddpm.report import page
-from ddpm.sections.pipeline import RELATIVE_LIMITS
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny
 

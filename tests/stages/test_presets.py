@@ -10,8 +10,10 @@ from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 
-from ddpm import checkpoint, files, registry, tracking
+from ddpm import registry, tracking
+from ddpm.common import files
 from ddpm.data.prepared import load as load_prepared
+from ddpm.model import checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
 from ddpm.stages import evaluate, features, prepare, sample, train
 

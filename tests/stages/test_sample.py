@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm import alike, checkpoint, files, generate, params
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.model import alike, checkpoint
+from ddpm.sampling import generate
 from ddpm.stages import sample
 from tests import tiny
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.stages import evaluate
 
 ROOT = Path(__file__).parents[2]

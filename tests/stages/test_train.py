@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from ddpm import files
+from ddpm.common import files
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

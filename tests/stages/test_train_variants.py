@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from ddpm import checkpoint, files, params
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.model import checkpoint
 from ddpm.stages import prepare, sample, train
 from tests import tiny
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files, tracking
-from ddpm.tracking import patch
+from ddpm import tracking
+from ddpm.common import files
+from ddpm.provenance import patch
 from tests.records import DIGEST
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ddpm import files, tracking
+from ddpm import tracking
+from ddpm.common import files
 
 
 def git(*arguments: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ddpm import tracking
+from ddpm.common.locks import LockBusyError
 from ddpm.tracking import ship as shipping
-from ddpm.tracking.locks import LockBusyError
 from ddpm.tracking.spool import Spool
 from tests.records import DIGEST, points
 

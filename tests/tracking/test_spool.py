@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm.tracking.locks import LockBusyError
+from ddpm.common.locks import LockBusyError
 from ddpm.tracking.spool import Spool
 
 

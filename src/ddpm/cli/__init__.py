@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ddpm import environment, faults, terminal
+from ddpm.common import environment, faults, terminal
 from ddpm.provenance import checkout
 
 COMMANDS = {

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli.models import Name, _name
+from ddpm.common import terminal
 
 app = typer.Typer()
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import options
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
-    from ddpm import params
+    from ddpm.config import params
     from ddpm.registry import Version
     from ddpm.report.canary import Pairs, Told
-    from ddpm.sampling import Sampling
+    from ddpm.sampling.options import Sampling
 
 app = typer.Typer()
 
@@ -44,7 +44,9 @@ def canary(
     if out.suffix != ".html" or out.is_dir():
         raise ValueError(f"--out {out}: name a file that ends with .html")
 
-    from ddpm import files, params, registry, tracking
+    from ddpm import registry, tracking
+    from ddpm.common import files
+    from ddpm.config import params
     from ddpm.report import canary as report
 
     settings = params.load()
@@ -66,9 +68,10 @@ def canary(
 
 def _how(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path | None]:
     """The version's own settings with its guide, or those of params.yaml for one without any."""
-    from ddpm import checkpoint, files
     from ddpm.cli import settings
-    from ddpm.sampling import GUIDE
+    from ddpm.common import files
+    from ddpm.model import checkpoint
+    from ddpm.sampling.options import GUIDE
 
     weak = Path(sample.guide) if sample.guide else None
     if not version.sampling:
@@ -89,9 +92,10 @@ def _drawn(
     """The pairs, and the SHA-256 of the weights of champion and candidate. Raises ValueError: not to be drawn alike."""
     import numpy as np
 
-    from ddpm import alike, checkpoint, generate
-    from ddpm.progress import progress
+    from ddpm.common.progress import progress
+    from ddpm.model import alike, checkpoint
     from ddpm.report.canary import Pairs
+    from ddpm.sampling import generate
     from ddpm.stages.sample import guide_config, small_heldout
 
     configs = [checkpoint.read_config(folder) for folder in folders]

@@ -7,8 +7,8 @@ from urllib.request import url2pathname
 
 import typer
 
-from ddpm import terminal
-from ddpm.redact import has_secret, shown_address
+from ddpm.common import terminal
+from ddpm.common.redact import has_secret, shown_address
 
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
@@ -153,13 +153,13 @@ def _check_local(path: Path) -> None:
 
 def _look(location: Path) -> "Survey":
     """Read everything at a place and say what it is. Raises DataError when `prepare` would refuse it."""
-    from ddpm import params
     from ddpm.cli.proposal import unlabelled
+    from ddpm.common.progress import progress
+    from ddpm.config import params
     from ddpm.data import survey
     from ddpm.data.errors import DataError, listing
     from ddpm.data.prepare import SMALLEST_SET
     from ddpm.data.sources import find
-    from ddpm.progress import progress
 
     now = params.load()
     source = find(location)
@@ -187,9 +187,9 @@ def _look(location: Path) -> "Survey":
 
 def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """The parameters that suit the data, and what to run."""
-    from ddpm import params
     from ddpm.cli import dvc_settings, edit
     from ddpm.cli.proposal import propose, unlabelled
+    from ddpm.config import params
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:

@@ -13,8 +13,8 @@ from typing import Literal
 
 import typer
 
-from ddpm import environment, terminal
-from ddpm.redact import has_secret, shown
+from ddpm.common import environment, terminal
+from ddpm.common.redact import has_secret, shown
 
 app = typer.Typer()
 
@@ -118,7 +118,7 @@ def data() -> Iterator[Finding]:
 
 def parameters() -> Iterator[Finding]:
     """params.yaml."""
-    from ddpm import params
+    from ddpm.config import params
 
     try:
         settings = params.load()
@@ -136,7 +136,7 @@ def parameters() -> Iterator[Finding]:
 
 def scores() -> Iterator[Finding]:
     """Whether images and parameters agree on labels, and what scores the images is there."""
-    from ddpm import params
+    from ddpm.config import params
     from ddpm.data.errors import DataError
     from ddpm.data.sources import find
 
@@ -256,7 +256,7 @@ def _command(pid: int) -> list[str]:
 
 def repository() -> Iterator[Finding]:
     """The git state that a model's lineage will name."""
-    from ddpm.tracking.patch import git, git_trouble
+    from ddpm.provenance.patch import git, git_trouble
 
     if trouble := git_trouble():
         if shutil.which("git"):  # what is not installed is among the tools

@@ -7,8 +7,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm import params, terminal, yamlfile
-from ddpm.files import write_text
+from ddpm.common import terminal
+from ddpm.common.files import write_text
+from ddpm.config import params, yaml_file
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,14 +50,14 @@ def changed(text: str, changes: Mapping[str, Any]) -> str:
 
 def write(path: Path, text: str) -> None:
     """Write a params file, checked first. Raises ParamsError; then the file is as it was."""
-    params.parse(yamlfile.parse(text, f"the new {path}"), f"the new {path}")
+    params.parse(yaml_file.parse(text, f"the new {path}"), f"the new {path}")
     write_text(path, text)
 
 
 def missing_files(text: str, changes: Mapping[str, Any]) -> list[str]:
     """What the parameters would name, with some flat keys changed, that is not there. Raises ParamsError."""
     source = "params.yaml with these changes"
-    return params.parse(yamlfile.parse(changed(text, changes), source), source).missing_files()
+    return params.parse(yaml_file.parse(changed(text, changes), source), source).missing_files()
 
 
 def table(rows: Sequence[tuple[str, Any, Any]]) -> None:

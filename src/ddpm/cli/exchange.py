@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import options
+from ddpm.common import terminal
 
 app = typer.Typer()
 
@@ -36,7 +36,8 @@ def export_(
     """Write a model as a folder that diffusers.DDPMPipeline.from_pretrained opens."""
     _must_be_new(folder)
 
-    from ddpm import checkpoint, exchange, registry, tracking
+    from ddpm import exchange, registry, tracking
+    from ddpm.model import checkpoint
 
     with tracking.in_words():
         checkpoint_folder = registry.download(model)

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ddpm.sampling import Sampling
+    from ddpm.sampling.options import Sampling
 
 ENDINGS = (".png", ".gif", ".webp", ".npy")
 OPTIONS = ("start", "end", "model", "count", "steps", "label", "guidance", "device", "out")
@@ -29,9 +29,10 @@ def interpolate(
     if out.suffix not in ENDINGS:
         raise ValueError(f"--out {out}: between two images, end it with one of {', '.join(ENDINGS)}")
 
-    from ddpm import checkpoint, registry, tracking
-    from ddpm import interpolate as way
-    from ddpm.class_names import class_index
+    from ddpm import registry, tracking
+    from ddpm.common.class_names import class_index
+    from ddpm.model import checkpoint
+    from ddpm.sampling import interpolate as way
 
     with tracking.in_words():
         folder, own = registry.download_with_settings(model)
@@ -49,7 +50,7 @@ def interpolate(
 
 def _guidance(own: Mapping[str, Any], chosen: float | None, suits: bool) -> "Sampling":
     """The guidance of a version (unless a weaker model was its guide), or the one that was chosen."""
-    from ddpm.sampling import GUIDED, Sampling, without_guide
+    from ddpm.sampling.options import GUIDED, Sampling, without_guide
 
     kept = {name: value for name, value in without_guide(own).items() if suits and name in ("guidance", *GUIDED)}
     return Sampling.overriding(kept, {} if chosen is None else {"guidance": chosen})
@@ -69,7 +70,7 @@ def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":
 
 
 def _write(out: Path, images: "NDArray[np.uint8]") -> None:
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.report import film, pictures
 
     if out.suffix == ".npy":

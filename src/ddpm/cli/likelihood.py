@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import options
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,8 +54,9 @@ def likelihood(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how probable a model finds images: bits per dimension, lower is better, 8 if all were as likely."""
-    from ddpm import checkpoint, registry, tracking
-    from ddpm.progress import progress
+    from ddpm import registry, tracking
+    from ddpm.common.progress import progress
+    from ddpm.model import checkpoint
 
     with tracking.in_words():
         folder = registry.download(model)
@@ -84,14 +85,14 @@ def measured(
     """Mean bits per dimension with its standard error, the parts of a bound, and evaluations per image."""
     import numpy as np
 
-    from ddpm import bits, generate
+    from ddpm.sampling import generate, likelihood
 
     bound = "variance" in asked
     with generate.evaluations(model) as seen:
         if bound:
-            parts = bits.by_bound(model, pixels, labels, **asked, advance=advance)
+            parts = likelihood.by_bound(model, pixels, labels, **asked, advance=advance)
         else:
-            parts = {"total": bits.by_flow(model, pixels, labels, **asked, advance=advance)}
+            parts = {"total": likelihood.by_flow(model, pixels, labels, **asked, advance=advance)}
     each = parts.pop("total")
     error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
     return {
@@ -136,7 +137,7 @@ def pictures(
     """Images (N, H, W, C) uint8, labels (N,) or None, and in words which labels. Raises ValueError in words."""
     import numpy as np
 
-    from ddpm.class_names import class_index
+    from ddpm.common.class_names import class_index
     from ddpm.data import prepared
 
     image, classes = config["image"], list(config["image"]["classes"])
@@ -170,7 +171,7 @@ def _from_path(path: Path, image: Mapping[str, Any], count: int) -> "NDArray[np.
     """The first images of a .npy file, or of a folder or archive."""
     import numpy as np
 
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.data import exact
 
     if path.suffix == ".npy":

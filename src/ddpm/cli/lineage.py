@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm import terminal
-from ddpm.class_names import listed
+from ddpm.common import terminal
+from ddpm.common.class_names import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,8 @@ def lineage(
     ] = "",
 ) -> None:
     """Show what made a model: run, commit and changes, data, parameters, lock file, machine, weights, scores."""
-    from ddpm import params, tracking
+    from ddpm import tracking
+    from ddpm.config import params
     from ddpm.registry import chain
 
     chosen = name or (params.model_name() if model.isdigit() else "")

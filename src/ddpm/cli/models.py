@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddpm import terminal
-from ddpm.class_names import listed
-from ddpm.redact import shown_address
+from ddpm.common import terminal
+from ddpm.common.class_names import listed
+from ddpm.common.redact import shown_address
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -178,6 +178,6 @@ def _judged(version: "Version") -> str:
 
 def _name(given: str) -> str:
     """The registered model that is meant. Raises ParamsError when only params.yaml could say it and it does not."""
-    from ddpm import params
+    from ddpm.config import params
 
     return given or params.model_name()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 app = typer.Typer()
 
@@ -20,8 +20,8 @@ def preset(
     """Put a complete params.yaml in place and show the difference, or list what there is."""
     import difflib
 
-    from ddpm import params
     from ddpm.cli import edit
+    from ddpm.config import params
 
     known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
     if not known:

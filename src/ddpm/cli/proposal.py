@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ddpm.config.params import Params
+from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data.prepare import SMALLEST_SET
 from ddpm.data.survey import Survey
-from ddpm.params import Params
-from ddpm.sections.pipeline import RELATIVE_LIMITS
 
 RESOLUTIONS = (8, 16, 28, 32, 64)
 MOST = RESOLUTIONS[-1]

@@ -2,7 +2,7 @@
 
 import typer
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 app = typer.Typer()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
     from ddpm.reproduce import Result

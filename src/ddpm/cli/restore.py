@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import options, settings
+from ddpm.common import terminal
 
 app = typer.Typer()
 
@@ -70,9 +70,10 @@ def restore(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} exists; name a new folder")
 
-    from ddpm import checkpoint, registry, tracking
-    from ddpm.class_names import class_index
-    from ddpm.progress import progress
+    from ddpm import registry, tracking
+    from ddpm.common.class_names import class_index
+    from ddpm.common.progress import progress
+    from ddpm.model import checkpoint
     from ddpm.restore import inputs, outputs, run, tasks
 
     with tracking.in_words():

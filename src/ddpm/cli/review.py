@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
     from ddpm.review.session import Session
@@ -49,7 +49,7 @@ def opened(count: int, seed: int) -> tuple["Session", str]:
     """The review of what the sample stage left, and the digest of the training."""
     from pathlib import Path
 
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.data import prepared
     from ddpm.review import session
 

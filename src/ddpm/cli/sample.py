@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import interpolate as between
 from ddpm.cli import options, settings
-from ddpm.sampling import NAMES, Sampler, Spacing
+from ddpm.common import terminal
+from ddpm.sampling.options import NAMES, Sampler, Spacing
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ddpm.checkpoint import Model
     from ddpm.metrics.shards import Shard
-    from ddpm.parts import Parts
+    from ddpm.model.checkpoint import Model
+    from ddpm.sampling.chunks import Parts
 
 app = typer.Typer()
 
@@ -118,9 +118,12 @@ def sample(
     count = count or COUNT
     write = _writer(out, count)
 
-    from ddpm import checkpoint, files, generate, registry, tracking
-    from ddpm.class_names import class_index
+    from ddpm import registry, tracking
+    from ddpm.common import files
+    from ddpm.common.class_names import class_index
+    from ddpm.model import checkpoint
     from ddpm.report import film
+    from ddpm.sampling import generate
 
     shard = _company(context)
     with tracking.in_words():
@@ -153,13 +156,14 @@ def sample(
 
 def _company(context: typer.Context) -> "Shard":
     """This process among those that torchrun started, with which it ends."""
-    from ddpm import launch, runtime
     from ddpm.metrics.shards import Shard
-    from ddpm.parent import die_with_parent
+    from ddpm.runtime import torchrun
+    from ddpm.runtime.parent import die_with_parent
+    from ddpm.runtime.process_group import process_group
 
-    if launch.by_torchrun():
+    if torchrun.by_torchrun():
         die_with_parent()
-    return Shard(*context.with_resource(runtime.processes()))
+    return Shard(*context.with_resource(process_group()))
 
 
 def _alone(what: str) -> None:
@@ -173,12 +177,12 @@ def _drawn(
     count: int, seed: int, batch: int, device: str,
 ) -> "Parts":  # fmt: skip
     """All images, in parts beside `out` that outlive a stop; several processes deal the missing ones out."""
-    from ddpm import generate, parts
-    from ddpm.progress import Progress, progress
+    from ddpm.common.progress import Progress, progress
+    from ddpm.sampling import chunks, generate
 
     job = {"weights_sha256": model.sha256, "guide_sha256": guide.sha256 if guide else "",
            "sampling": asdict(sampling), "seed": seed, "labels": labels and labels[0]}  # fmt: skip
-    kept = shard.in_turn(lambda: parts.opened(out.with_name(f"{out.name}.parts"), job, count, batch))
+    kept = shard.in_turn(lambda: chunks.opened(out.with_name(f"{out.name}.parts"), job, count, batch))
     every = labels or generate.default_labels(count, len(model.classes)) or None
     mine = kept.missing()[shard.rank :: shard.count]
     shard.wait()  # nobody draws before all have seen what is missing
@@ -230,7 +234,7 @@ def _moments(out: Path, count: int, frames: int | None, steps: int) -> int:
 
 def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
     """How to write to `out`, decided by its ending before any work. Raises ValueError for an impossible target."""
-    from ddpm import files
+    from ddpm.common import files
 
     writers: Mapping[str, Callable[[Parts], None]] = {
         ".png": lambda drawn: _grid(out, drawn),
@@ -253,7 +257,7 @@ def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
 
 def _grid(out: Path, drawn: "Parts") -> None:
     """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.report import pictures
 
     images = [image for part in drawn.read() for image in part]
@@ -264,7 +268,7 @@ def _grid(out: Path, drawn: "Parts") -> None:
 
 def _folder(out: Path, drawn: "Parts") -> None:
     """A PNG per image, named by its place; the folder appears whole or not at all."""
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.report import pictures
 
     digits = max(6, len(str(drawn.count - 1)))

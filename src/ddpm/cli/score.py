@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm import terminal
 from ddpm.cli import options
+from ddpm.common import terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,16 +44,16 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score one set of images against another, with all conditions of the numbers."""
-    from ddpm import runtime
     from ddpm.metrics.evaluate import score_features
     from ddpm.metrics.quality import Seen
+    from ddpm.runtime.device import choose_device, deterministic
 
-    runtime.deterministic()
+    deterministic()
     paths = {"real": real, "fake": fake} | ({"heldout": heldout} if heldout else {})
     sets = {name: _look(name, path, as_json) for name, path in paths.items()}
     sizes = _sizes(sets, resize)
     chosen = _chosen(sets, count, unequal, seed)
-    looker, classes = _extractor(extractor, resize, str(runtime.device(device)))
+    looker, classes = _extractor(extractor, resize, str(choose_device(device)))
     found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
     known = _reference(found, looker, classes, seed)
     result = score_features(Seen(found["fake"]), None, looker, known, splits=splits)
@@ -67,9 +67,9 @@ def score(
 
 def _look(name: str, path: Path, quiet: bool) -> "ImageSet":
     """What is there. Raises DataError, FileNotFoundError, TooFewImagesError."""
+    from ddpm.common.progress import progress
     from ddpm.data import sets
     from ddpm.metrics.scores import require_enough
-    from ddpm.progress import progress
 
     if quiet or path.suffix == ".npy":
         found = sets.look(path)
@@ -122,7 +122,8 @@ def _chosen(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed:
 
 def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, tuple[str, ...]]":
     """The extractor by what a person calls it, and the names of its classes. Raises ValueError."""
-    from ddpm import extract, files, reference
+    from ddpm.common import files
+    from ddpm.evaluation import extractor_store, reference
     from ddpm.metrics import inception
 
     kind, _, path = said.partition(":")
@@ -131,15 +132,15 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
             folder = Path(path or FEATURES)
             if not (folder / reference.SUMMARY).is_file():
                 raise FileNotFoundError(f"{folder} holds no extractor. Run `dvc repro features`, or say --extractor")
-            found = extract.from_folder(folder, device, resize or "none")
+            found = extractor_store.from_folder(folder, device, resize or "none")
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name} and no classifier; say --extractor {found.name}")
             return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
         case "inception":
             file = path or f"weights/{inception.FILE}"
-            return extract.open_inception(file, resize or "clean", device), ()
+            return extractor_store.open_inception(file, resize or "clean", device), ()
         case "own":
-            own = extract.open_own(path, resize or "clean", device)
+            own = extractor_store.open_own(path, resize or "clean", device)
             return own, tuple(map(str, range(own.classes)))
         case _:
             raise ValueError(f"--extractor {said}: possible are {KINDS}")
@@ -149,8 +150,8 @@ def _features(
     name: str, images: "ImageSet", chosen: "NDArray[np.int64]", extractor: "Extractor", quiet: bool
 ) -> "NDArray[np.float32]":
     """Features of the chosen images, read one by one."""
+    from ddpm.common.progress import progress
     from ddpm.metrics.inception import InceptionExtractor
-    from ddpm.progress import progress
 
     channels = 3 if isinstance(extractor, InceptionExtractor) else int(getattr(extractor, "channels", 3))
     pixels = images.read(chosen, channels)
@@ -164,7 +165,7 @@ def _reference(
     found: "dict[str, NDArray[np.float32]]", looker: "Extractor", classes: tuple[str, ...], seed: int
 ) -> "Reference":
     """The real images; without further ones, floors and ratios that need them are left out."""
-    from ddpm import files
+    from ddpm.common import files
     from ddpm.metrics import scores
     from ddpm.metrics.evaluate import Reference
     from ddpm.metrics.floors import floors

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddpm import terminal
-from ddpm.sampling import GUIDE, Sampling, without_guide
+from ddpm.common import terminal
+from ddpm.sampling.options import GUIDE, Sampling, without_guide
 
 STEPS = 20
 """Steps of a model without settings of its own, or T if that is less."""

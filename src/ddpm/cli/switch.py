@@ -18,9 +18,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm import params
-from ddpm.files import write_text
-from ddpm.tracking.locks import locked
+from ddpm.common.files import write_text
+from ddpm.common.locks import locked
+from ddpm.config import params
 
 DATA, POINTER = Path("data"), Path("data.dvc")
 INCOMING, INCOMING_POINTER = Path("data.incoming"), Path("data.incoming.dvc")
@@ -75,7 +75,7 @@ def dvc(*arguments: str) -> str:
     """
     seen = sys.stderr.isatty()
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "ddpm.parent", str(os.getpid()), "dvc", *arguments],
+        [sys.executable, "-P", "-m", "ddpm.runtime.parent", str(os.getpid()), "dvc", *arguments],
         stdout=subprocess.PIPE,
         stderr=None if seen else subprocess.PIPE,
         text=True,

@@ -8,7 +8,7 @@ from typing import IO, Annotated
 
 import typer
 
-from ddpm import terminal
+from ddpm.common import terminal
 
 app = typer.Typer(no_args_is_help=True, help="Published weights: fetched, checked and kept under a version.")
 
@@ -49,8 +49,8 @@ def fetch(source: str, target: Path, sha256: str) -> None:
     Written to a temporary name while it is hashed, fsynced and renamed. Raises FileNotFoundError, or ValueError when
     the content is another; nothing is left behind then.
     """
-    from ddpm import files
-    from ddpm.progress import progress
+    from ddpm.common import files
+    from ddpm.common.progress import progress
 
     if target.is_file() and files.sha256_file(target) == sha256:
         return

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ddpm.terminal import plain
+from ddpm.common.terminal import plain
 
 COLUMNS = 16
 ROWS = 24

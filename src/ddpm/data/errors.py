@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ddpm.terminal import field
+from ddpm.common.terminal import field
 
 
 class DataError(ValueError):

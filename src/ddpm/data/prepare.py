@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.class_names import in_order
+from ddpm.common.class_names import in_order
+from ddpm.common.files import fresh_folder, new_npy, sha256_bytes, write_json, write_npy
 from ddpm.data import duplicates, plausible, profile, statistics
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import BadImageError, DataError, listing
@@ -20,7 +21,6 @@ from ddpm.data.images import prepare_image
 from ddpm.data.prepared import identity
 from ddpm.data.sources import Source
 from ddpm.data.split import is_held_out
-from ddpm.files import fresh_folder, new_npy, sha256_bytes, write_json, write_npy
 
 SMALLEST_SET = 50
 """Evaluation refuses to score fewer images; it needs that many held out, and in each half of the training split."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.common.files import read_json, read_npy
 from ddpm.data.errors import DataError
-from ddpm.files import read_json, read_npy
 
 BLOCK = 1024
 

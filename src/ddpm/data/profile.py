@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.common.files import read_json, read_npy, write_json, write_npy
 from ddpm.data.errors import DataError
-from ddpm.files import read_json, read_npy, write_json, write_npy
 
 ROWS, HEAD = "profile.npy", "profile.json"
 ROW = np.dtype(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.data import images, sources, survey
 from ddpm.data.errors import BadImageError, DataError, listing
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ddpm.diffusion.samplers import Denoise
+from ddpm.diffusion.samplers.table import Denoise
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

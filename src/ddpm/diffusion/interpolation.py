@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ddpm.diffusion.flow import heun
-from ddpm.diffusion.interfaces import Denoise
+from ddpm.diffusion.samplers.base import Denoise
+from ddpm.diffusion.samplers.ode import heun
 
 
 def encoded(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from ddpm.diffusion import variational
-from ddpm.diffusion.flow import flat
-from ddpm.diffusion.interfaces import Denoise, Noise
+from ddpm.diffusion.samplers.base import Denoise, Noise
+from ddpm.diffusion.samplers.ode import flat
 
 LEVELS_PER_UNIT = 127.5
 WithFraction = Callable[[Tensor, float], tuple[Tensor, Tensor]]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ddpm.diffusion import schedule
-from ddpm.diffusion.interfaces import Denoise, Noise
+from ddpm.diffusion.samplers.base import Denoise, Noise
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601-2: how grey is made of red, green and blue
 MEDIAN = 0.6745  # of |n|, for standard normal n

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ddpm import checkpoint, files
-from ddpm.class_names import class_index
+from ddpm.common import files
+from ddpm.common.class_names import class_index
 from ddpm.diffusion import schedule
 from ddpm.exchange import names
 from ddpm.exchange.weights import theirs
+from ddpm.model import checkpoint
 
 NONE = "none"
 CARRIED: dict[str, tuple[Any, ...]] = {

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm import build, checkpoint, files
+from ddpm.common import files
 from ddpm.exchange import names, read
 from ddpm.exchange.weights import ours
+from ddpm.model import build, checkpoint
 
 LABEL_DROPOUT = 0.1
 """Noted for a model with a label for none: that it learnt without labels is known, and not how often."""

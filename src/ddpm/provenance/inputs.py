@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
-from ddpm.params import read_yaml
+from ddpm.common import files
+from ddpm.config.params import read_yaml
 
 STAGES_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"

@@ -9,10 +9,10 @@ from ddpm.registry.audit import Move, history
 from ddpm.registry.by_hand import promote_by_hand
 from ddpm.registry.evidence import judged, keep
 from ddpm.registry.fetch import download, download_with_settings, require_files
-from ddpm.registry.pack import content_sha256
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
 from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
+from ddpm.serving.pack import content_sha256
 
 __all__ = [
     "ALIASES",

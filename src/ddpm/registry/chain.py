@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
-from ddpm.redact import shown
+from ddpm.common import files
+from ddpm.common.redact import shown
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ddpm import files, outside
+from ddpm.common import files, outside
 from ddpm.registry.versions import RegistryError, annotate, version
 from ddpm.tracking import store
 

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ddpm import files, outside
-from ddpm.redact import shown
-from ddpm.registry import pack
+from ddpm.common import files, outside
+from ddpm.common.redact import shown
 from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
+from ddpm.serving import pack
 from ddpm.tracking import store
 
 CACHE = Path(".state/models")

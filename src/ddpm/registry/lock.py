@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm import files
+from ddpm.common import files
+from ddpm.common.locks import LockBusyError, locked
 from ddpm.registry.audit import person
 from ddpm.tracking import store
-from ddpm.tracking.locks import LockBusyError, locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

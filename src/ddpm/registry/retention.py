@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from ddpm.redact import shown
+from ddpm.common.redact import shown
 from ddpm.registry.lock import registry_lock
 from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store

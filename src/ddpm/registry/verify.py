@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ddpm.redact import shown
+from ddpm.common.redact import shown
 from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
 from ddpm.tracking import store
 

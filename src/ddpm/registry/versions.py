@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import files, sampling
-from ddpm.registry import pack
+from ddpm.common import files
 from ddpm.registry.lock import Held, registry_lock
+from ddpm.sampling import options
+from ddpm.serving import pack
 from ddpm.tracking import LINEAGE_TAGS, store
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", "ddpm.weights", "ddpm.evidence"
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
 CLASSES_TAG = "ddpm.classes"
-SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling", "ddpm.withdrawn"
+SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling.options", "ddpm.withdrawn"
 LONGEST_TAG = 90_000
 
 
@@ -71,7 +72,7 @@ class Version:
     @property
     def sampling(self) -> dict[str, Any]:
         """The settings it was evaluated with, by which it is drawn; empty for an older version without any."""
-        return sampling.settings(self.facts(SAMPLING_TAG) or self.evidence.get("conditions", {}))
+        return options.settings(self.facts(SAMPLING_TAG) or self.evidence.get("conditions", {}))
 
     @property
     def verified(self) -> bool:
@@ -144,7 +145,7 @@ def register(
 
     connection = store.client()
     text = json.dumps(evidence or {}, allow_nan=False)
-    own = sampling.settings((evidence or {}).get("conditions", {}))
+    own = options.settings((evidence or {}).get("conditions", {}))
     if len(text) > LONGEST_TAG:
         raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
     weights = files.sha256_file(model_folder / pack.WEIGHTS)

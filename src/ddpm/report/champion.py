@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddpm.gate import NO_LIMITS
+from ddpm.evaluation.gate import NO_LIMITS
 from ddpm.report.facts import Facts
 from ddpm.report.scores import text
 

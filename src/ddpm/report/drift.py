@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.report.scores import text
 
 FOLDER = Path(".state/drift")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ddpm import files
+from ddpm.common import files
 
 FACTS = Path(".state/report/facts.json")
 Tone = Literal["good", "plain", "bad"]

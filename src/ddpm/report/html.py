@@ -3,7 +3,7 @@
 from importlib import resources
 from typing import Any
 
-from ddpm.terminal import field
+from ddpm.common.terminal import field
 
 
 def fill(template: str, **known: Any) -> str:

@@ -1,6 +1,6 @@
 """Names from elsewhere, as classes and files have, as they are drawn into pictures and plots."""
 
-from ddpm.terminal import plain
+from ddpm.common.terminal import plain
 
 LONGEST = 40
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.report import champion, drift, html, lineage, picture, scores, times
 from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ddpm import files
+from ddpm.common import files
 
 WORDS = "words.json"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddpm.progress import duration
+from ddpm.common.progress import duration
 from ddpm.report.facts import Facts
 
 

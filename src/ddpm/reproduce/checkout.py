@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ddpm import files, outside, tracking
+from ddpm import tracking
+from ddpm.common import files, outside
 from ddpm.registry.chain import NOT_RECORDED, Chain
 
 CHECKED = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm.common import files
 
 WITHIN = 2.0
 """Standard deviations of the difference that still count as the same score."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ddpm import files, tracking
+from ddpm import tracking
+from ddpm.common import files
 from ddpm.registry import chain as chains
 from ddpm.registry.chain import NOT_RECORDED, Chain
 from ddpm.reproduce import checkout, compare, environment

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.metrics import fidelity
 from ddpm.report import pictures, uncertainty
 from ddpm.restore.inputs import Inputs

@@ -11,13 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ddpm import generate, randomness, runtime
-from ddpm.checkpoint import Model
-from ddpm.diffusion import conditioning, restoration, samplers, schedule
+from ddpm.diffusion import conditioning, restoration, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.model.checkpoint import Model
 from ddpm.restore import baselines
 from ddpm.restore.inputs import Inputs
 from ddpm.restore.tasks import JUMP, Plan, check_noise
+from ddpm.runtime import randomness
+from ddpm.runtime.device import choose_device
+from ddpm.sampling import generate
 
 Images = NDArray[np.uint8]
 
@@ -86,7 +89,7 @@ def restore(
     advance: Callable[[int], None] = lambda count: None,
 ) -> Restored:
     """Restore all that is given, `plan.count` times each. `advance(n)` is called after every n restorations."""
-    where = runtime.device(device)
+    where = choose_device(device)
     model.denoiser.to(where).eval()
     images = np.empty((len(given.names), plan.count, plan.side, plan.side, plan.channels), dtype=np.uint8)
     batch = 1 if plan.sampling.sampler in samplers.ALONE else batch

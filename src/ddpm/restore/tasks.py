@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ddpm import build, generate
 from ddpm.diffusion import conditioning
-from ddpm.sampling import Sampling, without_guide
+from ddpm.model import build
+from ddpm.sampling import generate
+from ddpm.sampling.options import Sampling, without_guide
 
 AUTO = "auto"
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files
+from ddpm.common import files
 
 FOLDER = Path(".state/review")
 CONFIDENCE = 0.95

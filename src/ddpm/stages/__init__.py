@@ -5,10 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 
-from ddpm import environment, faults, launch, terminal
-from ddpm.files import DiskFullError
-from ddpm.parent import die_with_parent
+from ddpm.common import environment, faults, terminal
+from ddpm.common.files import DiskFullError
 from ddpm.provenance import checkout, inputs
+from ddpm.runtime import torchrun
+from ddpm.runtime.parent import die_with_parent
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
@@ -27,9 +28,9 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
         with _guarded(module_name(main)):
-            count = 1 if processes is None or launch.by_torchrun() else processes()
+            count = 1 if processes is None or torchrun.by_torchrun() else processes()
             if count > 1:
-                launch.start(module_name(main), count)
+                torchrun.start(module_name(main), count)
             else:
                 main()
     except (ValueError, FileNotFoundError, DiskFullError) as error:

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpm import drift, extract, files, params, reference, runtime
+from ddpm.common import files
+from ddpm.common.progress import progress
+from ddpm.config import params
 from ddpm.data import prepared, profile
-from ddpm.drift import FeatureDistance
+from ddpm.evaluation import drift, extractor_store, reference
+from ddpm.evaluation.drift import FeatureDistance
 from ddpm.metrics.extractors import Extractor, ExtractorError
 from ddpm.metrics.scores import Moments, MomentsAccumulator, frechet_distance
-from ddpm.progress import progress
+from ddpm.runtime.device import choose_device, deterministic
 from ddpm.stages import run
 
 OUT = Path("out/prepare")
@@ -61,9 +64,9 @@ def compare(record: Path) -> drift.Drift:
     if (old.resolution, old.channels) != (new.resolution, new.channels):
         shapes = " and ".join(f"{each.resolution} pixels, {each.channels} channels" for each in (old, new))
         return drift.compare(old, new, notes=[f"features were not compared: the images differ in shape ({shapes})"])
-    runtime.deterministic()
+    deterministic()
     try:
-        device = str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
+        device = str(choose_device(os.environ.get("DDPM_DEVICE", "auto")))
         extractor, moments, floors = load_record(record / "features", device)
     except ExtractorError as error:
         return drift.compare(old, new, notes=[f"features were not compared: {error}"])
@@ -76,7 +79,7 @@ def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, 
     Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
     """
     summary = files.read_json(folder / reference.SUMMARY)
-    extractor = extract.from_folder(folder, device)
+    extractor = extractor_store.from_folder(folder, device)
     if extractor.sha256 != summary["extractor_sha256"]:
         raise ValueError(f"{folder} holds the moments of another extractor")
     fid = summary["floors"]["fid"]

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from ddpm import files, params, reference, runtime, terminal
+from ddpm.common import files, terminal
+from ddpm.common.progress import progress
+from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.evaluation import reference
 from ddpm.metrics.evaluate import Reference, score_features, significant
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.memorisation import count_copies
@@ -21,9 +24,10 @@ from ddpm.metrics.neighbours import nearest
 from ddpm.metrics.quality import Seen, guesses
 from ddpm.metrics.scores import require_enough
 from ddpm.metrics.shards import WHOLE, Shard
-from ddpm.progress import progress
 from ddpm.report import album, figures, picture
 from ddpm.report.picture import Picture
+from ddpm.runtime.device import choose_device, deterministic
+from ddpm.runtime.process_group import process_group
 from ddpm.stages import run, schedules
 
 TRAIN, SAMPLE = Path("out/train"), Path("out/sample")
@@ -47,7 +51,7 @@ def main() -> None:
     if len(real.train) != len(data.train_indices):
         raise ValueError("out/features was made of other images than out/prepare holds. Run `dvc repro features`.")
     with (
-        runtime.processes() as (rank, count, gather),
+        process_group() as (rank, count, gather),
         looked(SAMPLE, extractor, real, Shard(rank, count, gather)) as drawn,
     ):
         metrics = measure(drawn, extractor, real, settings, data)
@@ -77,8 +81,8 @@ def write(
 
 def device() -> str:
     """Where the extractor runs."""
-    runtime.deterministic()
-    return str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
+    deterministic()
+    return str(choose_device(os.environ.get("DDPM_DEVICE", "auto")))
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import extract, files, params, reference, runtime, terminal
+from ddpm.common import files, terminal
+from ddpm.common.progress import progress
+from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.evaluation import extractor_store, reference
 from ddpm.metrics import classifier, floors
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.quality import Seen
 from ddpm.metrics.scores import class_accuracy
-from ddpm.progress import progress
+from ddpm.runtime.device import choose_device, deterministic
 from ddpm.stages import run
 
 OUT = reference.FOLDER
@@ -23,8 +26,8 @@ def main() -> None:
     """Get the extractor, look at all prepared images with it, and write out/features."""
     settings = params.load()
     data = prepared.load()
-    device = str(runtime.device(os.environ.get("DDPM_DEVICE", "auto")))
-    runtime.deterministic()
+    device = str(choose_device(os.environ.get("DDPM_DEVICE", "auto")))
+    deterministic()
     with files.fresh_folder(OUT) as folder:
         summary = build(folder, settings.features, data, device)
     accuracy = summary["heldout_accuracy"]
@@ -39,11 +42,11 @@ def main() -> None:
 def build(folder: Path, settings: params.Features, data: prepared.PreparedSet, device: str) -> dict[str, Any]:
     """Write extractor, features and reference statistics into `folder`; returns the summary."""
     if settings.extractor == "inception":
-        extractor = extract.write_inception(folder, settings.weights, settings.resize, device)
+        extractor = extractor_store.write_inception(folder, settings.weights, settings.resize, device)
     elif settings.extractor == "own":
-        extractor = extract.write_own(folder, settings.weights, settings.resize, device)
+        extractor = extractor_store.write_own(folder, settings.weights, settings.resize, device)
     else:
-        extractor = extract.write_classifier(folder, train_classifier(settings, data, device), device)
+        extractor = extractor_store.write_classifier(folder, train_classifier(settings, data, device), device)
     floors.require_enough(len(data.train_indices), len(data.heldout_indices))
     train = look(extractor, data.images, data.train_indices, folder / reference.TRAIN, "training split")
     heldout = look(extractor, data.images, data.heldout_indices, folder / reference.HELDOUT, "held-out split")

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from ddpm import params, terminal
+from ddpm.common import terminal
+from ddpm.common.files import read_json
+from ddpm.common.progress import progress
+from ddpm.config import params
 from ddpm.data import statistics
 from ddpm.data.errors import listing
 from ddpm.data.prepare import prepare
 from ddpm.data.sources import find
-from ddpm.files import read_json
-from ddpm.progress import progress
 from ddpm.stages import run
 
 DATA, OUT = Path("data"), Path("out/prepare")

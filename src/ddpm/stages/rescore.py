@@ -9,8 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ddpm import alike, checkpoint, files, params, reference
+from ddpm.common import files
+from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.evaluation import reference
+from ddpm.model import alike, checkpoint
 from ddpm.stages import evaluate, run, sample
 
 

@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ddpm import checkpoint, files, generate, launch, params, runtime
+from ddpm.common import files
+from ddpm.common.progress import progress
+from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.metrics.shards import WHOLE, Shard
-from ddpm.progress import progress
+from ddpm.model import checkpoint
+from ddpm.runtime import torchrun
+from ddpm.runtime.process_group import process_group
+from ddpm.sampling import generate
 from ddpm.stages import run
 
 MODEL, OUT = Path("out/train/model"), Path("out/sample")
@@ -20,13 +25,13 @@ MODEL, OUT = Path("out/train/model"), Path("out/sample")
 def main() -> None:
     """Draw `sample.count` images and a strip that shows how a few of them came to be; shared work under torchrun."""
     settings = params.load()
-    with runtime.processes() as (rank, count, gather):
+    with process_group() as (rank, count, gather):
         draw(MODEL, OUT, settings.sample, Shard(rank, count, gather))
 
 
 def processes() -> int:
     """As many as train."""
-    return launch.processes(params.load().train.processes, os.environ.get("DDPM_DEVICE", "auto"))
+    return torchrun.processes(params.load().train.processes, os.environ.get("DDPM_DEVICE", "auto"))
 
 
 def draw(

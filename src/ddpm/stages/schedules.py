@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import build
 from ddpm.diffusion import schedule
+from ddpm.model import build
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     **{

@@ -16,14 +16,22 @@ from typing import Any
 import psutil
 import torch
 
-from ddpm import build, checkpoint, distributed, files, generate, launch, params, runtime, state, terminal, train
+from ddpm.common import files, terminal
+from ddpm.common.progress import Progress, progress
+from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.diffusion import conditioning
-from ddpm.progress import Progress, progress
+from ddpm.model import build, checkpoint
+from ddpm.runtime import torchrun
+from ddpm.runtime.device import channels_last, choose_device, deterministic
+from ddpm.runtime.process_group import process_group
+from ddpm.runtime.sharded_tensors import full_tensor
+from ddpm.sampling import generate
 from ddpm.stages import run
 from ddpm.stages.sample import small_heldout
-from ddpm.stopping import StopRequest
 from ddpm.tracking import Tracker, changes, lineage, machine
+from ddpm.training import data_parallel, loop, state
+from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
 STATE = Path(".state/train")
@@ -64,21 +72,21 @@ def main() -> None:
         dataset.sha256,
         state.code_digest(Path(checkpoint.__file__).parent, CODE),
     )
-    with runtime.processes() as (rank, count, _), distributed.together():
+    with process_group() as (rank, count, _), data_parallel.together():
         require_possible(settings, count)
         recipe = recipe_of(settings)
-        where = runtime.device(os.environ.get("DDPM_DEVICE", "auto"))
-        runtime.deterministic()
+        where = choose_device(os.environ.get("DDPM_DEVICE", "auto"))
+        deterministic()
         training = fresh(config, settings.train, where, initial)
         team = teamed(training, settings.train, rank, count)
-        data = train.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
+        data = loop.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
         job = Job(training, data, recipe, config, STATE / config["digest"], settings, team, stop)
         try:
             if team.leads:
                 lead(job, where)
             else:
                 follow(job)
-        except train.TrainingStopped:
+        except loop.TrainingStopped:
             team.wait()  # torchrun ends all when the first one ends
             sys.exit(128 + stop.signal)
         team.wait()
@@ -87,7 +95,7 @@ def main() -> None:
 def processes() -> int:
     """How many processes train; torchrun's own number, where it started this one, comes before train.processes."""
     settings = params.load()
-    count = launch.processes(settings.train.processes, os.environ.get("DDPM_DEVICE", "auto"))
+    count = torchrun.processes(settings.train.processes, os.environ.get("DDPM_DEVICE", "auto"))
     require_possible(settings, count)
     return count
 
@@ -106,12 +114,12 @@ class Job:
     """One training and all that surrounds it."""
 
     training: state.State
-    data: train.Data
-    recipe: train.Recipe
+    data: loop.Data
+    recipe: loop.Recipe
     config: dict[str, Any]
     folder: Path
     settings: params.Params
-    team: distributed.Team
+    team: data_parallel.Team
     stop: StopRequest
 
     def resume(self) -> bool:
@@ -124,11 +132,11 @@ class Job:
         keep, leads = self.settings.train.keep, self.team.leads
 
         def preview(images: int, now: state.State) -> None:
-            average = {name: runtime.whole(tensor) for name, tensor in now.average.items()}
+            average = {name: full_tensor(tensor) for name, tensor in now.average.items()}
             if leads:
                 picture(images, preview_grid(average, self.config, self.settings.sample))
 
-        train.fit(
+        loop.fit(
             self.training,
             self.data,
             self.recipe,
@@ -164,7 +172,7 @@ def lead(job: Job, where: torch.device) -> None:
             with progress("train", recipe.steps * recipe.batch, "images") as shown:
                 shown.start_at(job.training.step * recipe.batch)
                 record(job, tracker, shown)
-        except train.TrainingStopped as stopped:
+        except loop.TrainingStopped as stopped:
             tracker.finish("KILLED")
             terminal.echo(f"train: {stopped}. Run the same command to go on.")
             raise
@@ -213,9 +221,9 @@ def fresh(
     if initial:
         denoiser.load_state_dict(checkpoint.starting(initial, denoiser.state_dict()))
     if settings.sharding == "full":
-        distributed.shard(denoiser, build.units(denoiser.net), where)
+        data_parallel.shard(denoiser, build.units(denoiser.net), where)
     elif settings.channels_last:
-        runtime.channels_last(denoiser)
+        channels_last(denoiser)
     if settings.compile:
         denoiser.net.compile()
     optimizer = build.optimizer(
@@ -225,11 +233,11 @@ def fresh(
     return state.State(denoiser, average, optimizer)
 
 
-def teamed(training: state.State, settings: params.Train, rank: int, count: int) -> distributed.Team:
+def teamed(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.Team:
     """How the processes share this training."""
     if count == 1:
-        return distributed.ALONE
-    team = distributed.Shards if settings.sharding == "full" else distributed.Replicas
+        return data_parallel.ALONE
+    team = data_parallel.Shards if settings.sharding == "full" else data_parallel.Replicas
     return team(rank, count, training.denoiser)
 
 
@@ -245,13 +253,13 @@ def checkpoint_config(
     }
 
 
-def recipe_of(settings: params.Params) -> train.Recipe:
+def recipe_of(settings: params.Params) -> loop.Recipe:
     """The recipe as plain arguments."""
-    names = set(train.Recipe.__dataclass_fields__) - {"weighting", "condition_scale"}
+    names = set(loop.Recipe.__dataclass_fields__) - {"weighting", "condition_scale"}
     chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
     diffusion = settings.diffusion
     scale = conditioning.CONDITIONS[diffusion.condition]
-    return train.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
+    return loop.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
 
 
 def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool = True) -> None:
@@ -260,7 +268,7 @@ def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool
     writes: as in `state.save`.
     """
     average, raw = (
-        {name: runtime.whole(tensor) for name, tensor in each.items()}
+        {name: full_tensor(tensor) for name, tensor in each.items()}
         for each in (training.average, training.denoiser.state_dict())
     )
     if not writes:

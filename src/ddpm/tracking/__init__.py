@@ -3,12 +3,12 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
-from ddpm.redact import shown
+from ddpm.common.redact import shown
+from ddpm.provenance.machine import MACHINE_TAGS, machine
+from ddpm.provenance.patch import Changes, changes, git_trouble
+from ddpm.provenance.tags import LINEAGE_TAGS, lineage
 from ddpm.tracking.attach import attach
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
-from ddpm.tracking.lineage import LINEAGE_TAGS, lineage
-from ddpm.tracking.machine import MACHINE_TAGS, machine
-from ddpm.tracking.patch import Changes, changes, git_trouble
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
 from ddpm.tracking.spool import SPOOLS, Spool

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.tracking import store
 from ddpm.tracking.record import contents
 from ddpm.tracking.ship import log_scores, log_tags

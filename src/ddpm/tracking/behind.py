@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ddpm import files
+from ddpm.common import files
 from ddpm.tracking import store
 from ddpm.tracking.ship import log_scores
 
-PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
+PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.evaluation.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")
 FEATURES = (
     "features/features.json", "features/extractor.json", "features/extractor.safetensors",

@@ -3,7 +3,7 @@
 import posixpath
 import re
 
-from ddpm.files import sha256_bytes
+from ddpm.common.files import sha256_bytes
 
 LONGEST = 250
 """Characters that MLflow keeps."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm import files, outside
+from ddpm.common import files, outside
+from ddpm.common.locks import LockBusyError
+from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
-from ddpm.tracking.lineage import LINEAGE_TAGS
-from ddpm.tracking.locks import LockBusyError
 from ddpm.tracking.ship import log_scores, log_tags, ship
 from ddpm.tracking.spool import SPOOLS, Spool
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm import files, outside
+from ddpm.common import files, outside
+from ddpm.common.locks import locked
+from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
-from ddpm.tracking.lineage import LINEAGE_TAGS
-from ddpm.tracking.locks import locked
 from ddpm.tracking.names import metric_name
 from ddpm.tracking.spool import SPOOLS, Event, Spool
 

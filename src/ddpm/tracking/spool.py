@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import files
-from ddpm.tracking.locks import locked
+from ddpm.common import files
+from ddpm.common.locks import locked
 
 SPOOLS = Path(".state/tracking")
 THUMBNAIL = 256

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm import addresses, environment
-from ddpm.redact import shown
-from ddpm.tracking.locks import locked
+from ddpm.common import addresses, environment
+from ddpm.common.locks import locked
+from ddpm.common.redact import shown
 from ddpm.tracking.uri import fault, normalised
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm import outside, terminal
+from ddpm.common import outside, terminal
 from ddpm.tracking import store
 from ddpm.tracking.record import reconcile
 from ddpm.tracking.ship import ship

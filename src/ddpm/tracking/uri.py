@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ddpm import addresses
-from ddpm.redact import shown
+from ddpm.common import addresses
+from ddpm.common.redact import shown
 
 DATABASES = ("postgresql", "mysql", "sqlite", "mssql")
 PACKAGES = {"MySQLdb": "mysqlclient (or name mysql+pymysql:// and install pymysql)"}

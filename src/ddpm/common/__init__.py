@@ -1,0 +1,1 @@
+"""Leaf modules that any other may use: files, locks, progress, redaction."""

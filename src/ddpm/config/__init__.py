@@ -1,0 +1,1 @@
+"""Parameters: params.yaml as frozen, typed, validated sections."""

@@ -1,0 +1,76 @@
+"""What params.yaml names outside itself: weights of an extractor, checkpoints to start from or to push away from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ddpm.common import files
+from ddpm.config.sections import Diffusion, Features, Prepare, Sample, Train
+from ddpm.metrics.published import INCEPTION_FILE, INCEPTION_SHA256
+
+CHECKPOINT = ("config.json", "weights.safetensors")
+OWN = ("extractor.json", "extractor.safetensors")
+GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
+"""Keys of section diffusion in which a guide may differ from the model."""
+
+
+def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
+    """One sentence for each that is missing or is not what it should be. Reads no weights but Inception's."""
+    weights = features.weights
+    if features.extractor == "inception":
+        yield from _inception(weights)
+    elif features.extractor == "own" and (lacking := _lacking(weights, OWN)):
+        yield f"features.weights = {weights!r} {lacking}; docs/extractors.md says what belongs in an extractor's folder"
+    if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
+        yield (
+            f"train.initial = {train.initial!r} {lacking}; name the folder of a checkpoint, such as a copy of "
+            'out/train/model, or ""'
+        )
+    if sample.guide:
+        yield from _guide(sample.guide, prepare, diffusion)
+
+
+def _inception(weights: str) -> Iterator[str]:
+    path, get = Path(weights), "`ddpm weights inception` gets it"
+    if not weights or not path.is_file():
+        if weights and Path(f"{weights}.dvc").is_file():
+            get = f"`dvc pull {weights}.dvc` fetches it"
+        yield f"features.weights = {weights!r} is not a file; extractor: inception needs {INCEPTION_FILE}: {get}"
+    elif (found := files.sha256_file(path)) != INCEPTION_SHA256:
+        yield (
+            f"features.weights = {weights!r} has SHA-256 {found}, and the published {INCEPTION_FILE} has "
+            f"{INCEPTION_SHA256}; {get}"
+        )
+
+
+def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:
+    """A guide is drawn at the model's own levels of noise, of images of the same size."""
+    if lacking := _lacking(guide, CHECKPOINT):
+        yield (
+            f"sample.guide = {guide!r} {lacking}; keep the checkpoint of a training for fewer images (a copy of its "
+            'out/train/model) and name its folder, or use guide: ""'
+        )
+        return
+    theirs: Any
+    try:
+        theirs = json.loads((Path(guide) / CHECKPOINT[0]).read_bytes())
+        image, process = theirs["image"], theirs["diffusion"]
+        pairs = {f"image.{key}": (getattr(prepare, key), image[key]) for key in ("resolution", "channels")}
+        if theirs.get("version") != 1:  # whose diffusion section had other keys
+            ours = diffusion.model_dump(exclude=GUIDED)
+            pairs |= {f"diffusion.{key}": (value, process.get(key)) for key, value in ours.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        yield f"sample.guide = {guide!r}: its {CHECKPOINT[0]} is not that of a checkpoint"
+        return
+    for key, (here, there) in pairs.items():
+        if here != there:
+            yield f"sample.guide = {guide!r}: its {key} is {there!r}, and this model's {here!r}; they have to be equal"
+
+
+def _lacking(folder: str, names: tuple[str, ...]) -> str:
+    """What keeps a folder from being what it should be; "" when nothing does."""
+    if not folder or not Path(folder).is_dir():
+        return "is not a folder"
+    missing = [name for name in names if not (Path(folder) / name).is_file()]
+    return f"has no {' and no '.join(missing)}" if missing else ""

@@ -1,0 +1,206 @@
+"""Parameters: frozen, strict, typed. This module is the only reader of params.yaml.
+
+A file that is wrong in any way fails here, before any work, in words: the key, its value, the limit, and the nearest
+valid name for a misspelt one. Everything below `build.py` receives plain arguments and never sees these classes.
+"""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+
+from ddpm.config import named_files, yaml_file
+from ddpm.config.sections import (
+    Diffusion,
+    Evaluate,
+    Features,
+    Flow,
+    Net,
+    Prepare,
+    Promote,
+    Sample,
+    Section,
+    Train,
+    wording,
+)
+from ddpm.config.sections.pipeline import Name
+from ddpm.config.yaml_file import ParamsError
+
+__all__ = [
+    "PARAMS_FILE",
+    "Diffusion",
+    "Evaluate",
+    "Features",
+    "Flow",
+    "Net",
+    "Params",
+    "ParamsError",
+    "Prepare",
+    "Promote",
+    "Sample",
+    "Train",
+    "flatten",
+    "load",
+    "model_name",
+    "parse",
+    "read_yaml",
+]  # fmt: skip
+
+PARAMS_FILE = Path("params.yaml")
+SMALLEST_BLOCK = 50  # images: what ddpm.metrics refuses to score less than
+LARGEST_BYTES = 2**40  # of one thing in memory
+LONGEST_LIST = 20  # problems that a message names
+
+
+class Params(Section):
+    """All sections, and the rules between them."""
+
+    prepare: Prepare
+    features: Features
+    diffusion: Diffusion
+    net: Net
+    train: Train
+    sample: Sample
+    evaluate: Evaluate
+    promote: Promote
+    flow: Flow
+
+    @model_validator(mode="after")
+    def sections_agree(self) -> Self:
+        """The rules that no section can check alone."""
+        self.net.check_side(self.prepare.resolution)
+        self._guidance_has_labels()
+        if self.prepare.resolution % self.diffusion.shrinks_by:
+            raise ValueError(
+                f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
+                f"{self.diffusion.shrinks_by}; it is {self.prepare.resolution}"
+            )
+        if self.sample.steps > self.diffusion.steps:
+            raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
+        if self.sample.variance == "learned" and getattr(self.diffusion, "variance", "fixed") != "learned":
+            raise ValueError("sample.variance = learned needs a model that learns it: diffusion.variance = learned")
+        if self.sample.count < SMALLEST_BLOCK:
+            raise ValueError(
+                f"sample.count = {self.sample.count}: {SMALLEST_BLOCK} images are the fewest that can be evaluated"
+            )
+        if self.evaluate.splits > self.sample.count:
+            raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
+        self._blocks_are_equal_and_large_enough()
+        self._sizes_are_possible()
+        return self
+
+    def _sizes_are_possible(self) -> None:
+        """Nothing alone needs a terabyte; lower limits are the machine's."""
+        image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
+        first = self.net.values(self.prepare.resolution)
+        features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
+        for what, size in (
+            ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
+            (f"train.batch = {self.train.batch} at once", 4 * micro * first),
+            (f"sample.batch = {self.sample.batch} at once", 4 * min(self.sample.batch, self.sample.count) * first),
+            (f"sample.count = {self.sample.count} images", self.sample.count * max(image, 4 * features)),
+            (f"features.batch = {self.features.batch} at once", 4 * self.features.batch * max(image, features)),
+        ):
+            if size > LARGEST_BYTES:
+                raise ValueError(f"{what} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
+
+    def require_files(self) -> None:
+        """Refuse files and folders that are named and not there, or not what they should be. Raises ParamsError.
+
+        For the start of a run: afterwards, what a stage has made of them may be all that is left.
+        """
+        if problems := self.missing_files():
+            raise ParamsError("\n".join(["params.yaml names what is not there:", *(f"  {each}" for each in problems)]))
+
+    def missing_files(self) -> list[str]:
+        """One sentence for each file or folder that is named and not there, or not what it should be."""
+        return list(named_files.problems(self.prepare, self.features, self.diffusion, self.train, self.sample))
+
+    def _blocks_are_equal_and_large_enough(self) -> None:
+        count, blocks = self.sample.count, self.evaluate.blocks
+        if count % blocks:
+            raise ValueError(f"evaluate.blocks = {blocks} must divide sample.count = {count}")
+        if blocks > 1 and count // blocks < SMALLEST_BLOCK:
+            raise ValueError(
+                f"evaluate.blocks = {blocks} leaves {count // blocks} of sample.count = {count} images to a block, and "
+                f"{SMALLEST_BLOCK} are the fewest that are scored"
+            )
+
+    def _guidance_has_labels(self) -> None:
+        labelled = self.prepare.labels == "folders"
+        by_label = self.sample.guidance != 1 and not self.sample.guide
+        if by_label and not labelled:
+            raise ValueError(
+                f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; "
+                "use 1, or a weaker model as sample.guide"
+            )
+        if by_label and self.train.label_dropout == 0:
+            raise ValueError(
+                f"sample.guidance = {self.sample.guidance} needs a model that has also learnt without labels, "
+                "and train.label_dropout = 0; use a label_dropout such as 0.1, or guidance 1"
+            )
+        if self.features.extractor == "classifier" and not labelled:
+            raise ValueError(
+                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception, "
+                "with the weights that `ddpm weights inception` brings, or put the images into class folders"
+            )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping (YAML 1.2, safe). Raises ParamsError that names the file."""
+    try:
+        value = yaml_file.read(path)
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path} does not exist. Run in the project's folder, or `ddpm preset mnist`.") from error
+    if not isinstance(value, dict):
+        sections = ", ".join(Params.model_fields)
+        raise ParamsError(f"{path} must hold sections ({sections}); it holds {yaml_file.shown(value)}")
+    return value
+
+
+def parse(value: dict[str, Any], source: str = "params") -> Params:
+    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it."""
+    try:
+        return Params.model_validate(_lists_to_tuples(value))
+    except ValidationError as error:
+        problems = [f"  {wording.in_words(problem, Params)}" for problem in error.errors()]
+        if len(problems) > LONGEST_LIST:
+            problems[LONGEST_LIST:] = [f"  and {len(problems) - LONGEST_LIST:,} more"]
+        raise ParamsError("\n".join([f"{source} is not valid:", *problems])) from error
+    except RecursionError as error:
+        raise ParamsError(f"{source} is not valid: it is nested too deeply.") from error
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the parameters. Raises ParamsError."""
+    return parse(read_yaml(path), str(path))
+
+
+def model_name(path: Path = PARAMS_FILE) -> str:
+    """promote.name alone, whatever else the file holds. Raises ParamsError."""
+    section = read_yaml(path).get("promote")
+    if not isinstance(section, dict) or "name" not in section:
+        raise ParamsError(f"{path} has no promote.name, the name of the registered model; add it, or say --name.")
+    try:
+        return str(TypeAdapter(Name).validate_python(section["name"], strict=True))
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise ParamsError(
+            f"{path}: promote.name = {yaml_file.shown(section['name'])}: {message[0].lower()}{message[1:]}"
+        ) from error
+
+
+def flatten(params: BaseModel) -> dict[str, str]:
+    """`{"train.lr": "0.002", ...}`: every key with its value as text, for a record."""
+    flat: dict[str, str] = {}
+    for section, values in params.model_dump(mode="json").items():
+        for key, value in values.items():
+            flat[f"{section}.{key}"] = str(value)
+    return flat
+
+
+def _lists_to_tuples(value: Any) -> Any:
+    """YAML has lists where the frozen sections have tuples."""
+    if isinstance(value, dict):
+        return {key: _lists_to_tuples(item) for key, item in value.items()}
+    return tuple(_lists_to_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,130 @@
+"""Section diffusion: the forward process, with the keys of its kind, and what the network predicts."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ddpm.config.sections.base import Section
+
+LARGEST_SIGMA = 1e15  # its square is still a number of half the range of float32
+Level = Annotated[float, Field(gt=0, le=10000)]
+
+
+def ascending(low: str, high: str) -> Callable[[Section], Section]:
+    """The check that the noise grows between two keys."""
+
+    def check(section: Section) -> Section:
+        first, last = getattr(section, low), getattr(section, high)
+        if first >= last:
+            raise ValueError(f"{low} = {first} must be below {high} = {last}")
+        return section
+
+    return check
+
+
+def reaches(log_sigma: float) -> None:
+    """Refuse a last level of noise that is beyond float32. Raises ValueError."""
+    if log_sigma > math.log(LARGEST_SIGMA):
+        raise ValueError(
+            f"the largest level of noise would be sigma = 1e{log_sigma / math.log(10):.0f}, and {LARGEST_SIGMA:.0e} is "
+            "the most that can be trained on; use smaller ones"
+        )
+
+
+class Process(Section):
+    """What every process has."""
+
+    steps: int = Field(ge=1, le=5000)
+    prediction: Literal["eps", "x0", "v", "score", "edm"]
+    sigma_data: float = Field(gt=0, le=10)
+    weighting: Literal["simple", "snr", "truncated-snr", "min-snr", "p2", "edm", "output"]
+    condition: Literal["none", "low-resolution-2", "low-resolution-4"]
+
+    @property
+    def shrinks_by(self) -> int:
+        """By how much the image that is joined to the input is smaller; 1 where there is none."""
+        return {"none": 1, "low-resolution-2": 2, "low-resolution-4": 4}[self.condition]
+
+
+class Ddpm(Process):
+    """A chain of T steps (Ho et al. 2020)."""
+
+    process: Literal["ddpm"]
+    schedule: Literal["linear", "scaled-linear", "cosine", "quadratic", "sigmoid"]
+    beta_start: float = Field(gt=0, lt=1)
+    beta_end: float = Field(gt=0, lt=1)
+    variance: Literal["fixed", "learned"]
+
+    _ascending = model_validator(mode="after")(ascending("beta_start", "beta_end"))
+
+    @model_validator(mode="after")
+    def noise_is_finite(self) -> Self:
+        """The betas leave some signal at the last step: sigma^2 = 1 / abar - 1."""
+        if self.schedule != "cosine":
+            reaches(-sum(math.log1p(-beta) for beta in self._betas()) / 2)
+        return self
+
+    def _betas(self) -> list[float]:
+        """As `diffusion.schedule.betas`, which needs torch."""
+        start, end = (beta * 1000 / self.steps for beta in (self.beta_start, self.beta_end))
+        shares = [i / max(1, self.steps - 1) for i in range(self.steps)]
+        if self.schedule == "sigmoid":
+            rising = [start + (end - start) / (1 + math.exp(6 - 12 * share)) for share in shares]
+        elif self.schedule == "linear":
+            rising = [start + (end - start) * share for share in shares]
+        else:
+            rising = [(start**0.5 + (end**0.5 - start**0.5) * share) ** 2 for share in shares]
+        return [min(beta, 0.999) for beta in rising]
+
+
+class VpSde(Process):
+    """The variance-preserving SDEs (Song et al. 2021)."""
+
+    process: Literal["vp-sde", "sub-vp-sde"]
+    schedule: Literal["linear"]
+    beta_min: float = Field(gt=0, le=1000)
+    beta_max: float = Field(gt=0, le=1000)
+
+    _ascending = model_validator(mode="after")(ascending("beta_min", "beta_max"))
+
+    @model_validator(mode="after")
+    def noise_is_finite(self) -> Self:
+        """The betas leave some signal at t = 1, where their integral is their mean."""
+        reaches((self.beta_min + self.beta_max) / 4)
+        return self
+
+
+class Levels(Process):
+    """The processes that only add noise, between two levels."""
+
+    sigma_min: Level
+    sigma_max: Level
+
+    _ascending = model_validator(mode="after")(ascending("sigma_min", "sigma_max"))
+
+
+class VeSde(Levels):
+    """The variance-exploding SDE (Song et al. 2021)."""
+
+    process: Literal["ve-sde"]
+    schedule: Literal["geometric"]
+
+
+class Edm(Levels):
+    """Karras et al. 2022."""
+
+    process: Literal["edm"]
+    schedule: Literal["karras"]
+    p_mean: float = Field(ge=-10, le=10)
+    p_std: float = Field(gt=0, le=10)
+
+    @model_validator(mode="after")
+    def noise_is_finite(self) -> Self:
+        """Training draws levels up to 5.2 standard deviations above their mean, in log(sigma)."""
+        reaches(self.p_mean + 5.2 * self.p_std)
+        return self
+
+
+Diffusion = Annotated[Ddpm | VpSde | VeSde | Edm, Field(discriminator="process")]

@@ -1,0 +1,69 @@
+"""What pydantic finds wrong with parameters, in words."""
+
+import difflib
+from typing import Any, TypeGuard, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ddpm.config import yaml_file
+
+
+def in_words(problem: Any, root: type[BaseModel]) -> str:
+    """One line for one problem: key, value, limit, and the nearest valid name of a misspelt key."""
+    keys, section = _place(problem["loc"], root)
+    key = ".".join(_printable(each) for each in keys)
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is not a parameter; {_nearest(keys[-1], list(section.model_fields))}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    if problem["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
+    if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        kinds = list(_kinds(section.model_fields[keys[-1]]))
+        key += "." + problem["ctx"]["discriminator"].strip("'")
+        if problem["type"] == "union_tag_not_found":
+            return f"{key} is missing; possible: {', '.join(kinds)}"
+        tag = problem["ctx"]["tag"]
+        return f"{key} = {yaml_file.shown(tag)} is unknown; {_nearest(tag, kinds)}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{key} = {yaml_file.shown(problem['input'])}: {message}"
+
+
+def _printable(key: str) -> str:
+    """A key of somebody's file, in a message."""
+    return key if key.isprintable() and len(key) <= yaml_file.SHOWN else yaml_file.shown(key)
+
+
+def _nearest(name: str, valid: list[str]) -> str:
+    near = difflib.get_close_matches(name[: yaml_file.SHOWN], valid, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"valid: {', '.join(valid)}"
+
+
+def _place(location: tuple[int | str, ...], root: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
+    """The keys down to a problem as the file has them, and the section that the last one is in.
+
+    Where a section has several kinds, pydantic puts the kind after the section's key; it is no key.
+    """
+    keys: list[str] = []
+    within: type[BaseModel] = root
+    found: FieldInfo | None = None
+    for part in map(str, location):
+        if found is not None and found.discriminator and part in _kinds(found):
+            within, found = _kinds(found)[part], None
+            continue
+        if found is not None and _is_section(found.annotation):
+            within = found.annotation
+        keys.append(part)
+        found = within.model_fields.get(part)
+    return keys, within
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _kinds(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """The kinds of a section that has several, by the value of the key that tells them apart."""
+    members = get_args(field.annotation)
+    return {kind: each for each in members for kind in get_args(each.model_fields[field.discriminator].annotation)}

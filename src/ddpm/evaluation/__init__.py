@@ -1,0 +1,1 @@
+"""Evaluation: extractor and reference on disk, drift, and the promotion gate."""

@@ -1,0 +1,227 @@
+"""The decision whether a candidate replaces the champion: pure, from numbers to a verdict with its reasons."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ddpm.evaluation import score_table
+from ddpm.evaluation.score_table import Limits, Row, number, row
+
+if TYPE_CHECKING:
+    from ddpm.metrics.compare import Comparison
+
+Outcome = Literal[
+    "first", "better", "inconclusive", "worse", "regressed", "outside limits", "refused", "unchanged", "withdrawn"
+]
+Answer = Literal["rejected", "expired"]
+"""Of a person who was asked about a verdict that would promote; never a decision of this module."""
+PROMOTES = ("first", "better")
+NO_LIMITS = "no limits are set (section promote of params.yaml)"
+IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided, why, the numbers beside each other, and the comparison of FID by blocks of equal seeds."""
+
+    verdict: Outcome | Answer
+    promote: bool
+    reasons: tuple[str, ...]
+    rows: tuple[Row, ...]
+    comparison: "Comparison | None" = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for a record."""
+        return asdict(self)
+
+
+def decide(
+    candidate: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    *,
+    max_fid: float | None = None,
+    min_inception_score: float | None = None,
+    min_class_share: float | None = None,
+    max_fid_ratio: float | None = None,
+    min_recall_ratio: float | None = None,
+    min_class_skill: float | None = None,
+    min_memorisation_ratio: float | None = None,
+    min_improvement: float = 0.0,
+    confidence: float = 0.95,
+    kid_tolerance: float = 0.1,
+    recall_tolerance: float = 0.05,
+    memorisation_tolerance: float = 0.05,
+    withdrawn: str | None = None,
+) -> Verdict:
+    """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's, measured alike.
+
+    A limit of None does not apply; those on ratios and on skill are relative to real images (`scoreboard.Limits`).
+    min_improvement: share of the champion's FID that the candidate's must be lower. confidence: of the interval of the
+    difference of FID, paired by blocks of equal seeds. The tolerances: how much worse than the champion's KID (share
+    of it), recall and memorisation ratio (absolute) may be.
+    champion: None without one; `{"refused": reason}` for one that cannot be scored as the candidate was.
+    withdrawn: why a person rolled this candidate back before; such a one is only promoted by a person.
+
+    The verdict is `first` or `better` (promote), or else: `worse` (the whole interval is on that side), `inconclusive`
+    (it is on both, or rests on too few blocks, or the gain is below min_improvement), `regressed` (better, but not by
+    KID, recall or memorisation), `outside limits`, `unchanged` (the champion's own weights), `withdrawn`, `refused`
+    (numbers missing, or measured under different conditions and so not to be compared).
+    """
+    fid_floor, most_sure = (number(candidate, key) for key in ("fid_floor", "inception_score_real"))
+    limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
+    (fid_ratio, accuracy), guarded = score_table.relative(candidate, champion, limits)
+    limited = (
+        row("FID", "fid", candidate, champion, fid_floor, most=max_fid),
+        fid_ratio,
+        row("Inception Score", "inception_score", candidate, champion, most_sure, least=min_inception_score),
+        row("smallest class share", "class_share_min", candidate, champion, least=min_class_share),
+        accuracy,
+    )
+    found, compared = _alone(candidate, champion, (*limited, *guarded), withdrawn), None
+    unlimited = not any(each.limit for each in (*limited, *guarded))
+    if champion is not None and not _same_weights(candidate, champion) and not _incomparable(candidate, champion):
+        guarded = score_table.limited(
+            guarded, number(champion, "kid_se") or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
+        )
+        compared = _compare(candidate, champion, confidence)
+    outcome, reasons = found or _against(candidate, champion, guarded, compared, min_improvement)
+    if outcome in PROMOTES and unlimited:
+        reasons = (reasons[0] if outcome == "better" else "there is no champion yet", NO_LIMITS)
+    shown = tuple(
+        each for each in (limited[0], *guarded, *limited[1:]) if each.ok is not None or each.candidate is not None
+    )
+    return Verdict(outcome, outcome in PROMOTES, reasons, shown, compared)
+
+
+def _alone(
+    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, rows: tuple[Row, ...], withdrawn: str | None
+) -> tuple[Outcome, tuple[str, ...]] | None:
+    """What can be said before any comparison; None when the candidate deserves one."""
+    if champion is not None and _same_weights(candidate, champion):
+        return "unchanged", ("the candidate has the champion's own weights",)
+    if withdrawn is not None:
+        return "withdrawn", (f"it was rolled back ({withdrawn}); only a person promotes it again: `ddpm promote`",)
+    missing = _missing(candidate, rows)
+    if missing:
+        return "refused", tuple(missing)
+    failures = tuple(
+        f"{each.name} is {each.candidate:.4g}; the limit is {each.limit}" for each in rows if each.ok is False
+    )
+    return ("outside limits", failures) if failures else None
+
+
+def _against(
+    candidate: Mapping[str, Any],
+    champion: Mapping[str, Any] | None,
+    guarded: Sequence[Row],
+    compared: "Comparison | None",
+    min_improvement: float,
+) -> tuple[Outcome, tuple[str, ...]]:
+    """The comparison, if the two were measured alike."""
+    if champion is None:
+        return "first", ("it is within the limits and there is no champion yet",)
+    if problems := _incomparable(candidate, champion):
+        return "refused", problems
+    gain, numbers = _gain(candidate["fid"], champion["fid"])
+    outcome, reason = _by_blocks(compared, gain, numbers, min_improvement)
+    worse = [
+        f"{each.name} is {each.candidate:.4g} against the champion's {each.champion:.4g}; the limit is {each.limit}"
+        for each in guarded
+        if each.ok is False
+    ]
+    if outcome == "better" and worse:
+        return "regressed", (*worse, reason)
+    return outcome, (reason,)
+
+
+def _by_blocks(compared: "Comparison | None", gain: float, numbers: str, min_improvement: float) -> tuple[Outcome, str]:
+    """Better, worse or inconclusive: by the interval of the difference, and by its size."""
+    if compared is None:
+        return "inconclusive", f"{numbers}; without blocks of seeds (evaluate.blocks) nobody knows whether by chance"
+    if not compared.valid:
+        return "inconclusive", f"{numbers}; of blocks of seeds (evaluate.blocks), {compared.validity}"
+    words = (
+        f"over {compared.pairs} blocks of equal seeds the difference is {compared.difference:+.3g}, "
+        f"{100 * compared.confidence:.4g}% interval {compared.low:+.3g} to {compared.high:+.3g}"
+    )
+    if compared.low > 0:
+        return "worse", f"{numbers}; {words}"
+    if compared.high >= 0:
+        return "inconclusive", f"{numbers}; {words}: it may be chance"
+    if gain <= 0 or gain < min_improvement:
+        return "inconclusive", f"{numbers}, and at least {min_improvement:.1%} is asked; {words}"
+    return "better", f"{numbers}, and at least {min_improvement:.1%} was asked; {words}"
+
+
+def _gain(candidate: float, champion: float) -> tuple[float, str]:
+    """How much lower the candidate's FID is, as a share of the champion's, and both in words."""
+    numbers = f"FID {candidate:.4g} against the champion's {champion:.4g}"
+    if candidate > champion:
+        return -1.0, f"{numbers}: {_percent(candidate - champion, champion)} higher"
+    gain = 0.0 if champion <= 0 else (champion - candidate) / champion
+    return gain, f"{numbers}: {gain:.1%} lower"
+
+
+def _compare(candidate: Mapping[str, Any], champion: Mapping[str, Any], confidence: float) -> "Comparison | None":
+    """FID of the candidate minus the champion's, block by block; None without two blocks."""
+    from ddpm.metrics.compare import compare  # scipy, which only a comparison needs
+
+    ours, theirs = _blocks(candidate), _blocks(champion)
+    return compare(ours, theirs, confidence=confidence) if min(len(ours), len(theirs)) > 1 else None
+
+
+def _blocks(metrics: Mapping[str, Any]) -> list[float]:
+    """FID of each block of seeds, in their order."""
+    found: list[float] = metrics.get("blocks", {}).get("values", {}).get("fid", [])
+    return found
+
+
+def _missing(candidate: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
+    """A score that is needed and not a finite number."""
+    reasons = []
+    if number(candidate, "fid") is None:
+        reasons.append(f"the candidate's FID is {candidate.get('fid', 'missing')}, which is no score")
+    return reasons + [
+        f"{each.name} has a limit ({each.limit}) and the evaluation has no such score; or set no limit"
+        for each in rows
+        if each.limit and each.candidate is None and each.name != "FID"
+    ]
+
+
+def _same_weights(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:
+    ours, theirs = (each.get("conditions", {}).get("weights_sha256") for each in (candidate, champion))
+    return ours is not None and ours == theirs
+
+
+def _incomparable(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why the two cannot be compared, in words; empty when they can."""
+    if "refused" in champion:
+        return (f"the champion cannot be scored as the candidate was: {champion['refused']}",)
+    differences = _differences(candidate.get("conditions", {}), champion.get("conditions", {}))
+    if differences:
+        return ("candidate and champion were measured under different conditions", *differences)
+    if number(champion, "fid") is None:
+        return ("the champion's evaluation has no FID, so there is nothing to compare with",)
+    if not all(math.isfinite(value) for value in (*_blocks(candidate), *_blocks(champion))):
+        return ("FID of a block of seeds is no finite number",)
+    one_sided = [
+        each.name
+        for each in score_table.guarded(candidate, champion)
+        if (each.candidate is None) != (each.champion is None)
+    ]
+    return tuple(f"only one of candidate and champion has a finite {name}" for name in one_sided)
+
+
+def _differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[str]:
+    """Each condition that is not the same on both sides, in words."""
+    keys = [key for key in dict.fromkeys([*candidate, *champion]) if key not in IDENTITY]
+    return [
+        f"{key}: candidate {candidate.get(key, 'nothing')}, champion {champion.get(key, 'nothing')}"
+        for key in keys
+        if key not in candidate or key not in champion or candidate[key] != champion[key]
+    ]
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole > 0 else "infinitely"

@@ -1,0 +1,1 @@
+"""A denoiser from its configuration, and its checkpoint on disk."""

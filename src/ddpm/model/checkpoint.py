@@ -1,0 +1,130 @@
+"""A checkpoint is a folder: what leaves training, and all that sampling needs.
+
+weights.safetensors: averaged weights; raw.safetensors: those of the last step; config.json: image, net and diffusion
+sections, with the digest of the training that made them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm.common import files
+from ddpm.diffusion.denoiser import Denoiser
+from ddpm.model import build
+from ddpm.runtime.device import choose_device
+
+VERSION = 2
+WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
+EMBEDDED_CLASSES = "net.embedding.classes.weight"  # of every network that is told a class
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded checkpoint. `sha256` is that of its weights file; `config` is its config.json."""
+
+    denoiser: Denoiser
+    config: Mapping[str, Any]
+    sha256: str
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.config["image"]["resolution"])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return int(self.config["image"]["channels"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels; empty for a model without."""
+        return tuple(self.config["image"]["classes"])
+
+    @property
+    def steps(self) -> int:
+        """T, the steps of the forward process."""
+        return int(self.config["diffusion"]["steps"])
+
+
+def save(folder: Path, config: Mapping[str, Any], averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint; the folder appears whole or not at all."""
+    with files.fresh_folder(folder) as new:
+        files.write_tensors(new / WEIGHTS, averaged)
+        files.write_tensors(new / RAW, raw)
+        files.write_json(new / CONFIG, {"version": VERSION, **config})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a checkpoint, without its weights. Raises ValueError or FileNotFoundError in words."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
+    config: dict[str, Any] = files.read_json(path)
+    if config.get("version") == 1:
+        return _from_version_1(config)
+    if config.get("version") != VERSION:
+        raise ValueError(f"{path} has version {config.get('version')!r}; this program reads versions 1 and {VERSION}")
+    return config
+
+
+def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 1 knew one process, one backbone and one input."""
+    weighting = {"noise": "simple", "output": "output"}[config["diffusion"]["weighting"]]
+    added = {"process": "ddpm", "variance": "fixed", "condition": "none", "weighting": weighting}
+    net = {"kind": "unet", "middle_attention": True, "resample": "conv", "layout": "adm"} | config["net"]
+    return {**config, "version": VERSION, "net": net, "diffusion": config["diffusion"] | added}
+
+
+def fitting(folder: Path, config: Mapping[str, Any]) -> str:
+    """SHA-256 of the weights of a checkpoint that training with `config` can start from.
+
+    Raises ValueError that names what differs, FileNotFoundError for what is missing.
+    """
+    theirs = read_config(folder)
+    parts = (
+        *(("net", key) for key in {**config["net"], **theirs["net"]} if key != "dropout"),
+        ("image", "channels"), ("diffusion", "variance"), ("diffusion", "condition"),
+        *([("image", "classes")] if theirs["image"]["classes"] else []),  # an unlabelled model can learn classes
+    )  # fmt: skip
+    for section, key in parts:
+        ours, found = config[section].get(key), theirs[section].get(key)
+        if ours != found:
+            raise ValueError(
+                f"train.initial = {folder}: {section}.{key} is {found!r} there and {ours!r} here; make them equal"
+            )
+    return files.sha256_file(folder / WEIGHTS)
+
+
+def starting(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, for training to start from; fresh: those of the network to be trained.
+
+    An unlabelled model that is to learn classes is given zeros as their embedding, so that at first it answers to every
+    label as it did to none.
+    """
+    weights = files.read_tensors(folder / WEIGHTS)
+    if EMBEDDED_CLASSES in fresh and EMBEDDED_CLASSES not in weights:
+        weights[EMBEDDED_CLASSES] = torch.zeros_like(fresh[EMBEDDED_CLASSES], device="cpu")
+    return weights
+
+
+def load(folder: Path, *, weights: str = "weights", device: str = "cpu") -> Model:
+    """Load a checkpoint, ready to sample. weights: `weights` (averaged) or `raw`.
+
+    Raises FileNotFoundError for a missing file, ValueError for a damaged one or one that does not fit its config.
+    """
+    config = read_config(folder)
+    path = folder / {"weights": WEIGHTS, "raw": RAW}[weights]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing. Run the train stage again.")
+    denoiser = build.denoiser(config)
+    try:
+        denoiser.load_state_dict(files.read_tensors(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {CONFIG} beside it: {error}") from error
+    denoiser.requires_grad_(requires_grad=False).eval().to(choose_device(device))
+    return Model(denoiser, config, files.sha256_file(path))

@@ -1,0 +1,146 @@
+"""What differs from the last commit, as a patch to keep with a run: changed files and new ones, never a secret.
+
+Nothing in the repository is touched: the patch is made with an index and an object store of its own, which vanish.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpm.common import files
+
+LARGEST = 10 * 2**20
+"""Bytes of new files, and of the whole patch."""
+NEVER = (
+    "dvc.lock", "**/.env*", "**/.netrc", "**/.pgpass", "**/.git-credentials", "**/.npmrc", "**/.pypirc", "**/.aws/**",
+    "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/id_rsa*", "**/id_ed25519*", "**/id_ecdsa*", "**/*.local",
+    "**/credentials", "**/credentials.json", "**/secrets/**",
+)  # fmt: skip
+"""Never taken: what a run itself writes, and files that usually hold secrets, even where git does not ignore them."""
+CREDENTIALS = re.compile(rb"(?<=://)[^\s/\"'<>{}$]+@")
+"""The user and password of an address; not a place for one, such as {user} in an f-string."""
+TOKENS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|glpat-[A-Za-z0-9_-]{20,}|xox[abp]-[A-Za-z0-9-]{10,}")
+SETTINGS = re.compile(rb"(?m)^diff --git a/(?:\S*/)?\.dvc/config .*$(?:\n(?!diff --git ).*)*")
+"""What changes DVC's own settings, which git keeps."""
+SETTING = re.compile(
+    rb"(?im)^(\+\s*(?:\w*password|\w*secret\w*|\w*token|\w*key\w*|connection_string|custom_auth_header)[ ]*=[ ]*)\S.*$"
+)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A patch (empty for a clean tree), or why there is none in `refused`. hidden: secrets taken out of it."""
+
+    content: bytes = b""
+    refused: str = ""
+    hidden: int = 0
+
+    @property
+    def tag(self) -> str:
+        """For the record: the patch's SHA-256, `none`, or why it is not kept."""
+        if self.refused:
+            return f"not kept: {self.refused}"
+        return files.sha256_bytes(self.content) if self.content else "none"
+
+
+def changes(folder: Path = Path()) -> Changes:
+    """The changes since the last commit of the repository at `folder`, new files that git does not ignore included."""
+    listed = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_wanted(), folder=folder)
+    if listed is None or git("rev-parse", "HEAD", folder=folder) is None:
+        return Changes()
+    new = [folder / name for name in os.fsdecode(listed).split("\0") if name]
+    size = sum(path.lstat().st_size for path in new if path.exists())
+    if size > LARGEST:
+        return Changes(refused=f"new files that git does not ignore have {_size(size)}, more than {_size(LARGEST)}")
+    patch = _patch(folder)
+    if len(patch) > LARGEST:
+        return Changes(
+            refused=f"the changes since the last commit have {_size(len(patch))}, more than {_size(LARGEST)}"
+        )
+    return Changes(*_without_secrets(patch))
+
+
+def git_trouble(folder: Path = Path()) -> str:
+    """Why git names no commit of this folder, and what to do; empty if it does."""
+    try:
+        answer = _run_git("rev-parse", "--verify", "HEAD", folder=folder)
+    except FileNotFoundError:
+        return "git is not installed: install it with the system's package manager"
+    said = answer.stderr.decode(errors="replace").strip()
+    if answer.returncode == 0:
+        return ""
+    here = folder.resolve()
+    if "dubious ownership" in said:
+        return (
+            f"git refuses {here}, because it belongs to another user: "
+            f"git config --global --add safe.directory {shlex.quote(str(here))}"
+        )
+    if "not a git repository" in said:
+        return "this folder is not a git repository: get the project by `git clone`, or run `git init` here and commit"
+    if "single revision" in said:
+        return "the repository has no commit yet: `git add --all` and `git commit` make one"
+    return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {answer.returncode})'}"
+
+
+def git(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> bytes | None:
+    """What git answers, or None outside a repository (or without a commit, or without git)."""
+    try:
+        answer = _run_git(*arguments, folder=folder, environment=environment)
+    except FileNotFoundError:
+        return None
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def _run_git(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})}
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False, timeout=120, env=quiet)
+
+
+def _patch(folder: Path) -> bytes:
+    """Against HEAD, binary files in full. Raises ValueError when git cannot make it."""
+    objects = git("rev-parse", "--git-path", "objects", folder=folder) or b""
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / "objects").mkdir()
+        own = {
+            "GIT_INDEX_FILE": f"{temporary}/index",
+            "GIT_OBJECT_DIRECTORY": f"{temporary}/objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((folder / os.fsdecode(objects.strip())).resolve()),
+        }
+        plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
+        prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
+        read = git("read-tree", "HEAD", folder=folder, environment=own)
+        added = git("add", "--all", "--", *_wanted(), folder=folder, environment=own)
+        patch = git("diff", "--cached", *plain, *prefixes, "HEAD", "--", *_wanted(), folder=folder, environment=own)
+    if read is None or added is None or patch is None:
+        raise ValueError("git cannot say what differs from the last commit; see `git status` and `git add --all -n`")
+    return patch
+
+
+def _wanted() -> list[str]:
+    return [".", *(f":(exclude,glob){name}" for name in NEVER)]
+
+
+def _without_secrets(patch: bytes) -> tuple[bytes, str, int]:
+    """The patch without credentials and tokens, and how many there were."""
+    settings = 0
+
+    def without(found: re.Match[bytes]) -> bytes:
+        nonlocal settings
+        text, count = SETTING.subn(rb"\1REMOVED", found[0])
+        settings += count
+        return text
+
+    patch, addresses = CREDENTIALS.subn(b"", patch)
+    patch, tokens = TOKENS.subn(b"REMOVED", patch)
+    return SETTINGS.sub(without, patch), "", addresses + tokens + settings
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"

@@ -1,0 +1,70 @@
+"""Where a model comes from: code, changes, data, parameters and installed versions, as tags."""
+
+from pathlib import Path
+
+from ddpm.common import files
+from ddpm.config.params import PARAMS_FILE, read_yaml
+from ddpm.provenance.patch import NEVER, Changes, changes, git, git_trouble
+
+LINEAGE_TAGS = (
+    "mlflow.source.git.commit",
+    "ddpm.git_sha",
+    "ddpm.git_dirty",
+    "ddpm.no_commit",
+    "ddpm.patch",
+    "ddpm.code_hash",
+    "ddpm.data_hash",
+    "ddpm.params_hash",
+    "ddpm.lock_hash",
+)
+ABSENT = "none"
+CODE = ("src", "dvc.yaml")
+
+
+def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, str]:
+    """The tags `LINEAGE_TAGS` of a folder; `none` where there is no such thing.
+
+    changed: what `changes` found, if that is known. The tree counts as dirty when any file differs from the commit, new
+    ones included; dvc.lock is left out because a run writes it.
+    """
+    sha = _said("rev-parse", "HEAD", folder=folder)
+    status = _said("status", "--porcelain", "--", ".", f":(exclude){NEVER[0]}", folder=folder)
+    values = {
+        "ddpm.git_sha": sha or ABSENT,
+        "ddpm.git_dirty": ABSENT if status is None else str(bool(status)).lower(),
+        "ddpm.patch": (changed or changes(folder)).tag,
+        "ddpm.code_hash": _code_hash(folder),
+        "ddpm.data_hash": _data_hash(folder / "data.dvc"),
+        "ddpm.params_hash": _file_hash(folder / PARAMS_FILE),
+        "ddpm.lock_hash": _file_hash(folder / "requirements.lock"),
+    }
+    if sha:
+        values["mlflow.source.git.commit"] = sha  # MLflow's pages show this one
+    else:
+        values["ddpm.no_commit"] = git_trouble(folder)
+    return values
+
+
+def _said(*arguments: str, folder: Path) -> str | None:
+    answer = git(*arguments, folder=folder)
+    return answer.decode().strip() if answer is not None else None
+
+
+def _code_hash(folder: Path) -> str:
+    """One hash over the package's source files and the stages."""
+    paths = [folder / name for name in CODE if (folder / name).is_file()]
+    paths += [path for name in CODE for path in (folder / name).rglob("*.py")]
+    hashes = {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(paths)}
+    return files.sha256_json(hashes) if hashes else ABSENT
+
+
+def _data_hash(path: Path) -> str:
+    """The hash that DVC gave the data."""
+    if not path.exists():
+        return ABSENT
+    outs = read_yaml(path).get("outs") or [{}]
+    return str(outs[0].get("md5", ABSENT))
+
+
+def _file_hash(path: Path) -> str:
+    return files.sha256_file(path) if path.exists() else ABSENT

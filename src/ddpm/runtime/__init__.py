@@ -1,0 +1,1 @@
+"""Processes, devices and random numbers: how work runs, not what it computes."""

@@ -1,0 +1,92 @@
+"""What can be asked of a model: checked from its config, before weights are loaded, and refused in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ddpm.diffusion import conditioning
+from ddpm.diffusion.process import PROCESSES
+from ddpm.sampling.options import Sampling
+
+NO_LABEL = -1
+
+
+def check(
+    config: Mapping[str, Any],
+    sampling: Sampling,
+    count: int,
+    labels: Sequence[int] | None = None,
+    known: tuple[int, ...] | None = None,
+    guide: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights.
+
+    labels: one per image, NO_LABEL for none; known: shape of the small images that a model of super-resolution is
+    given; guide: config of the weaker model that guidance pushes away from.
+    """
+    _check_known(config, count, known)
+    total, classes = config["diffusion"]["steps"], config["image"]["classes"]
+    if sampling.steps > total:
+        raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
+    if sampling.variance == "learned" and config["diffusion"].get("variance") != "learned":
+        raise ValueError("variance = 'learned': this model was trained with a fixed variance; use small or large")
+    if count < 1:
+        raise ValueError(f"count = {count}: must be 1 or more")
+    if not classes and labels is not None:
+        raise ValueError("this model was trained without labels: leave out label")
+    _check_guidance(config, sampling.guidance, guide)
+    if labels is None and known is not None and classes:
+        labels = [NO_LABEL] * count
+    if labels is not None:
+        _check_labels(config["image"], count, labels)
+
+
+def _check_labels(image: Mapping[str, Any], count: int, labels: Sequence[int]) -> None:
+    """One of the classes for each image, or none for a model that has also learnt without."""
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
+    names = ", ".join(f"{i} ({name})" for i, name in enumerate(image["classes"]))
+    for label in labels:
+        if label == NO_LABEL and not image.get("label_dropout"):
+            raise ValueError(
+                f"this model knows images by their class only (label_dropout = 0): give a label of {names}"
+            )
+        if label != NO_LABEL and not 0 <= label < len(image["classes"]):
+            raise ValueError(f"label {label} does not exist; this model has {names}")
+
+
+def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str, Any] | None) -> None:
+    """Guidance needs a worse model: this one without labels, or a guide of the same images and levels of noise."""
+    if guide is None:
+        if scale != 1 and not config["image"]["classes"]:
+            raise ValueError("this model was trained without labels: leave out guidance (1), or give a weaker model")
+        if scale != 1 and not config["image"].get("label_dropout"):
+            raise ValueError(f"guidance = {scale}: other than 1 only for a model trained with label_dropout")
+        return
+    if scale == 1:
+        raise ValueError("guidance = 1 makes no use of a guide: give another, such as 2, or leave out the guide")
+    process, names = config["diffusion"]["process"], ("resolution", "channels", "classes")
+    for section, keys in (("image", names), ("diffusion", ("process", "condition", *PROCESSES[process][1]))):
+        for key in keys:
+            ours, theirs = config[section][key], guide[section].get(key)
+            if ours != theirs:
+                raise ValueError(
+                    f"the guide does not fit this model: its {section}.{key} is {theirs!r}, and this model's {ours!r}; "
+                    "use a weaker model of the same images, such as one trained for less long"
+                )
+
+
+def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] | None) -> None:
+    """A model of super-resolution needs small images; no other model takes them."""
+    scale, image = conditioning.CONDITIONS[config["diffusion"]["condition"]], config["image"]
+    if not scale and known is not None:
+        raise ValueError("this model was not trained for super-resolution (diffusion.condition = none)")
+    if scale:
+        side = image["resolution"] // scale
+        needed = (count, side, side, image["channels"])
+        if known is None:
+            raise ValueError(
+                f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and draws "
+                "nothing without one: give it some with `ddpm restore super-resolution --model ... --input ...`"
+            )
+        if known != needed:
+            raise ValueError(f"small images of shape {known}; this model needs {needed}")

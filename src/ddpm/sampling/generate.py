@@ -1,0 +1,207 @@
+"""Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm.diffusion import conditioning, guidance, schedule
+from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.model.checkpoint import Model
+from ddpm.runtime import randomness
+from ddpm.runtime.device import choose_device
+from ddpm.sampling.checks import NO_LABEL, check
+from ddpm.sampling.options import Sampling
+
+__all__ = ["NO_LABEL", "Sampling", "check", "default_labels", "evaluations", "generate", "strip"]
+
+Images = NDArray[np.uint8]
+DEFAULT = Sampling()
+
+
+def generate(
+    model: Model,
+    count: int,
+    sampling: Sampling = DEFAULT,
+    *,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    known: Images | None = None,
+    guide: Model | None = None,
+    batch: int = 250,
+    device: str = "auto",
+    advance: Callable[[int], None] | None = None,
+    watch: samplers.Watch = samplers.unwatched,
+) -> Images:
+    """Draw `count` images: (count, H, W, C) uint8.
+
+    labels: one per image, NO_LABEL for none; None takes the classes in turn (i modulo classes), or none for all of
+    `known`: the small images that a model of super-resolution enlarges, (count, H / scale, W / scale, C) uint8.
+    `advance(n)` is called after every n images; `watch` sees every step of every batch. guide: the weaker model that
+    guidance pushes away from. Raises ValueError for what the model cannot do.
+    """
+    weaker = None if guide is None else guide.config
+    check(model.config, sampling, count, labels, None if known is None else known.shape, weaker)
+    if batch < 1 or seed < 0:
+        raise ValueError(f"batch = {batch}, seed = {seed}: batch from 1, seed from 0")
+    where = choose_device(device)
+    denoiser = model.denoiser.to(where).eval()
+    weak = None if guide is None else guide.denoiser.to(where).eval()
+    table = denoiser.sigmas.cpu()
+    visited = schedule.visited(sampling.spacing, table, sampling.steps)
+    levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
+    learned = sampling.variance == "learned"
+    batch = 1 if sampling.sampler in samplers.ALONE else batch
+    all_labels = _labels(count, len(model.classes), labels, known is not None)
+
+    images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
+    for start in range(0, count, batch):
+        stop = min(start + batch, count)
+        label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
+        noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
+        network = denoiser.with_variance if learned else denoiser
+        small = None if known is None else torch.from_numpy(known[start:stop]).to(where)
+        given = _given(model, network, small)
+        worse = None if weak is None else guidance.conditional(_given(model, weak, small), label)
+        draw = _sampler(given, worse, label, len(model.classes), sampling)
+        first = denoiser.process.prior * noise(-1)
+        with torch.inference_mode():
+            images[start:stop] = to_uint8(draw(first, levels, noise, watch=watch))
+        if advance is not None:
+            advance(stop - start)
+    return images
+
+
+def small_images(
+    config: Mapping[str, Any], images: Images, labels: NDArray[np.int64], count: int
+) -> tuple[Images | None, list[int] | None]:
+    """What a model of super-resolution is asked for where nobody gives it images: (known, labels) for `generate`.
+
+    images (N, H, W, C) uint8 in turn, shrunk; (None, None) for any other model.
+    """
+    scale = conditioning.CONDITIONS[config["diffusion"]["condition"]]
+    if not scale:
+        return None, None
+    turn = np.arange(count) % len(images)
+    chosen = images[turn]
+    side, channels = chosen.shape[1] // scale, chosen.shape[3]
+    small = chosen.reshape(count, side, scale, side, scale, channels).mean(axis=(2, 4)).round().astype(np.uint8)
+    return small, labels[turn].tolist() if config["image"]["classes"] else None
+
+
+def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
+    """The way from noise to image: (count, moments, H, W, C) uint8.
+
+    The steps are visited at uniform spacing, whatever `sampling` says: even in log(sigma), most of them look like
+    noise. Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options (seed,
+    labels, device): as `generate`.
+    """
+    seen: dict[int, list[Images]] = {}
+
+    def watch(step: int, y: Tensor, x0: Tensor) -> None:
+        seen.setdefault(step, []).append(to_uint8(y / max(1.0, y.std().item())))
+
+    final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, watch=watch)
+    moment = [*map(np.concatenate, seen.values()), final]
+    chosen = np.linspace(0, len(seen), moments).round().astype(int)
+    return np.stack([moment[i] for i in chosen], axis=1)
+
+
+@contextmanager
+def evaluations(*models: Model) -> Iterator[list[int]]:
+    """Counts, while the block runs, the images that go through the networks: one number for each call of one."""
+    seen: list[int] = []
+
+    def count(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        seen.append(len(arguments[0]))
+
+    hooks = [model.denoiser.net.register_forward_pre_hook(count) for model in models]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def renumbered(labels: Sequence[int], classes: Sequence[str], others: Sequence[str]) -> list[int]:
+    """The indices among `others` of the classes that have these indices among `classes`; NO_LABEL stays.
+
+    Raises ValueError for a class that is missing among the others.
+    """
+    if list(classes) == list(others):
+        return list(labels)
+    place = {name: index for index, name in enumerate(others)}
+    missing = sorted({classes[label] for label in labels if label != NO_LABEL} - set(place))
+    if missing:
+        raise ValueError(f"the model has no class {', '.join(missing)}; it has {', '.join(others)}")
+    return [NO_LABEL if label == NO_LABEL else place[classes[label]] for label in labels]
+
+
+def default_labels(count: int, classes: int) -> list[int]:
+    """The classes in turn, so that every class is present; empty for an unlabelled model."""
+    return [i % classes for i in range(count)] if classes else []
+
+
+def _labels(count: int, classes: int, labels: Sequence[int] | None, enlarges: bool) -> list[int]:
+    """What the network is told of each image: a class, or `classes` for none. Empty for an unlabelled model."""
+    if labels is None:
+        return [classes] * count if enlarges and classes else default_labels(count, classes)
+    return [classes if label == NO_LABEL else label for label in labels]
+
+
+def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> Callable[..., Any]:
+    """The network; that of a model of super-resolution is given small images (B, h, w, C) uint8."""
+    if small is None:
+        return network
+    scale = conditioning.CONDITIONS[model.config["diffusion"]["condition"]]
+    return conditioning.conditioned(network, conditioning.enlarged(to_tensor(small), scale))
+
+
+def _sampler(
+    network: Callable[..., Any], weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
+) -> Callable[..., Tensor]:
+    """The chosen sampler with its denoiser: a function of (y, sigmas, noise, watch)."""
+    if sampling.variance == "learned":
+        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling))
+        return partial(samplers.ddpm_learned, both)
+    denoise = guided(network, weak, label, classes, sampling)
+    return partial(samplers.SAMPLERS[sampling.sampler], denoise, **sampling.options)
+
+
+def guided(
+    network: guidance.Model, weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
+) -> samplers.Denoise:
+    """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels."""
+    plain = guidance.conditional(network, label)
+    scale, rescale = sampling.guidance, sampling.guidance_rescale
+    if scale == 1:
+        denoise = plain
+    elif weak is not None:
+        denoise = guidance.autoguided(plain, weak, scale, rescale)
+    elif label is None:
+        raise ValueError(f"guidance = {scale} needs labels or a guide")
+    elif scale == 0 and rescale == 0:
+        denoise = guidance.conditional(network, torch.full_like(label, classes))
+    else:
+        denoise = guidance.classifier_free(network, label, classes, scale, rescale)
+    if sampling.guidance_interval is not None:
+        denoise = guidance.within(*sampling.guidance_interval, denoise, plain)
+    return guidance.clamped(denoise) if sampling.clamp else denoise
+
+
+def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:
+    """noise(i): standard normal (B, C, H, W), one generator for each image; i is unused, steps come in order."""
+    generators = [randomness.generator(seed, "sample") for seed in seeds]
+    height, width, channels = shape
+
+    def noise(step: int) -> Tensor:
+        return torch.stack([torch.randn(channels, height, width, generator=each) for each in generators]).to(where)
+
+    return noise

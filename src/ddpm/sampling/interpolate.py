@@ -1,0 +1,73 @@
+"""Images between two images: each end is a picture, or the noise of a seed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ddpm.diffusion import interpolation, schedule
+from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.samplers import table as samplers
+from ddpm.model.checkpoint import Model
+from ddpm.runtime import randomness
+from ddpm.runtime.device import choose_device
+from ddpm.sampling import generate
+from ddpm.sampling.options import Sampling
+
+Images = NDArray[np.uint8]
+
+
+UNGUIDED = Sampling()
+
+
+def check(config: Mapping[str, Any], count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
+    """Refuse in words what a model of this config cannot do. Raises ValueError; needs no weights."""
+    if count < 2:
+        raise ValueError(f"count = {count}: from 2, the two ends")
+    if label is None and config["image"]["classes"] and not config["image"].get("label_dropout"):
+        raise ValueError("this model knows images by their class only (label_dropout = 0): give a label")
+    if label is None and sampling.guidance != 1:
+        raise ValueError(f"guidance = {sampling.guidance}: it pushes towards a class, so give a label")
+    guided = Sampling(sampler="heun", steps=steps, guidance=sampling.guidance)
+    generate.check(config, guided, 1, None if label is None else [label])
+
+
+def between(
+    model: Model,
+    start: Images | int,
+    end: Images | int,
+    count: int,
+    *,
+    steps: int = 50,
+    label: int | None = None,
+    sampling: Sampling = UNGUIDED,
+    device: str = "auto",
+) -> Images:
+    """`count` images (count, H, W, C) uint8 from start to end, both included.
+
+    An end is a picture (H, W, C) uint8, or a seed: what `generate` draws from it. label: class of all; None: any.
+    sampling: of its settings, those of guidance. They move the image that a seed gives as they do in `generate`.
+    """
+    check(model.config, count, steps, label, sampling)
+    where = choose_device(device)
+    denoiser, classes = model.denoiser.to(where).eval(), len(model.classes)
+    table = denoiser.sigmas.cpu()
+    sigmas = torch.cat([table[schedule.visited("log-snr", table, steps)], table.new_zeros(1)])
+
+    def at(images: int) -> samplers.Denoise:
+        labels = torch.full((images,), classes if label is None else label, device=where) if classes else None
+        return generate.guided(denoiser, None, labels, classes, replace(sampling, clamp=False))
+
+    def noise(given: Images | int) -> Tensor:
+        if isinstance(given, int):
+            size = (model.channels, model.resolution, model.resolution)
+            return denoiser.process.prior * torch.randn(size, generator=randomness.generator(given, "sample")).to(where)
+        return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
+
+    with torch.inference_mode():
+        way = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
+        return to_uint8(interpolation.decoded(at(count), way, sigmas))

@@ -1,0 +1,173 @@
+"""A checkpoint as an MLflow model that loads without this project: code, weights, config and pinned requirements.
+
+What it needs of the package is read from the import statements, so that it is never more or less than that.
+"""
+
+import ast
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm.common import files
+from ddpm.sampling import options
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+PACKAGE = Path(__file__).parent.parent
+MODEL_FILE = Path(__file__).with_name("pyfunc.py")
+DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
+CHOSEN = ("steps", "sampler", "guidance")  # by each request
+WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
+"""The files of a checkpoint that are packed: `ddpm.model.checkpoint` has their names too, but imports torch."""
+
+
+def content_sha256(folder: Path) -> str:
+    """The identity of a checkpoint: SHA-256 over its averaged weights and its config."""
+    return files.sha256_json({"weights": files.sha256_file(folder / WEIGHTS), "config": read_config(folder)})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a checkpoint folder. Raises FileNotFoundError."""
+    for name in PACKED_FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is no checkpoint: it has no {name}. Train a model first (`make run`).")
+    config: dict[str, Any] = files.read_json(folder / CONFIG)
+    return config
+
+
+def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
+    """Write the checkpoint `folder` as an MLflow model to the new folder `target`.
+
+    conditions: how it was measured (sampler, steps, ...): these become the defaults of its parameters.
+    """
+    import mlflow.pyfunc
+
+    config = read_config(folder)
+    staging = target.with_name(f"{target.name}-parts")
+    for name in PACKED_FILES:
+        destination = staging / "checkpoint" / name
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, destination)
+    modules = needed_modules()
+    for module in modules:
+        destination = staging / "ddpm" / module.relative_to(PACKAGE)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(module, destination)
+    mlflow.pyfunc.save_model(
+        path=str(target),
+        python_model=str(MODEL_FILE),
+        artifacts={"checkpoint": (staging / "checkpoint").as_uri()},
+        code_paths=[str(staging / "ddpm")],
+        signature=signature(config, conditions),
+        input_example=_example(config),
+        pip_requirements=requirements([*modules, MODEL_FILE]),
+        metadata={"classes": list(config["image"]["classes"])},
+        model_config={key: conditions[key] for key in options.NAMES if key in conditions and key not in CHOSEN},
+    )
+    shutil.rmtree(staging)
+
+
+def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "ModelSignature":
+    """One row per image in, uint8 images out, and the parameters with their defaults."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    side, channels = config["image"]["resolution"], config["image"]["channels"]
+    default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
+    if conditions.get("guide_sha256"):
+        default["guidance"] = 1.0  # the weaker model it was guided with is not packed
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.long, "label", required=False),
+        ColSpec(DataType.string, "class", required=False),
+    ]
+    if _small_side(config):
+        columns += [ColSpec(Array(Array(Array(DataType.long))), "image")]
+    return ModelSignature(
+        inputs=Schema(columns),
+        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, channels))]),
+        params=ParamSchema(
+            [
+                ParamSpec("count", DataType.long, 0),
+                ParamSpec("seed", DataType.long, default["seed"]),
+                ParamSpec("steps", DataType.long, default["steps"]),
+                ParamSpec("sampler", DataType.string, default["sampler"]),
+                ParamSpec("label", DataType.long, -1),
+                ParamSpec("class", DataType.string, ""),
+                ParamSpec("guidance", DataType.double, float(default["guidance"])),
+                ParamSpec("format", DataType.string, "array"),
+            ]
+        ),
+    )
+
+
+def _example(config: Mapping[str, Any]) -> Any:
+    """Two images, of any class; for a model of super-resolution, a dark and a light one to enlarge."""
+    import pandas as pd
+
+    rows: dict[str, list[Any]] = {"label": [-1, -1]}
+    if side := _small_side(config):
+        rows["image"] = [[[[grey] * config["image"]["channels"]] * side] * side for grey in (64, 192)]
+    return pd.DataFrame(rows), {"seed": 0}
+
+
+def _small_side(config: Mapping[str, Any]) -> int:
+    """Side of the images that a model of super-resolution enlarges; 0 for any other model."""
+    condition = config["diffusion"].get("condition", "none")
+    return 0 if condition == "none" else config["image"]["resolution"] // int(condition.removeprefix("low-resolution-"))
+
+
+def code_sha256() -> str:
+    """What a packed model carries besides its checkpoint: code and pinned requirements."""
+    modules = [*needed_modules(), MODEL_FILE]
+    hashes = {str(path.relative_to(PACKAGE)): files.sha256_file(path) for path in modules}
+    return files.sha256_json({"code": hashes, "requirements": requirements(modules)})
+
+
+def needed_modules() -> list[Path]:
+    """The files of the package that the model file reaches by imports, itself left out."""
+    found: set[Path] = set()
+    waiting = [MODEL_FILE]
+    while waiting:
+        for name in imports(waiting.pop()):
+            for path in _files_of(name):
+                if path not in found:
+                    found.add(path)
+                    waiting.append(path)
+    return sorted(found)
+
+
+def requirements(modules: list[Path]) -> list[str]:
+    """`name==version` of each installed distribution that the modules import; no local suffix such as +cpu."""
+    top_level = {name.split(".")[0] for module in modules for name in imports(module)}
+    providers = metadata.packages_distributions()
+    outside = sorted(top_level - set(sys.stdlib_module_names) - {"ddpm"})
+    names = {name if name in providers[name] else providers[name][0] for name in outside}
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in sorted(names, key=str.lower)]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file may import, by full name, wherever in the file the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def _files_of(name: str) -> list[Path]:
+    """The file of a module of this package with its parents' `__init__.py`; none for anything else."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE.name:
+        return []
+    inside = PACKAGE.joinpath(*parts[1:])
+    candidates = [PACKAGE.joinpath(*parts[1:depth]) / "__init__.py" for depth in range(1, len(parts) + 1)]
+    return [path for path in [*candidates, inside.with_suffix(".py")] if path.is_file()]

@@ -1,0 +1,181 @@
+"""What training is at an instant, and how it outlives its process.
+
+Checkpoints for resuming lie in `.state/train/<digest>/step-N/`, outside DVC's outputs (which DVC empties). Each is
+written to a temporary folder, fsynced and renamed; the newest whole one wins; an old one is deleted only when a newer
+one is safe. The digest covers parameters, data and code: a change of any of them never resumes a stale state.
+"""
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm.common import files, terminal
+from ddpm.diffusion.denoiser import Denoiser
+from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
+
+TENSORS, PROGRESS = "state.safetensors", "progress.json"
+DIGESTS_KEPT = 3
+
+
+class StateError(ValueError):
+    """The state of a training cannot be used or written; the message says why and what to do."""
+
+
+@dataclass
+class State:
+    """A training: the network, its average, the optimiser, and how far it has come."""
+
+    denoiser: Denoiser
+    average: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # of the steps since the last line of the history
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def digest(params: Mapping[str, Any], data: str, code: str) -> str:
+    """Names a training: SHA-256 over its parameters, the hash of its prepared data, its code and torch's version."""
+    return files.sha256_json({"params": params, "data": data, "code": code, "torch": torch.__version__})
+
+
+def code_digest(package: Path, names: tuple[str, ...]) -> str:
+    """SHA-256 over the named source files and folders of the package."""
+    sources = sorted(path for name in names for path in [package / name, *(package / name).rglob("*.py")])
+    return files.sha256_json({str(p.relative_to(package)): files.sha256_file(p) for p in sources if p.is_file()})
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold the state folder for this process alone. Raises StateError when another training holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateError(
+                f"another process is training this model already (it holds {folder / 'lock'}). "
+                "Wait for it, or stop it: it saves and can be continued."
+            ) from None
+        yield
+
+
+def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
+    """Write a resumable checkpoint, then prune older ones to `keep`. One that is there whole already is kept as it is.
+
+    writes: False in those processes of several that only give their part of what is divided. Raises StateError or
+    DiskFullError when the disk is too full; the checkpoints before are whole then.
+    """
+    target = folder / f"step-{state.step:09d}"
+    if _is_whole(target):
+        return
+    optimizer = {
+        f"{index}.{name}": value
+        for index, values in state.optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+    parts = {"weights": state.denoiser.state_dict(), "average": state.average, "optimizer": optimizer}
+    tensors = {f"{part}/{name}": full_tensor(value) for part, values in parts.items() for name, value in values.items()}
+    if not writes:
+        return
+    _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    with files.fresh_folder(target) as new:
+        files.write_tensors(new / TENSORS, tensors)
+        progress = {"step": state.step, "losses": state.losses, "history": state.history}
+        hashes = {"tensors": files.sha256_file(new / TENSORS), "progress": files.sha256_json(progress)}
+        files.write_json(new / PROGRESS, {**progress, "sha256": hashes})
+    there = sorted(folder.glob("step-*"))
+    older = [path for path in there if path <= target]
+    ahead = [path for path in there if path > target]  # damaged: training went on from one before them
+    for path in [*older[:-keep], *ahead]:
+        shutil.rmtree(path)
+    for half_written in folder.glob(".step-*"):
+        shutil.rmtree(half_written)
+
+
+def restore(state: State, folder: Path) -> bool:
+    """Bring `state` to the newest whole checkpoint in `folder`. False when there is none.
+
+    A damaged checkpoint is named on standard output and the one before it is used; StateError when all are damaged.
+    """
+    found = sorted(folder.glob("step-*"), reverse=True)
+    for candidate in found:
+        try:
+            content = _read(candidate)
+        except (OSError, ValueError, KeyError) as error:
+            terminal.echo(f"checkpoint {candidate} is damaged and is not used ({error})")
+            continue
+        _fill(state, content)
+        return True
+    if found:
+        raise StateError(f"every checkpoint in {folder} is damaged. Delete that folder to train from the start.")
+    return False
+
+
+def prune_digests(root: Path, current: str) -> None:
+    """Keep the state of the newest few trainings, and never touch one that is running."""
+    others = [path for path in root.iterdir() if path.is_dir() and path.name != current]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in others[DIGESTS_KEPT - 1 :]:
+        with contextlib.suppress(StateError), owned(old):
+            shutil.rmtree(old)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint is there and matches its hashes."""
+    try:
+        _read(folder)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Everything of one checkpoint, checked against its hashes."""
+    content: dict[str, Any] = files.read_json(folder / PROGRESS)
+    hashes = content.pop("sha256")
+    if files.sha256_json(content) != hashes["progress"]:
+        raise ValueError(f"{PROGRESS} does not match its own hash")
+    if files.sha256_file(folder / TENSORS) != hashes["tensors"]:
+        raise ValueError(f"{TENSORS} does not match its hash")
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
+    for name, tensor in files.read_tensors(folder / TENSORS).items():
+        part, rest = name.split("/", 1)
+        parts[part][rest] = tensor
+    return content | parts
+
+
+def _fill(state: State, content: Mapping[str, Any]) -> None:
+    weights = {name: distribute_like(content["weights"][name], like) for name, like in state.average.items()}
+    state.denoiser.load_state_dict(weights)
+    for name, tensor in state.average.items():
+        tensor.copy_(distribute_like(content["average"][name], tensor))
+    parameters = list(state.denoiser.parameters())
+    nested: dict[int, dict[str, Tensor]] = {}
+    for key, value in content["optimizer"].items():
+        index, name = key.split(".", 1)
+        # A fused optimiser pairs elements by their place in memory: give each average the layout of its parameter.
+        like = parameters[int(index)]
+        laid_out = distribute_like(value, like) if value.shape == like.shape else value
+        nested.setdefault(int(index), {})[name] = laid_out
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": nested, "param_groups": groups})
+    state.step, state.losses, state.history = content["step"], content["losses"], content["history"]
+
+
+def _need_space(folder: Path, size: int) -> None:
+    """A save needs room for itself and some air; without it, nothing is written."""
+    free = shutil.disk_usage(folder).free
+    needed = size + 2**20
+    if free < needed:
+        raise StateError(
+            f"{folder} has {free / 2**20:.0f} MiB free and a checkpoint needs {needed / 2**20:.0f} MiB. "
+            "Free some space; training continues from the last checkpoint."
+        )
