@@ -24,7 +24,7 @@ from pydantic import Field
 from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
-from flows import markdown, notify, turn
+from flows import markdown, notify, run_liveness
 from flows.console import reporter
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
     """
     from ddpm.registry import approval
 
-    turn.show_life()
+    run_liveness.show_life()
     run = UUID(str(flow_run.id))
     known, new = approval.ask(name, number, champion, hours, str(run))
     if known.state == "asked":

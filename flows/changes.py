@@ -5,20 +5,20 @@ from pathlib import Path
 
 from ddpm.common import files
 from ddpm.config import params
+from ddpm.provenance.fingerprint import PIPELINE
 from flows import stage
 
 FINISHED = Path(".state/finished.json")
 PARAMS = "params.yaml"
 INPUTS = (PARAMS, "dvc.yaml", "requirements.lock")
 RESULTS = ("dvc.lock", "data.dvc")
-CODE = ("src", "flows")
 MADE_FROM = ("ddpm.data_hash", "ddpm.params_hash", "ddpm.code_hash", "ddpm.lock_hash")
 """Tags of a version that say what it was made from."""
 
 
 def fingerprint() -> dict[str, str]:
     """A hash for each file that says what a run would do; images and outputs are left to DVC."""
-    code = [path for folder in CODE for path in sorted(Path(folder).rglob("*.py"))]
+    code = [path for folder in PIPELINE for path in sorted(Path(folder).rglob("*.py"))]
     return _hashes([*map(Path, INPUTS + RESULTS), *code])
 
 

@@ -14,6 +14,7 @@ from prefect.states import Completed
 
 from ddpm.common import files
 from ddpm.config import params
+from ddpm.provenance import fingerprint
 from flows import process
 from flows.console import reporter
 
@@ -24,8 +25,6 @@ AFTER = "prepare"
 """The stage that it follows."""
 PREPARED = Path("out/prepare")
 FOUND = Path(".state/drift")
-CODE = ("drift.py", "data/profile.py", "extract.py", "reference.py", "metrics", "stages/drift.py")
-"""What of the package shapes a comparison."""
 
 
 class DriftError(RuntimeError):
@@ -61,7 +60,7 @@ def compare(settings: params.Params, stop: bool) -> Any:
         found = {"champion": about, **unchanged(data, limit)}
         files.write_json(target, found)
         return _done("Cached", found["words"], found)
-    made_of = files.sha256_json([champion.run_id, about, data, limit, _code()])
+    made_of = files.sha256_json([champion.run_id, about, data, limit, fingerprint.code_digest("drift")])
     known = files.read_json(target) if target.exists() else {}
     did = "Cached" if known.get("made_of") == made_of else "Completed"
     if did == "Completed":
@@ -126,9 +125,3 @@ def _done(did: str, text: str, data: Any) -> Any:
     reporter.ended("drift", did, text)
     get_run_logger().info("%s", text)
     return Completed(name=did, message=text, data=data)
-
-
-def _code() -> dict[str, str]:
-    package = Path(params.__file__).parent
-    paths = [path for part in CODE for path in (sorted((package / part).rglob("*.py")) or [package / part])]
-    return {path.relative_to(package).as_posix(): files.sha256_file(path) for path in paths}

@@ -1,7 +1,7 @@
 """Flow runs whose process has died: set to Crashed, and run again once, from the last checkpoint.
 
 Prefect's own heartbeats would tell after 90 seconds at the soonest, and only through an automation of the server; the
-lock that each run holds (`flows.turn`) tells at once, and needs no server to be up at the moment of death.
+lock that each run holds (`flows.run_liveness`) tells at once, and needs no server to be up at the moment of death.
 """
 
 from collections.abc import Collection
@@ -28,7 +28,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
-from flows import notify, turn
+from flows import notify, run_liveness
 
 FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
 """The flows that show life."""
@@ -48,7 +48,7 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
     dead = []
     for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
-        if turn.lives(run.id) is not False:
+        if run_liveness.lives(run.id) is not False:
             continue
         # It may have ended between the question and the look: the server refuses to leave a final state.
         client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
@@ -56,7 +56,7 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
             dead.append(run)
             _crash_tasks(client, run.id)
             notify.crashed(run)  # its own process can run no hook any more
-        turn.forget(run.id)
+        run_liveness.forget(run.id)
     return dead
 
 

@@ -8,7 +8,7 @@ from prefect.context import get_run_context
 from prefect.states import Completed
 
 from ddpm.config import params
-from flows import notify, turn
+from flows import notify, run_liveness
 
 if TYPE_CHECKING:
     from ddpm.registry import Move
@@ -22,7 +22,7 @@ def promote(version: int, why: str) -> State[None]:
     """
     from ddpm import registry
 
-    turn.show_life()
+    run_liveness.show_life()
     say = get_run_logger().info
     return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say))
 
@@ -35,7 +35,7 @@ def rollback(to: int | None = None, why: str = "") -> State[None]:
     """
     from ddpm import registry
 
-    turn.show_life()
+    run_liveness.show_life()
     return _told(registry.rollback(params.model_name(), to, why=_signed(why)))
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
@@ -13,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm.config import params
+from ddpm.runtime import hardware
 from flows import changes, drift, notify, promote, publish, source, stage, turn
 from flows.console import reporter
 from flows.report import write_page
@@ -90,7 +90,7 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
         except BusyError:
             say("another DVC process is at work here; trying again shortly")
             raise
-    if each.slot is not None and gpu_present():
+    if each.slot is not None and hardware.gpu_present():
         outcome = dataclasses.replace(outcome, gpu_seconds=outcome.seconds)
     reporter.ended(each.name, outcome.did, outcome.text)
     return Completed(name=outcome.did, message=outcome.text, data=outcome)
@@ -110,7 +110,7 @@ def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
 @contextlib.contextmanager
 def slot(name: str | None) -> Iterator[None]:
     """Hold one slot of the global limit `name` (made with one slot when it is missing), where there is a GPU."""
-    if name is None or not gpu_present():
+    if name is None or not hardware.gpu_present():
         yield
         return
     from prefect.client.orchestration import get_client
@@ -123,14 +123,3 @@ def slot(name: str | None) -> Iterator[None]:
         client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
     with concurrency(name, occupy=1, lease_duration=SLOT_LEASE, strict=True):
         yield
-
-
-def gpu_present() -> bool:
-    """Whether this machine has a GPU, asked without importing torch."""
-    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
-
-
-if __name__ == "__main__":
-    from flows.__main__ import main
-
-    main()

@@ -19,6 +19,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
+from ddpm.provenance import fingerprint
 from flows import approval, branch, process
 from flows.console import reporter
 from flows.stage import Outcome
@@ -31,12 +32,6 @@ PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
 NO_LIMITS = {"name", "approval", "approval_hours"}
 """Parameters of promotion that the gate does not judge by."""
-SCORING_CODE = (
-    "metrics", "diffusion", "nets", "alike.py", "build.py", "checkpoint.py", "extract.py", "generate.py", "limits.py",
-    "randomness.py", "reference.py", "runtime.py", "sampling.py", "stages/sample.py", "stages/evaluate.py",
-    "stages/rescore.py",
-)  # fmt: skip
-"""What of the package shapes a score; part of the name under which the scores of both are kept."""
 
 
 def promote(
@@ -191,13 +186,8 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
     return _done("promote", "Completed", str(done), None)
 
 
-def scoring_key(champion: Path, settings: params.Params, package: Path | None = None) -> str:
+def scoring_key(champion: Path, settings: params.Params) -> str:
     """What the scores of both depend on, as one hash: weights, sampling, reference, and the code that scores."""
-    package = package or Path(params.__file__).parent
-    code: list[Path] = []
-    for part in SCORING_CODE:
-        path = package / part
-        code += sorted(path.rglob("*.py")) if path.is_dir() else [path]
     return files.sha256_json(
         {
             "champion": {each.name: files.sha256_file(each) for each in sorted(champion.iterdir())},
@@ -206,7 +196,7 @@ def scoring_key(champion: Path, settings: params.Params, package: Path | None = 
             "sample": settings.sample.model_dump(mode="json"),
             "evaluate": settings.evaluate.model_dump(mode="json"),
             "features": files.sha256_file(Path("out/features/features.json")),
-            "code": {each.relative_to(package).as_posix(): files.sha256_file(each) for each in code},
+            "code": fingerprint.code_digest("rescore"),
         }
     )[:32]
 

@@ -14,6 +14,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.report import facts, page
 from ddpm.report.facts import Facts, Tone
+from ddpm.runtime.hardware import gpu_present
 from flows.console import reporter
 from flows.stage import Did, Outcome
 from flows.summary import Report, heading
@@ -75,8 +76,6 @@ def stages(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 def hardware() -> str:
     """The machine in a few words: what the hours are hours of."""
-    from flows.pipeline import gpu_present
-
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return f"{cores} CPU core{'s' if cores > 1 else ''}" + (" and a GPU" if gpu_present() else "")
 

@@ -1,7 +1,7 @@
-"""Who is at work in this checkout: one run of the pipeline at a time, and a sign of life for each flow run.
+"""Run lock: at most one run of the pipeline per checkout.
 
-Both are locks under `.state` that the kernel frees when their holder dies, however it dies: no PID that could be
-another's meanwhile, nothing to clean up. A run that finds another at work ends at once in a state named Skipped.
+A lock under `.state` that the kernel frees when its holder dies, however it dies: no PID that could be another's
+meanwhile, nothing to clean up. A run that finds another at work ends at once in a state named Skipped.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -20,17 +20,15 @@ from prefect.states import Completed
 from ddpm.common import files
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
+from flows import liveness, run_liveness
 from flows.console import reporter
 
 TURN = Path(".state/turn.lock")
 HOLDER = Path(".state/turn.json")
-RUNS = Path(".state/runs")
 SKIPPED = "Skipped"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_lives: dict[Path, contextlib.ExitStack] = {}
-"""What this process holds until it ends."""
 _turns: list[Path] = []
 """The checkouts whose turn this process has: a flow that runs another's body goes on in its own turn."""
 
@@ -38,13 +36,13 @@ _turns: list[Path] = []
 def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
     """A flow's body that runs while no other does in this checkout, and else gives the state Skipped with the reason.
 
-    Its flow run shows life from here until the process ends: see `lives`.
+    Its flow run shows life from here until the process ends: see `flows.run_liveness`.
     """
 
     @functools.wraps(work)
     def in_turn(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
         checkout.require_own_code()
-        show_life()
+        run_liveness.show_life()
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(_turn())
@@ -80,12 +78,9 @@ def _turn() -> Iterator[None]:
 
 def bury_the_dead() -> None:
     """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
-    from flows import liveness, notify  # the first imports this module
-
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
-            for run in liveness.crash_the_dead(client):
-                notify.crashed(run)
+            liveness.crash_the_dead(client)
 
 
 def _holder() -> str:
@@ -104,34 +99,3 @@ def _name() -> str:
     if context is None or context.flow_run is None:
         return "a run"
     return f"{context.flow_run.name} ({context.flow_run.id})"
-
-
-def show_life() -> None:
-    """Lock this flow run's file in RUNS until the process ends, so that others can see whether it lives.
-
-    It is not freed when the flow's body ends: until the last state is told, the run is not over.
-    """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return
-    path = (RUNS / str(context.flow_run.id)).resolve()
-    if path not in _lives:
-        _lives[path] = contextlib.ExitStack()
-        _lives[path].enter_context(locked(path, "this flow run has another process already"))
-
-
-def lives(flow_run: Any) -> bool | None:
-    """Whether the process of a flow run lives; None when it never showed life in this checkout."""
-    path = RUNS / str(flow_run)
-    if not path.exists():
-        return None
-    try:
-        with locked(path, "", patience=0):
-            return False
-    except LockBusyError:
-        return True
-
-
-def forget(flow_run: Any) -> None:
-    """Remove the file of a run that is over."""
-    (RUNS / str(flow_run)).unlink(missing_ok=True)

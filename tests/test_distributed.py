@@ -48,7 +48,7 @@ def found(two: Path) -> dict[str, Any]:
 def one() -> state.State:
     """The same training by one process."""
     training = tiny.training(several.CONFIG)
-    several.fit(training, several.distributed.ALONE)
+    several.fit(training, several.data_parallel.ALONE)
     return training
 
 
@@ -76,7 +76,7 @@ def test_parts_of_all_processes_are_the_batch_of_one() -> None:
     recipe = replace(tiny.RECIPE, batch=12, accumulation=2)
 
     def drawn(rank: int, count: int) -> list[tuple[Any, ...]]:
-        team = several.distributed.Team(rank, count)
+        team = several.data_parallel.Team(rank, count)
         return list(loop.batches(tiny.data(), recipe, loop.Order(3, 27), 5, team))
 
     whole = drawn(0, 1)
@@ -102,7 +102,7 @@ def test_two_processes_train_what_one_does(two: Path, one: state.State, name: st
 def test_one_process_goes_on_where_two_stopped(two: Path, one: state.State, name: str) -> None:
     training = read(two / name)
     assert training.step == (several.STOPPED_AT if name == "stopped" else several.RECIPE.steps)
-    several.fit(training, several.distributed.ALONE)
+    several.fit(training, several.data_parallel.ALONE)
     assert_close(training, one)
 
 

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,10 @@ def uses(path: Path, *modules: str) -> list[str]:
 
 TOOLS = {
     "prefect": ("flows/",),
-    "mlflow": ("tracking/", "registry/"),
+    "mlflow": ("tracking/", "registry/", "serving/"),
     "dvc": ("flows/", "cli/", "data/"),
     "matplotlib": ("report/",),
-    "rich": ("flows/", "cli/", "progress.py"),
+    "rich": ("flows/", "cli/", "common/progress.py"),
     "typer": ("cli/",),
 }
 
@@ -81,15 +82,75 @@ def test_what_the_project_is_measured_against_is_no_part_of_it() -> None:
     }
 
 
-def test_nothing_below_the_flows_imports_them() -> None:
-    assert not [name(path) for path in PACKAGE.rglob("*.py") if uses(path, "flows")]
+FLOORS = (
+    {"common"},
+    {"runtime", "diffusion", "nets", "metrics"},
+    {"model", "data"},
+    {"sampling", "training", "exchange"},
+    {"evaluation", "config"},
+    {"report"},
+    {"restore", "review", "provenance"},
+    {"serving", "tracking"},
+    {"registry"},
+    {"reproduce"},
+    {"stages"},
+    {"cli"},
+    {"flows"},
+)
+"""From the ground up: a package may import packages of lower floors only, and none of its own floor but itself."""
 
 
-def test_parameters_reach_stages_and_build_only() -> None:
-    """Below build.py, plain arguments: the typed parameters are not passed down."""
-    allowed = ("stages/", "cli/", "tracking/", "provenance/", "build.py")
-    found = {name(path) for path in PACKAGE.rglob("*.py") if uses(path, "ddpm.config.params")}
-    assert not {each for each in found if not each.startswith(allowed)}
+def package(path: Path) -> str:
+    return name(path).split("/")[0] if "/" in name(path) else ""
+
+
+def test_every_package_has_its_floor_and_no_module_lies_loose() -> None:
+    assert {package(path) for path in SOURCES} - {""} == set().union(*FLOORS)
+    assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
+
+
+def test_packages_import_downward_only() -> None:
+    floor = {each: number for number, packages in enumerate(FLOORS) for each in packages}
+    upward = [
+        f"{name(path)} imports {each}"
+        for path in SOURCES
+        for each in imported(path)
+        if (target := _package_of(each)) and target != package(path) and floor[target] >= floor.get(package(path), -1)
+    ]
+    assert not upward
+
+
+def _package_of(module: str) -> str:
+    """The package that a module's full name leads to; empty for anything outside of the project."""
+    parts = module.split(".")
+    if parts[0] == "flows":
+        return "flows"
+    return parts[1] if parts[0] == "ddpm" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else ""
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Also not by imports inside functions; a package's `__init__` counts as a module of its own."""
+    modules = {_module(path): path for path in SOURCES}
+    graph = {
+        each: {_nearest(target, modules) for target in imported(path)} - {"", each} for each, path in modules.items()
+    }
+    circles = TopologicalSorter(graph)
+    try:
+        circles.prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
+
+
+def _module(path: Path) -> str:
+    base = PACKAGE.parent if path.is_relative_to(PACKAGE) else ROOT
+    return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _nearest(target: str, modules: Mapping[str, Path]) -> str:
+    """The module that holds a name; `from package import name` needs the package itself where it defines the name."""
+    while target and target not in modules:
+        target = target.rpartition(".")[0]
+    return target
 
 
 @pytest.mark.parametrize("module", ["ddpm.cli", "ddpm.config.params", "ddpm.evaluation.gate", "flows.__main__"])

@@ -188,7 +188,13 @@ def test_the_signature_says_all_of_it(model: Any) -> None:
 
 def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
     code = {path.relative_to(packed / "code/ddpm").as_posix() for path in (packed / "code/ddpm").rglob("*.py")}
-    assert {"__init__.py", "checkpoint.py", "generate.py", "nets/unet.py", "diffusion/samplers.py"} <= code
+    assert {
+        "__init__.py",
+        "model/checkpoint.py",
+        "sampling/generate.py",
+        "nets/unet.py",
+        "diffusion/samplers/table.py",
+    } <= code
     assert not [name for name in code if name.startswith(("stages", "tracking", "registry", "cli", "data", "params"))]
     names = {line.split("==")[0] for line in (packed / "requirements.txt").read_text().split()}
     assert names == {"mlflow", "numpy", "pandas", "pillow", "safetensors", "scipy", "torch"}

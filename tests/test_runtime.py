@@ -10,8 +10,8 @@ from ddpm.runtime.process_group import process_group
 
 PROGRAM = """
 import numpy as np
-from ddpm import runtime
-with runtime.processes() as (rank, count, gather):
+from ddpm.runtime.process_group import process_group
+with process_group() as (rank, count, gather):
     found = gather(np.full((rank + 1, 2), rank, np.float64)) + gather(np.arange(rank, dtype=np.int64))
     if rank == 0:
         print(count, [each.tolist() for each in found], [str(each.dtype) for each in found])

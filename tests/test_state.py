@@ -123,20 +123,12 @@ def test_only_the_newest_trainings_keep_their_state(tmp_path: Path) -> None:
     assert left == ["digest0", "digest1", "digest4", "digest5"]  # 0 is current, 1 is running
 
 
-def test_the_digest_changes_with_params_data_and_code(tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    (package / "nets").mkdir(parents=True)
-    (package / "nets" / "unet.py").write_text("a = 1\n")
-    (package / "train.py").write_text("b = 1\n")
-    code = state.code_digest(package, ("nets", "train.py"))
-    assert code == state.code_digest(package, ("train.py", "nets"))
-    (package / "nets" / "unet.py").write_text("a = 2\n")
-    assert code != state.code_digest(package, ("nets", "train.py"))
+def test_the_digest_changes_with_params_data_and_code() -> None:
     digests = {
         state.digest(params, data, each)
         for params in ({"lr": 1}, {"lr": 2})
         for data in ("x", "y")
-        for each in (code, "other")
+        for each in ("code", "other")
     }
     assert len(digests) == 8
 

@@ -164,16 +164,6 @@ def test_bf16_trains_on_the_same_path() -> None:
     assert all(tensor.dtype == torch.float32 for tensor in training.denoiser.parameters())
 
 
-def test_the_code_that_names_a_training_is_what_dvc_watches() -> None:
-    from ruamel.yaml import YAML
-
-    from ddpm.stages.train import CODE
-
-    stages = YAML(typ="safe").load(Path("dvc.yaml").read_text())["stages"]
-    watched = [dep.removeprefix("src/ddpm/") for dep in stages["train"]["deps"] if dep.startswith("src/ddpm/")]
-    assert sorted(watched) == sorted(CODE)
-
-
 def test_history_is_written_without_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ddpm.stages.train import write_outputs
 

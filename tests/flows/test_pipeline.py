@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from ddpm.config import params
+from ddpm.runtime import hardware
 from tests.flows.repositories import sh
 
 Make = Callable[..., Path]
@@ -124,7 +125,7 @@ def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: py
 
     from flows import pipeline
 
-    monkeypatch.setattr(pipeline, "gpu_present", lambda: True)
+    monkeypatch.setattr(hardware, "gpu_present", lambda: True)
     inside, most = 0, 0
     guard = threading.Lock()
 
@@ -153,10 +154,10 @@ def test_no_slot_without_a_gpu_or_without_a_wish(monkeypatch: pytest.MonkeyPatch
     from flows import pipeline
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # would fail if it were asked
-    monkeypatch.setattr(pipeline, "gpu_present", lambda: False)
+    monkeypatch.setattr(hardware, "gpu_present", lambda: False)
     with pipeline.slot("gpu"):
         pass
-    monkeypatch.setattr(pipeline, "gpu_present", lambda: True)
+    monkeypatch.setattr(hardware, "gpu_present", lambda: True)
     with pipeline.slot(None):
         pass
 

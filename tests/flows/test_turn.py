@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("prefect", "project")
 LIVES = """\
 import time
 from prefect import flow, task
-from flows import turn
+from flows import run_liveness, turn
 
 @task(name="work", persist_result=False)
 def work(run: str) -> None:
@@ -94,26 +94,26 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
 
 
 def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
-    from flows import liveness, turn
+    from flows import liveness, run_liveness
 
     first = started(run)
     with client() as connection:
-        assert turn.lives(first) is True
+        assert run_liveness.lives(first) is True
         assert liveness.crash_the_dead(connection) == []
         assert connection.read_flow_run(first).state.is_running()
         kill(run)
-        assert turn.lives(first) is False
+        assert run_liveness.lives(first) is False
         assert [each.id for each in liveness.crash_the_dead(connection)] == [first]
         state = connection.read_flow_run(first).state
         assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
-        assert turn.lives(first) is None
+        assert run_liveness.lives(first) is None
         assert liveness.crash_the_dead(connection) == []
 
 
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-    from flows import liveness
+    from flows import liveness, run_liveness
 
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
     with client() as connection:
@@ -127,7 +127,7 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
 def test_what_a_run_of_another_checkout_does_is_not_judged(
     run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import liveness
+    from flows import liveness, run_liveness
 
     first = started(run)
     kill(run)
@@ -141,7 +141,7 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
     from prefect import flow
     from prefect.states import Crashed, Running
 
-    from flows import liveness
+    from flows import liveness, run_liveness
 
     @flow(name="retrain", persist_result=False)
     def retrain(force: bool = False) -> None:

@@ -37,12 +37,12 @@ def lose_code(folder: Path) -> None:
 
 
 def draw_black(folder: Path) -> None:
-    source = folder / "code/ddpm/generate.py"
+    source = folder / "code/ddpm/sampling/generate.py"
     source.write_text(source.read_text().replace("return images", "return images * 0"))
 
 
 def draw_wrong_size(folder: Path) -> None:
-    source = folder / "code/ddpm/generate.py"
+    source = folder / "code/ddpm/sampling/generate.py"
     source.write_text(source.read_text().replace("return images", "return images[:, :4]"))
 
 

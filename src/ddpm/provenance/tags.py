@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ddpm.common import files
 from ddpm.config.params import PARAMS_FILE, read_yaml
+from ddpm.provenance.fingerprint import PROJECT
 from ddpm.provenance.patch import NEVER, Changes, changes, git, git_trouble
 
 LINEAGE_TAGS = (
@@ -18,7 +19,6 @@ LINEAGE_TAGS = (
     "ddpm.lock_hash",
 )
 ABSENT = "none"
-CODE = ("src", "dvc.yaml")
 
 
 def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, str]:
@@ -52,8 +52,8 @@ def _said(*arguments: str, folder: Path) -> str | None:
 
 def _code_hash(folder: Path) -> str:
     """One hash over the package's source files and the stages."""
-    paths = [folder / name for name in CODE if (folder / name).is_file()]
-    paths += [path for name in CODE for path in (folder / name).rglob("*.py")]
+    paths = [folder / name for name in PROJECT if (folder / name).is_file()]
+    paths += [path for name in PROJECT for path in (folder / name).rglob("*.py")]
     hashes = {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(paths)}
     return files.sha256_json(hashes) if hashes else ABSENT
 

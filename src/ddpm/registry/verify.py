@@ -13,7 +13,7 @@ from ddpm.common.redact import shown
 from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
 from ddpm.tracking import store
 
-CHILD = Path(__file__).with_name("clean.py")
+CHILD = Path(__file__).parents[1] / "serving" / "clean_process.py"
 TIME_LIMIT = 600.0
 KEPT_LINES = 6
 

@@ -58,5 +58,5 @@ def main(uri: str) -> None:
 
 
 if __name__ == "__main__":
-    runpy.run_path(str(Path(__file__).parents[1] / "parent.py"))["die_with_parent"](int(sys.argv[2]))
+    runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "parent.py"))["die_with_parent"](int(sys.argv[2]))
     main(sys.argv[1])

@@ -3,7 +3,6 @@
 What it needs of the package is read from the import statements, so that it is never more or less than that.
 """
 
-import ast
 import shutil
 import sys
 from collections.abc import Mapping
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
+from ddpm.provenance.imports import PACKAGE, imports, reached
 from ddpm.sampling import options
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-PACKAGE = Path(__file__).parent.parent
 MODEL_FILE = Path(__file__).with_name("pyfunc.py")
 DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
 CHOSEN = ("steps", "sampler", "guidance")  # by each request
@@ -131,15 +130,7 @@ def code_sha256() -> str:
 
 def needed_modules() -> list[Path]:
     """The files of the package that the model file reaches by imports, itself left out."""
-    found: set[Path] = set()
-    waiting = [MODEL_FILE]
-    while waiting:
-        for name in imports(waiting.pop()):
-            for path in _files_of(name):
-                if path not in found:
-                    found.add(path)
-                    waiting.append(path)
-    return sorted(found)
+    return [path for path in reached([MODEL_FILE]) if path != MODEL_FILE]
 
 
 def requirements(modules: list[Path]) -> list[str]:
@@ -149,25 +140,3 @@ def requirements(modules: list[Path]) -> list[str]:
     outside = sorted(top_level - set(sys.stdlib_module_names) - {"ddpm"})
     names = {name if name in providers[name] else providers[name][0] for name in outside}
     return [f"{name}=={metadata.version(name).split('+')[0]}" for name in sorted(names, key=str.lower)]
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file may import, by full name, wherever in the file the import stands."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
-
-
-def _files_of(name: str) -> list[Path]:
-    """The file of a module of this package with its parents' `__init__.py`; none for anything else."""
-    parts = name.split(".")
-    if parts[0] != PACKAGE.name:
-        return []
-    inside = PACKAGE.joinpath(*parts[1:])
-    candidates = [PACKAGE.joinpath(*parts[1:depth]) / "__init__.py" for depth in range(1, len(parts) + 1)]
-    return [path for path in [*candidates, inside.with_suffix(".py")] if path.is_file()]

@@ -22,6 +22,7 @@ from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint
+from ddpm.provenance import fingerprint
 from ddpm.runtime import torchrun
 from ddpm.runtime.device import channels_last, choose_device, deterministic
 from ddpm.runtime.process_group import process_group
@@ -35,24 +36,6 @@ from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
 STATE = Path(".state/train")
-CODE = (
-    "build.py",
-    "checkpoint.py",
-    "diffusion/conditioning.py",
-    "diffusion/denoiser.py",
-    "diffusion/pixels.py",
-    "diffusion/process.py",
-    "diffusion/schedule.py",
-    "diffusion/variational.py",
-    "distributed.py",
-    "nets",
-    "randomness.py",
-    "runtime.py",
-    "stages/train.py",
-    "state.py",
-    "train.py",
-)
-"""What of the package shapes the weights; dvc.yaml lists the same."""
 SHARING = {"processes", "sharding"}
 """Parameters that say who computes, not what: another number of processes goes on with the same training."""
 
@@ -70,7 +53,7 @@ def main() -> None:
     config["digest"] = state.digest(
         {"config": config, "train": settings.train.model_dump(mode="json", exclude=SHARING)},
         dataset.sha256,
-        state.code_digest(Path(checkpoint.__file__).parent, CODE),
+        fingerprint.code_digest("train"),
     )
     with process_group() as (rank, count, _), data_parallel.together():
         require_possible(settings, count)

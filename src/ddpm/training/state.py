@@ -45,12 +45,6 @@ def digest(params: Mapping[str, Any], data: str, code: str) -> str:
     return files.sha256_json({"params": params, "data": data, "code": code, "torch": torch.__version__})
 
 
-def code_digest(package: Path, names: tuple[str, ...]) -> str:
-    """SHA-256 over the named source files and folders of the package."""
-    sources = sorted(path for name in names for path in [package / name, *(package / name).rglob("*.py")])
-    return files.sha256_json({str(p.relative_to(package)): files.sha256_file(p) for p in sources if p.is_file()})
-
-
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Hold the state folder for this process alone. Raises StateError when another training holds it."""

@@ -1,0 +1,8 @@
+"""Hardware of this machine, asked without importing torch."""
+
+from pathlib import Path
+
+
+def gpu_present() -> bool:
+    """Whether this machine has a GPU."""
+    return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
