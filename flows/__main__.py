@@ -33,6 +33,7 @@ def guarded(work: Callable[[], object]) -> None:
     terminal = console.reporter.attach()
     prefect = None
     try:
+        faults.require_open_files()
         params.load()  # what is wrong there is said at once, not after a server has started
         prefect = server.connect()
         run(work, terminal, prefect)
