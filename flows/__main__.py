@@ -36,6 +36,7 @@ def guarded(work: Callable[[], object]) -> None:
     prefect = None
     try:
         checkout.require_own_code()
+        faults.require_open_files()
         params.load().require_files()  # what is wrong there is said at once, not after a server has started
         prefect = server.connect()
         run(work, terminal, prefect)

@@ -129,7 +129,8 @@ def quieten() -> None:
                 # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
                 handler.addFilter(lambda record: not record.name.startswith(OFF_THE_TERMINAL))
     # Whole events, once for each that a lost server did not take; `flows.watchdog` says that it is lost.
-    logging.getLogger("prefect._internal").setLevel(logging.CRITICAL)
+    # A filter, because Prefect sets levels anew when a flow begins.
+    logging.getLogger("prefect._internal.concurrency").addFilter(lambda record: False)
     logging.raiseExceptions = False  # `--- Error logging to API ---`, for the same reason
 
 

@@ -67,3 +67,17 @@ def test_a_stage_that_the_kernel_has_killed_is_told_from_one_that_failed(code: i
         stage._check(train, process.Ended(code, (line,), timed_out=False), None)
     with pytest.raises(stage.StageError, match="exit status 255"):
         stage._check(train, process.Ended(255, ("ERROR: exited with 1",), timed_out=False), None)
+
+
+@pytest.mark.parametrize(("soft", "hard", "status"), [(20, 40, 1), (20, 4096, 0), (4096, 4096, 0)])
+def test_a_run_raises_its_limit_of_open_files_or_says_that_it_is_too_low(soft: int, hard: int, status: int) -> None:
+    code = f"""
+import resource
+from ddpm import faults, stages
+resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
+stages.run(faults.require_open_files)
+assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 1024
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.splitlines() == ([f"error: {faults.TOO_MANY_FILES}"] if status else [])

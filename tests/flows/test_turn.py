@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("prefect", "project")
 LIVES = """\
 import time
 from prefect import flow, task
-from flows import run_liveness, turn
+from flows import turn
 
 @task(name="work", persist_result=False)
 def work(run: str) -> None:
@@ -113,7 +113,7 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-    from flows import liveness, run_liveness
+    from flows import liveness
 
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
     with client() as connection:

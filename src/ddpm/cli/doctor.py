@@ -261,7 +261,7 @@ def repository() -> Iterator[Finding]:
     if trouble := git_trouble():
         if shutil.which("git"):  # what is not installed is among the tools
             state: State = "note" if "no commit yet" in trouble else "missing"
-            yield Finding(state, "git", f"{trouble}. Without it, DVC cannot work and a model has no commit on record")
+            yield Finding(state, "git", f"{trouble}. Until then a model has no commit on its record")
         return
     changed = (git("status", "--porcelain", folder=Path()) or b"").decode(errors="replace").strip()
     if changed:

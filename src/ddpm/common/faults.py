@@ -2,8 +2,10 @@
 
 import errno
 import re
+import resource
 import signal
 
+LEAST_FILES, WANTED_FILES = 64, 1024
 MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory|CUBLAS_STATUS_ALLOC", re.I
 )
@@ -15,6 +17,20 @@ TOO_MANY_FILES = (
     "This process may not open more files (the limit is `ulimit -n`). Raise it, for example `ulimit -n 4096`, and run "
     "the same command again."
 )
+
+
+def require_open_files(least: int = LEAST_FILES) -> None:
+    """Raise the limit of open files as far as a process may. Raises OSError when it stays below `least`.
+
+    With fewer, the servers do not answer, without a word.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < least:
+        raise OSError(errno.EMFILE, f"at most {soft} open files")
 
 
 def exhausted(error: BaseException) -> str:
