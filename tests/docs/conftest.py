@@ -78,7 +78,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def pictures(run: Callable[[str], str], folder: Path) -> None:
-    """The files that the pages name: a.png and small.png in the project; beside it, folders of real and of drawn images."""
+    """The files that the pages name: a.png, small.png, and folders of real and of drawn images beside the project."""
     shutil.unpack_archive(folder / "data" / "digits.zip", folder.parent / "own")
     some = sorted((folder.parent / "own").rglob("*.png"))
     (folder.parent / "real").mkdir()
