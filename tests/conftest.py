@@ -20,8 +20,8 @@ IMPORT_PATH = list(sys.path)
 
 
 LONGEST = (
-    "flows/test_end_to_end.py", "faults/test_surroundings.py", "flows/test_service.py", "faults/test_killed.py",
-    "docker/test_team.py", "stages/test_train.py", "test_pyfunc.py",
+    "flows/test_end_to_end.py", "docs/test_pages.py", "faults/test_surroundings.py", "flows/test_service.py",
+    "faults/test_killed.py", "docker/test_team.py", "stages/test_train.py", "test_pyfunc.py",
 )  # fmt: skip
 """Files of minutes: they begin first, so that no core waits for one of them at the end."""
 

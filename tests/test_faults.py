@@ -73,7 +73,8 @@ def test_a_stage_that_the_kernel_has_killed_is_told_from_one_that_failed(code: i
 def test_a_run_raises_its_limit_of_open_files_or_says_that_it_is_too_low(soft: int, hard: int, status: int) -> None:
     code = f"""
 import resource
-from ddpm import faults, stages
+from ddpm import stages
+from ddpm.common import faults
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 stages.run(faults.require_open_files)
 assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 1024

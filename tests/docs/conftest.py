@@ -19,7 +19,8 @@ from tests.flows.test_end_to_end import clone, environment
 VERSIONS = """
 import json
 from pathlib import Path
-from ddpm import files, registry
+from ddpm import registry
+from ddpm.common import files
 from ddpm.registry.versions import VERIFIED_TAG
 
 first = registry.version("ddpm-mnist", 1)
@@ -78,10 +79,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def pictures(run: Callable[[str], str], folder: Path) -> None:
-    """The files that the pages name: a.png and small.png in the project; folders of real and of drawn images beside."""
-    shutil.copytree(folder / "data", folder.parent / "own")
-    some = min((folder / "data").rglob("*.png"))
-    with Image.open(some) as picture:
+    """The files that the pages name: a.png, small.png, and folders of real and of drawn images beside the project."""
+    shutil.unpack_archive(folder / "data" / "digits.zip", folder.parent / "own")
+    some = sorted((folder.parent / "own").rglob("*.png"))
+    (folder.parent / "real").mkdir()
+    for number, each in enumerate(some[::17][:100]):
+        shutil.copyfile(each, folder.parent / "real" / f"{number}.png")
+    with Image.open(some[0]) as picture:
         grey = picture.convert("L")
         grey.save(folder / "a.png")
         grey.resize((4, 4)).save(folder / "small.png")

@@ -5,15 +5,15 @@ A command that is in no table is run as it stands.
 
 FILLED: dict[str, dict[str, str]] = {
     "ddpm data use FOLDER": {"FOLDER": "../own"},
-    "ddpm data use FOLDER --apply": {"FOLDER": "../own"},
-    "ddpm score --real FOLDER --fake FOLDER": {"--real FOLDER": "--real ../own", "--fake FOLDER": "--fake ../drawn"},
+    "ddpm data use FOLDER --apply": {"FOLDER": "../own", "--apply": "--apply && git checkout --quiet params.yaml"},
+    "ddpm score --real FOLDER --fake FOLDER": {"--real FOLDER": "--real ../real", "--fake FOLDER": "--fake ../drawn"},
     "ddpm export --to diffusers FOLDER": {"FOLDER": "../exported"},
     "ddpm export --to diffusers --model models:/ddpm-mnist@champion --label 7 DIR": {"DIR": "../seven"},
     "ddpm import DIR --out my-model": {"DIR": "../seven"},
     "ddpm sample --model models:/ddpm-mnist@champion --count 50000 --out many.npy": {"50000": "300"},
     "dvc exp run -S train.lr=0.001": {"train.lr": "sample.steps", "0.001": "3"},
 }
-"""Placeholders, and numbers that would take hours."""
+"""Placeholders, numbers that would take hours, and parameters put back that later pages need."""
 
 ELSEWHERE: dict[str, str] = {
     # whole pipelines and services

@@ -190,7 +190,7 @@ def test_a_stage_whose_parent_dies_while_it_is_still_importing_ends_too(project:
 WRITER = """
 import sys, time
 from pathlib import Path
-from ddpm import files
+from ddpm.common import files
 with files.new_file(Path("file.json")) as file, files.fresh_folder(Path("folder")) as new:
     file.write(b"half")
     (new / "half").write_text("half")

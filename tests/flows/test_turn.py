@@ -127,7 +127,7 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
 def test_what_a_run_of_another_checkout_does_is_not_judged(
     run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import liveness, run_liveness
+    from flows import liveness
 
     first = started(run)
     kill(run)
@@ -141,7 +141,7 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
     from prefect import flow
     from prefect.states import Crashed, Running
 
-    from flows import liveness, run_liveness
+    from flows import liveness
 
     @flow(name="retrain", persist_result=False)
     def retrain(force: bool = False) -> None:
