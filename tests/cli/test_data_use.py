@@ -289,21 +289,30 @@ def test_stopped_at_any_step_of_the_swap(
         assert len(now["data"]) == 60  # type: ignore[arg-type]  # it is a dictionary
 
 
-@pytest.mark.slow
-def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path) -> None:
-    """SIGKILL of the command alone: what it started ends too, and gives the lock back."""
-    source = folder(tmp_path / "large", images(1500, side=32))
+def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL of the command alone, while DVC waits for ever at a pipe: DVC ends too, and the lock is free."""
+    source = special(folder(tmp_path / "pets", images(3)), "a/0.pipe")
     before = state(checkout)
-    command = [str(Path(sys.executable).parent / "ddpm"), "data", "use", str(source)]
-    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (checkout / "data.incoming").exists():
-        time.sleep(0.002)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
+    program = f"from ddpm.cli import switch\nwith switch.clean():\n    switch.fetch({str(source)!r})"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout)
+    pipe = None
+    while process.poll() is None and pipe is None:
+        with contextlib.suppress(OSError):  # nobody reads it yet
+            pipe = os.open(source / "a/0.pipe", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    assert pipe is not None
+    started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    assert not psutil.wait_procs(children, timeout=60)[1]
-    run("ddpm", "data", "status", cwd=checkout)
+    left = psutil.wait_procs(started, timeout=60)[1]
+    for each in left:
+        each.kill()
+    os.close(pipe)
+    assert started
+    assert not left
+    monkeypatch.chdir(checkout)
+    with switch.clean():
+        pass
     assert state(checkout) == before
 
 
