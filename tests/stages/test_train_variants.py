@@ -108,7 +108,7 @@ def test_a_learned_variance_is_trained_and_drawn_with(ready: Path) -> None:
     train.main()
     sample.main()
     assert files.read_tensors(MODEL / checkpoint.WEIGHTS)["net.conv_out.weight"].shape[0] == 2
-    assert files.read_npy(Path("out/sample/images.npy")).shape == (12, 8, 8, 1)
+    assert files.read_npy(Path("out/sample/images.npy")).shape == (50, 8, 8, 1)
 
 
 def test_super_resolution_keeps_what_it_was_given(ready: Path) -> None:
