@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,27 @@ def test_what_the_stage_does_not_depend_on_may_change_and_an_edit_may_be_taken_b
 def test_the_stage_s_own_error_is_not_hidden(folder: Path) -> None:
     with pytest.raises(ZeroDivisionError), inputs.unchanged("edited"):
         1 / ((folder / "other.yaml").write_text("") or 0)
+
+
+def test_code_that_was_edited_while_the_process_was_starting_is_refused(folder: Path) -> None:
+    edited = (folder / "code/net.py").stat().st_mtime
+    with inputs.unchanged("edited", started=edited + 0.01):
+        pass
+    started = inputs.unchanged("edited", started=edited - 0.01)
+    with pytest.raises(inputs.InputsChangedError, match="was edited while stage edited was starting"), started:
+        pass
+    future = time.time() + 3600  # of a machine whose clock is ahead
+    for path in [folder / "edited.py", *(folder / "code").rglob("*.py")]:
+        os.utime(path, (future, future))
+    with inputs.unchanged("edited", started=edited - 0.01):
+        pass
+
+
+def test_the_start_of_a_process_is_known(tmp_path: Path) -> None:
+    before = time.time()
+    program = "from ddpm.runtime.process_start import process_start; print(process_start())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert before - 0.05 <= float(done.stdout) <= time.time()
 
 
 def test_dvc_records_nothing_of_a_stage_whose_parameters_were_edited(folder: Path) -> None:

@@ -7,6 +7,7 @@ edit made meanwhile would be recorded, in dvc.lock and in DVC's run cache, as wh
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +37,21 @@ class Inputs:
 
 
 @contextlib.contextmanager
-def unchanged(stage: str, folder: Path = Path()) -> Iterator[None]:
+def unchanged(stage: str, folder: Path = Path(), *, started: float | None = None) -> Iterator[None]:
     """Hold the inputs of `stage` in dvc.yaml to what they are now until the block succeeds.
+
+    started: when this process began to import its code (seconds since the epoch); code edited since then is refused.
 
     Raises InputsChangedError, after removing the stage's outputs, if they differ then. A folder without such a stage
     has nothing that DVC would record.
     """
     definition = _definition(stage, folder)
     before = read(definition, folder)
+    if late := [name for name in before.files if started and started < _edited(folder / name) <= time.time()]:
+        raise InputsChangedError(
+            f"{', '.join(late[:3])} was edited while stage {stage} was starting, and may have been imported before or "
+            "after the edit. Run the same command again."
+        )
     yield
     if changed := differences(before, read(definition, folder)):
         for out in _outputs(definition):
@@ -132,6 +140,11 @@ def _identity(path: Path) -> Any:
     except FileNotFoundError:
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _edited(path: Path) -> float:
+    """When a file of code was last edited; 0 for any other file."""
+    return path.stat().st_mtime if path.suffix == CODE and path.exists() else 0.0
 
 
 def _outputs(definition: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ddpm.common import environment, faults, terminal
 from ddpm.common.files import DiskFullError
 from ddpm.provenance import checkout, inputs
+from ddpm.runtime.process_start import process_start
 from ddpm.runtime import torchrun
 from ddpm.runtime.parent import die_with_parent
 
@@ -46,7 +47,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
 def _guarded(module: str) -> contextlib.AbstractContextManager[None]:
     """Hold the stage's inputs, in the first of several processes."""
     first = os.environ.get("RANK", "0") == "0"
-    return inputs.unchanged(module.rpartition(".")[2]) if first else contextlib.nullcontext()
+    return inputs.unchanged(module.rpartition(".")[2], started=process_start()) if first else contextlib.nullcontext()
 
 
 def module_name(main: Callable[[], None]) -> str:
