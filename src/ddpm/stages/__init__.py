@@ -8,9 +8,9 @@ from collections.abc import Callable
 from ddpm.common import environment, faults, terminal
 from ddpm.common.files import DiskFullError
 from ddpm.provenance import checkout, inputs
-from ddpm.runtime.process_start import process_start
 from ddpm.runtime import torchrun
 from ddpm.runtime.parent import die_with_parent
+from ddpm.runtime.process_start import process_start
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
