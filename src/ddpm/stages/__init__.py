@@ -28,7 +28,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         checkout.require_own_code()
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
-        with _guarded(module_name(main)):
+        with _guarded(main):
             count = 1 if processes is None or torchrun.by_torchrun() else processes()
             if count > 1:
                 torchrun.start(module_name(main), count)
@@ -44,10 +44,12 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         sys.exit(1)
 
 
-def _guarded(module: str) -> contextlib.AbstractContextManager[None]:
-    """Hold the stage's inputs, in the first of several processes."""
-    first = os.environ.get("RANK", "0") == "0"
-    return inputs.unchanged(module.rpartition(".")[2], started=process_start()) if first else contextlib.nullcontext()
+def _guarded(main: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+    """Hold the stage's inputs, in the first of several processes; a program that is not a module is not a stage."""
+    spec = sys.modules[main.__module__].__spec__
+    if spec is None or os.environ.get("RANK", "0") != "0":
+        return contextlib.nullcontext()
+    return inputs.unchanged(spec.name.rpartition(".")[2], started=process_start())
 
 
 def module_name(main: Callable[[], None]) -> str:
