@@ -36,7 +36,7 @@ own, port = None, sys.argv[1]
 if port == "own":
     own = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)
     port = int(own.stdout.readline())
-found = server.Server(f"http://127.0.0.1:{port}/api", own)
+found = server.Server(f"http://127.0.0.1:{port}/api", own=own)
 print(own.pid if own else "", flush=True)
 def stage():
     process.run([sys.executable, "stage.py"], lambda line: print(line, flush=True))
