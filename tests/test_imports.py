@@ -15,7 +15,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, anywhere in it; `from ddpm import gate` gives `ddpm.evaluation.gate`."""
+    """Every module that a file imports, anywhere in it; `from ddpm.data import split` gives `ddpm.data.split`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

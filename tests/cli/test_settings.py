@@ -105,7 +105,7 @@ def test_a_version_without_settings_says_how_it_is_drawn(register: Register) -> 
 
 def test_a_version_of_before_is_drawn_as_its_evaluation_says(register: Register) -> None:
     register(OWN)
-    tracking.client().delete_model_version_tag("digits", "1", "ddpm.sampling.options")
+    tracking.client().delete_model_version_tag("digits", "1", "ddpm.sampling")
     assert np.array_equal(sample()[0], expected(**DRAWN))
 
 

@@ -52,7 +52,7 @@ def ask(port: int, request: served.Request) -> tuple[int, str]:
 BAD = served.BAD | {
     "nested without end": served.Request(b'{"dataframe_split":' * 5000, "not valid JSON"),
     "no content type": served.Request(served.params(), "Content-Type", 415, kind=None),
-    "an unknown parameter": served.Request(served.params(stps=5), "unknown params: stps; known: count, format"),
+    "an unknown parameter": served.Request(served.params(stps=5), "unknown params: stps; known: class, count, format"),
     "an unknown field": served.Request(b'{"inputs": {}, "x": 1}', "unknown field: x"),
     "a large body": served.Request(served.labels(*[1] * 50_000), "at most 100,000 bytes", 413),
     "a large body in parts": served.Request(served.labels(*[1] * 50_000), "at most 100,000 bytes", 413, in_parts=True),

@@ -100,7 +100,7 @@ def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: 
     assert "/runs/flow-run/" in failed["page"]
     retrain("drift", return_state=True)
     drifted = hook.next()
-    assert drifted["what"] == "ddpm.evaluation.drift"
+    assert drifted["what"] == "ddpm.drift"
     assert "more than a scheduled run accepts" in drifted["text"]
 
 

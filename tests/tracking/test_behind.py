@@ -74,7 +74,7 @@ def test_the_first_comparison_of_a_run_stays(outputs: Path) -> None:
     tracking.note_drift(run_id, FOUND)
     tracking.note_drift(run_id, FOUND | {"drift": 0.0, "verdict": "none", "tests": [], "feature_distance": None})
     run = tracking.client().get_run(run_id)
-    assert run.data.tags["ddpm.evaluation.drift"] == "beyond"
+    assert run.data.tags["ddpm.drift"] == "beyond"
     numbers = {name: value for name, value in run.data.metrics.items() if name.startswith("drift.")}
     assert numbers == {
         "drift.size": 0.3, "drift.brightness": 0.3, "drift.brightness_p": 0.001, "drift.features": 0.1,

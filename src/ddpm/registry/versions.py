@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", "ddpm.weights", "ddpm.evidence"
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
 CLASSES_TAG = "ddpm.classes"
-SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling.options", "ddpm.withdrawn"
+SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling", "ddpm.withdrawn"
 LONGEST_TAG = 90_000
 
 

@@ -13,7 +13,7 @@ from ddpm.common import files
 from ddpm.tracking import store
 from ddpm.tracking.ship import log_scores
 
-PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.evaluation.drift"
+PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")
 FEATURES = (
     "features/features.json", "features/extractor.json", "features/extractor.safetensors",
