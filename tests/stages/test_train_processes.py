@@ -14,7 +14,7 @@ import pytest
 from ddpm.stages import train
 from tests.stages.test_train import SMALL, newest, prepare_project, result, wait_for_a_checkpoint_after, write_params
 
-TWO = {**SMALL, "train": {**SMALL["train"], "images": 800, "sample_every": 800, "processes": 2}}
+TWO = {**SMALL, "train": {**SMALL["train"], "images": 1600, "sample_every": 1600, "processes": 2}}
 STAGE = [sys.executable, "-m", "ddpm.stages.train"]
 
 
