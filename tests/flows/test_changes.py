@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
+from ddpm.config import params
 from flows import changes
 from tests.flows.repositories import sh
 
 NAME = "digits"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -47,6 +49,25 @@ def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) ->
     assert said() == ""
     sh(clone, "rm", "-rf", "data")  # as in a fresh clone: data.dvc says which they will be
     assert said().endswith("version 1")
+
+
+def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin(clone: Path) -> None:
+    """Results and data.dvc, which a run writes itself, and comments in params.yaml may change; nothing else."""
+    quick = (ROOT / "presets" / "quick.yaml").read_text()
+    (clone / "params.yaml").write_text(quick)
+    settings, before = params.load(), changes.fingerprint()
+    for path, text in (("params.yaml", quick + "# a remark\n"), ("dvc.lock", "made"), ("data.dvc", "outs: []\n")):
+        (clone / path).write_text(text)
+    changes.require_unedited(before, settings)
+    for path in ("src/code.py", "requirements.lock", "dvc.yaml"):
+        kept = (clone / path).read_text()
+        (clone / path).write_text(kept + "# another\n")
+        with pytest.raises(RuntimeError, match=f"^{path} changed while this run was at work"):
+            changes.require_unedited(before, settings)
+        (clone / path).write_text(kept)
+    (clone / "params.yaml").write_text(quick.replace("  seed: 0", "  seed: 1"))
+    with pytest.raises(RuntimeError, match=r"^params.yaml changed"):
+        changes.require_unedited(before, settings)
 
 
 def test_a_candidate_that_did_not_win_is_no_champion(clone: Path) -> None:
