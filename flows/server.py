@@ -154,9 +154,8 @@ def new_record(place: str, auth: str) -> Record:
 
 
 def healthy(url: str) -> bool:
-    """Whether a Prefect server answers there, whoever's it is."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError), opener.open(f"{url}/health", timeout=2) as answer:
+    """Whether a Prefect server answers there, whoever's it is; through a proxy where the environment names one."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - http(s), as named
         return bool(answer.status == 200)
     return False
 

@@ -12,6 +12,8 @@ import pytest
 from ddpm.data import statistics
 from ddpm.data.errors import DataError
 from ddpm.data.prepared import load
+from ddpm.data.sources import find
+from ddpm.data.survey import survey
 from tests.data.preparing import run
 from tests.imagefiles import encoded
 
@@ -120,9 +122,11 @@ def test_classes_that_are_numbers_are_in_their_order(folder: Write, tmp_path: Pa
     """Label 2 is the folder 2, also where there is a folder 10."""
     names = [str(number) for number in range(12)]
     files = {f"{names[i % 12]}/{i:03d}.png": encoded(noise(np.random.default_rng(i))) for i in range(480)}
-    run(folder(files), tmp_path / "out")
+    location = folder(files)
+    run(location, tmp_path / "out")
     prepared = load(tmp_path / "out")
     assert list(prepared.classes) == names
+    assert list(survey(find(location), max_pixels=10_000).classes) == names
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert all(int(each["path"].split("/")[0]) == each["label"] for each in manifest["images"])
 

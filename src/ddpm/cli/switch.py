@@ -101,7 +101,7 @@ def fetch(source: str, *, is_embedded: bool = False) -> None:
         write_text(INCOMING_POINTER, _renamed(text, str(INCOMING)))
         dvc("pull", str(INCOMING_POINTER))
     else:
-        dvc("import-url", source, str(INCOMING))
+        dvc("import-url", "--", source, str(INCOMING))
 
 
 def swap(source: str, *, is_embedded: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm.common.class_names import in_order
 from ddpm.data.errors import BadImageError, named
 from ddpm.data.images import open_image, square_of_floats
 from ddpm.data.sources import Source
@@ -58,7 +59,7 @@ def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | 
             advance(1)
     classes = Counter(source.class_names(sorted(paths)))
     outside = classes.pop(None, 0)
-    named = {str(name): count for name, count in sorted(classes.items(), key=lambda item: str(item[0]))}
+    named = {name: classes[name] for name in in_order(name for name in classes if name is not None)}
     counts = _ranked(sizes), _ranked(modes), _ranked(formats)
     return Survey(len(paths), tuple(sorted(bad)), named, outside, *counts, colour, tuple(source.notes()))
 
