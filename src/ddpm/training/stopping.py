@@ -23,8 +23,10 @@ class StopRequest:
 
     def agreed(self, team: Team) -> bool:
         """Whether any process of the team was asked; all learn of it at the same step."""
-        self.signal = team.largest(self.signal)
-        return self.signal != 0
+        asked = team.largest(self.signal)
+        if asked:  # never back to 0: a signal may arrive while the processes are comparing theirs
+            self.signal = asked
+        return asked != 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if self.heard and torchrun.by_torchrun():
