@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.runtime.device import choose_device
-from ddpm.stages.train import checkpoint_config, fresh, recipe_of
 from ddpm.training import loop
+from ddpm.training.setup import checkpoint_config, new_state, recipe_of
 
 
 class Trained(NamedTuple):
@@ -33,7 +33,7 @@ def trained(
     """Train as the train stage would on images (N, H, W, C) at `indices`; classes: () for an unlabelled model."""
     where = choose_device()
     config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
-    training, recipe = fresh(config, settings.train, where), recipe_of(settings)
+    training, recipe = new_state(config, settings.train, where), recipe_of(settings)
     data = loop.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:

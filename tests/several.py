@@ -17,7 +17,6 @@ from ddpm.metrics.shards import Shard
 from ddpm.model import build
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import local_tensor
-from ddpm.stages import sample
 from ddpm.training import data_parallel, loop, state
 from tests import tiny
 from tests.stages.test_sample import section
@@ -119,7 +118,7 @@ def main(folder: Path) -> None:
         fit(divided, shared)
         leave(folder / "shards_resumed", divided, shared)
 
-        sample.draw(folder / "model", folder / "drawn", SAMPLE, Shard(rank, count, gather))
+        tiny.draw(folder / "model", folder / "drawn", SAMPLE, shard=Shard(rank, count, gather))
         if rank == 0:
             files.write_json(folder / "found.json", found)
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from ddpm.common import files
-from ddpm.stages import sample
 from ddpm.training import loop, state
 from tests import several, tiny
 
@@ -128,7 +127,7 @@ def test_a_divided_model_is_held_in_parts(found: dict[str, Any], one: state.Stat
 
 def test_two_processes_draw_the_images_of_one(two: Path, tmp_path: Path) -> None:
     """To the byte, and count as many evaluations."""
-    sample.draw(two / "model", tmp_path / "drawn", several.SAMPLE)
+    tiny.draw(two / "model", tmp_path / "drawn", several.SAMPLE)
     names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
     assert names == sorted(path.name for path in (two / "drawn").iterdir())
     assert all((two / "drawn" / name).read_bytes() == (tmp_path / "drawn" / name).read_bytes() for name in names)

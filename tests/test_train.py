@@ -165,7 +165,7 @@ def test_bf16_trains_on_the_same_path() -> None:
 
 
 def test_history_is_written_without_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ddpm.stages.train import write_outputs
+    from ddpm.training.job import write_outputs
 
     monkeypatch.chdir(tmp_path)
     training = tiny.training()

@@ -1,14 +1,18 @@
 """A diffusion model small enough to train in a test, and images that it can learn."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ddpm.model import build, checkpoint
 from ddpm.runtime.device import channels_last
+from ddpm.sampling.to_folder import sample_to_folder
 from ddpm.training import loop, state
+
+if TYPE_CHECKING:
+    from ddpm.config import params
 
 CONFIG: dict[str, Any] = {
     "image": {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1},
@@ -61,3 +65,8 @@ def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG) -> Path:
     averaged = {name: torch.randn_like(tensor) * 0.2 for name, tensor in denoiser.state_dict().items()}
     checkpoint.save(folder, config, averaged, {name: tensor * 2 for name, tensor in averaged.items()})
     return folder
+
+
+def draw(model: Path, out: Path, sample: "params.Sample", **options: Any) -> None:
+    """The samples of a folder, by the parameters of section sample."""
+    sample_to_folder(model, out, sample.sampling, **sample.drawing, **options)

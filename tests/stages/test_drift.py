@@ -9,9 +9,10 @@ import pytest
 
 from ddpm import tracking
 from ddpm.common import files
+from ddpm.evaluation import feature_drift
+from ddpm.evaluation.feature_drift import RealDistances
 from ddpm.metrics.scores import Moments, frechet_distance, moments
 from ddpm.stages import drift, features, prepare
-from ddpm.stages.drift import RealDistances
 from tests import watched
 
 
@@ -44,7 +45,7 @@ def record(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_the_same_images_are_at_no_distance(record: Path) -> None:
     watched.write_images(0)
     prepare.main()
-    found = drift.compare(record)
+    found = feature_drift.compare(record, drift.PREPARED, "cpu")
     assert found.features is not None
     assert (found.features.value, found.features.effect) == pytest.approx((0, 0), abs=1e-9)
     assert found.features.floor > 0
@@ -55,7 +56,7 @@ def test_the_same_images_are_at_no_distance(record: Path) -> None:
 def test_other_images_of_the_same_kind_are_no_farther_than_chance(record: Path) -> None:
     watched.write_images(1, count=150)
     prepare.main()
-    found = drift.compare(record)
+    found = feature_drift.compare(record, drift.PREPARED, "cpu")
     assert found.features is not None
     assert 0 < found.features.value < 2 * found.features.floor
     assert found.images == {"new": 300, "removed": 400, "duplicates": 0, "kept": 0}
@@ -65,7 +66,7 @@ def test_other_images_of_the_same_kind_are_no_farther_than_chance(record: Path) 
 def test_mirrored_images_are_seen_by_their_features_alone(record: Path) -> None:
     watched.write_images(0, mirrored=True)
     prepare.main()
-    found = drift.compare(record)
+    found = feature_drift.compare(record, drift.PREPARED, "cpu")
     assert set(found.effects()) == {"features"}
     assert found.verdict(0.15) == "beyond"
     extractor = files.read_json(record / "features/extractor.json")
@@ -89,7 +90,7 @@ def test_without_features_on_record_the_rest_is_compared_and_that_is_said(record
     shutil.rmtree(record / "features")
     watched.write_images(0, brighter=60)
     prepare.main()
-    found = drift.compare(record)
+    found = feature_drift.compare(record, drift.PREPARED, "cpu")
     assert found.features is None
     assert "brightness" in found.effects()
     assert found.notes == ("features were not compared: the champion's record holds none",)
@@ -99,7 +100,7 @@ def test_images_of_another_shape_have_no_feature_distance(record: Path) -> None:
     watched.write_params(channels=3)
     watched.write_images(0)
     prepare.main()
-    found = drift.compare(record)
+    found = feature_drift.compare(record, drift.PREPARED, "cpu")
     assert found.features is None
     assert "8 pixels, 1 channels and 8 pixels, 3 channels" in found.notes[0]
     assert found.images["kept"] == 400, "by their files"
@@ -111,7 +112,7 @@ def test_a_record_whose_parts_do_not_belong_together_is_refused(record: Path) ->
     summary = files.read_json(record / "features/features.json")
     files.write_json(record / "features/features.json", summary | {"extractor_sha256": "0" * 64})
     with pytest.raises(ValueError, match="moments of another extractor"):
-        drift.compare(record)
+        feature_drift.compare(record, drift.PREPARED, "cpu")
 
 
 class Named:
@@ -136,13 +137,13 @@ def gaussian(mean: list[float], deviations: list[float]) -> Moments:
     ],
 )
 def test_distances_of_gaussians_in_closed_form(second: Moments, value: float, effect: float) -> None:
-    found = drift.distance(Named(), gaussian([0, 0], [1, 2]), FLOORS, second)  # type: ignore[arg-type]
+    found = feature_drift.distance(Named(), gaussian([0, 0], [1, 2]), FLOORS, second)  # type: ignore[arg-type]
     assert (found.value, found.effect) == (pytest.approx(value, abs=1e-6), pytest.approx(effect, abs=1e-6))
     assert found.floor == pytest.approx(0.25)  # equal counts: two whole sets are half as far apart as two halves
 
 
 def test_sets_with_no_direction_in_common_are_as_far_apart_as_can_be() -> None:
-    found = drift.distance(Named(), gaussian([0, 0], [1, 0]), FLOORS, gaussian([0, 5], [0, 2]))  # type: ignore[arg-type]
+    found = feature_drift.distance(Named(), gaussian([0, 0], [1, 0]), FLOORS, gaussian([0, 5], [0, 2]))  # type: ignore[arg-type]
     assert found.effect == pytest.approx(1)
 
 
@@ -155,7 +156,7 @@ def test_the_floor_is_what_finite_counts_alone_make_of_a_distance(count: int) ->
         old, new, held = (random.normal(size=(size, 12)) for size in (1000, count, 250))
         split = frechet_distance(moments(old), moments(held))
         floors = RealDistances(frechet_distance(moments(old[:500]), moments(old[500:])), split, 500, 1000, 250)
-        found = drift.distance(Named(), moments(old), floors, moments(new))  # type: ignore[arg-type]
+        found = feature_drift.distance(Named(), moments(old), floors, moments(new))  # type: ignore[arg-type]
         ratios.append(found.value / found.floor)
     assert 0.7 < np.mean(ratios) < 1.1  # below 1: what the split is above its count by chance is kept, below it is not
     assert max(ratios) < 2

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ddpm.common import files
+from ddpm.evaluation import score_folder
 from ddpm.stages import evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     sh("dvc", "init", "-q")
     with Path("dvc.yaml").open("w") as file:
         YAML().dump({"metrics": declared}, file)
-    files.write_json(evaluate.SCORES, evaluate.comparable(metrics(3.0, 2000)))
+    files.write_json(evaluate.SCORES, score_folder.comparable(metrics(3.0, 2000)))
     sh("git", "add", "-A")
     sh("git", "commit", "-qm", "first")
     (path,) = declared
@@ -60,14 +61,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_alike_scores_are_subtracted_and_others_never_meet(repository: str) -> None:
-    (name,) = evaluate.comparable(metrics(3.0, 2000))
-    files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.5, 2000)))
+    (name,) = score_folder.comparable(metrics(3.0, 2000))
+    files.write_json(evaluate.SCORES, score_folder.comparable(metrics(2.5, 2000)))
     alike = json.loads(sh("dvc", "metrics", "diff", "--json"))[repository]
     assert alike == {f"{name}.fid": {"old": 3.0, "new": 2.5, "diff": -0.5}}
-    files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.5, 5000)))
+    files.write_json(evaluate.SCORES, score_folder.comparable(metrics(2.5, 5000)))
     unlike = json.loads(sh("dvc", "metrics", "diff", "--json"))[repository]
     assert unlike[f"{name}.fid"] == {"old": 3.0, "new": None}
-    (other,) = evaluate.comparable(metrics(3.0, 5000))
+    (other,) = score_folder.comparable(metrics(3.0, 5000))
     assert other != name
     assert unlike[f"{other}.fid"] == {"old": None, "new": 2.5}
     assert not [change for change in unlike.values() if "diff" in change]
@@ -81,15 +82,17 @@ CHANGED = {"extractor": "own", "extractor_sha256": "9" * 64, "resize": "legacy",
 def test_every_condition_of_measuring_tells_scores_apart(name: str) -> None:
     before, after = metrics(3.0, 2000), metrics(3.0, 2000)
     after["conditions"] = after["conditions"] | {name: CHANGED[name]}
-    assert evaluate.comparable(before).keys() != evaluate.comparable(after).keys()
+    assert score_folder.comparable(before).keys() != score_folder.comparable(after).keys()
     after["conditions"] = before["conditions"] | {"steps": 9, "weights_sha256": "9" * 64}
-    assert evaluate.comparable(before).keys() == evaluate.comparable(after).keys(), "these are what scores compare"
+    assert score_folder.comparable(before).keys() == score_folder.comparable(after).keys(), (
+        "these are what scores compare"
+    )
 
 
 def test_a_line_of_dvc_fits_a_terminal_of_80_columns(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     scores = {"kid": 0.0162345, "inception_score": 9.38765, "recall": 0.701234, "precision": 0.64}
-    files.write_json(evaluate.SCORES, evaluate.comparable(metrics(2.83123, 2000) | scores))
+    files.write_json(evaluate.SCORES, score_folder.comparable(metrics(2.83123, 2000) | scores))
     for command in ("show", "diff"):
         shown = sh("dvc", "metrics", command)
         assert max(map(len, shown.splitlines())) <= 80, shown

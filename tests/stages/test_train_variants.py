@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.model import checkpoint
+from ddpm.sampling.to_folder import small_heldout
 from ddpm.stages import prepare, sample, train
+from ddpm.training import setup
 from tests import tiny
 
 PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
@@ -70,7 +72,7 @@ def test_an_unlabelled_checkpoint_learns_classes(ready: Path) -> None:
     tiny.random_checkpoint(Path("base"), {"image": image, "net": net, "diffusion": diffusion})
     train.main()
     config, base = checkpoint.read_config(MODEL), checkpoint.load(Path("base")).denoiser
-    first = train.fresh(config, settings.train, torch.device("cpu"), Path("base")).denoiser.eval()
+    first = setup.new_state(config, settings.train, torch.device("cpu"), Path("base")).denoiser.eval()
     y, sigma = torch.randn(3, 1, 8, 8), torch.tensor([0.1, 1.0, 10.0])
     with torch.no_grad():
         for label in (0, 1, 2):
@@ -119,7 +121,7 @@ def test_super_resolution_keeps_what_it_was_given(ready: Path) -> None:
     sample.main()
     drawn = files.read_npy(Path("out/sample/images.npy")).astype(float)
     config = checkpoint.read_config(MODEL)
-    known, labels = sample.small_heldout(config, len(drawn))
+    known, labels = small_heldout(config, len(drawn))
     assert known is not None
     assert labels == files.read_npy(Path("out/sample/labels.npy")).tolist()
     averaged = drawn.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))

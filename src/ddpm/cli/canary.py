@@ -96,7 +96,7 @@ def _drawn(
     from ddpm.model import alike, checkpoint
     from ddpm.report.canary import Pairs
     from ddpm.sampling import generate
-    from ddpm.stages.sample import guide_config, small_heldout
+    from ddpm.sampling.to_folder import guide_config, small_heldout
 
     configs = [checkpoint.read_config(folder) for folder in folders]
     different = alike.differences(*configs)

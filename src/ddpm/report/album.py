@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, in the order of the page: what the evaluate stage draws."""
+"""The pictures of an evaluation, in the order of the page."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.report import figures
+from ddpm.common import files
+from ddpm.data.prepared import PreparedSet
+from ddpm.evaluation import score_folder
+from ddpm.evaluation.score_folder import Samples
+from ddpm.metrics.extractors import Extractor
+from ddpm.report import figures, picture, schedules
 from ddpm.report.picture import Picture
 from ddpm.report.pictures import Pixels
 
@@ -39,6 +44,65 @@ class Drawn:
     distance: NDArray[np.floating]
 
 
+def write(
+    folder: Path,
+    samples: Samples,
+    extractor: Extractor,
+    data: PreparedSet,
+    metrics: Mapping[str, Any],
+    train: Path,
+    *,
+    grid: int,
+    neighbours: int,
+) -> None:
+    """Write the pictures of an evaluation, and neighbours.json, to `folder`.
+
+    train: output of the train stage. grid: side of the grid of samples; neighbours: how many samples are shown beside
+    their nearest training images.
+    """
+    closest = score_folder.closest_of_each_class(samples, neighbours)
+    pairs = score_folder.neighbours(samples, data.train_indices, closest)
+    made = evaluation(samples, extractor, data, metrics, train, pairs, grid=grid, neighbours=neighbours)
+    with files.fresh_folder(folder) as new:
+        picture.save(new, made)
+        files.write_json(new / "neighbours.json", pairs)
+
+
+def evaluation(
+    samples: Samples,
+    extractor: Extractor,
+    data: PreparedSet,
+    metrics: Mapping[str, Any],
+    train: Path,
+    pairs: Sequence[Mapping[str, Any]],
+    *,
+    grid: int,
+    neighbours: int,
+) -> list[Picture]:
+    """All pictures of an evaluation. pairs: as in neighbours.json; the rest as for `write`."""
+    real = Real(data.images, data.labels, data.heldout, data.classes)
+    drawn = Drawn(
+        samples.images,
+        samples.labels,
+        files.read_npy(samples.folder / "strip.npy"),
+        score_folder.confidence(extractor, samples.features.features, samples.labels),
+        samples.near[1][:, 0],
+    )
+    config, typical = files.read_json(train / "model" / "config.json"), metrics["nearest_heldout_baseline"]
+    worst = [sample for sample, *_ in metrics["memorisation"]["worst"][:neighbours]]
+    copies = score_folder.neighbours(samples, data.train_indices, worst)
+    found = images(real, drawn, grid)
+    if "class_histogram" in metrics:
+        found.append(class_shares(real, metrics["class_histogram"]))
+    return [
+        *found,
+        figures.schedule(*schedules.levels(config, metrics["conditions"])),
+        training(train / "history.csv"),
+        companions(real, drawn, copies, typical, "worst"),
+        companions(real, drawn, pairs, typical, "of_each_class"),
+    ]
+
+
 def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
     """Grids: real beside generated, unselected samples, the best and the worst, the way from noise."""
     shown = np.where(real.heldout, -1, real.labels)
@@ -53,7 +117,7 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
     return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
 
 
-def neighbours(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
+def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
     """Samples that come close to a training image; pairs as in neighbours.json, chosen: as in figures.CLOSE."""
     return figures.companions(
         drawn.images[[pair["sample"] for pair in pairs]],

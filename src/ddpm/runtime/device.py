@@ -30,6 +30,12 @@ def deterministic() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def evaluation_device(name: str) -> str:
+    """The device of a feature extractor, with deterministic kernels switched on. name: as for `choose_device`."""
+    deterministic()
+    return str(choose_device(name))
+
+
 def autocast(where: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
     """bf16 autocast, or nothing for fp32. fp16 is not offered: its range loses gradients (and whole runs)."""
     if precision == "bf16":

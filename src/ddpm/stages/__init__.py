@@ -1,26 +1,37 @@
-"""The stages that DVC runs, each as `python -m ddpm.stages.NAME` in the project's folder."""
+"""The stages that DVC runs, each as `python -m ddpm.stages.NAME` in the project's folder.
 
-import contextlib
+A stage reads parameters, calls the library and writes its outputs. It imports the library inside its functions, so that
+an interrupt is handled here from the first moment on, while torch is being imported too.
+"""
+
 import os
 import sys
 from collections.abc import Callable
-
-from ddpm.common import environment, faults, terminal
-from ddpm.common.files import DiskFullError
-from ddpm.provenance import checkout, inputs
-from ddpm.runtime import torchrun
-from ddpm.runtime.parent import die_with_parent
-from ddpm.runtime.process_start import process_start
+from contextlib import AbstractContextManager, nullcontext
 
 
 def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[], int] | None = None) -> None:
-    """Run a stage; an error meant for people ends it with one message instead of a traceback, and status 1.
+    """Run a stage; an error meant for users ends it with one message instead of a traceback, and status 1.
 
-    Its code must be that of the current folder, and its inputs must be the same at its end as at its start.
+    Its code must be that of the current folder, and its inputs must be the same at its end as at its start. Ctrl-C
+    ends it with status 130, unless the stage handles it.
 
-    shared: several processes, started by torchrun, may share its work. processes: says how many; above one, the stage
-    starts itself so, unless torchrun has started it already.
+    shared: several processes, started by torchrun, may share its work. processes: how many to start; above one, the
+    stage starts itself again by torchrun, unless torchrun has started it already.
     """
+    try:
+        _run(main, shared, processes)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(main: Callable[[], None], shared: bool, processes: Callable[[], int] | None) -> None:
+    from ddpm.common import environment, faults, terminal
+    from ddpm.common.files import DiskFullError
+    from ddpm.provenance import checkout
+    from ddpm.runtime import torchrun
+    from ddpm.runtime.parent import die_with_parent
+
     die_with_parent()
     environment.complete()
     try:
@@ -28,7 +39,7 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         checkout.require_own_code()
         if not shared and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("this stage is the work of one process: start it without torchrun")
-        with _guarded(main):
+        with _unchanged_inputs(main):
             count = 1 if processes is None or torchrun.by_torchrun() else processes()
             if count > 1:
                 torchrun.start(module_name(main), count)
@@ -44,11 +55,14 @@ def run(main: Callable[[], None], *, shared: bool = False, processes: Callable[[
         sys.exit(1)
 
 
-def _guarded(main: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+def _unchanged_inputs(main: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold the stage's inputs, in the first of several processes; a program that is not a module is not a stage."""
+    from ddpm.provenance import inputs
+    from ddpm.runtime.process_start import process_start
+
     spec = sys.modules[main.__module__].__spec__
     if spec is None or os.environ.get("RANK", "0") != "0":
-        return contextlib.nullcontext()
+        return nullcontext()
     return inputs.unchanged(spec.name.rpartition(".")[2], started=process_start())
 
 

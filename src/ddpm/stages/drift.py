@@ -1,121 +1,28 @@
 """Compare out/prepare with the data behind a model: `python -m ddpm.stages.drift RECORD_FOLDER TARGET_FILE`.
 
-Not a DVC stage, since who the champion is lies outside the files. The flow runs it when the data are not the
-champion's, on what the champion's run keeps of its own. Features of both sets are those of the champion's extractor:
-the next one is trained on the new images, and distances of two extractors cannot be compared.
+Not a DVC stage, since which model is the champion is not recorded in files. The flow runs it when the data are not the
+champion's, on what the champion's run keeps of its own.
 """
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ddpm.common import files
-from ddpm.common.progress import progress
-from ddpm.config import params
-from ddpm.data import prepared, profile
-from ddpm.evaluation import drift, extractor_store, reference
-from ddpm.evaluation.drift import FeatureDistance
-from ddpm.metrics.extractors import Extractor, ExtractorError
-from ddpm.metrics.scores import Moments, MomentsAccumulator, frechet_distance
-from ddpm.runtime.device import choose_device, deterministic
 from ddpm.stages import run
 
-OUT = Path("out/prepare")
-BLOCK = 2000
-
-
-@dataclass(frozen=True)
-class RealDistances:
-    """Distances of real images: between two times `half` of them, and from `train` to `heldout` others."""
-
-    halves: float
-    split: float
-    half: int
-    train: int
-    heldout: int
-
-    def at(self, first: int, second: int) -> float:
-        """The distance expected from `first` of the training images to `second` unseen ones like them.
-
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
-        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
-        """
-        per_image = self.halves * self.half / 2
-        unseen = max(0.0, self.split - per_image * (1 / self.train + 1 / self.heldout))
-        return unseen + per_image * (1 / first + 1 / second)
+PREPARED = Path("out/prepare")
 
 
 def main() -> None:
-    """Compare, and write what was found."""
+    """Compare, and write the findings."""
+    from ddpm.common import files
+    from ddpm.config import params
+    from ddpm.evaluation import feature_drift
+
     if len(sys.argv) != 3:
         raise ValueError("usage: python -m ddpm.stages.drift RECORD_FOLDER TARGET_FILE")
-    found = compare(Path(sys.argv[1]))
+    found = feature_drift.compare(Path(sys.argv[1]), PREPARED, os.environ.get("DDPM_DEVICE", "auto"))
     files.write_json(Path(sys.argv[2]), found.as_json(params.load().prepare.max_drift))
-
-
-def compare(record: Path) -> drift.Drift:
-    """The prepared images against the ones of which `record` holds profile and features."""
-    old, new = profile.load(record / "prepare"), profile.load(OUT)
-    if not (record / "features" / reference.SUMMARY).is_file():
-        return drift.compare(old, new, notes=["features were not compared: the champion's record holds none"])
-    if (old.resolution, old.channels) != (new.resolution, new.channels):
-        shapes = " and ".join(f"{each.resolution} pixels, {each.channels} channels" for each in (old, new))
-        return drift.compare(old, new, notes=[f"features were not compared: the images differ in shape ({shapes})"])
-    deterministic()
-    try:
-        device = str(choose_device(os.environ.get("DDPM_DEVICE", "auto")))
-        extractor, moments, floors = load_record(record / "features", device)
-    except ExtractorError as error:
-        return drift.compare(old, new, notes=[f"features were not compared: {error}"])
-    return drift.compare(old, new, distance(extractor, moments, floors, look(extractor)))
-
-
-def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, RealDistances]:
-    """Of the record of a model, which keeps no features: extractor, moments of the training images, and their floors.
-
-    Raises ExtractorError when the extractor cannot be had here, ValueError for files that do not belong together.
-    """
-    summary = files.read_json(folder / reference.SUMMARY)
-    extractor = extractor_store.from_folder(folder, device)
-    if extractor.sha256 != summary["extractor_sha256"]:
-        raise ValueError(f"{folder} holds the moments of another extractor")
-    fid = summary["floors"]["fid"]
-    counts = summary["floor_counts"]
-    floors = RealDistances(
-        fid["halves"], fid["heldout"], counts["halves"], summary["reference_count"], counts["heldout"]
-    )
-    return extractor, reference.read_moments(folder / reference.REFERENCE)[0], floors
-
-
-def look(extractor: Extractor) -> Moments:
-    """Moments of the features of the prepared training images, block by block."""
-    data = prepared.load(OUT)
-    seen = MomentsAccumulator(extractor.dimension)
-    with progress("drift: features", len(data.train_indices), "images") as shown:
-        for start in range(0, len(data.train_indices), BLOCK):
-            seen.add(extractor(data.images[data.train_indices[start : start + BLOCK]], shown.advance))
-    return seen.moments()
-
-
-def distance(extractor: Extractor, old: Moments, floors: RealDistances, new: Moments) -> FeatureDistance:
-    """The distance of two sets with its floor, and its size.
-
-    The most that a distance can be for these means and spreads is reached when the two Gaussians have no direction in
-    common: then nothing is taken away from the sum of the three.
-    """
-    value = frechet_distance(old, new)
-    gap = old.mean - new.mean
-    most = float(gap @ gap + np.trace(old.covariance) + np.trace(new.covariance))
-    return FeatureDistance(
-        value=drift.rounded(value),
-        floor=drift.rounded(floors.at(old.count, new.count)),
-        effect=drift.rounded(value / most if most else 0.0),
-        extractor_sha256=extractor.sha256,
-        count=new.count,
-    )
 
 
 if __name__ == "__main__":

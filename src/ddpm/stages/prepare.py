@@ -2,27 +2,28 @@
 
 from pathlib import Path
 
-from ddpm.common import terminal
-from ddpm.common.files import read_json
-from ddpm.common.progress import progress
-from ddpm.config import params
-from ddpm.data import statistics
-from ddpm.data.errors import listing
-from ddpm.data.prepare import prepare
-from ddpm.data.sources import find
 from ddpm.stages import run
 
 DATA, OUT = Path("data"), Path("out/prepare")
 
 
 def main() -> None:
-    """Prepare `data` as params.yaml says; train.batch is read to see that there is a batch of images at all."""
+    """Prepare `data` by the parameters of section prepare; train.batch is the smallest training split allowed."""
+    from ddpm.common import terminal
+    from ddpm.common.files import read_json
+    from ddpm.common.progress import progress
+    from ddpm.config import params
+    from ddpm.data import statistics
+    from ddpm.data.errors import listing
+    from ddpm.data.prepare import prepare
+    from ddpm.data.sources import find
+
     settings = params.load()
     source = find(DATA)
     for note in source.notes():
         terminal.echo(f"note: {note}")
     with progress("prepare", len(source.entries), "files") as shown:
-        # How far the data may have drifted is asked by the flow, which knows the champion.
+        # The flow, which knows the champion, compares drift with max_drift.
         chosen = settings.prepare.model_dump(exclude={"max_drift"})
         found = prepare(source, OUT, **chosen, min_train=settings.train.batch, advance=shown.advance)
     terminal.echo(*statistics.in_words(found))

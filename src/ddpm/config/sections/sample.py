@@ -1,6 +1,6 @@
 """Section sample: how images are drawn."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,18 @@ class Sample(Section):
     def sampling(self) -> Sampling:
         """The choices that shape an image, as plain values."""
         return Sampling(**self.model_dump(include=set(NAMES)))
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """The other arguments of `sampling.to_folder.sample_to_folder`: how many, from which seed, with which guide."""
+        return {
+            "count": self.count,
+            "seed": self.seed,
+            "batch": self.batch,
+            "strip_length": self.strip,
+            "guide_folder": self.guide,
+            "conditions": self.model_dump(exclude={"guide"}),
+        }
 
     @model_validator(mode="after")
     def choices_agree(self) -> Self:

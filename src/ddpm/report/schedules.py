@@ -1,4 +1,4 @@
-"""The noise schedules that the report draws: the model's own among all that there are."""
+"""Noise schedules that the report draws: the model's own among the published ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,13 +21,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "process": "edm", "steps": 1000, "sigma_min": 0.002, "sigma_max": 80.0, "p_mean": -1.2, "p_std": 1.2,
     },
 }  # fmt: skip
-"""Every process with its published values, to compare one's own with."""
+"""Every process with its published values."""
 
 
 def levels(
     config: Mapping[str, Any], conditions: Mapping[str, Any]
 ) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
-    """Sigmas of every schedule by name, the model's own name, and the sigmas that its sampler visits."""
+    """Sigmas of every schedule by name, the name of the model's own, and the sigmas that its sampler visits."""
     diffusion = config["diffusion"]
     own = f"{diffusion['process']}, {diffusion['schedule']}"
     found = {name: build.process(section).sigmas for name, section in PUBLISHED.items()}

@@ -1,0 +1,102 @@
+"""The extractor of an evaluation and the reference statistics of real images, written to a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm.common.progress import progress
+from ddpm.data import prepared
+from ddpm.evaluation import extractor_store, reference
+from ddpm.metrics import classifier, floors
+from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.quality import Seen
+from ddpm.metrics.scores import class_accuracy
+
+
+def build(
+    folder: Path,
+    data: prepared.PreparedSet,
+    device: str,
+    *,
+    extractor: str,
+    weights: str,
+    resize: str,
+    seed: int,
+    **training: Any,
+) -> dict[str, Any]:
+    """Write extractor, features and reference statistics to `folder`; returns the summary.
+
+    extractor: `classifier` is trained here (training: arguments of `train_classifier`); any other is read from
+    `weights` and resizes images by the method `resize`.
+    """
+    if extractor == "inception":
+        made = extractor_store.write_inception(folder, weights, resize, device)
+    elif extractor == "own":
+        made = extractor_store.write_own(folder, weights, resize, device)
+    else:
+        made = extractor_store.write_classifier(folder, train_classifier(data, device, seed=seed, **training), device)
+    return write_reference(folder, made, data, seed)
+
+
+def write_reference(folder: Path, extractor: Extractor, data: prepared.PreparedSet, seed: int) -> dict[str, Any]:
+    """Extract the features of both splits and of noise, and write them with their statistics; returns the summary."""
+    floors.require_enough(len(data.train_indices), len(data.heldout_indices))
+    train = extract(extractor, data.images, data.train_indices, folder / reference.TRAIN, "training split")
+    heldout = extract(extractor, data.images, data.heldout_indices, folder / reference.HELDOUT, "held-out split")
+    noise = floors.noise(floors.NOISE, data.images.shape[1:], np.random.default_rng(seed))
+    noisy = extract(extractor, noise, np.arange(len(noise)), folder / reference.NOISE, "noise")
+    accuracy, counts = None, None
+    if extractor.classes:
+        accuracy = class_accuracy(extractor.logits(heldout.features), data.labels[data.heldout_indices])
+    if data.classes:
+        counts = np.bincount(data.labels[data.train_indices], minlength=len(data.classes))
+    summary = reference.write(
+        folder,
+        extractor,
+        train,
+        heldout,
+        noisy,
+        classes=data.classes if extractor.classes else (),
+        class_counts=counts,
+        data_sha256=data.sha256,
+        accuracy=accuracy,
+        seed=seed,
+    )
+    for path in folder.glob("*.spatial.npy"):  # only their moments are needed
+        path.unlink()
+    return summary
+
+
+def train_classifier(
+    data: prepared.PreparedSet, device: str, *, images: int, batch: int, width: int, lr: float, seed: int
+) -> classifier.Classifier:
+    """Train a classifier on `images` images of the training split.
+
+    Raises ValueError for fewer than two classes.
+    """
+    if len(data.classes) < 2:
+        raise ValueError(
+            f"features.extractor = classifier needs at least two classes; the data has {list(data.classes)}. "
+            "Put the images of each class in a folder of its own, or use extractor: inception"
+        )
+    with progress("features: classifier", images // batch * batch, "images") as shown:
+        return classifier.train(
+            data.images[data.train_indices],
+            data.labels[data.train_indices],
+            classes=len(data.classes),
+            width=width,
+            budget=images,
+            batch=batch,
+            lr=lr,
+            seed=seed,
+            device=device,
+            advance=shown.advance,
+        )
+
+
+def extract(extractor: Extractor, images: NDArray[np.uint8], indices: NDArray[np.int64], file: Path, name: str) -> Seen:
+    """Features of the images at `indices`, kept in `file`. name: of this set, for the progress bar."""
+    with progress(f"features: {name}", len(indices), "images") as shown:
+        return reference.observe(extractor, images, indices, file, advance=shown.advance)

@@ -1,0 +1,169 @@
+"""Scores of a folder of samples, with all conditions under which they were measured."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from ddpm.common import files
+from ddpm.common.progress import progress
+from ddpm.data import prepared
+from ddpm.evaluation import reference
+from ddpm.metrics.evaluate import Reference, score_features, significant
+from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.memorisation import count_copies
+from ddpm.metrics.neighbours import nearest
+from ddpm.metrics.quality import Seen, guesses
+from ddpm.metrics.scores import require_enough
+from ddpm.metrics.shards import WHOLE, Shard
+
+SUMMARY = "sample.json"
+MEASURED_BY = (
+    "extractor", "extractor_sha256", "resize", "reference_sha256", "reference_count", "count", "inception_score_splits",
+)  # fmt: skip
+"""Conditions without which two scores cannot be compared. Sampling is not one: scores are to show what it changes."""
+SHORT_NAMES = {"fid": "fid", "is": "inception_score", "kid": "kid", "recall": "recall"}
+"""The scores that DVC shows: the name there, and the one in metrics.json."""
+NEIGHBOURS = 5
+"""Training images shown beside a sample."""
+NO_CONDITION = {"count", "batch", "strip", "evaluations"}
+"""Entries of sample.json that do not change an image."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A folder of samples and their features, in the order of their seeds.
+
+    images: uint8 (N, H, W, C); labels: int64 (N,); near: indices into the training split and distances of the
+    NEIGHBOURS nearest training images, (N, NEIGHBOURS) each.
+    """
+
+    folder: Path
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    features: Seen
+    near: tuple[NDArray[np.int64], NDArray[np.float64]]
+    shard: Shard
+
+
+@contextlib.contextmanager
+def extracted(folder: Path, extractor: Extractor, real: Reference, shard: Shard = WHOLE) -> Iterator[Samples]:
+    """Extract the features of a folder of samples; they live in a temporary file for the length of the block.
+
+    Raises FileNotFoundError for a folder without samples, ValueError for too few of them.
+    """
+    if not (folder / SUMMARY).is_file():
+        raise FileNotFoundError(f"{folder} holds no samples. Run `dvc repro sample` (or `make run`).")
+    images, labels = files.read_npy(folder / "images.npy", memory_map=True), files.read_npy(folder / "labels.npy")
+    require_enough(len(images), "the samples", "Raise sample.count.")
+    everything = np.arange(len(images))
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "features.npy"
+        with progress("evaluate: features", len(images), "images") as shown:
+            features = reference.observe(extractor, images, everything, file, advance=shown.advance, shard=shard)
+        near = nearest(features.features, real.train, NEIGHBOURS, shard)
+        yield Samples(folder, images, labels, features, near, shard)
+
+
+def score(
+    samples: Samples, extractor: Extractor, real: Reference, data: prepared.PreparedSet, *, splits: int, blocks: int
+) -> dict[str, Any]:
+    """Score samples; returns the content of metrics.json.
+
+    splits: of the Inception Score; blocks: of KID.
+    """
+    conditions = files.read_json(samples.folder / SUMMARY)
+    metrics = score_features(
+        samples.features,
+        samples.labels,
+        extractor,
+        real,
+        splits=splits,
+        blocks=blocks,
+        exact_copies=count_copies(samples.images, data.images, data.train_indices),
+        near=samples.near,
+        shard=samples.shard,
+    )
+    # As everywhere in out/, the index of a training image is that among all prepared ones.
+    metrics["memorisation"]["worst"] = [
+        [sample, int(data.train_indices[nearest]), distance]
+        for sample, nearest, distance in metrics["memorisation"]["worst"]
+    ]
+    metrics["conditions"] |= {name: value for name, value in conditions.items() if name not in NO_CONDITION}
+    metrics["evaluations"] = conditions["evaluations"]
+    accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
+    if accuracy is not None:
+        metrics["extractor_accuracy"] = accuracy
+    if "class_accuracy" in metrics:
+        real_accuracy = accuracy_of_real_images(samples.labels, extractor, real, data)
+        metrics["floors"]["class_accuracy"] = {"heldout": significant(real_accuracy)}
+    return metrics
+
+
+def accuracy_of_real_images(
+    labels: NDArray[np.int64], extractor: Extractor, real: Reference, data: prepared.PreparedSet
+) -> float:
+    """Class accuracy of held-out images, weighted to have as many of each class as the samples.
+
+    Of rare classes alone, that is far below the accuracy on all held-out images. A class of which none is held out
+    counts as the mean of the others.
+    """
+    held = data.labels[data.heldout_indices]
+    right = guesses(real.heldout, extractor) == held
+    of_class = {label: right[held == label].mean() for label in np.unique(held)}
+    mean = np.mean(list(of_class.values()))
+    return float(np.mean([of_class.get(label, mean) for label in labels]))
+
+
+def comparable(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Group the deciding scores, by short names, under six digits of the SHA-256 of their conditions.
+
+    DVC then subtracts only like from like, and a line of `dvc metrics show` fits a terminal.
+    """
+    conditions = {name: metrics["conditions"].get(name) for name in MEASURED_BY}
+    key = files.sha256_json(conditions)[:6]
+    return {key: {name: metrics[score] for name, score in SHORT_NAMES.items() if score in metrics}}
+
+
+def closest_of_each_class(samples: Samples, count: int) -> NDArray[np.int64]:
+    """Choose `count` samples: the closest to a training image of each class, then the second closest, and so on.
+
+    Of all classes together, one of simple shapes would fill the list.
+    """
+    closest = samples.near[1][:, 0]
+    place = np.empty(len(closest), np.int64)  # within its class
+    for label in np.unique(samples.labels):
+        members = np.flatnonzero(samples.labels == label)
+        place[members[closest[members].argsort(kind="stable")]] = np.arange(len(members))
+    return np.lexsort((closest, place))[:count]
+
+
+def neighbours(samples: Samples, train_indices: NDArray[np.int64], chosen: Iterable[int]) -> list[dict[str, Any]]:
+    """The chosen samples, each with its nearest training images (indices of prepared ones) and their distances."""
+    indices, distances = samples.near
+    return [
+        {
+            "sample": int(sample),
+            "training": train_indices[indices[sample]].tolist(),
+            "distances": [float(f"{distance:.6g}") for distance in distances[sample]],
+        }
+        for sample in chosen
+    ]
+
+
+def confidence(
+    extractor: Extractor, features: NDArray[np.floating], labels: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Probability (N,) of the requested class, or of the likeliest without one; None without a classifier."""
+    if not extractor.classes:
+        return None
+    shares: NDArray[np.float64] = softmax(extractor.logits(features), axis=1)
+    if (labels < 0).any():
+        return np.asarray(shares.max(axis=1))
+    return np.asarray(shares[np.arange(len(labels)), labels])

@@ -1,0 +1,117 @@
+"""Samples of a checkpoint written to a folder: images.npy, labels.npy, strip.npy, sample.json."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm.common import files
+from ddpm.common.progress import progress
+from ddpm.data import prepared
+from ddpm.metrics.shards import WHOLE, Shard
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.sampling.options import Sampling
+
+SUMMARY = "sample.json"
+
+
+def sample_to_folder(
+    model_folder: Path,
+    out: Path,
+    sampling: Sampling,
+    *,
+    count: int,
+    seed: int,
+    batch: int,
+    strip_length: int,
+    conditions: Mapping[str, Any],
+    guide_folder: str = "",
+    classes: Sequence[str] | None = None,
+    device: str = "auto",
+    shard: Shard = WHOLE,
+) -> None:
+    """Draw `count` images from a checkpoint, image i from seed + i, and write them to `out`.
+
+    strip_length: columns of the strip, which shows how a few of the images come to be. conditions: written to
+    sample.json beside the hashes of the weights. guide_folder: checkpoint of the guide; "" for none. classes: order in
+    which classes take turns and are numbered in labels.npy; by default the model's own.
+    With several processes, each draws whole batches, so that every image equals the one that a single process draws.
+
+    Raises ValueError for a request that the model cannot serve, FileNotFoundError for a missing checkpoint.
+    """
+    config = checkpoint.read_config(model_folder)
+    known, labels = small_heldout(config, count)
+    generate.check(config, sampling, count, labels, None if known is None else known.shape, guide_config(guide_folder))
+    model = checkpoint.load(model_folder)
+    guide = checkpoint.load(Path(guide_folder)) if guide_folder else None
+    models = (model, guide) if guide else (model,)
+    own, order = model.classes, model.classes if classes is None else classes
+    every = labels or generate.renumbered(generate.default_labels(count, len(own)), order, own) or None
+    with _progress(count, shard) as advance, generate.evaluations(*models) as evaluated:
+
+        def part(indices: range) -> generate.Images:
+            where = slice(indices.start, indices.stop)
+            return generate.generate(
+                model, len(indices), sampling, seed=seed + indices.start, labels=every and every[where],
+                known=None if known is None else known[where], guide=guide, batch=batch, device=device,
+                advance=advance,
+            )  # fmt: skip
+
+        parts = [range(i, min(i + batch, count)) for i in range(0, count, batch)]
+        images = shard.map(part, parts)
+    evaluations = shard.total(sum(evaluated), len(parts))
+    if shard.rank > 0:
+        return
+    rows = min(max(len(model.classes), 4), 10, count)
+    first = {"labels": every and every[:rows], "known": None if known is None else known[:rows], "guide": guide}
+    strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
+    with files.fresh_folder(out) as new:
+        files.write_npy(new / "images.npy", images)
+        numbers = generate.renumbered(every or [generate.NO_LABEL] * count, own, order)
+        files.write_npy(new / "labels.npy", np.array(numbers, dtype=np.int64))
+        files.write_npy(new / "strip.npy", strip)
+        facts = {
+            "weights_sha256": model.sha256,
+            "guide_sha256": guide.sha256 if guide else "",
+            "evaluations": evaluations / count,
+        }
+        files.write_json(new / SUMMARY, {**conditions, **facts})
+
+
+@contextlib.contextmanager
+def _progress(count: int, shard: Shard) -> Iterator[Callable[[int], None] | None]:
+    """Show the progress of all processes, estimated from that of the first: the others draw as fast."""
+    if shard.rank > 0:
+        yield None
+        return
+    with progress("sample", count, "images") as shown:
+        yield lambda images: shown.advance(min(images * shard.count, count - shown.done))
+
+
+def guide_config(guide: str) -> dict[str, Any] | None:
+    """Read the config of `sample.guide`; None for "". Raises FileNotFoundError that names the parameter."""
+    if not guide:
+        return None
+    try:
+        return checkpoint.read_config(Path(guide))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"sample.guide = {guide!r} is not a checkpoint folder. Keep one of a training for fewer images "
+            '(a copy of its out/train/model), or use guide: "".'
+        ) from error
+
+
+def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:
+    """Shrink held-out images, in turn, for a super-resolution model; return them with their labels.
+
+    (None, None) for any other model.
+    """
+    if config["diffusion"]["condition"] == "none":
+        return None, None
+    data = prepared.load()
+    held = data.heldout_indices
+    known, labels = generate.small_images(config, data.images[held], data.labels[held], count)
+    return known, labels and generate.renumbered(labels, data.classes, config["image"]["classes"])

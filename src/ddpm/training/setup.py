@@ -1,0 +1,73 @@
+"""A training from its parameters: model configuration, recipe, initial state and process group."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ddpm.config import params
+from ddpm.diffusion import conditioning
+from ddpm.model import build, checkpoint
+from ddpm.runtime.device import channels_last
+from ddpm.training import data_parallel, loop, state
+
+
+def checkpoint_config(
+    settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]
+) -> dict[str, Any]:
+    """The config of a checkpoint: enough to rebuild the network and to validate requests."""
+    image = {"resolution": resolution, "channels": channels, "classes": list(classes)}
+    return {
+        "image": image | {"label_dropout": settings.train.label_dropout},
+        "net": settings.net.model_dump(mode="json"),
+        "diffusion": settings.diffusion.model_dump(mode="json"),
+    }
+
+
+def recipe_of(settings: params.Params) -> loop.Recipe:
+    """The recipe as plain arguments."""
+    names = set(loop.Recipe.__dataclass_fields__) - {"weighting", "condition_scale"}
+    chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
+    diffusion = settings.diffusion
+    scale = conditioning.CONDITIONS[diffusion.condition]
+    return loop.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
+
+
+def require_possible(settings: params.Params, count: int) -> None:
+    """Raise ValueError if `count` processes cannot share the training."""
+    recipe_of(settings).require_shares(count)
+    if settings.train.sharding == "full" and count == 1:
+        raise ValueError(
+            "train.sharding: full divides the model among processes, and there is one. Raise train.processes"
+        )
+
+
+def new_state(
+    config: dict[str, Any], settings: params.Train, where: torch.device, initial: Path | None = None
+) -> state.State:
+    """A training at step 0 with weights drawn from the seed, or those of the checkpoint `initial`."""
+    torch.manual_seed(settings.seed)
+    denoiser = build.denoiser(config)
+    if settings.sharding == "none":
+        denoiser.to(where)
+    if initial:
+        denoiser.load_state_dict(checkpoint.starting(initial, denoiser.state_dict()))
+    if settings.sharding == "full":
+        data_parallel.shard(denoiser, build.units(denoiser.net), where)
+    elif settings.channels_last:
+        channels_last(denoiser)
+    if settings.compile:
+        denoiser.net.compile()
+    optimizer = build.optimizer(
+        denoiser, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, beta2=settings.beta2
+    )
+    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    return state.State(denoiser, average, optimizer)
+
+
+def make_group(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.Team:
+    """The process group of a training: one process, DDP or FSDP."""
+    if count == 1:
+        return data_parallel.ALONE
+    group = data_parallel.Shards if settings.sharding == "full" else data_parallel.Replicas
+    return group(rank, count, training.denoiser)
