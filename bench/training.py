@@ -10,7 +10,7 @@ from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.runtime.device import choose_device
 from ddpm.training import loop
-from ddpm.training.setup import checkpoint_config, new_state, recipe_of
+from ddpm.training.setup import checkpoint_config, new_state, train_config
 
 
 class Trained(NamedTuple):
@@ -33,7 +33,7 @@ def trained(
     """Train as the train stage would on images (N, H, W, C) at `indices`; classes: () for an unlabelled model."""
     where = choose_device()
     config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
-    training, recipe = new_state(config, settings.train, where), recipe_of(settings)
+    training, recipe = new_state(config, settings.train, where), train_config(settings)
     data = loop.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:
@@ -42,6 +42,6 @@ def trained(
     started, cpu = time.monotonic(), time.process_time()
     loop.fit(training, data, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
-    training.denoiser.load_state_dict(training.average)
+    training.denoiser.load_state_dict(training.ema)
     model = checkpoint.Model(training.denoiser.requires_grad_(requires_grad=False).eval(), config, "")
     return Trained(model, recipe.steps * recipe.batch, seconds, cpu, training.history[-1]["loss"])

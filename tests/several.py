@@ -23,7 +23,7 @@ from tests.stages.test_sample import section
 
 # Without dropout: its places differ from process to process, all else is that of one process.
 CONFIG: dict[str, Any] = {**tiny.CONFIG, "net": {**tiny.CONFIG["net"], "dropout": 0.0}}
-RECIPE = replace(tiny.RECIPE, log_every=8)  # one line of the history for each step
+TRAIN_CONFIG = replace(tiny.TRAIN_CONFIG, log_every=8)  # one line of the history for each step
 STOPPED_AT = 7
 SAMPLE = section(count=10, batch=3)
 
@@ -32,79 +32,81 @@ def nothing(*values: Any) -> None:
     """No record, no preview, no checkpoint."""
 
 
-def fit(training: state.State, team: data_parallel.Team, recipe: loop.Recipe = RECIPE, **hooks: Any) -> None:
+def fit(
+    training: state.State, group: data_parallel.ProcessGroup, recipe: loop.TrainConfig = TRAIN_CONFIG, **hooks: Any
+) -> None:
     """Train on the tiny set."""
     chosen: dict[str, Callable[..., Any]] = {"should_stop": lambda: False, **hooks}
     for name in ("log", "preview", "save"):
         chosen.setdefault(name, nothing)
-    loop.fit(training, tiny.data(), recipe, team=team, **chosen)
+    loop.fit(training, tiny.data(), recipe, group=group, **chosen)
 
 
-def replicas(rank: int, count: int) -> tuple[state.State, data_parallel.Replicas]:
+def replicas(rank: int, count: int) -> tuple[state.State, data_parallel.DDPGroup]:
     """A training of which every process holds a whole."""
     training = tiny.training(CONFIG)
-    return training, data_parallel.Replicas(rank, count, training.denoiser)
+    return training, data_parallel.DDPGroup(rank, count, training.denoiser)
 
 
-def shards(rank: int, count: int) -> tuple[state.State, data_parallel.Shards]:
+def shards(rank: int, count: int) -> tuple[state.State, data_parallel.FSDPGroup]:
     """A training that the processes divide."""
     torch.manual_seed(0)
     denoiser = build.denoiser(CONFIG)
     data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
-    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, average, optimizer), data_parallel.Shards(rank, count, denoiser)
+    ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    return state.State(denoiser, ema, optimizer), data_parallel.FSDPGroup(rank, count, denoiser)
 
 
-def leave(folder: Path, training: state.State, team: data_parallel.Team) -> None:
+def leave(folder: Path, training: state.State, group: data_parallel.ProcessGroup) -> None:
     """A checkpoint in `folder`."""
     folder.mkdir(exist_ok=True)
-    state.save(training, folder, 9, writes=team.leads)
+    state.save(training, folder, 9, writes=group.is_main)
 
 
-def exchanges(team: data_parallel.Replicas, training: state.State, recipe: loop.Recipe) -> int:
+def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: loop.TrainConfig) -> int:
     """How often gradients are exchanged in one step."""
     calls = []
 
     def hook(_: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
         calls.append(bucket.index())
-        work = torch.distributed.all_reduce(bucket.buffer().div_(team.count), async_op=True)
+        work = torch.distributed.all_reduce(bucket.buffer().div_(group.count), async_op=True)
         return work.get_future().then(lambda done: done.value()[0])
 
-    team.replica.register_comm_hook(None, hook)
-    loop.train_step(training, tiny.data(), recipe, loop.Order(recipe.seed, 27), team)
+    group.replica.register_comm_hook(None, hook)
+    loop.train_step(training, tiny.data(), recipe, loop.EpochSampler(recipe.seed, 27), group)
     return calls.count(0)
 
 
 def main(folder: Path) -> None:
     """All checks that need company, in one start of the processes."""
     found: dict[str, Any] = {}
-    with process_group() as (rank, count, gather), data_parallel.together():
-        training, team = replicas(rank, count)
-        fit(training, team)
-        leave(folder / "replicas", training, team)
+    with process_group() as (rank, count, gather), data_parallel.peer_loss_explained():
+        training, group = replicas(rank, count)
+        fit(training, group)
+        leave(folder / "replicas", training, group)
 
-        training, team = replicas(rank, count)
-        fit(training, team, replace(RECIPE, accumulation=2))
-        leave(folder / "accumulated", training, team)
-        training, team = replicas(rank, count)
-        found["exchanges"] = exchanges(team, training, replace(RECIPE, accumulation=4))
+        training, group = replicas(rank, count)
+        fit(training, group, replace(TRAIN_CONFIG, accumulation=2))
+        leave(folder / "accumulated", training, group)
+        training, group = replicas(rank, count)
+        found["exchanges"] = exchanges(group, training, replace(TRAIN_CONFIG, accumulation=4))
 
-        training, team = replicas(rank, count)  # the last process alone is asked to stop
+        training, group = replicas(rank, count)  # the last process alone is asked to stop
 
         def asked() -> bool:
-            return team.largest(int(rank == count - 1 and training.step == STOPPED_AT)) > 0
+            return group.all_reduce_max(int(rank == count - 1 and training.step == STOPPED_AT)) > 0
 
         try:
-            fit(training, team, save=lambda now: leave(folder / "stopped", now, team), should_stop=asked)
+            fit(training, group, save=lambda now: leave(folder / "stopped", now, group), should_stop=asked)
         except loop.TrainingStopped:
             found["stopped"] = [int(each[0]) for each in gather(torch.tensor([training.step]).numpy())]
 
-        training, team = replicas(rank, count)
+        training, group = replicas(rank, count)
         if rank == count - 1:
             next(training.denoiser.parameters()).data.fill_(math.nan)
         try:
-            fit(training, team)
+            fit(training, group)
         except loop.NotFiniteError as error:
             found["not_finite"] = str(error)
         found["all_saw_it"] = [int(each[0]) for each in gather(torch.tensor(["not_finite" in found]).int().numpy())]

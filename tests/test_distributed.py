@@ -47,7 +47,7 @@ def found(two: Path) -> dict[str, Any]:
 def one() -> state.State:
     """The same training by one process."""
     training = tiny.training(several.CONFIG)
-    several.fit(training, several.data_parallel.ALONE)
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
     return training
 
 
@@ -65,18 +65,18 @@ def assert_close(a: state.State, b: state.State) -> None:
     assert [row["images"] for row in a.history] == [row["images"] for row in b.history]
     for key in ("loss", "grad_norm"):
         assert [row[key] for row in a.history] == pytest.approx([row[key] for row in b.history], rel=1e-5)
-    for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.average, b.average)]:
+    for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.ema, b.ema)]:
         for name, tensor in one.items():
             torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=5e-5)
 
 
 def test_parts_of_all_processes_are_the_batch_of_one() -> None:
     """Image by image, with its level, noise and label, in any number of processes."""
-    recipe = replace(tiny.RECIPE, batch=12, accumulation=2)
+    recipe = replace(tiny.TRAIN_CONFIG, batch=12, accumulation=2)
 
     def drawn(rank: int, count: int) -> list[tuple[Any, ...]]:
-        team = several.data_parallel.Team(rank, count)
-        return list(loop.batches(tiny.data(), recipe, loop.Order(3, 27), 5, team))
+        group = several.data_parallel.ProcessGroup(rank, count)
+        return list(loop.batches(tiny.data(), recipe, loop.EpochSampler(3, 27), 5, group))
 
     whole = drawn(0, 1)
     for count in (2, 3, 6):
@@ -88,7 +88,7 @@ def test_parts_of_all_processes_are_the_batch_of_one() -> None:
 
 def test_a_batch_that_cannot_be_shared_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"3 processes cannot share train\.batch = 8 .* must be a multiple of 6"):
-        replace(tiny.RECIPE, accumulation=2).require_shares(3)
+        replace(tiny.TRAIN_CONFIG, accumulation=2).require_shares(3)
 
 
 @pytest.mark.parametrize("name", ["replicas", "accumulated", "shards", "shards_resumed"])
@@ -100,8 +100,8 @@ def test_two_processes_train_what_one_does(two: Path, one: state.State, name: st
 @pytest.mark.parametrize("name", ["stopped", "shards"])
 def test_one_process_goes_on_where_two_stopped(two: Path, one: state.State, name: str) -> None:
     training = read(two / name)
-    assert training.step == (several.STOPPED_AT if name == "stopped" else several.RECIPE.steps)
-    several.fit(training, several.data_parallel.ALONE)
+    assert training.step == (several.STOPPED_AT if name == "stopped" else several.TRAIN_CONFIG.steps)
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
     assert_close(training, one)
 
 

@@ -135,9 +135,9 @@ def test_the_digest_changes_with_params_data_and_code() -> None:
 
 def test_average_and_raw_weights_are_both_kept(tmp_path: Path) -> None:
     training = tiny.training()
-    training.average = {name: tensor + 1 for name, tensor in training.average.items()}
+    training.ema = {name: tensor + 1 for name, tensor in training.ema.items()}
     state.save(training, tmp_path, keep=2)
     restored = tiny.training()
     state.restore(restored, tmp_path)
     for name, tensor in restored.denoiser.state_dict().items():
-        assert torch.equal(restored.average[name], tensor + 1)
+        assert torch.equal(restored.ema[name], tensor + 1)

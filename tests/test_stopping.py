@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ddpm.training.data_parallel import Team
+from ddpm.training.data_parallel import ProcessGroup
 from ddpm.training.stopping import StopRequest
 
 
@@ -18,23 +18,23 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-class SignalledWhileComparing(Team):
+class SignalledWhileComparing(ProcessGroup):
     """Two processes that have just agreed on nothing when the signal comes."""
 
-    def largest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         signal.raise_signal(signal.SIGTERM)
         return value
 
 
 def test_a_signal_that_comes_while_the_processes_compare_theirs_is_heard_at_the_next_step() -> None:
-    request, team = StopRequest(), SignalledWhileComparing(0, 2)
-    assert not request.agreed(team)
-    assert request.agreed(Team())
+    request, group = StopRequest(), SignalledWhileComparing(0, 2)
+    assert not request.agreed(group)
+    assert request.agreed(ProcessGroup())
     assert request.signal == signal.SIGTERM
 
 
-class OtherAsked(Team):
-    def largest(self, value: int) -> int:
+class OtherAsked(ProcessGroup):
+    def all_reduce_max(self, value: int) -> int:
         return max(value, signal.SIGINT)
 
 

@@ -15,7 +15,13 @@ from ddpm.training import loop, state
 from tests import tiny
 
 
-def run(training: state.State, recipe: loop.Recipe = tiny.RECIPE, *, stop_at: int | None = None, **hooks: Any) -> None:
+def first_batch(recipe: loop.TrainConfig, step: int) -> tuple[Any, ...]:
+    return next(iter(loop.batches(tiny.data(), recipe, loop.EpochSampler(0, 27), step)))
+
+
+def run(
+    training: state.State, recipe: loop.TrainConfig = tiny.TRAIN_CONFIG, *, stop_at: int | None = None, **hooks: Any
+) -> None:
     """Train; with `stop_at`, ask to stop before that step."""
     nothing: dict[str, Callable[..., None]] = dict.fromkeys(("log", "preview", "save"), lambda *values: None)
     loop.fit(training, tiny.data(), recipe, should_stop=lambda: training.step == stop_at, **{**nothing, **hooks})
@@ -23,7 +29,7 @@ def run(training: state.State, recipe: loop.Recipe = tiny.RECIPE, *, stop_at: in
 
 def assert_same(a: state.State, b: state.State) -> None:
     """Equal to the bit: weights, averages, history."""
-    for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.average, b.average)]:
+    for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.ema, b.ema)]:
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert a.history == b.history
@@ -56,27 +62,27 @@ def test_accumulated_micro_batches_equal_one_batch() -> None:
     config = {**tiny.CONFIG, "net": {**tiny.CONFIG["net"], "dropout": 0.0}}
     whole, parts = tiny.training(config), tiny.training(config)
     run(whole)
-    run(parts, replace(tiny.RECIPE, accumulation=4))
+    run(parts, replace(tiny.TRAIN_CONFIG, accumulation=4))
     for name, tensor in whole.denoiser.state_dict().items():
         torch.testing.assert_close(parts.denoiser.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_every_epoch_is_a_permutation_of_its_own() -> None:
-    order = loop.Order(seed=0, count=27)
+    order = loop.EpochSampler(seed=0, count=27)
     positions = torch.cat([order.at(first, 9) for first in range(0, 54, 9)])
     first, second = positions[:27].tolist(), positions[27:].tolist()
     assert sorted(first) == sorted(second) == list(range(27))
     assert first != second
-    assert loop.Order(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
-    assert loop.Order(seed=1, count=27).at(0, 27).tolist() != first
+    assert loop.EpochSampler(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
+    assert loop.EpochSampler(seed=1, count=27).at(0, 27).tolist() != first
 
 
 def test_batches_depend_on_seed_and_step_only() -> None:
     data = tiny.data()
 
     def draw(seed: int, step: int) -> list[Tensor | None]:
-        recipe = replace(tiny.RECIPE, seed=seed)
-        return [each for part in loop.batches(data, recipe, loop.Order(seed, 27), step) for each in part]
+        recipe = replace(tiny.TRAIN_CONFIG, seed=seed)
+        return [each for part in loop.batches(data, recipe, loop.EpochSampler(seed, 27), step) for each in part]
 
     once, again, other_step, other_seed = draw(3, 7), draw(3, 7), draw(3, 8), draw(4, 7)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True) if a is not None and b is not None)
@@ -85,8 +91,8 @@ def test_batches_depend_on_seed_and_step_only() -> None:
 
 
 def test_levels_are_uniform_and_stratified() -> None:
-    recipe = replace(tiny.RECIPE, batch=10)
-    draws = torch.stack([next(iter(loop.batches(tiny.data(), recipe, loop.Order(0, 27), i)))[1] for i in range(400)])
+    recipe = replace(tiny.TRAIN_CONFIG, batch=10)
+    draws = torch.stack([first_batch(recipe, i)[1] for i in range(400)])
     assert ((10 * draws).long() == torch.arange(10)).all()  # one in each tenth
     counts = (50 * draws).long().flatten().bincount(minlength=50)
     assert counts.min() > 40
@@ -94,8 +100,8 @@ def test_levels_are_uniform_and_stratified() -> None:
 
 
 def test_hidden_labels_have_the_asked_share_and_the_null_label() -> None:
-    recipe = replace(tiny.RECIPE, label_dropout=0.3)
-    labels = torch.cat([next(iter(loop.batches(tiny.data(), recipe, loop.Order(0, 27), i)))[3] for i in range(300)])
+    recipe = replace(tiny.TRAIN_CONFIG, label_dropout=0.3)
+    labels = torch.cat([first_batch(recipe, i)[3] for i in range(300)])
     assert labels.unique().tolist() == [0, 1, 2]
     assert (labels == 2).float().mean().item() == pytest.approx(0.3, abs=0.03)
 
@@ -104,12 +110,12 @@ def test_heldout_images_are_never_drawn() -> None:
     data = tiny.data()
     data.images[27:] = 255
     for step in range(40):
-        for x, *_ in loop.batches(data, tiny.RECIPE, loop.Order(0, 27), step):
+        for x, *_ in loop.batches(data, tiny.TRAIN_CONFIG, loop.EpochSampler(0, 27), step):
             assert (x.flatten(1).min(1).values < 1).all()
 
 
 def test_learning_rate_warms_up_holds_and_falls() -> None:
-    recipe = replace(tiny.RECIPE, images=1000, batch=10, lr=1.0, warmup=100, decay=0.5)
+    recipe = replace(tiny.TRAIN_CONFIG, images=1000, batch=10, lr=1.0, warmup=100, decay=0.5)
     rates = {images: loop.learning_rate(recipe, images) for images in (0, 40, 100, 490, 750, 990)}
     assert rates == pytest.approx({0: 0.1, 40: 0.5, 100: 1.0, 490: 1.0, 750: 0.5, 990: 0.02})
     assert loop.learning_rate(replace(recipe, warmup=0, decay=0.0), 0) == 1.0
@@ -117,25 +123,25 @@ def test_learning_rate_warms_up_holds_and_falls() -> None:
 
 def test_average_follows_its_closed_form_on_a_constant_change() -> None:
     training = tiny.training()
-    name = next(iter(training.average))
-    training.average[name].zero_()
+    name = next(iter(training.ema))
+    training.ema[name].zero_()
     training.denoiser.state_dict()[name].fill_(1.0)
-    recipe = replace(tiny.RECIPE, ema=80)
+    recipe = replace(tiny.TRAIN_CONFIG, ema=80)
     training.step = 1000  # past the growing horizon
     for _ in range(20):
-        loop.average(training, recipe)
-    assert training.average[name].mean().item() == pytest.approx(1 - math.exp(-20 * recipe.batch / 80), rel=1e-5)
+        loop.update_ema(training, recipe)
+    assert training.ema[name].mean().item() == pytest.approx(1 - math.exp(-20 * recipe.batch / 80), rel=1e-5)
 
 
 def test_without_an_average_both_weights_are_equal() -> None:
     training = tiny.training()
-    run(training, replace(tiny.RECIPE, ema=0))
-    assert all(torch.equal(training.average[k], v) for k, v in training.denoiser.state_dict().items())
+    run(training, replace(tiny.TRAIN_CONFIG, ema=0))
+    assert all(torch.equal(training.ema[k], v) for k, v in training.denoiser.state_dict().items())
 
 
 def test_the_loss_falls_and_history_has_every_interval() -> None:
     training = tiny.training()
-    run(training, replace(tiny.RECIPE, images=4800, log_every=480, lr=5e-3))
+    run(training, replace(tiny.TRAIN_CONFIG, images=4800, log_every=480, lr=5e-3))
     assert [row["images"] for row in training.history] == list(range(480, 4801, 480))
     assert training.history[-1]["loss"] < 0.6 * training.history[0]["loss"]
 
@@ -159,7 +165,7 @@ def test_a_gradient_that_is_not_finite_stops_with_step_and_sigma() -> None:
 
 def test_bf16_trains_on_the_same_path() -> None:
     training = tiny.training()
-    run(training, replace(tiny.RECIPE, precision="bf16"))
+    run(training, replace(tiny.TRAIN_CONFIG, precision="bf16"))
     assert all(math.isfinite(row["loss"]) for row in training.history)
     assert all(tensor.dtype == torch.float32 for tensor in training.denoiser.parameters())
 

@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
                   "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     "digest": "0" * 64,
 }  # fmt: skip
-RECIPE = loop.Recipe(
+TRAIN_CONFIG = loop.TrainConfig(
     seed=3, images=160, batch=8, accumulation=1, lr=2e-3, warmup=16, decay=0.5, clip=1.0, ema=64, label_dropout=0.1,
     flip=True, precision="fp32", weighting="output", condition_scale=0,
     log_every=24, sample_every=80, checkpoint_every=40,
@@ -40,7 +40,7 @@ def enlarging(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     return {**config, "diffusion": {**config["diffusion"], "condition": "low-resolution-2"}}
 
 
-def data(labelled: bool = True) -> loop.Data:
+def data(labelled: bool = True) -> loop.TrainingSet:
     """30 images, of which 27 are for training: dark ones with label 0, light ones with label 1."""
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 2
@@ -53,9 +53,9 @@ def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state
     torch.manual_seed(0)
     denoiser = build.denoiser(config)
     channels_last(denoiser)
-    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
-    return state.State(denoiser, average, chosen)
+    return state.State(denoiser, ema, chosen)
 
 
 def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG) -> Path:

@@ -135,7 +135,7 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "packed" / "MLmodel").is_file()
     training = tiny.training(dict(model.config))
     training.denoiser.load_state_dict(files.read_tensors(tmp_path / "model" / checkpoint.RAW))
-    tiny.loop.train_step(training, tiny.data(labelled=False), tiny.RECIPE, tiny.loop.Order(0, 27))
+    tiny.loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, tiny.loop.Order(0, 27))
     assert training.step == 1
 
 

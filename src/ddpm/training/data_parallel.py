@@ -1,11 +1,11 @@
-"""One training shared by several processes: each takes its part of the same batch, and all take the same step.
+"""Process groups of a training: one process, DDP or FSDP. Each process computes its part of the same batch.
 
-`ALONE` is what a single process uses: nothing is communicated, nothing is wrapped. `Replicas` is DDP: every process
-holds the whole model. `Shards` is FSDP: the processes divide weights, average and optimiser among them.
+`SINGLE_PROCESS` communicates and wraps nothing. In a `DDPGroup` every process holds the whole model; in an `FSDPGroup`
+the processes divide weights, EMA and optimiser state among them.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -21,39 +21,39 @@ class PeerLostError(ValueError):
     """Another process of this training has ended, so this one cannot go on."""
 
 
-class Team:
-    """The processes of one training, seen from number `rank` of `count`. This one is alone."""
+class ProcessGroup:
+    """Process `rank` of the `count` processes of a training; by default the only one."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes what the training leaves."""
+    def is_main(self) -> bool:
+        """Whether this process writes the outputs."""
         return self.rank == 0
 
     def loss(self, denoiser: Denoiser) -> Loss:
-        """`denoiser.loss`, of which the gradients are those of the whole batch."""
+        """`denoiser.loss`, whose gradients are averaged over the group."""
         return denoiser.loss
 
-    def gathers(self, last: bool) -> contextlib.AbstractContextManager[object]:
-        """Around a micro-batch: only the `last` of a step exchanges gradients."""
+    def no_sync(self) -> contextlib.AbstractContextManager[object]:
+        """Accumulate gradients without exchanging them, for every micro-batch of a step but the last."""
         return contextlib.nullcontext()
 
     def dropout_key(self) -> tuple[int, ...]:
-        """What dropout depends on beside seed and step: no two processes drop the same places."""
+        """Part of the dropout seed that differs between processes."""
         return () if self.count == 1 else (self.rank,)
 
-    def mean(self, value: float) -> float:
-        """Of a number in each process, the same in all; not finite if one is not."""
+    def all_reduce_mean(self, value: float) -> float:
+        """Mean of a number over the processes; not finite if one of them is not."""
         return value if self.count == 1 else _reduced(value, torch.float64, distributed.ReduceOp.SUM) / self.count
 
-    def largest(self, value: int) -> int:
-        """Of a number in each process, the same in all."""
+    def all_reduce_max(self, value: int) -> int:
+        """Maximum of a number over the processes."""
         return value if self.count == 1 else int(_reduced(value, torch.int64, distributed.ReduceOp.MAX))
 
-    def joined(self, values: Tensor) -> Tensor:
-        """Those of all processes, along the first axis, on the CPU."""
+    def all_gather(self, values: Tensor) -> Tensor:
+        """Concatenate the tensors of all processes along the first axis, on the CPU."""
         if self.count == 1:
             return values
         mine = values.detach().cpu().contiguous()
@@ -61,16 +61,16 @@ class Team:
         distributed.all_gather(every, mine)
         return torch.cat(every)
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        self.largest(0)
+    def barrier(self) -> None:
+        """Wait until every process has reached this call."""
+        self.all_reduce_max(0)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 class _Objective(nn.Module):
-    """The loss as a module of its own: DDP watches what goes through `forward`."""
+    """The loss as a module, since DDP hooks into `forward`."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
@@ -80,8 +80,8 @@ class _Objective(nn.Module):
         return self.denoiser.loss(*inputs)
 
 
-class Replicas(Team):
-    """Every process holds the whole model; gradients are averaged while they are computed (DDP)."""
+class DDPGroup(ProcessGroup):
+    """DDP: every process holds the whole model; gradients are averaged while they are computed."""
 
     def __init__(self, rank: int, count: int, denoiser: Denoiser) -> None:
         super().__init__(rank, count)
@@ -90,29 +90,31 @@ class Replicas(Team):
         )
 
     def loss(self, denoiser: Denoiser) -> Loss:
-        """See Team."""
+        """See ProcessGroup."""
         return self.replica
 
-    def gathers(self, last: bool) -> contextlib.AbstractContextManager[object]:
-        """See Team."""
-        return contextlib.nullcontext() if last else self.replica.no_sync()
+    def no_sync(self) -> contextlib.AbstractContextManager[object]:
+        """See ProcessGroup."""
+        return self.replica.no_sync()
 
 
-class Shards(Team):
-    """The processes divide the model; `shard` is to be called before its optimiser is made."""
+class FSDPGroup(ProcessGroup):
+    """FSDP: the processes divide the model. Call `shard` before creating its optimiser."""
 
     def __init__(self, rank: int, count: int, denoiser: Denoiser) -> None:
         super().__init__(rank, count)
         self.net = denoiser.net
 
-    def gathers(self, last: bool) -> contextlib.AbstractContextManager[object]:
-        """See Team."""
-        self.net.set_requires_gradient_sync(last)  # type: ignore[operator]  # a method that fully_shard gave it
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """See ProcessGroup."""
+        self.net.set_requires_gradient_sync(False)  # type: ignore[operator]  # a method that fully_shard adds
+        yield
+        self.net.set_requires_gradient_sync(True)  # type: ignore[operator]
 
 
 def shard(denoiser: Denoiser, units: Iterable[nn.Module], where: torch.device) -> None:
-    """Divide the network among the processes, in place (FSDP2). units: modules gathered one at a time."""
+    """Divide the network among the processes, in place (FSDP2). units: modules that are gathered one at a time."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -123,8 +125,8 @@ def shard(denoiser: Denoiser, units: Iterable[nn.Module], where: torch.device) -
 
 
 @contextlib.contextmanager
-def together() -> Any:
-    """Turn the failure of a message between processes into words. Raises PeerLostError."""
+def peer_loss_explained() -> Iterator[None]:
+    """Turn a failed exchange between processes into PeerLostError."""
     try:
         yield
     except RuntimeError as error:

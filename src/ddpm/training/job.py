@@ -48,87 +48,89 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         dataset.sha256,
         fingerprint.code_digest("train"),
     )
-    with process_group() as (rank, count, _), data_parallel.together():
+    with process_group() as (rank, count, _), data_parallel.peer_loss_explained():
         setup.require_possible(settings, count)
-        recipe, where = setup.recipe_of(settings), choose_device(device)
+        train_config, where = setup.train_config(settings), choose_device(device)
         deterministic()
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
         data = loop.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
-        job = Job(training, data, recipe, config, STATE / config["digest"], settings, group, stop)
+        job = Job(training, data, train_config, config, STATE / config["digest"], settings, group, stop)
         try:
-            if group.leads:
-                lead(job, where)
+            if group.is_main:
+                _train_main(job, where)
             else:
-                follow(job)
+                _train_worker(job)
         except loop.TrainingStopped:
-            group.wait()  # torchrun ends all when the first one ends
+            group.barrier()  # torchrun ends all when the first one ends
             raise
-        group.wait()
+        group.barrier()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training and all that surrounds it."""
+    """A training with its data, configuration, checkpoints and process group."""
 
     training: state.State
-    data: loop.Data
-    recipe: loop.Recipe
+    data: loop.TrainingSet
+    train_config: loop.TrainConfig
     config: dict[str, Any]
     folder: Path
     settings: params.Params
-    team: data_parallel.Team
+    group: data_parallel.ProcessGroup
     stop: StopRequest
 
     def resume(self) -> bool:
-        """Go on from the newest checkpoint, in every process from the same one. False when there is none."""
-        self.team.wait()  # the first process holds the folder
+        """Resume from the newest checkpoint, the same one in every process. False when there is none."""
+        self.group.barrier()  # the first process holds the folder
         return state.restore(self.training, self.folder)
 
     def fit(self, log: Callable[[int, dict[str, float]], None], picture: Callable[[int, Any], None]) -> None:
-        """`train.fit`, with its checkpoints on disk. picture: called with a number of images and a grid of samples."""
-        keep, leads = self.settings.train.keep, self.team.leads
+        """Run the loop, saving checkpoints to disk. picture: called with the images seen and a grid of samples."""
+        keep, leads = self.settings.train.keep, self.group.is_main
 
         def preview(images: int, now: state.State) -> None:
-            average = {name: full_tensor(tensor) for name, tensor in now.average.items()}
+            ema = {name: full_tensor(tensor) for name, tensor in now.ema.items()}
             if leads:
-                picture(images, preview_grid(average, self.config, self.settings.sample))
+                picture(images, preview_grid(ema, self.config, self.settings.sample))
 
         loop.fit(
             self.training,
             self.data,
-            self.recipe,
+            self.train_config,
             log=log,
             preview=preview,
             save=lambda now: state.save(now, self.folder, keep, writes=leads),
-            should_stop=lambda: self.stop.agreed(self.team),
-            team=self.team,
+            should_stop=lambda: self.stop.agreed(self.group),
+            group=self.group,
         )
 
 
-def follow(job: Job) -> None:
-    """The part of any process but the first: it computes, and writes nothing."""
+def _train_worker(job: Job) -> None:
+    """Train in a process other than the first: compute, write nothing."""
     job.resume()
     job.fit(log=lambda images, values: None, picture=lambda images, grid: None)
     write_outputs(job.training, job.config, writes=False)
 
 
-def lead(job: Job, where: torch.device) -> None:
-    """Train with a record and progress, and checkpoints that nobody else writes."""
-    recipe, digest = job.recipe, job.config["digest"]
+def _train_main(job: Job, where: torch.device) -> None:
+    """Train in the first process: with record, progress and outputs."""
+    train_config, digest = job.train_config, job.config["digest"]
     with state.owned(job.folder):
         state.prune_digests(STATE, digest)
         if job.resume():
-            terminal.echo(f"train: resuming at image {job.training.step * recipe.batch:,} of {recipe.images:,}")
+            terminal.echo(
+                f"train: resuming at image {job.training.step * train_config.batch:,} of {train_config.images:,}"
+            )
         tracker = Tracker(digest)
         changed = changes()
         if changed.refused:
             terminal.echo(f"train: cannot be reproduced from its record: {changed.refused}")
-        machinery = machine(str(where)) | ({"ddpm.processes": str(job.team.count)} if job.team.count > 1 else {})
+        machinery = machine(str(where)) | ({"ddpm.processes": str(job.group.count)} if job.group.count > 1 else {})
         tracker.start(params.flatten(job.settings), lineage(changed) | machinery, changed.content)
         try:
-            with progress("train", recipe.steps * recipe.batch, "images") as shown:
-                shown.start_at(job.training.step * recipe.batch)
+            with progress("train", train_config.steps * train_config.batch, "images") as shown:
+                shown.start_at(job.training.step * train_config.batch)
                 record(job, tracker, shown)
         except loop.TrainingStopped as stopped:
             tracker.finish("KILLED")
@@ -142,7 +144,7 @@ def lead(job: Job, where: torch.device) -> None:
 
 
 def record(job: Job, tracker: Tracker, shown: Progress) -> None:
-    """Train, and tell the tracker and the person who waits."""
+    """Train, reporting to the tracker and the progress bar."""
     process = psutil.Process()
 
     def log(images: int, values: dict[str, float]) -> None:
@@ -153,10 +155,10 @@ def record(job: Job, tracker: Tracker, shown: Progress) -> None:
     job.fit(log, lambda images, grid: tracker.picture("samples", grid, images))
 
 
-def preview_grid(average: dict[str, torch.Tensor], config: dict[str, Any], sample: params.Sample) -> Any:
-    """A few samples of the averaged weights, as one picture: (H, W, C) uint8."""
+def preview_grid(ema: dict[str, torch.Tensor], config: dict[str, Any], sample: params.Sample) -> Any:
+    """A grid of samples drawn with the EMA weights: (H, W, C) uint8."""
     denoiser = build.denoiser(config)
-    denoiser.load_state_dict(average)
+    denoiser.load_state_dict(ema)
     count = max(len(config["image"]["classes"]), 8)
     steps = min(sample.steps, config["diffusion"]["steps"])
     known, labels = small_heldout(config, 4 * count)
@@ -169,13 +171,13 @@ def preview_grid(average: dict[str, torch.Tensor], config: dict[str, Any], sampl
 
 
 def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool = True) -> None:
-    """The checkpoint and the history, which holds no times: equal trainings write equal bytes.
+    """Write the checkpoint and the history, which holds no times: equal trainings write equal bytes.
 
     writes: as in `state.save`.
     """
-    average, raw = (
+    ema, raw = (
         {name: full_tensor(tensor) for name, tensor in each.items()}
-        for each in (training.average, training.denoiser.state_dict())
+        for each in (training.ema, training.denoiser.state_dict())
     )
     if not writes:
         return
@@ -183,5 +185,5 @@ def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool
     writer = csv.DictWriter(table, ["images", "loss", "lr", "grad_norm"], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in training.history)
-    checkpoint.save(OUT / "model", config, average, raw)
+    checkpoint.save(OUT / "model", config, ema, raw)
     files.write_text(OUT / "history.csv", table.getvalue())

@@ -1,4 +1,4 @@
-"""A training from its parameters: model configuration, recipe, initial state and process group."""
+"""A training from its parameters: model and loop configuration, initial state and process group."""
 
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,18 @@ def checkpoint_config(
     }
 
 
-def recipe_of(settings: params.Params) -> loop.Recipe:
-    """The recipe as plain arguments."""
-    names = set(loop.Recipe.__dataclass_fields__) - {"weighting", "condition_scale"}
+def train_config(settings: params.Params) -> loop.TrainConfig:
+    """The settings of the loop as plain values."""
+    names = set(loop.TrainConfig.__dataclass_fields__) - {"weighting", "condition_scale"}
     chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
     diffusion = settings.diffusion
     scale = conditioning.CONDITIONS[diffusion.condition]
-    return loop.Recipe(**chosen, weighting=diffusion.weighting, condition_scale=scale)
+    return loop.TrainConfig(**chosen, weighting=diffusion.weighting, condition_scale=scale)
 
 
 def require_possible(settings: params.Params, count: int) -> None:
     """Raise ValueError if `count` processes cannot share the training."""
-    recipe_of(settings).require_shares(count)
+    train_config(settings).require_shares(count)
     if settings.train.sharding == "full" and count == 1:
         raise ValueError(
             "train.sharding: full divides the model among processes, and there is one. Raise train.processes"
@@ -61,13 +61,13 @@ def new_state(
     optimizer = build.optimizer(
         denoiser, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, beta2=settings.beta2
     )
-    average = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, average, optimizer)
+    ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
+    return state.State(denoiser, ema, optimizer)
 
 
-def make_group(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.Team:
+def make_group(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.ProcessGroup:
     """The process group of a training: one process, DDP or FSDP."""
     if count == 1:
-        return data_parallel.ALONE
-    group = data_parallel.Shards if settings.sharding == "full" else data_parallel.Replicas
+        return data_parallel.SINGLE_PROCESS
+    group = data_parallel.FSDPGroup if settings.sharding == "full" else data_parallel.DDPGroup
     return group(rank, count, training.denoiser)

@@ -1,8 +1,8 @@
-"""What training is at an instant, and how it outlives its process.
+"""Training state and its resumable checkpoints.
 
-Checkpoints for resuming lie in `.state/train/<digest>/step-N/`, outside DVC's outputs (which DVC empties). Each is
-written to a temporary folder, fsynced and renamed; the newest whole one wins; an old one is deleted only when a newer
-one is safe. The digest covers parameters, data and code: a change of any of them never resumes a stale state.
+Checkpoints are kept in `.state/train/<digest>/step-N/`, outside DVC's outputs, which DVC deletes before each run. Each
+is written to a temporary folder, fsynced and renamed; the newest intact one is used; an old one is deleted only after a
+newer one is safe. The digest covers parameters, data and code, so that a changed training never resumes a stale state.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ DIGESTS_KEPT = 3
 
 
 class StateError(ValueError):
-    """The state of a training cannot be used or written; the message says why and what to do."""
+    """A training state cannot be read or written; the message gives the reason and the remedy."""
 
 
 @dataclass
 class State:
-    """A training: the network, its average, the optimiser, and how far it has come."""
+    """Network, EMA of its weights, optimiser and progress of a training."""
 
     denoiser: Denoiser
-    average: dict[str, Tensor]
+    ema: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)  # of the steps since the last line of the history
@@ -41,13 +41,13 @@ class State:
 
 
 def digest(params: Mapping[str, Any], data: str, code: str) -> str:
-    """Names a training: SHA-256 over its parameters, the hash of its prepared data, its code and torch's version."""
+    """Identify a training: SHA-256 over its parameters, the hash of its prepared data, its code and torch's version."""
     return files.sha256_json({"params": params, "data": data, "code": code, "torch": torch.__version__})
 
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Hold the state folder for this process alone. Raises StateError when another training holds it."""
+    """Lock the state folder for this process. Raises StateError if another training holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
         try:
@@ -55,16 +55,16 @@ def owned(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StateError(
                 f"another process is training this model already (it holds {folder / 'lock'}). "
-                "Wait for it, or stop it: it saves and can be continued."
+                "Wait for it, or stop it: it saves and can be resumed."
             ) from None
         yield
 
 
 def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
-    """Write a resumable checkpoint, then prune older ones to `keep`. One that is there whole already is kept as it is.
+    """Write a resumable checkpoint, then prune older ones to `keep`. An intact one of the same step is left as it is.
 
-    writes: False in those processes of several that only give their part of what is divided. Raises StateError or
-    DiskFullError when the disk is too full; the checkpoints before are whole then.
+    writes: False in processes that only contribute their part of a divided model. Raises StateError or DiskFullError
+    when the disk is too full; earlier checkpoints stay intact.
     """
     target = folder / f"step-{state.step:09d}"
     if _is_whole(target):
@@ -75,7 +75,7 @@ def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
         for name, value in values.items()
         if value is not None
     }
-    parts = {"weights": state.denoiser.state_dict(), "average": state.average, "optimizer": optimizer}
+    parts = {"weights": state.denoiser.state_dict(), "ema": state.ema, "optimizer": optimizer}
     tensors = {f"{part}/{name}": full_tensor(value) for part, values in parts.items() for name, value in values.items()}
     if not writes:
         return
@@ -95,9 +95,9 @@ def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
 
 
 def restore(state: State, folder: Path) -> bool:
-    """Bring `state` to the newest whole checkpoint in `folder`. False when there is none.
+    """Load the newest intact checkpoint in `folder` into `state`. False when there is none.
 
-    A damaged checkpoint is named on standard output and the one before it is used; StateError when all are damaged.
+    A damaged checkpoint is reported on standard output and the one before it is used; StateError if all are damaged.
     """
     found = sorted(folder.glob("step-*"), reverse=True)
     for candidate in found:
@@ -114,7 +114,7 @@ def restore(state: State, folder: Path) -> bool:
 
 
 def prune_digests(root: Path, current: str) -> None:
-    """Keep the state of the newest few trainings, and never touch one that is running."""
+    """Delete the state of all but the newest few trainings; never of one that is running."""
     others = [path for path in root.iterdir() if path.is_dir() and path.name != current]
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for old in others[DIGESTS_KEPT - 1 :]:
@@ -123,7 +123,7 @@ def prune_digests(root: Path, current: str) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a checkpoint is there and matches its hashes."""
+    """Whether a checkpoint exists and matches its hashes."""
     try:
         _read(folder)
     except (OSError, ValueError, KeyError):
@@ -132,14 +132,14 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """Everything of one checkpoint, checked against its hashes."""
+    """Read a checkpoint and verify its hashes."""
     content: dict[str, Any] = files.read_json(folder / PROGRESS)
     hashes = content.pop("sha256")
     if files.sha256_json(content) != hashes["progress"]:
         raise ValueError(f"{PROGRESS} does not match its own hash")
     if files.sha256_file(folder / TENSORS) != hashes["tensors"]:
         raise ValueError(f"{TENSORS} does not match its hash")
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "optimizer": {}}
     for name, tensor in files.read_tensors(folder / TENSORS).items():
         part, rest = name.split("/", 1)
         parts[part][rest] = tensor
@@ -147,15 +147,15 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _fill(state: State, content: Mapping[str, Any]) -> None:
-    weights = {name: distribute_like(content["weights"][name], like) for name, like in state.average.items()}
+    weights = {name: distribute_like(content["weights"][name], like) for name, like in state.ema.items()}
     state.denoiser.load_state_dict(weights)
-    for name, tensor in state.average.items():
-        tensor.copy_(distribute_like(content["average"][name], tensor))
+    for name, tensor in state.ema.items():
+        tensor.copy_(distribute_like(content["ema"][name], tensor))
     parameters = list(state.denoiser.parameters())
     nested: dict[int, dict[str, Tensor]] = {}
     for key, value in content["optimizer"].items():
         index, name = key.split(".", 1)
-        # A fused optimiser pairs elements by their place in memory: give each average the layout of its parameter.
+        # A fused optimiser pairs elements by memory position: give each moment the layout of its parameter.
         like = parameters[int(index)]
         laid_out = distribute_like(value, like) if value.shape == like.shape else value
         nested.setdefault(int(index), {})[name] = laid_out
@@ -165,7 +165,7 @@ def _fill(state: State, content: Mapping[str, Any]) -> None:
 
 
 def _need_space(folder: Path, size: int) -> None:
-    """A save needs room for itself and some air; without it, nothing is written."""
+    """Raise StateError if the disk has no room for a checkpoint."""
     free = shutil.disk_usage(folder).free
     needed = size + 2**20
     if free < needed:

@@ -1,4 +1,4 @@
-"""A request to stop that waits until the work can be saved."""
+"""Stop requests that take effect when the training can be saved."""
 
 import os
 import signal
@@ -6,14 +6,14 @@ from types import FrameType
 
 from ddpm.common import terminal
 from ddpm.runtime import torchrun
-from ddpm.training.data_parallel import Team
+from ddpm.training.data_parallel import ProcessGroup
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second one ends the process at once.
+    """Record the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    One of several processes may be told twice of one request, by torchrun and by whoever stops a family of processes:
-    there, further signals are ignored.
+    One of several processes may receive the same request twice, from torchrun and from whatever signals the process
+    group; there, further signals are ignored.
     """
 
     def __init__(self) -> None:
@@ -21,16 +21,16 @@ class StopRequest:
         self.heard = False
         self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def agreed(self, team: Team) -> bool:
-        """Whether any process of the team was asked; all learn of it at the same step."""
-        asked = team.largest(self.signal)
-        if asked:  # never back to 0: a signal may arrive while the processes are comparing theirs
+    def agreed(self, group: ProcessGroup) -> bool:
+        """Whether any process of the group received a request; every process gets the same answer at the same step."""
+        asked = group.all_reduce_max(self.signal)
+        if asked:  # never back to 0: a signal may arrive during the exchange
             self.signal = asked
         return asked != 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if self.heard and torchrun.by_torchrun():
-            return  # a second one had come before the first could have it ignored
+            return  # it arrived before the first handler could have it ignored
         self.heard = True
         self.signal = number
         for each, handler in self.handlers.items():
