@@ -99,7 +99,7 @@ def test_an_experiment_runs_what_was_queued_and_keeps_its_record_in_the_project(
     stage, name = project / "src/ddpm/stages/train.py", f"try{how.strip('-')}"
     own = stage.read_text()
     (project / ".state/train").mkdir(parents=True, exist_ok=True)
-    mark = f'    STATE.joinpath("ran-{name}").write_text(__file__)\n'
+    mark = f'    job.STATE.joinpath("ran-{name}").write_text(__file__)\n'
     stage.write_text(own.replace("    stop = StopRequest()\n", f"    stop = StopRequest()\n{mark}"))
     assert mark in stage.read_text()
     run(project, "dvc", "exp", "run", how, "--name", name, "-S", f"train.lr={rate}")
