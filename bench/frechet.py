@@ -18,7 +18,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from ddpm.metrics.scores import Moments, frechet_distance, moments
+from ddpm.metrics.frechet import Moments, frechet_distance, moments
 
 
 def with_sqrtm(first: Moments, second: Moments) -> float:

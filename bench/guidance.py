@@ -20,7 +20,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.evaluation import reference
-from ddpm.metrics.evaluate import score
+from ddpm.metrics.record import score
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
 

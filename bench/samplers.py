@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.evaluation import reference
-from ddpm.metrics.evaluate import score
+from ddpm.metrics.record import score
 from ddpm.model import checkpoint
 from ddpm.report import plots
 from ddpm.sampling import generate

@@ -24,7 +24,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.evaluation import reference
-from ddpm.metrics.evaluate import score
+from ddpm.metrics.record import score
 from ddpm.report import pictures
 from ddpm.sampling import generate
 

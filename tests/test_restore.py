@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from ddpm.data.errors import DataError
 from ddpm.diffusion.pixels import to_tensor, to_uint8
-from ddpm.metrics import fidelity
+from ddpm.metrics import psnr_ssim
 from ddpm.model import checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
 from tests import ideal, tiny
@@ -166,7 +166,7 @@ def test_files_hold_what_was_restored(tmp_path: Path) -> None:
     assert written["conditions"]["weights_sha256"] == MODEL.sha256
     assert written["conditions"]["task"] == "inpaint"
     assert set(written["scores"]) == {"restored", "mean of restorations", "fill"}
-    expected = fidelity.psnr(restored.mean, TRUTH)
+    expected = psnr_ssim.psnr(restored.mean, TRUTH)
     np.testing.assert_allclose(written["scores"]["mean of restorations"]["psnr of each input"], expected, atol=1e-4)
     with Image.open(tmp_path / "out" / "strip.png") as image:
         assert image.width > 8 * 80
@@ -275,10 +275,10 @@ def test_fidelity_of_known_errors() -> None:
     truth = np.full((2, 16, 16, 1), 100, dtype=np.uint8)
     images = truth.copy()
     images[1] += 10
-    measured = fidelity.psnr(images, truth)
+    measured = psnr_ssim.psnr(images, truth)
     assert measured.tolist() == pytest.approx([10 * np.log10(12 * 255**2), 20 * np.log10(25.5)])
-    similar = fidelity.ssim(GREY[:2], np.stack([GREY[0], GREY[3]]))
+    similar = psnr_ssim.ssim(GREY[:2], np.stack([GREY[0], GREY[3]]))
     assert similar is not None
     assert similar[0] == pytest.approx(1)
     assert similar[1] < 0.5
-    assert fidelity.ssim(GREY[:1, :8, :8], GREY[:1, :8, :8]) is None
+    assert psnr_ssim.ssim(GREY[:1, :8, :8], GREY[:1, :8, :8]) is None

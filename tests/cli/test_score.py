@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ddpm.cli import app
 from ddpm.evaluation import extractor_store, reference
-from ddpm.metrics import classifier, scores
+from ddpm.metrics import classifier, frechet
 from ddpm.metrics.extractors import ClassifierExtractor
 
 RANDOM = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
     said = [told("--real", f"real{ending}", "--fake", f"fake{ending}") for ending in ("", ".npy")]
     extractor = extractor_store.from_folder(Path("out/features"), "cpu")
-    expected = scores.frechet_distance(scores.moments(extractor(FAKE)), scores.moments(extractor(REAL)))
+    expected = frechet.frechet_distance(frechet.moments(extractor(FAKE)), frechet.moments(extractor(REAL)))
     assert said[0]["fid"] == pytest.approx(expected, rel=1e-5)
     for name in said[0].keys() - {"conditions"}:
         assert said[0][name] == said[1][name]
@@ -151,7 +151,7 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     stretched = told("--real", "real", "--fake", str(tmp_path / "wide"), "--resize", "clean")
     halves = np.stack([np.concatenate([image, image], axis=1) for image in FAKE])
     extractor = ClassifierExtractor(reference.load()[0].model, "x", resize="clean")  # type: ignore[attr-defined]
-    expected = scores.frechet_distance(scores.moments(extractor(halves)), scores.moments(extractor(REAL)))
+    expected = frechet.frechet_distance(frechet.moments(extractor(halves)), frechet.moments(extractor(REAL)))
     assert stretched["fid"] == pytest.approx(expected, rel=1e-5)
 
 

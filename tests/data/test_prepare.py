@@ -149,9 +149,9 @@ def test_too_few_images(good: Files, folder: Write, tmp_path: Path) -> None:
 
 def test_prepare_asks_for_as_many_as_evaluation_does() -> None:
     from ddpm.data import prepare as module
-    from ddpm.metrics import scores
+    from ddpm.metrics import frechet
 
-    assert module.SMALLEST_SET == scores.SMALLEST_SET
+    assert module.SMALLEST_SET == frechet.SMALLEST_SET
 
 
 def _manifest(location: Path, tmp_path: Path) -> Any:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm.metrics.evaluate import Reference, score_features
 from ddpm.metrics.extractors import ExtractorError
+from ddpm.metrics.frechet import moments
 from ddpm.metrics.inception import InceptionExtractor
-from ddpm.metrics.quality import Seen
-from ddpm.metrics.scores import moments
+from ddpm.metrics.record import Reference, score_features
+from ddpm.metrics.scoring import Features
 from tests.inception.conftest import random_state, saved, small
 
 
@@ -72,7 +72,7 @@ def test_images_of_several_sizes_and_grey_ones_come_one_by_one(images, legacy):
 def test_scores_carry_the_policy(legacy):
     features = np.random.default_rng(0).normal(size=(120, 2048)).astype(np.float32)
     real = Reference(moments(features[:60]), features[:60], features[:0], {}, (), "c" * 64)
-    found = score_features(Seen(features[60:]), None, legacy, real, splits=2)
+    found = score_features(Features(features[60:]), None, legacy, real, splits=2)
     assert found["conditions"]["resize"] == "legacy"
     assert "class_share_min" not in found
     assert "memorisation_ratio" not in found

@@ -15,7 +15,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 from ddpm.evaluation import reference
-from ddpm.metrics import kernel, neighbours, quality, scores
+from ddpm.metrics import frechet, inception_score, kid, precision_recall, scoring
 from ddpm.metrics.resize import to_side
 
 HALF = 24
@@ -57,7 +57,7 @@ def test_spatial_features_are_seven_channels_of_the_one_by_one_branch_of_mixed_6
 
 
 def test_the_distance_is_torch_fidelitys(features, theirs):
-    ours = scores.frechet_distance(scores.moments(features[:HALF]), scores.moments(features[HALF:]))
+    ours = frechet.frechet_distance(frechet.moments(features[:HALF]), frechet.moments(features[HALF:]))
     statistics = [fid_features_to_statistics(torch.from_numpy(part)) for part in np.split(theirs[1], 2)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ def test_the_distance_is_torch_fidelitys(features, theirs):
 def test_the_inception_score_is_torch_fidelitys(features, legacy, theirs):
     expected = isc_features_to_metric(torch.from_numpy(theirs[2]), splits=1)["inception_score_mean"]
     assert expected > 1.2
-    assert scores.inception_score(features, legacy.logits, splits=1)[0] == pytest.approx(expected, rel=1e-3)
+    assert inception_score.inception_score(features, legacy.logits, splits=1)[0] == pytest.approx(expected, rel=1e-3)
 
 
 def clouds():
@@ -84,7 +84,7 @@ def test_the_kernel_distance_is_torch_fidelitys():
     )
     expected = told["kernel_inception_distance_mean"]
     assert abs(expected) > 0.01
-    assert kernel.squared_mmd(fake, real) == pytest.approx(expected, rel=1e-3)
+    assert kid.squared_mmd(fake, real) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("k", "end"), [(3, ""), (5, "_k5")])
@@ -94,7 +94,7 @@ def test_precision_and_recall_are_torch_fidelitys(k, end):
         torch.from_numpy(fake), torch.from_numpy(real), prc_neighborhood=k, prc_batch_size=1000, save_cpu_ram=False,
         verbose=False,
     )  # fmt: skip
-    found = neighbours.manifold_scores(neighbours.manifold(fake), neighbours.manifold(real))
+    found = precision_recall.manifold_scores(precision_recall.manifold(fake), precision_recall.manifold(real))
     assert 0.1 < told["recall"] < told["precision"] < 1  # wide and narrow: the two are not taken for each other
     assert found[f"precision{end}"] == pytest.approx(told["precision"], rel=1e-3)
     assert found[f"recall{end}"] == pytest.approx(told["recall"], rel=1e-3)
@@ -106,8 +106,8 @@ def test_spatial_features_reach_their_score(images, legacy, tmp_path):
         for name, indices in (("first", np.arange(24)), ("second", np.arange(24, 48)))
     )
     np.testing.assert_allclose(first.spatial[:2], legacy.spatial(images[:2]), rtol=1e-4, atol=1e-6)
-    found, _ = quality.distances(first, quality.real(second))
-    expected = scores.frechet_distance(scores.moments(first.spatial), scores.moments(second.spatial))
+    found, _ = scoring.distances(first, scoring.statistics(second))
+    expected = frechet.frechet_distance(frechet.moments(first.spatial), frechet.moments(second.spatial))
     assert expected > 0
     assert found["sfid"] == pytest.approx(expected, rel=1e-6)
 
@@ -119,7 +119,7 @@ def test_torch_fidelity_as_a_whole_agrees_from_images_to_score(images, legacy, w
         input1=Tensors(pixels), isc=True, isc_splits=1, cuda=False,
         batch_size=4, verbose=False, cache=False, feature_extractor_weights_path=weights_file,
     )  # fmt: skip
-    found = scores.inception_score(legacy(images[:12]), legacy.logits, splits=1)[0]
+    found = inception_score.inception_score(legacy(images[:12]), legacy.logits, splits=1)[0]
     assert found == pytest.approx(told["inception_score_mean"], rel=1e-3)
 
 

@@ -10,8 +10,8 @@ from tests.metrics.conftest import SETTINGS
 
 def test_it_learns_the_digits(digits, extractor):
     images, labels = digits
-    guesses = extractor.logits(extractor(images[1400:])).argmax(axis=1)
-    assert (guesses == labels[1400:]).mean() > 0.95
+    predictions = extractor.logits(extractor(images[1400:])).argmax(axis=1)
+    assert (predictions == labels[1400:]).mean() > 0.95
 
 
 def test_equal_training_gives_equal_bits_whatever_the_global_random_state(digits):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ddpm.metrics import scores
-from ddpm.metrics.evaluate import Reference, score
+from ddpm.metrics import frechet
 from ddpm.metrics.floors import floors
-from ddpm.metrics.quality import Seen
+from ddpm.metrics.record import Reference, score
+from ddpm.metrics.scoring import Features
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +14,12 @@ def reference(digits, extractor):
     train, heldout = extractor(digits[0][:1000]), extractor(digits[0][1000:1400])
     shares = np.bincount(digits[1][:1000], minlength=10) / 1000
     noise = extractor(np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8))
-    known = floors(Seen(train), Seen(heldout), Seen(noise), seed=0, extractor=extractor, train_shares=shares)
+    known = floors(
+        Features(train), Features(heldout), Features(noise), seed=0, extractor=extractor, train_shares=shares
+    )
     classes = tuple("0123456789")
     return Reference(
-        scores.moments(train), train, heldout, known.scores, classes, "b" * 64, shares, noise, None, known.counts
+        frechet.moments(train), train, heldout, known.scores, classes, "b" * 64, shares, noise, None, known.counts
     )
 
 
@@ -103,15 +105,15 @@ def test_without_asked_classes_there_is_no_accuracy(labels, unseen, extractor, r
 
 
 def test_tiny_sets_are_refused(unseen, extractor, reference):
-    with pytest.raises(scores.TooFewImagesError, match=r"49 images are too few.*sample\.count"):
+    with pytest.raises(frechet.TooFewImagesError, match=r"49 images are too few.*sample\.count"):
         score(unseen[0][:49], None, extractor, reference, splits=4)
 
 
 def test_tiny_splits_are_refused():
-    few, many = Seen(np.zeros((49, 4), np.float32)), Seen(np.zeros((400, 4), np.float32))
-    with pytest.raises(scores.TooFewImagesError, match=r"held-out split: 49.*prepare\.holdout"):
+    few, many = Features(np.zeros((49, 4), np.float32)), Features(np.zeros((400, 4), np.float32))
+    with pytest.raises(frechet.TooFewImagesError, match=r"held-out split: 49.*prepare\.holdout"):
         floors(many, few, many, seed=0)
-    with pytest.raises(scores.TooFewImagesError, match="half of the training split: 49"):
+    with pytest.raises(frechet.TooFewImagesError, match="half of the training split: 49"):
         floors(many.part(slice(99)), many, many, seed=0)
 
 
@@ -119,14 +121,14 @@ def test_a_covariance_without_full_rank_is_said(digits, extractor):
     from dataclasses import replace
 
     wide = np.random.default_rng(0).normal(size=(300, 32)).astype(np.float32)
-    known = Reference(scores.moments(wide), wide, wide[:60], {}, tuple("0123456789"), "c" * 64)
+    known = Reference(frechet.moments(wide), wide, wide[:60], {}, tuple("0123456789"), "c" * 64)
     assert score(digits[0][:60], None, extractor, known, splits=1)["conditions"]["full_rank"]
-    thin = replace(known, moments=scores.moments(wide[:30]))
+    thin = replace(known, moments=frechet.moments(wide[:30]))
     assert not score(digits[0][:60], None, extractor, thin, splits=1)["conditions"]["full_rank"]
 
 
 def test_floors_fall_with_the_number_of_images():
-    seen = Seen(np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32))
+    seen = Features(np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32))
     small = floors(seen.part(slice(400)), seen.part(slice(400, 600)), seen, seed=0).scores["fid"]
     large = floors(seen.part(slice(2000)), seen.part(slice(2000, 4000)), seen, seed=0).scores["fid"]
     assert small["halves"] > 2 * large["halves"]
@@ -177,10 +179,10 @@ def test_blocks_give_the_spread_of_every_score_and_can_be_computed_again(unseen,
 def test_processes_together_find_what_one_finds(unseen, extractor, reference):
     from threading import Barrier, Thread
 
-    from ddpm.metrics.evaluate import score_features
+    from ddpm.metrics.record import score_features
     from ddpm.metrics.shards import Shard
 
-    count, seen = 3, Seen(extractor(unseen[0][:390]))
+    count, seen = 3, Features(extractor(unseen[0][:390]))
     barrier, board, results = Barrier(count), [None] * count, [None] * count
 
     def work(rank):

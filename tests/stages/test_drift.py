@@ -11,7 +11,7 @@ from ddpm import tracking
 from ddpm.common import files
 from ddpm.evaluation import feature_drift
 from ddpm.evaluation.feature_drift import RealDistances
-from ddpm.metrics.scores import Moments, frechet_distance, moments
+from ddpm.metrics.frechet import Moments, frechet_distance, moments
 from ddpm.stages import drift, features, prepare
 from tests import watched
 

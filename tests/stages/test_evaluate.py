@@ -17,7 +17,7 @@ from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data import prepared
 from ddpm.evaluation import gate, reference, score_folder
 from ddpm.evaluation.features import train_classifier
-from ddpm.metrics.neighbours import nearest
+from ddpm.metrics.precision_recall import nearest
 from ddpm.report import page
 from ddpm.stages import evaluate, features, prepare, rescore, sample
 from tests import tiny

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ddpm.data.sets import ImageSet
-    from ddpm.metrics.evaluate import Reference
     from ddpm.metrics.extractors import Extractor
+    from ddpm.metrics.record import Reference
 
 app = typer.Typer()
 
@@ -44,8 +44,8 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score one set of images against another, with all conditions of the numbers."""
-    from ddpm.metrics.evaluate import score_features
-    from ddpm.metrics.quality import Seen
+    from ddpm.metrics.record import score_features
+    from ddpm.metrics.scoring import Features
     from ddpm.runtime.device import choose_device, deterministic
 
     deterministic()
@@ -56,7 +56,7 @@ def score(
     looker, classes = _extractor(extractor, resize, str(choose_device(device)))
     found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
     known = _reference(found, looker, classes, seed)
-    result = score_features(Seen(found["fake"]), None, looker, known, splits=splits)
+    result = score_features(Features(found["fake"]), None, looker, known, splits=splits)
     result["conditions"] |= {
         **{name: str(path) for name, path in paths.items()},
         "sizes": sizes,
@@ -69,7 +69,7 @@ def _look(name: str, path: Path, quiet: bool) -> "ImageSet":
     """What is there. Raises DataError, FileNotFoundError, TooFewImagesError."""
     from ddpm.common.progress import progress
     from ddpm.data import sets
-    from ddpm.metrics.scores import require_enough
+    from ddpm.metrics.frechet import require_enough
 
     if quiet or path.suffix == ".npy":
         found = sets.look(path)
@@ -102,7 +102,7 @@ def _chosen(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed:
     """Which images of each set. Raises ValueError when there are fewer than asked for, or unequally many."""
     import numpy as np
 
-    from ddpm.metrics.scores import require_enough
+    from ddpm.metrics.frechet import require_enough
 
     judged = [sets["real"], sets["fake"]]
     if count is not None:
@@ -166,18 +166,18 @@ def _reference(
 ) -> "Reference":
     """The real images; without further ones, floors and ratios that need them are left out."""
     from ddpm.common import files
-    from ddpm.metrics import scores
-    from ddpm.metrics.evaluate import Reference
+    from ddpm.metrics import frechet
     from ddpm.metrics.floors import floors
-    from ddpm.metrics.quality import Seen
+    from ddpm.metrics.record import Reference
+    from ddpm.metrics.scoring import Features
 
     real, more = found["real"], found.get("heldout")
     known = None
-    if len(real) // 2 >= scores.SMALLEST_SET:
-        known = floors(Seen(real), None if more is None else Seen(more), None, seed=seed, extractor=looker)
+    if len(real) // 2 >= frechet.SMALLEST_SET:
+        known = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=looker)
     heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
-    return Reference(scores.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
+    return Reference(frechet.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from ddpm.data import prepared, profile
 from ddpm.evaluation import drift, extractor_store, reference
 from ddpm.evaluation.drift import FeatureDistance
 from ddpm.metrics.extractors import Extractor, ExtractorError
-from ddpm.metrics.scores import Moments, MomentsAccumulator, frechet_distance
+from ddpm.metrics.frechet import Moments, MomentsAccumulator, frechet_distance
 from ddpm.runtime.device import evaluation_device
 
 BLOCK = 2000

@@ -11,8 +11,8 @@ from ddpm.data import prepared
 from ddpm.evaluation import extractor_store, reference
 from ddpm.metrics import classifier, floors
 from ddpm.metrics.extractors import Extractor
-from ddpm.metrics.quality import Seen
-from ddpm.metrics.scores import class_accuracy
+from ddpm.metrics.inception_score import class_accuracy
+from ddpm.metrics.scoring import Features
 
 
 def build(
@@ -96,7 +96,9 @@ def train_classifier(
         )
 
 
-def extract(extractor: Extractor, images: NDArray[np.uint8], indices: NDArray[np.int64], file: Path, name: str) -> Seen:
+def extract(
+    extractor: Extractor, images: NDArray[np.uint8], indices: NDArray[np.int64], file: Path, name: str
+) -> Features:
     """Features of the images at `indices`, kept in `file`. name: of this set, for the progress bar."""
     with progress(f"features: {name}", len(indices), "images") as shown:
         return reference.observe(extractor, images, indices, file, advance=shown.advance)

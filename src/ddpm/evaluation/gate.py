@@ -9,7 +9,7 @@ from ddpm.evaluation import score_table
 from ddpm.evaluation.score_table import Limits, Row, number, row
 
 if TYPE_CHECKING:
-    from ddpm.metrics.compare import Comparison
+    from ddpm.metrics.paired_test import Comparison
 
 Outcome = Literal[
     "first", "better", "inconclusive", "worse", "regressed", "outside limits", "refused", "unchanged", "withdrawn"
@@ -165,7 +165,7 @@ def _gain(candidate: float, champion: float) -> tuple[float, str]:
 
 def _compare(candidate: Mapping[str, Any], champion: Mapping[str, Any], confidence: float) -> "Comparison | None":
     """FID of the candidate minus the champion's, block by block; None without two blocks."""
-    from ddpm.metrics.compare import compare  # scipy, which only a comparison needs
+    from ddpm.metrics.paired_test import compare  # scipy, which only a comparison needs
 
     ours, theirs = _blocks(candidate), _blocks(champion)
     return compare(ours, theirs, confidence=confidence) if min(len(ours), len(theirs)) > 1 else None

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ddpm.common import files
 from ddpm.evaluation import extractor_store
-from ddpm.metrics.evaluate import Reference
 from ddpm.metrics.extractors import Advance, Extractor
 from ddpm.metrics.floors import floors
-from ddpm.metrics.quality import Seen
-from ddpm.metrics.scores import Moments, moments
+from ddpm.metrics.frechet import Moments, moments
+from ddpm.metrics.record import Reference
+from ddpm.metrics.scoring import Features
 from ddpm.metrics.shards import WHOLE, Shard
 
 FOLDER = Path("out/features")
@@ -30,7 +30,7 @@ def observe(
     *,
     advance: Advance = lambda count: None,
     shard: Shard = WHOLE,
-) -> Seen:
+) -> Features:
     """See `images[indices]` chunk by chunk; `file` gets the features, which are memory-mapped, as are spatial ones.
 
     Whatever the number of images, only a chunk per process is held. Each process writes a file of its own.
@@ -38,8 +38,8 @@ def observe(
     wide: Any = extractor
     features = _stream(extractor, images, indices, file, advance, shard)
     if not hasattr(extractor, "spatial"):
-        return Seen(features)
-    return Seen(features, _stream(wide.spatial, images, indices, file.with_suffix(".spatial.npy"), advance, shard))
+        return Features(features)
+    return Features(features, _stream(wide.spatial, images, indices, file.with_suffix(".spatial.npy"), advance, shard))
 
 
 def _stream(
@@ -70,9 +70,9 @@ def _stream(
 def write(
     folder: Path,
     extractor: Extractor,
-    train: Seen,
-    heldout: Seen,
-    noise: Seen,
+    train: Features,
+    heldout: Features,
+    noise: Features,
     *,
     classes: tuple[str, ...],
     class_counts: NDArray[np.int64] | None,

@@ -15,12 +15,12 @@ from ddpm.common import files
 from ddpm.common.progress import progress
 from ddpm.data import prepared
 from ddpm.evaluation import reference
-from ddpm.metrics.evaluate import Reference, score_features, significant
 from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.frechet import require_enough
 from ddpm.metrics.memorisation import count_copies
-from ddpm.metrics.neighbours import nearest
-from ddpm.metrics.quality import Seen, guesses
-from ddpm.metrics.scores import require_enough
+from ddpm.metrics.precision_recall import nearest
+from ddpm.metrics.record import Reference, score_features, significant
+from ddpm.metrics.scoring import Features, predictions
 from ddpm.metrics.shards import WHOLE, Shard
 
 SUMMARY = "sample.json"
@@ -47,7 +47,7 @@ class Samples:
     folder: Path
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    features: Seen
+    features: Features
     near: tuple[NDArray[np.int64], NDArray[np.float64]]
     shard: Shard
 
@@ -115,7 +115,7 @@ def accuracy_of_real_images(
     counts as the mean of the others.
     """
     held = data.labels[data.heldout_indices]
-    right = guesses(real.heldout, extractor) == held
+    right = predictions(real.heldout, extractor) == held
     of_class = {label: right[held == label].mean() for label in np.unique(held)}
     mean = np.mean(list(of_class.values()))
     return float(np.mean([of_class.get(label, mean) for label in labels]))

@@ -1,4 +1,4 @@
-"""From images to features: the interface, and the classifier that is trained here.
+"""Feature extractors: the interface, and the classifier that the features stage trains.
 
 An extractor is named by the SHA-256 of its weights; the name travels with every score, since scores of different
 extractors cannot be compared. There is never a fallback from one to another.

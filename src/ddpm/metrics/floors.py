@@ -1,4 +1,4 @@
-"""What every score is for images of which the answer is known: floors and ceilings to read a model's scores against."""
+"""Scores of real images, copies and noise: floors and ceilings to read a model's scores against."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.metrics import memorisation, quality, scores
+from ddpm.metrics import frechet, memorisation, scoring
 from ddpm.metrics.extractors import Extractor
-from ddpm.metrics.neighbours import nearest
-from ddpm.metrics.quality import Real, Seen
+from ddpm.metrics.precision_recall import nearest
+from ddpm.metrics.scoring import Features, ReferenceStats
 from ddpm.metrics.shards import WHOLE, Shard
 
 LARGEST = 10_000  # images of a set that a floor is taken of; the reference is always whole
@@ -33,14 +33,14 @@ def noise(count: int, shape: tuple[int, ...], random: np.random.Generator) -> ND
 
 def require_enough(train: int, heldout: int) -> None:
     """Refuse splits that are too small to be scored. Raises TooFewImagesError."""
-    scores.require_enough(train // 2, "half of the training split", "Add images.")
-    scores.require_enough(heldout, "the held-out split", "Add images, or raise prepare.holdout.")
+    frechet.require_enough(train // 2, "half of the training split", "Add images.")
+    frechet.require_enough(heldout, "the held-out split", "Add images, or raise prepare.holdout.")
 
 
 def floors(
-    train: Seen,
-    heldout: Seen | None,
-    noisy: Seen | None,
+    train: Features,
+    heldout: Features | None,
+    noisy: Features | None,
     *,
     seed: int,
     extractor: Extractor | None = None,
@@ -53,14 +53,14 @@ def floors(
     as sets grow. At most LARGEST images of a set are scored. `seed` chooses the halves. The Inception Score is not
     among them: it depends on `evaluate.splits`. Raises TooFewImagesError.
     """
-    require_enough(len(train), scores.SMALLEST_SET if heldout is None else len(heldout))
+    require_enough(len(train), frechet.SMALLEST_SET if heldout is None else len(heldout))
     order = np.random.default_rng(seed).permutation(len(train))
     half = min(len(train) // 2, LARGEST)
     first, second = (train.part(np.sort(part)) for part in (order[:half], order[half : 2 * half]))
-    whole = quality.real(train)
+    whole = scoring.statistics(train)
     pairs = {
         **({"heldout": (_some(heldout), whole)} if heldout else {}),
-        "halves": (first, quality.real(second)),
+        "halves": (first, scoring.statistics(second)),
         **({"noise": (_some(noisy), whole)} if noisy else {}),
         "copy": (_some(train), whole),
     }
@@ -68,19 +68,19 @@ def floors(
     for name, (seen, against) in pairs.items():
         one = _scores(seen, against, heldout, shard)
         if extractor is not None and extractor.classes:
-            one |= quality.class_scores(quality.guesses(seen.features, extractor), extractor.classes, train_shares)
+            one |= scoring.class_scores(scoring.predictions(seen.features, extractor), extractor.classes, train_shares)
         for score, value in one.items():
             found.setdefault(score, {})[name] = float(f"{value:.{SHOWN}g}")
     return Floors(found, {name: len(seen) for name, (seen, _) in pairs.items()})
 
 
-def _scores(seen: Seen, against: Real, heldout: Seen | None, shard: Shard) -> dict[str, float]:
-    found, _ = quality.distances(seen, against, shard)
+def _scores(seen: Features, against: ReferenceStats, heldout: Features | None, shard: Shard) -> dict[str, float]:
+    found, _ = scoring.distances(seen, against, shard)
     unseen = against.features[:0] if heldout is None else heldout.features
     near = [nearest(each, against.features, 1, shard)[1][:, 0] for each in (seen.features, unseen)]
     return found | memorisation.typical(near[0], near[1])
 
 
-def _some(seen: Seen) -> Seen:
+def _some(seen: Features) -> Features:
     """At most LARGEST of them."""
-    return seen.part(quality.chosen(len(seen), LARGEST))
+    return seen.part(scoring.chosen(len(seen), LARGEST))

@@ -1,4 +1,4 @@
-"""Whether a model repeats its training images: nearest distances against unseen images' (Carlini et al. 2023)."""
+"""Memorisation of training images: nearest distances of samples and of unseen images (Carlini et al. 2023)."""
 
 import hashlib
 from typing import Any
@@ -17,8 +17,8 @@ WORST = 16  # pairs kept
 def typical(samples: Floats, heldout: Floats) -> dict[str, float]:
     """Median distance to the nearest training image, of samples (N,) and of held-out images (M,), and the ratio.
 
-    About 1 is what new images have; well below 1, the model repeats what it was trained on. Without held-out images
-    there is only the first.
+    New images have a ratio of about 1; well below 1, the model repeats its training images. Without held-out images,
+    only the first is returned.
     """
     ours = float(np.median(samples))
     if len(heldout) == 0:
@@ -32,13 +32,13 @@ def typical(samples: Floats, heldout: Floats) -> dict[str, float]:
 def evidence(
     samples: Floats, nearest: NDArray[np.int64], heldout: Floats, exact_copies: int | None = None
 ) -> dict[str, Any]:
-    """All that speaks for copies, from distances to the nearest training image, of which `nearest` (N,) are indices.
+    """Evidence of copies, from distances to the nearest training image; `nearest` (N,) are the indices of those.
 
     `p_value`: one-sided Mann-Whitney test that samples lie nearer than held-out images. It takes both sets for
     independent draws, and with thousands of images it finds differences that do not matter: read it with `ratio`.
     `near_copies`: samples below `threshold`, the distance that 1 % of held-out images lie below; so many of 100 new
     images do as well (`near_copies_expected`). `worst`: [sample, training index, distance], nearest first.
-    `exact_copies`, where the pixels were compared. `flagged`: one of these is beyond chance, and a person has to look.
+    `exact_copies`, where the pixels were compared. `flagged`: one of these exceeds chance and needs a human look.
     """
     from scipy import stats
 

@@ -1,7 +1,7 @@
-"""Work shared by several processes, with the result of one: items are dealt out, results come back in their order.
+"""Work shared by several processes with the result of a single one: items are dealt out and gathered in their order.
 
-Every item is computed whole by one process, just as a single process would compute it, and nothing is added up across
-processes: so the result does not depend on how many there are. What connects them is passed in (`gather`).
+One process computes each item as a single process would, and nothing is summed across processes, so the result does not
+depend on their number. The communication is passed in (`gather`).
 """
 
 from collections.abc import Callable, Sequence

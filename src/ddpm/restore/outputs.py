@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common import files
-from ddpm.metrics import fidelity
+from ddpm.metrics import psnr_ssim
 from ddpm.report import pictures, uncertainty
 from ddpm.restore.inputs import Inputs
 from ddpm.restore.run import Restored
@@ -108,7 +108,7 @@ def _observed(plan: Plan, inputs: Inputs) -> list[Pixels]:
 
 
 def _fidelity(images: Pixels, truth: Pixels) -> dict[str, NDArray[np.float64] | None]:
-    return {"psnr": fidelity.psnr(images, truth), "ssim": fidelity.ssim(images, truth)}
+    return {"psnr": psnr_ssim.psnr(images, truth), "ssim": psnr_ssim.ssim(images, truth)}
 
 
 def _summary(each: Sequence[Mapping[str, NDArray[np.float64] | None]]) -> dict[str, Any]:

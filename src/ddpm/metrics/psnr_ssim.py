@@ -1,4 +1,4 @@
-"""How near a restored image comes to the true one. Images are uint8 (N, H, W, C)."""
+"""PSNR and SSIM of restored images. Images are uint8 (N, H, W, C)."""
 
 import numpy as np
 import torch

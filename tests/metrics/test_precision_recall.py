@@ -5,9 +5,9 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from ddpm.metrics import kernel, memorisation
-from ddpm.metrics.neighbours import manifold, manifold_scores, nearest
-from ddpm.metrics.quality import Seen, distances, real
+from ddpm.metrics import kid, memorisation
+from ddpm.metrics.precision_recall import manifold, manifold_scores, nearest
+from ddpm.metrics.scoring import Features, distances, statistics
 
 
 def normal(count, seed, mean=0.0, dimension=6):
@@ -51,28 +51,28 @@ def test_nearest_agrees_with_all_distances_and_a_copy_is_at_zero():
 def test_kernel_distance_is_torchmetrics_own_and_its_formula():
     x, y = normal(60, 2, 0.5), normal(60, 3)
     expected = poly_mmd(torch.from_numpy(y), torch.from_numpy(x))
-    assert kernel.squared_mmd(x, y) == pytest.approx(float(expected), rel=1e-9)
+    assert kid.squared_mmd(x, y) == pytest.approx(float(expected), rel=1e-9)
     y = normal(85, 3)
     within = [
         np.mean([(a @ b / 6 + 1) ** 3 for i, a in enumerate(z) for j, b in enumerate(z) if i != j]) for z in (x, y)
     ]
     between = np.mean([(a @ b / 6 + 1) ** 3 for a in x for b in y])
-    assert kernel.squared_mmd(x, y) == pytest.approx(sum(within) - 2 * between, rel=1e-9)
+    assert kid.squared_mmd(x, y) == pytest.approx(sum(within) - 2 * between, rel=1e-9)
 
 
 def test_kid_of_equal_distributions_is_zero_within_its_error_even_if_sorted():
     for seed in range(3):
         fake, others = normal(600, 10 + seed), normal(900, 20 + seed)
-        found = kernel.kid(kernel.subset_values(fake[fake[:, 0].argsort()], others[others[:, 0].argsort()]))
+        found = kid.kid(kid.subset_values(fake[fake[:, 0].argsort()], others[others[:, 0].argsort()]))
         assert abs(found["kid"]) < 4 * found["kid_se"]
-    shifted = kernel.kid(kernel.subset_values(normal(600, 10, 0.5), normal(900, 20)))
+    shifted = kid.kid(kid.subset_values(normal(600, 10, 0.5), normal(900, 20)))
     assert shifted["kid"] > 10 * shifted["kid_se"]
 
 
 def test_a_collapsed_model_has_high_precision_and_low_recall():
     modes = np.repeat(np.arange(10.0), 60)[:, None] * 8 + normal(600, 4)
     collapsed = 8 * 3 + normal(300, 5)  # the fourth of ten
-    found, _ = distances(Seen(collapsed), real(Seen(modes)))
+    found, _ = distances(Features(collapsed), statistics(Features(modes)))
     assert found["precision"] > 0.8  # real images have 0.87 at this count
     assert found["recall"] < 0.2
     assert found["coverage"] < 0.3
@@ -82,7 +82,7 @@ def test_too_few_images_have_no_neighbours_and_no_kid():
     with pytest.raises(ValueError, match="5 images have no 5 neighbours"):
         manifold(normal(5, 0))
     with pytest.raises(ValueError, match="19 images are too few for KID"):
-        kernel.subset_values(normal(19, 0), normal(100, 0))
+        kid.subset_values(normal(19, 0), normal(100, 0))
 
 
 def judged(samples, train, heldout):

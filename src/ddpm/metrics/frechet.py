@@ -1,26 +1,23 @@
-"""The numbers: Fréchet distance, Inception Score, class shares. All in float64, from features, block by block.
+"""Moments of features and the Fréchet distance of two sets (FID), in float64, block by block.
 
-The Fréchet distance is computed here and not by torchmetrics, because torchmetrics takes eigenvalues of a product
-that is not symmetric: slower, and inexact when a covariance is rank deficient (fewer images than features). The
-Inception Score is, because torchmetrics keeps all logits. The tests hold both to torchmetrics.
+torchmetrics is not used, because it takes eigenvalues of a product that is not symmetric: slower, and inexact when a
+covariance is rank deficient (fewer images than features). The tests compare with torchmetrics.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ddpm.metrics.shards import WHOLE, Shard
 
 Floats = NDArray[np.float64]
 
-SMALLEST_SET = 50  # images; below, a covariance says nothing and every score is refused
-BLOCK = 512  # rows looked at at a time
+SMALLEST_SET = 50  # images; with fewer, a covariance is meaningless and every score is refused
+BLOCK = 512  # rows processed at a time
 SIZES = 8  # subsets that FID-infinity is extrapolated from
-SMALLEST_PART = 2  # the smallest of them is half of the set: in smaller ones the bias is no line in 1/n any more
+SMALLEST_PART = 2  # the smallest is half of the set: below, the bias is not linear in 1/n
 
 
 class TooFewImagesError(ValueError):
@@ -161,46 +158,3 @@ def frechet_infinity(features: NDArray[np.floating], reference: Moments, seed: i
         return np.array([frechet_to(features, reference, np.sort(place))])
 
     return float(np.polyfit(1 / sizes, shard.map(distance, range(SIZES)), 1)[1])
-
-
-def inception_score(
-    features: NDArray[np.floating],
-    logits: Callable[[NDArray[np.floating]], NDArray[np.floating]],
-    splits: int,
-    seed: int = 0,
-) -> tuple[float, float | None]:
-    """Mean and standard deviation over `splits` parts of exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016).
-
-    `logits` maps features (B, D) to (B, classes). The features (N, D) are shuffled by `seed` first, because a set may
-    come sorted by class. The deviation of a single part is None. Raises ValueError for fewer images than parts.
-    """
-    if len(features) < splits:
-        raise ValueError(f"evaluate.splits = {splits} exceeds the {len(features)} images to score")
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
-    scores = [_inception_score(features, np.sort(part.numpy()), logits) for part in order.chunk(splits)]
-    return float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-
-
-def _inception_score(
-    features: NDArray[np.floating],
-    indices: NDArray[np.int64],
-    logits: Callable[[NDArray[np.floating]], NDArray[np.floating]],
-) -> float:
-    """Of one part: the entropy of the mean answer less the mean entropy of the answers, as an exponential."""
-    total, surprise = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    for start in range(0, len(indices), BLOCK):
-        answers = torch.as_tensor(np.asarray(logits(features[indices[start : start + BLOCK]]), np.float64))
-        log = answers.log_softmax(dim=1)
-        total, surprise = total + log.exp().sum(dim=0), surprise + (log.exp() * log).sum()
-    mean = total / len(indices)
-    return float((surprise / len(indices) - torch.special.xlogy(mean, mean).sum()).exp().item())
-
-
-def class_shares(guessed: NDArray[np.int64], classes: int) -> Floats:
-    """The share of images taken for each class, (classes,), adding up to 1."""
-    return np.bincount(guessed, minlength=classes) / len(guessed)
-
-
-def class_accuracy(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The share of images that the classifier takes for the class they were drawn for."""
-    return float((logits.argmax(axis=1) == labels).mean())

@@ -1,4 +1,4 @@
-"""All scores of one set of images against one reference: used by the evaluate stage and to score a champion anew."""
+"""The record of all scores of one set of images against one reference, with their conditions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.metrics import memorisation, quality, scores
+from ddpm.metrics import frechet, inception_score, memorisation, scoring
 from ddpm.metrics.extractors import Advance, Extractor
-from ddpm.metrics.neighbours import nearest
-from ddpm.metrics.quality import Real, Seen
+from ddpm.metrics.precision_recall import nearest
+from ddpm.metrics.scoring import Features, ReferenceStats
 from ddpm.metrics.shards import WHOLE, Shard
 
-DIGITS = 6  # significant digits kept of a score: what is beyond them is rounding of one machine
-NO_SPREAD = ("kid_se", "inception_score_std", "nearest_heldout_baseline")  # no scores of the samples themselves
+DIGITS = 6  # significant digits kept of a score; further ones differ between machines
+NO_SPREAD = ("kid_se", "inception_score_std", "nearest_heldout_baseline")  # not scores of the samples themselves
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The real images as the extractor sees them.
+    """Features and statistics of the real images.
 
     `train` (N, D) and `heldout` (M, D) are features; `moments` are those of `train`; `floors` are the scores of sets
-    of which the answer is known, of `floor_counts` images; `sha256` names all of it. Where they apply: `class_shares`
+    with known scores, of `floor_counts` images; `sha256` identifies all of it. Where they apply: `class_shares`
     (classes,) of the training split's labels, features of `noise`, and `spatial`, moments of spatial features.
     """
 
-    moments: scores.Moments
+    moments: frechet.Moments
     train: NDArray[np.float32]
     heldout: NDArray[np.float32]
     floors: Mapping[str, Mapping[str, float]]
@@ -34,7 +34,7 @@ class Reference:
     sha256: str
     class_shares: NDArray[np.float64] | None = None
     noise: NDArray[np.float32] | None = None
-    spatial: scores.Moments | None = None
+    spatial: frechet.Moments | None = None
     floor_counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -52,12 +52,14 @@ def score(
 
     As `score_features`. Raises ValueError: too few images, wrong dtype or shape, features not finite.
     """
-    scores.require_enough(len(images), "the samples", "Raise sample.count.")
-    return score_features(Seen(extractor(images, advance)), labels, extractor, reference, splits=splits, blocks=blocks)
+    frechet.require_enough(len(images), "the samples", "Raise sample.count.")
+    return score_features(
+        Features(extractor(images, advance)), labels, extractor, reference, splits=splits, blocks=blocks
+    )
 
 
 def score_features(
-    seen: Seen,
+    seen: Features,
     labels: NDArray[np.int64] | None,
     extractor: Extractor,
     reference: Reference,
@@ -68,7 +70,7 @@ def score_features(
     near: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
     shard: Shard = WHOLE,
 ) -> dict[str, Any]:
-    """Score images of which the features are known, in the order of their seeds.
+    """Score images by their features, in the order of their seeds.
 
     Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
     are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
@@ -76,15 +78,15 @@ def score_features(
     `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split.
     Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
-    scores.require_enough(len(seen), "the samples", "Raise sample.count.")
-    against = Real(reference.train, reference.moments, reference.spatial)
+    frechet.require_enough(len(seen), "the samples", "Raise sample.count.")
+    against = ReferenceStats(reference.train, reference.moments, reference.spatial)
     closest, distances = near or nearest(seen.features, reference.train, 1, shard)
     heldout = nearest(reference.heldout, reference.train, 1, shard)[1][:, 0]
 
     def of(part: slice, parts: int) -> tuple[dict[str, Any], list[float]]:
         some = seen.part(part)
-        found, subsets = quality.distances(some, against, shard)
-        found |= quality.answers(some.features, extractor, parts)
+        found, subsets = scoring.distances(some, against, shard)
+        found |= scoring.inception_scores(some.features, extractor, parts)
         found |= _class_scores(some.features, None if labels is None else labels[part], extractor, reference)
         return found | memorisation.typical(distances[part, 0], heldout), subsets
 
@@ -101,11 +103,11 @@ def score_features(
 
 
 def seed_blocks(count: int, blocks: int) -> list[slice]:
-    """Equal, disjoint runs of seeds. Raises ValueError when they do not divide the images, or are too small."""
+    """Equal, disjoint runs of seeds. Raises ValueError if they do not divide the images, or are too small."""
     if count % blocks:
         raise ValueError(f"evaluate.blocks = {blocks} does not divide the {count} samples")
     size = count // blocks
-    scores.require_enough(size, f"each of {blocks} blocks", "Raise sample.count, or lower evaluate.blocks.")
+    frechet.require_enough(size, f"each of {blocks} blocks", "Raise sample.count, or lower evaluate.blocks.")
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
@@ -115,7 +117,7 @@ def significant(value: float) -> float:
 
 
 def _conditions(count: int, extractor: Extractor, reference: Reference, splits: int, blocks: int) -> dict[str, Any]:
-    """What a score depends on."""
+    """The conditions of a score."""
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -126,7 +128,7 @@ def _conditions(count: int, extractor: Extractor, reference: Reference, splits: 
         "count": count,
         "inception_score_splits": splits,
         "blocks": blocks,
-        # With no more images than features the covariance has no full rank, and FID is far too high.
+        # With no more images than features the covariance is rank deficient, and FID is far too high.
         "full_rank": min(count, reference.moments.count) > extractor.dimension,
     }
 
@@ -134,15 +136,15 @@ def _conditions(count: int, extractor: Extractor, reference: Reference, splits: 
 def _class_scores(
     features: NDArray[np.floating], labels: NDArray[np.int64] | None, extractor: Extractor, reference: Reference
 ) -> dict[str, Any]:
-    """Class shares, and accuracy where classes were asked for; nothing if the extractor does not know the classes."""
+    """Class shares, and accuracy where classes were requested; nothing if the extractor has no classes."""
     classes = reference.classes
     if not extractor.classes:
         return {}
     if extractor.classes != len(classes):
         raise ValueError(f"the extractor knows {extractor.classes} classes, the data set has {len(classes)}: {classes}")
-    guessed = quality.guesses(features, extractor)
-    found = quality.class_scores(guessed, len(classes), reference.class_shares)
-    shares = scores.class_shares(guessed, len(classes))
+    guessed = scoring.predictions(features, extractor)
+    found = scoring.class_scores(guessed, len(classes), reference.class_shares)
+    shares = inception_score.class_shares(guessed, len(classes))
     found["class_histogram"] = {name: float(share) for name, share in zip(classes, shares, strict=True)}
     if labels is None or (labels < 0).any():
         return found
@@ -150,13 +152,13 @@ def _class_scores(
 
 
 def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str, dict[str, float]]:
-    """The reference's, and those of the Inception Score in as many parts."""
+    """The floors of the reference, with those of the Inception Score over as many splits."""
     half = np.sort(np.random.default_rng(0).permutation(len(reference.train))[: len(reference.train) // 2])
     sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
     if reference.noise is not None:
         sets["noise"] = reference.noise
     inception = {
-        name: quality.answers(each, extractor, splits)["inception_score"]
+        name: scoring.inception_scores(each, extractor, splits)["inception_score"]
         for name, each in sets.items()
         if len(each) >= splits
     }
@@ -164,7 +166,7 @@ def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str
 
 
 def _old_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The three that gate and report show beside a score, as keys of their own."""
+    """The three floors that gate and report show beside a score, as keys of their own."""
     found = {"inception_score_real": floors["inception_score"]["copy"]}
     fid = floors.get("fid", {})
     return found | {
@@ -181,7 +183,7 @@ def _spread(values: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Every fraction in it to DIGITS significant digits; counts stay whole."""
+    """Round every float to DIGITS significant digits; integers stay as they are."""
     if isinstance(value, dict):
         return {name: _rounded(each) for name, each in value.items()}
     if isinstance(value, list):

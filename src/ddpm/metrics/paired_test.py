@@ -1,4 +1,4 @@
-"""Whether two models differ: an interval and a test, from scores of the same subsets or seed blocks of both."""
+"""Paired comparison of two models: interval and permutation test, from scores of the same subsets or seed blocks."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ RESAMPLES = 9999
 class Comparison:
     """The mean difference, first minus second, with its interval of `confidence`, and the p value of "no difference".
 
-    valid: False says that the numbers are not to be relied on, and `validity` why; else it says what they rest on.
+    valid: whether the numbers are reliable; `validity` says why not, or what they rest on.
     """
 
     difference: float

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddpm.metrics.compare import compare
+from ddpm.metrics.paired_test import compare
 
 
 def test_interval_covers_and_test_errs_as_often_as_they_say():

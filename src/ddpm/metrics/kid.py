@@ -1,18 +1,18 @@
-"""KID: the kernel distance of two sets of features (Binkowski et al. 2018), over disjoint subsets."""
+"""Kernel Inception Distance of two sets of features (Binkowski et al. 2018), over disjoint subsets."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.metrics.shards import WHOLE, Shard
 
-Features = NDArray[np.floating]
+Array = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
 SUBSETS = 20
 SMALLEST_SUBSET, LARGEST_SUBSET = 10, 1000  # images
 
 
-def subset_values(fake: Features, real: Features, seed: int = 0, shard: Shard = WHOLE) -> Floats:
+def subset_values(fake: Array, real: Array, seed: int = 0, shard: Shard = WHOLE) -> Floats:
     """The squared maximum mean discrepancy of each pair of subsets, (subsets,): their mean is KID.
 
     Both sets are shuffled by `seed` (they may come sorted by class) and cut into as many disjoint subsets: the values
@@ -34,11 +34,11 @@ def subset_values(fake: Features, real: Features, seed: int = 0, shard: Shard = 
 
 
 def kid(values: Floats) -> dict[str, float]:
-    """KID and its standard error, from the values of the subsets. An unbiased estimate, so it may be below 0."""
+    """KID and its standard error, from the values of the subsets. The estimate is unbiased, so it may be below 0."""
     return {"kid": float(values.mean()), "kid_se": float(values.std(ddof=1) / len(values) ** 0.5)}
 
 
-def squared_mmd(first: Features, second: Features) -> float:
+def squared_mmd(first: Array, second: Array) -> float:
     """Unbiased squared maximum mean discrepancy of (N, D) and (M, D) under the kernel (x y / D + 1)^3."""
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return float(_mean_of_others(x) + _mean_of_others(y) - 2 * _kernel(x, y).mean())
@@ -55,7 +55,7 @@ def _kernel(x: Floats, y: Floats) -> Floats:
     return matrix
 
 
-def _subsets(features: Features, count: int, seed: list[int]) -> list[NDArray[np.int64]]:
+def _subsets(features: Array, count: int, seed: list[int]) -> list[NDArray[np.int64]]:
     """`count` disjoint subsets of equal size, as indices; ascending, as memory-mapped features are read fastest."""
     size = min(len(features) // count, LARGEST_SUBSET)
     order = np.random.default_rng(seed).permutation(len(features))

@@ -1,7 +1,7 @@
-"""Nearest neighbours, and the scores made of them: precision, recall, density, coverage.
+"""Nearest neighbours, and the scores based on them: precision, recall, density, coverage.
 
-Distances are taken tile by tile in float64: never a matrix of all pairs, and features may be memory-mapped. Tiles are
-cut from the start of a set, so they are the same whoever computes them.
+Distances are computed tile by tile in float64, without a matrix of all pairs; features may be memory-mapped. Tiles are
+cut from the start of a set, so they are the same in every process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,24 @@ from torch import Tensor
 
 from ddpm.metrics.shards import WHOLE, Shard
 
-Features = NDArray[np.floating]
+Array = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
 TILE = 512  # rows of a set held at a time
 NEIGHBOURS = (3, 5)  # k: Kynkaanniemi et al. take 3, Naeem et al. 5
-CLOSED = 1 + 1e-9  # a ball holds its rim, also after rounding
+CLOSED = 1 + 1e-9  # a ball contains its boundary, also after rounding
 
 
 @dataclass(frozen=True)
 class Manifold:
-    """Features (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS))."""
+    """Array (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS))."""
 
-    features: Features
+    features: Array
     radii: Floats
 
 
-def manifold(features: Features, shard: Shard = WHOLE) -> Manifold:
-    """The balls around features. Raises ValueError when there are too few to have that many neighbours."""
+def manifold(features: Array, shard: Shard = WHOLE) -> Manifold:
+    """The balls around features. Raises ValueError if there are too few images for that many neighbours."""
     if len(features) <= max(NEIGHBOURS):
         raise ValueError(f"{len(features)} images have no {max(NEIGHBOURS)} neighbours each")
     _, distances = nearest(features, features, max(NEIGHBOURS) + 1, shard)
@@ -58,7 +58,7 @@ def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dic
 
 
 def nearest(
-    queries: Features, references: Features, count: int = 1, shard: Shard = WHOLE
+    queries: Array, references: Array, count: int = 1, shard: Shard = WHOLE
 ) -> tuple[NDArray[np.int64], Floats]:
     """For each query its `count` nearest references: indices (Q, count) and Euclidean distances, nearest first.
 
@@ -87,12 +87,12 @@ def nearest(
     return both[:, :count].astype(np.int64), both[:, count:]
 
 
-def starts(rows: Sequence[object] | Features) -> range:
+def starts(rows: Sequence[object] | Array) -> range:
     """Where the tiles of a set begin."""
     return range(0, len(rows), TILE)
 
 
-def _inside(queries: Features, balls: Manifold, shard: Shard) -> tuple[Floats, Floats]:
+def _inside(queries: Array, balls: Manifold, shard: Shard) -> tuple[Floats, Floats]:
     """For each query, how many balls of each size hold it (Q, len(NEIGHBOURS)), and the squared distance to the
     nearest centre (Q,)."""
     limits = torch.as_tensor(balls.radii**2 * CLOSED)
@@ -113,11 +113,11 @@ def _inside(queries: Features, balls: Manifold, shard: Shard) -> tuple[Floats, F
     return both[:, :-1], both[:, -1]
 
 
-def _tile(features: Features, start: int) -> Tensor:
+def _tile(features: Array, start: int) -> Tensor:
     return torch.as_tensor(np.asarray(features[start : start + TILE], np.float64))
 
 
-def _tiles(features: Features) -> Iterator[tuple[int, Tensor]]:
+def _tiles(features: Array) -> Iterator[tuple[int, Tensor]]:
     """Each tile with its place."""
     for start in starts(features):
         yield start, _tile(features, start)
