@@ -24,7 +24,7 @@ def test_known_files_are_derived() -> None:
     assert names >= {
         "runtime/device.py",
         "nets/unet.py",
-        "metrics/scores.py",
+        "metrics/frechet.py",
         "sampling/to_folder.py",
         "model/build.py",
     }
