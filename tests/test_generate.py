@@ -173,9 +173,9 @@ def test_the_light_table_of_names_is_that_of_the_functions() -> None:
     assert get_args(sampling.Variance) == (*samplers.VARIANCES, "learned")
     for name, draw in samplers.SAMPLERS.items():
         options = [each for each in inspect.signature(draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
-        assert {each.name for each in options} == {*sampling.OPTIONS[name], "watch"}
+        assert {each.name for each in options} == {*sampling.OPTIONS[name], "callback"}
         for each in options:
-            if each.name != "watch":
+            if each.name != "callback":
                 assert each.default == getattr(Sampling, each.name), f"{name}: {each.name}"
 
 

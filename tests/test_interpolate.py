@@ -29,7 +29,7 @@ def exact(y: Tensor, sigma: float) -> Tensor:
 
 def levels(steps: int) -> Tensor:
     table = schedule.sigmas(schedule.betas("cosine", 1000))
-    return torch.cat([table[schedule.visited("log-snr", table, steps)], torch.zeros(1, dtype=torch.float64)])
+    return schedule.sampling_sigmas("log-snr", table, steps)
 
 
 def test_encoding_follows_the_flow_of_a_gaussian_and_decoding_comes_back() -> None:

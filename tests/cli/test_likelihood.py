@@ -117,7 +117,7 @@ def test_more_probes_come_near_the_exact_trace(tiny_checkpoint: Path) -> None:
     sigmas, generators = model.denoiser.sigmas, [randomness.generator(i, "likelihood") for i in range(2)]
     x = pixels.to_tensor(torch.from_numpy(PIXELS[:2]))
     y = likelihood.dequantised(x, torch.stack([torch.rand(1, 8, 8, generator=each) for each in generators]))
-    denoise = guidance.conditional(model.denoiser, torch.from_numpy(labels))
+    denoise = guidance.with_labels(model.denoiser, torch.from_numpy(labels))
     true = likelihood.flow_bits(
         denoise, y, sigmas[0].item(), sigmas[-1].item(), model.denoiser.process.prior,
         likelihood.directions((1, 8, 8)), 1e-2,
@@ -130,7 +130,7 @@ def test_more_probes_come_near_the_exact_trace(tiny_checkpoint: Path) -> None:
 def test_the_flow_is_the_change_of_volume_of_the_network_itself(tiny_checkpoint: Path) -> None:
     """The trace of the real network, direction by direction, is what one probe estimates without bias."""
     model = checkpoint.load(tiny_checkpoint)
-    denoise = guidance.conditional(model.denoiser, torch.tensor([0, 1]))
+    denoise = guidance.with_labels(model.denoiser, torch.tensor([0, 1]))
     y = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     _, whole = likelihood._with_trace(denoise, y.clone(), 0.7, likelihood.directions((1, 8, 8)))
     jacobian = torch.autograd.functional.jacobian(lambda x: denoise(x, 0.7), y)

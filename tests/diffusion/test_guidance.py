@@ -68,8 +68,8 @@ def test_outside_its_interval_guidance_is_the_conditional_model_and_one_evaluati
         seen.append(len(y))
         return model(y, sigma, labels)
 
-    plain = guidance.conditional(counting, LABELS)
-    denoise = guidance.within(0.5, 2.0, guidance.classifier_free(counting, LABELS, 2, 3.0), plain)
+    plain = guidance.with_labels(counting, LABELS)
+    denoise = guidance.guidance_interval(0.5, 2.0, guidance.classifier_free(counting, LABELS, 2, 3.0), plain)
     means = MEANS[LABELS].view(-1, 1, 1, 1)
     for sigma, factor, images in ((0.49, 1, 2), (0.5, 3, 4), (2.0, 3, 4), (2.01, 1, 2)):
         torch.testing.assert_close(denoise(Y, sigma), gaussian(factor * means)(Y, sigma))
@@ -80,13 +80,13 @@ def test_rescaling_gives_guided_estimates_the_contrast_of_the_unguided_ones() ->
     """Lin et al. 2024: all the way (1) the standard deviation is that of the conditional estimate, halfway the mean."""
     good = torch.randn(2, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     bad = torch.tensor([0.2, -0.5], dtype=torch.float64).view(2, 1, 1, 1) * good
-    guided = guidance.pushed(good, bad, 3.0)
-    torch.testing.assert_close(guidance.pushed(good, bad, 3.0, 1.0).std((1, 2, 3)), good.std((1, 2, 3)))
+    guided = guidance.apply_guidance(good, bad, 3.0)
+    torch.testing.assert_close(guidance.apply_guidance(good, bad, 3.0, 1.0).std((1, 2, 3)), good.std((1, 2, 3)))
     torch.testing.assert_close(
-        guidance.pushed(good, bad, 3.0, 0.5), (guided + guidance.pushed(good, bad, 3.0, 1.0)) / 2
+        guidance.apply_guidance(good, bad, 3.0, 0.5), (guided + guidance.apply_guidance(good, bad, 3.0, 1.0)) / 2
     )
     # here guided = (3 - 2 * share) * good, so that rescaling gives back `good` itself
-    torch.testing.assert_close(guidance.pushed(good, bad, 3.0, 1.0), good)
+    torch.testing.assert_close(guidance.apply_guidance(good, bad, 3.0, 1.0), good)
 
 
 def test_rescaling_reaches_through_both_kinds_of_guidance() -> None:
@@ -98,5 +98,5 @@ def test_rescaling_reaches_through_both_kinds_of_guidance() -> None:
 
 
 def test_clamped_keeps_the_estimate_inside() -> None:
-    inside = guidance.clamped(lambda y, sigma: y)
+    inside = guidance.clip_x0(lambda y, sigma: y)
     assert inside(torch.tensor([-3.0, 0.5, 2.0]), 1.0).tolist() == [-1.0, 0.5, 1.0]

@@ -123,7 +123,7 @@ def test_a_returning_sampler_takes_each_stretch_several_times() -> None:
 
 def test_a_returning_sampler_of_one_round_is_the_sampler() -> None:
     table = schedule.sigmas(schedule.betas("cosine", 100))
-    levels = torch.cat([table[schedule.visited("log-snr", table, 12)], torch.zeros(1, dtype=torch.float64)])
+    levels = schedule.sampling_sigmas("log-snr", table, 12)
     noises, y = random(12, 5), levels[0] * random(5, seed=1)
     plain = samplers.ddpm(exact, y, levels, lambda i: noises[i])
     for jump in (1, 5, 12):

@@ -27,7 +27,7 @@ def exact(y: Tensor, sigma: float, mean: float = MEAN, spread: float = SPREAD) -
 
 def levels(name: str, total: int, count: int, spacing: str = "log-snr") -> Tensor:
     table = schedule.sigmas(schedule.betas(name, total))
-    return torch.cat([table[schedule.visited(spacing, table, count)], torch.zeros(1, dtype=torch.float64)])
+    return schedule.sampling_sigmas(spacing, table, count)
 
 
 def geometric(count: int) -> Tensor:
@@ -178,7 +178,7 @@ def test_the_adaptive_solver_shows_the_way_at_the_levels_and_takes_a_single_leve
     sigmas = torch.cat([geometric(3), torch.zeros(1, dtype=torch.float64)])
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     y = torch.linspace(-40, 40, 9, dtype=torch.float64)
-    samplers.ode(exact, y, sigmas, no_noise, tolerance=1e-6, watch=lambda i, y, x0: seen.update({i: (y, x0)}))
+    samplers.ode(exact, y, sigmas, no_noise, tolerance=1e-6, callback=lambda i, y, x0: seen.update({i: (y, x0)}))
     assert list(seen) == [0, 1, 2, 3]
     for i, (way, x0) in seen.items():
         torch.testing.assert_close(way, flow(y, HIGH, sigmas[i].item()), rtol=1e-4, atol=1e-4)

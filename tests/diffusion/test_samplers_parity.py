@@ -62,7 +62,7 @@ def noises(seed: int = 4) -> samplers.Noise:
 def way(draw: Draw, denoise: Any, y: Tensor, sigmas: Tensor, noise: samplers.Noise) -> list[Tensor]:
     """What a sampler sees at each of its levels, and its end."""
     seen: list[Tensor] = []
-    final = draw(denoise, y, sigmas, noise, watch=lambda i, y, x0: seen.append(y))
+    final = draw(denoise, y, sigmas, noise, callback=lambda i, y, x0: seen.append(y))
     return [*seen, final]
 
 

@@ -63,31 +63,31 @@ def test_zero_terminal_signal_is_refused_in_words() -> None:
 def test_visited_steps_descend_from_the_last_without_repeats(spacing: str, total: int) -> None:
     sigma = schedule.sigmas(schedule.betas("cosine", total))
     for count in {1, 2, 3, 4, 5, 20, 999, total} & set(range(1, total + 1)):
-        steps = schedule.visited(spacing, sigma, count).tolist()
+        steps = schedule.timesteps(spacing, sigma, count).tolist()
         assert len(steps) == count
         assert steps == sorted(set(steps), reverse=True)
         assert steps[0] == total - 1
         assert steps[-1] >= 0
-    assert schedule.visited(spacing, sigma, total).tolist() == list(range(total - 1, -1, -1))
+    assert schedule.timesteps(spacing, sigma, total).tolist() == list(range(total - 1, -1, -1))
 
 
 def test_log_snr_spacing_is_even_in_log_sigma() -> None:
     """Where the table is fine enough; the largest sigmas of a cosine are far apart in log(sigma)."""
     sigma = schedule.sigmas(schedule.betas("cosine", 5000))
-    gaps = sigma[schedule.visited("log-snr", sigma, 12)].log().diff()[4:]
+    gaps = sigma[schedule.timesteps("log-snr", sigma, 12)].log().diff()[4:]
     assert gaps.std() / gaps.mean().abs() < 0.1
-    uniform = sigma[schedule.visited("uniform", sigma, 12)].log().diff()[4:]
+    uniform = sigma[schedule.timesteps("uniform", sigma, 12)].log().diff()[4:]
     assert uniform.std() / uniform.mean().abs() > 0.5
 
 
 def test_karras_spacing_is_even_in_the_seventh_root_of_sigma() -> None:
     sigma = torch.logspace(-2, 2, 5000, dtype=torch.float64)
-    gaps = (sigma[schedule.visited("karras", sigma, 12)] ** (1 / 7)).diff()
+    gaps = (sigma[schedule.timesteps("karras", sigma, 12)] ** (1 / 7)).diff()
     assert gaps.std() / gaps.mean().abs() < 0.02
-    assert (sigma[schedule.visited("log-snr", sigma, 12)] ** (1 / 7)).diff().std() / gaps.mean().abs() > 0.1
+    assert (sigma[schedule.timesteps("log-snr", sigma, 12)] ** (1 / 7)).diff().std() / gaps.mean().abs() > 0.1
 
 
 @pytest.mark.parametrize("count", [0, 11])
 def test_more_steps_than_the_chain_has_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"steps = {count}.*T = 10"):
-        schedule.visited("uniform", schedule.sigmas(schedule.betas("cosine", 10)), count)
+        schedule.timesteps("uniform", schedule.sigmas(schedule.betas("cosine", 10)), count)

@@ -110,7 +110,7 @@ def levels_from(sigma: float, table: Tensor, spacing: str, steps: int) -> Tensor
     """
     below = table[table < sigma]
     count = min(steps - 1, len(below))
-    visited = below[schedule.visited(spacing, below, count)] if count else below[:0]
+    visited = below[schedule.timesteps(spacing, below, count)] if count else below[:0]
     return torch.cat([table.new_tensor([sigma]), visited, table.new_zeros(1)])
 
 

@@ -1,4 +1,4 @@
-"""Noise schedules: a table of T betas is a table of T sigmas.
+"""Noise schedules, as tables of T betas or T sigmas, and the choice of sampling steps among them.
 
 A forward process is `q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I)` (Ho et al. 2020, equation 4), with
 `abar_t = prod(1 - beta_s)`. In sigma coordinates it is `y = x_0 + sigma_t eps`.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-LARGEST_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: no step may destroy everything
+LARGEST_BETA = 0.999  # Nichol and Dhariwal 2021, section 3.2: no single step may destroy all signal
 
 
 def linear(steps: int, start: float, end: float) -> Tensor:
@@ -40,7 +40,7 @@ def cosine(steps: int, start: float, end: float) -> Tensor:
 
 SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
     "linear": linear,
-    "scaled-linear": quadratic,  # the same thing under the name that latent diffusion gave it
+    "scaled-linear": quadratic,  # the name used in latent diffusion
     "cosine": cosine,
     "quadratic": quadratic,
     "sigmoid": sigmoid,
@@ -51,7 +51,7 @@ def betas(name: str, steps: int, start: float = 1e-4, end: float = 0.02) -> Tens
     """Betas of a named schedule, (T,) float64, each in (0, 0.999].
 
     `start` and `end` are the betas at T = 1000; another T scales them by 1000/T, so that the process as a whole
-    destroys as much (Nichol and Dhariwal 2021). Raises KeyError for an unknown name.
+    destroys the same amount of signal (Nichol and Dhariwal 2021). Raises KeyError for an unknown name.
     """
     scale = 1000 / steps
     return SCHEDULES[name](steps, start * scale, end * scale).clamp(max=LARGEST_BETA)
@@ -73,10 +73,10 @@ def sigmas(beta: Tensor) -> Tensor:
     return result
 
 
-def visited(spacing: str, sigma: Tensor, count: int) -> Tensor:
-    """Which of the T steps a sampler of `count` steps visits: (count,) int64, descending, all different.
+def timesteps(spacing: str, sigma: Tensor, count: int) -> Tensor:
+    """Choose `count` of the T timesteps for a sampler: (count,) int64, descending, all different.
 
-    `sigma`: the (T,) ascending table. Raises ValueError if `count` exceeds T, KeyError for an unknown spacing.
+    sigma: the (T,) ascending table. Raises ValueError if `count` exceeds T, KeyError for an unknown spacing.
     """
     total = len(sigma)
     if not 1 <= count <= total:
@@ -85,13 +85,18 @@ def visited(spacing: str, sigma: Tensor, count: int) -> Tensor:
     return _distinct(ascending.round().long().clamp(0, total - 1), total).flip(0)
 
 
+def sampling_sigmas(spacing: str, sigma: Tensor, count: int) -> Tensor:
+    """The sigmas of `timesteps`, and 0 after the last: (count + 1,), descending."""
+    return torch.cat([sigma[timesteps(spacing, sigma, count)], sigma.new_zeros(1)])
+
+
 def _uniform(sigma: Tensor, count: int) -> Tensor:
-    """From the first step to the last, evenly ("linspace" elsewhere)."""
+    """Evenly from the first step to the last ("linspace" in diffusers)."""
     return torch.linspace(0, len(sigma) - 1, count, dtype=torch.float64) if count > 1 else _last(sigma)
 
 
 def _trailing(sigma: Tensor, count: int) -> Tensor:
-    """Evenly back from the last step, the first left out (Lin et al. 2024, table 2)."""
+    """Evenly back from the last step, without the first (Lin et al. 2024, table 2)."""
     return torch.arange(1, count + 1, dtype=torch.float64) * (len(sigma) / count) - 1
 
 
@@ -120,7 +125,7 @@ def _karras(sigma: Tensor, count: int) -> Tensor:
 
 
 def _nearest(table: Tensor, wanted: Tensor) -> Tensor:
-    """The places of the nearest entries of an ascending table."""
+    """Indices of the nearest entries of an ascending table."""
     above = torch.searchsorted(table, wanted).clamp(1, len(table) - 1)
     nearer_below = wanted - table[above - 1] < table[above] - wanted
     return torch.where(nearer_below, above - 1, above).double()
@@ -140,7 +145,7 @@ SPACINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 def _distinct(ascending: Tensor, total: int) -> Tensor:
-    """Push equal neighbours apart, upwards, then back below `total`: rounding may have joined them."""
+    """Separate equal indices, which rounding may have produced: upwards, then back below `total`."""
     count = len(ascending)
     offsets = torch.arange(count)
     raised = torch.cummax(ascending - offsets, 0).values + offsets

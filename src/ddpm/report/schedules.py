@@ -32,5 +32,5 @@ def levels(
     own = f"{diffusion['process']}, {diffusion['schedule']}"
     found = {name: build.process(section).sigmas for name, section in PUBLISHED.items()}
     found[own] = build.process(diffusion).sigmas
-    visited = found[own][schedule.visited(conditions["spacing"], found[own], conditions["steps"])]
+    visited = found[own][schedule.timesteps(conditions["spacing"], found[own], conditions["steps"])]
     return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()

@@ -145,7 +145,7 @@ def _drawn(
     if plan.task == "denoise":
         levels, start = restoration.levels_from(sigma, table, spacing, steps), observed
     else:
-        levels = torch.cat([table[schedule.visited(spacing, table, steps)], table.new_zeros(1)])
+        levels = schedule.sampling_sigmas(spacing, table, steps)
         start = model.denoiser.process.prior * noise(-1)
     if plan.task != "denoise" and not plan.trained:
         denoise = restoration.consistent(denoise, operator(plan, known, where), observed, sigma)

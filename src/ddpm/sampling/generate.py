@@ -38,13 +38,13 @@ def generate(
     batch: int = 250,
     device: str = "auto",
     advance: Callable[[int], None] | None = None,
-    watch: samplers.Watch = samplers.unwatched,
+    callback: samplers.Callback = samplers.no_callback,
 ) -> Images:
     """Draw `count` images: (count, H, W, C) uint8.
 
     labels: one per image, NO_LABEL for none; None takes the classes in turn (i modulo classes), or none for all of
     `known`: the small images that a model of super-resolution enlarges, (count, H / scale, W / scale, C) uint8.
-    `advance(n)` is called after every n images; `watch` sees every step of every batch. guide: the weaker model that
+    `advance(n)` is called after every n images; `callback` sees every step of every batch. guide: the weaker model that
     guidance pushes away from. Raises ValueError for what the model cannot do.
     """
     weaker = None if guide is None else guide.config
@@ -55,8 +55,7 @@ def generate(
     denoiser = model.denoiser.to(where).eval()
     weak = None if guide is None else guide.denoiser.to(where).eval()
     table = denoiser.sigmas.cpu()
-    visited = schedule.visited(sampling.spacing, table, sampling.steps)
-    levels = torch.cat([table[visited], torch.zeros(1, dtype=torch.float64)])
+    sigmas = schedule.sampling_sigmas(sampling.spacing, table, sampling.steps)
     learned = sampling.variance == "learned"
     batch = 1 if sampling.sampler in samplers.ALONE else batch
     all_labels = _labels(count, len(model.classes), labels, known is not None)
@@ -69,11 +68,11 @@ def generate(
         network = denoiser.with_variance if learned else denoiser
         small = None if known is None else torch.from_numpy(known[start:stop]).to(where)
         given = _given(model, network, small)
-        worse = None if weak is None else guidance.conditional(_given(model, weak, small), label)
+        worse = None if weak is None else guidance.with_labels(_given(model, weak, small), label)
         draw = _sampler(given, worse, label, len(model.classes), sampling)
         first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
-            images[start:stop] = to_uint8(draw(first, levels, noise, watch=watch))
+            images[start:stop] = to_uint8(draw(first, sigmas, noise, callback=callback))
         if advance is not None:
             advance(stop - start)
     return images
@@ -105,10 +104,10 @@ def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, 
     """
     seen: dict[int, list[Images]] = {}
 
-    def watch(step: int, y: Tensor, x0: Tensor) -> None:
+    def callback(step: int, y: Tensor, x0: Tensor) -> None:
         seen.setdefault(step, []).append(to_uint8(y / max(1.0, y.std().item())))
 
-    final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, watch=watch)
+    final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, callback=callback)
     moment = [*map(np.concatenate, seen.values()), final]
     chosen = np.linspace(0, len(seen), moments).round().astype(int)
     return np.stack([moment[i] for i in chosen], axis=1)
@@ -167,7 +166,7 @@ def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> C
 def _sampler(
     network: Callable[..., Any], weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
 ) -> Callable[..., Tensor]:
-    """The chosen sampler with its denoiser: a function of (y, sigmas, noise, watch)."""
+    """The chosen sampler with its denoiser: a function of (y, sigmas, noise, callback)."""
     if sampling.variance == "learned":
         both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling))
         return partial(samplers.ddpm_learned, both)
@@ -179,7 +178,7 @@ def guided(
     network: guidance.Model, weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
 ) -> samplers.Denoise:
     """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels."""
-    plain = guidance.conditional(network, label)
+    plain = guidance.with_labels(network, label)
     scale, rescale = sampling.guidance, sampling.guidance_rescale
     if scale == 1:
         denoise = plain
@@ -188,12 +187,12 @@ def guided(
     elif label is None:
         raise ValueError(f"guidance = {scale} needs labels or a guide")
     elif scale == 0 and rescale == 0:
-        denoise = guidance.conditional(network, torch.full_like(label, classes))
+        denoise = guidance.with_labels(network, torch.full_like(label, classes))
     else:
         denoise = guidance.classifier_free(network, label, classes, scale, rescale)
     if sampling.guidance_interval is not None:
-        denoise = guidance.within(*sampling.guidance_interval, denoise, plain)
-    return guidance.clamped(denoise) if sampling.clamp else denoise
+        denoise = guidance.guidance_interval(*sampling.guidance_interval, denoise, plain)
+    return guidance.clip_x0(denoise) if sampling.clamp else denoise
 
 
 def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:

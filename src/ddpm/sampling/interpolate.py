@@ -56,7 +56,7 @@ def between(
     where = choose_device(device)
     denoiser, classes = model.denoiser.to(where).eval(), len(model.classes)
     table = denoiser.sigmas.cpu()
-    sigmas = torch.cat([table[schedule.visited("log-snr", table, steps)], table.new_zeros(1)])
+    sigmas = schedule.sampling_sigmas("log-snr", table, steps)
 
     def at(images: int) -> samplers.Denoise:
         labels = torch.full((images,), classes if label is None else label, device=where) if classes else None

@@ -1,4 +1,4 @@
-"""Samplers that walk a Markov chain back: every step draws from a model of q(y_lower | y_sigma).
+"""Ancestral samplers: every step draws from a model of q(y_lower | y_sigma).
 
 All share the mean `x0 + (lower/sigma)^2 (y - x0)` (Ho et al. 2020, equation 7, in sigma coordinates) and differ in the
 noise that is added.
@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ddpm.diffusion.samplers.base import Denoise, Noise, Watch, unwatched
+from ddpm.diffusion.samplers.base import Callback, Denoise, Noise, no_callback
 
 
 def small_variance(sigma: float, lower: float) -> float:
@@ -30,7 +30,7 @@ def large_variance(sigma: float, lower: float) -> float:
 
 
 def reverse_diffusion(sigma: float, lower: float) -> float:
-    """As much noise as the step removes (Song et al. 2021, algorithm 2, for VE); none on the last step."""
+    """The amount of noise that the step removes (Song et al. 2021, algorithm 2, for VE); none on the last step."""
     return math.sqrt(sigma**2 - lower**2) if lower > 0 else 0.0
 
 
@@ -42,13 +42,18 @@ VARIANCES: dict[str, Callable[[float, float], float]] = {
 
 
 def ddpm(
-    denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, variance: str = "small", watch: Watch = unwatched
+    denoise: Denoise,
+    y: Tensor,
+    sigmas: Tensor,
+    noise: Noise,
+    *,
+    variance: str = "small",
+    callback: Callback = no_callback,
 ) -> Tensor:
     """Ancestral sampling (Ho et al. 2020, algorithm 2)."""
-    levels = sigmas.tolist()
-    for i, (sigma, lower) in enumerate(pairwise(levels)):
+    for i, (sigma, lower) in enumerate(pairwise(sigmas.tolist())):
         x0 = denoise(y, sigma)
-        watch(i, y, x0)
+        callback(i, y, x0)
         y = x0 + (lower / sigma) ** 2 * (y - x0)
         up = VARIANCES[variance](sigma, lower)
         if up > 0:
@@ -62,17 +67,16 @@ def ddpm_learned(
     sigmas: Tensor,
     noise: Noise,
     *,
-    watch: Watch = unwatched,
+    callback: Callback = no_callback,
 ) -> Tensor:
-    """Ancestral sampling with the model's own variance (Nichol and Dhariwal 2021, equation 15).
+    """Ancestral sampling with learned variance (Nichol and Dhariwal 2021, equation 15).
 
     `denoise` returns (x0, fraction), both like y: the logarithm of the variance lies `fraction` of the way from the
     small to the large one.
     """
-    levels = sigmas.tolist()
-    for i, (sigma, lower) in enumerate(pairwise(levels)):
+    for i, (sigma, lower) in enumerate(pairwise(sigmas.tolist())):
         x0, fraction = denoise(y, sigma)
-        watch(i, y, x0)
+        callback(i, y, x0)
         y = x0 + (lower / sigma) ** 2 * (y - x0)
         if lower > 0:
             small, large = math.log(small_variance(sigma, lower)), math.log(large_variance(sigma, lower))
@@ -85,8 +89,8 @@ def with_fraction(
 ) -> Callable[[Tensor, float], tuple[Tensor, Tensor]]:
     """`denoise` for `ddpm_learned`, of a model (y, sigma, labels) -> (x0, fraction).
 
-    `wrapped` makes a denoise of a model of x0 alone: labels, guidance and the like concern x0. The fraction is that of
-    the model's first answer, at the labels asked for.
+    `wrapped` makes a denoise function from a model of x0 alone, since labels and guidance concern x0. The fraction is
+    that of the model's first output, at the requested labels.
     """
     answers: list[Tensor] = []
 
@@ -106,13 +110,12 @@ def with_fraction(
 
 
 def ddim(
-    denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, eta: float = 0.0, watch: Watch = unwatched
+    denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, *, eta: float = 0.0, callback: Callback = no_callback
 ) -> Tensor:
     """Song et al. 2020, equation 12. eta 0: deterministic; eta 1: `ddpm` with the small variance."""
-    levels = sigmas.tolist()
-    for i, (sigma, lower) in enumerate(pairwise(levels)):
+    for i, (sigma, lower) in enumerate(pairwise(sigmas.tolist())):
         x0 = denoise(y, sigma)
-        watch(i, y, x0)
+        callback(i, y, x0)
         up = eta * small_variance(sigma, lower)
         y = x0 + math.sqrt(lower**2 - up**2) / sigma * (y - x0)
         if up > 0:
@@ -129,7 +132,7 @@ def predictor_corrector(
     variance: str = "small",
     corrections: int = 1,
     snr: float = 0.16,
-    watch: Watch = unwatched,
+    callback: Callback = no_callback,
 ) -> Tensor:
     """Song et al. 2021, algorithm 3 (VP): at every level, steps of Langevin dynamics and then an ancestral step.
 
@@ -138,9 +141,9 @@ def predictor_corrector(
     p(y)`, that is a step of the size `q^2 e = 2 alpha (snr |z| / |grad log p(y)|)^2` in y: q cancels and alpha stays,
     the ratio of abar at the two levels, `(1 + lower^2) / (1 + sigma^2)`.
     """
-    levels = sigmas.tolist()
-    alphas = [(1 + lower**2) / (1 + sigma**2) for sigma, lower in pairwise(levels)]
-    return _predict_and_correct(denoise, y, levels, noise, alphas, variance, corrections, snr, watch)
+    values = sigmas.tolist()
+    alphas = [(1 + lower**2) / (1 + sigma**2) for sigma, lower in pairwise(values)]
+    return _predict_and_correct(denoise, y, values, noise, alphas, variance, corrections, snr, callback)
 
 
 def predictor_corrector_ve(
@@ -152,27 +155,27 @@ def predictor_corrector_ve(
     variance: str = "small",
     corrections: int = 1,
     snr: float = 0.16,
-    watch: Watch = unwatched,
+    callback: Callback = no_callback,
 ) -> Tensor:
     """Song et al. 2021, algorithm 2 (VE): as for VP, without the factor alpha (algorithm 4)."""
-    levels = sigmas.tolist()
-    alphas = [1.0] * (len(levels) - 1)
-    return _predict_and_correct(denoise, y, levels, noise, alphas, variance, corrections, snr, watch)
+    values = sigmas.tolist()
+    alphas = [1.0] * (len(values) - 1)
+    return _predict_and_correct(denoise, y, values, noise, alphas, variance, corrections, snr, callback)
 
 
 def _predict_and_correct(
-    denoise: Denoise, y: Tensor, levels: list[float], noise: Noise, alphas: list[float], variance: str,
-    corrections: int, snr: float, watch: Watch,
+    denoise: Denoise, y: Tensor, sigmas: list[float], noise: Noise, alphas: list[float], variance: str,
+    corrections: int, snr: float, callback: Callback,
 ) -> Tensor:  # fmt: skip
-    """The loop of both. As in Song's program, a level is corrected before it is left, so that 0 is not corrected."""
-    for i, (sigma, lower) in enumerate(pairwise(levels)):
+    """The loop of both. As in Song's code, the corrector runs before the predictor: sigma 0 is not corrected."""
+    for i, (sigma, lower) in enumerate(pairwise(sigmas)):
         for _ in range(corrections):
             score = (denoise(y, sigma) - y) / sigma**2
             z = noise(i)
             step = 2 * alphas[i] * (snr * _norm(z) / _norm(score)) ** 2
             y = y + step * score + (2 * step).sqrt() * z
         x0 = denoise(y, sigma)
-        watch(i, y, x0)
+        callback(i, y, x0)
         y = x0 + (lower / sigma) ** 2 * (y - x0)
         up = VARIANCES[variance](sigma, lower)
         if up > 0:
@@ -181,5 +184,5 @@ def _predict_and_correct(
 
 
 def _norm(images: Tensor) -> Tensor:
-    """The length of each image as a vector, (B, 1, 1, 1): of each alone, so that no image depends on its batch."""
+    """The norm of each image as a vector, (B, 1, 1, 1); per image, so that none depends on its batch."""
     return images.square().flatten(1).sum(1).sqrt().view(-1, *[1] * (images.ndim - 1))

@@ -1,8 +1,8 @@
-"""What a sampler is given. Every sampler is a plain function `(denoise, y, sigmas, noise, *, its options, watch)`.
+"""The interface of samplers: plain functions `(denoise, y, sigmas, noise, *, options, callback)`.
 
-denoise(y, sigma) -> the estimate of x0, like y; y (B, C, H, W), a draw at the level `sigmas[0]`;
-sigmas (n + 1,) float64, descending, the last 0; noise(i) -> a fresh draw, standard normal and like y, for step i;
-watch(i, y, x0) sees every step. It returns (B, C, H, W).
+denoise(y, sigma) -> the estimate of x0, like y; y (B, C, H, W), a sample at noise level `sigmas[0]`;
+sigmas (n + 1,) float64, descending, the last 0; noise(i) -> new standard normal noise, like y, for step i;
+callback(i, y, x0) is called at every step. A sampler returns (B, C, H, W).
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from torch import Tensor
 
 Denoise = Callable[[Tensor, float], Tensor]
 Noise = Callable[[int], Tensor]
-Watch = Callable[[int, Tensor, Tensor], None]
+Callback = Callable[[int, Tensor, Tensor], None]
 
 
-def unwatched(step: int, y: Tensor, x0: Tensor) -> None:
-    """Watch nothing."""
+def no_callback(step: int, y: Tensor, x0: Tensor) -> None:
+    """Do nothing."""

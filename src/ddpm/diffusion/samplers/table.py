@@ -1,4 +1,4 @@
-"""The table of samplers; what they have in common is in `interfaces`."""
+"""The table of samplers; `base` describes their interface."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,31 @@ from ddpm.diffusion.samplers.ancestral import (
     small_variance,
     with_fraction,
 )
-from ddpm.diffusion.samplers.base import Denoise, Noise, Watch, unwatched
+from ddpm.diffusion.samplers.base import Callback, Denoise, Noise, no_callback
 from ddpm.diffusion.samplers.ode import dpm_solver_pp, dpm_solver_pp_sde, euler, heun, ode
 
 __all__ = [
-    "ALONE", "SAMPLERS", "VARIANCES", "Denoise", "Noise", "Watch", "ddim", "ddpm", "ddpm_learned", "dpm_solver_pp",
-    "dpm_solver_pp_sde", "euler", "heun", "large_variance", "ode", "predictor_corrector", "predictor_corrector_ve",
-    "reverse_diffusion", "small_variance", "unwatched", "with_fraction",
+    "ALONE",
+    "SAMPLERS",
+    "VARIANCES",
+    "Callback",
+    "Denoise",
+    "Noise",
+    "ddim",
+    "ddpm",
+    "ddpm_learned",
+    "dpm_solver_pp",
+    "dpm_solver_pp_sde",
+    "euler",
+    "heun",
+    "large_variance",
+    "no_callback",
+    "ode",
+    "predictor_corrector",
+    "predictor_corrector_ve",
+    "reverse_diffusion",
+    "small_variance",
+    "with_fraction",
 ]  # fmt: skip
 
 SAMPLERS: dict[str, Callable[..., Tensor]] = {
@@ -37,4 +55,4 @@ SAMPLERS: dict[str, Callable[..., Tensor]] = {
     "ode": ode,
 }
 ALONE = ("ode",)
-"""Samplers whose steps depend on all images that they are given: they are given one at a time."""
+"""Samplers whose steps depend on all images of a batch: they are called with one image at a time."""
