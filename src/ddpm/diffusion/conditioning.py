@@ -1,4 +1,4 @@
-"""What can be joined to the network's input, channel by channel, and is known when sampling."""
+"""Conditions: images joined to the network's input as further channels, known when sampling."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ from ddpm.diffusion.process import Process
 
 
 class Coefficients(NamedTuple):
-    """Of `D = skip * y + out * F(scale * y)`; each has the shape of sigma."""
+    """Coefficients of `D = skip * y + out * F(scale * y)`, each with the shape of sigma."""
 
     skip: Tensor
     out: Tensor
@@ -140,9 +140,9 @@ class Denoiser(nn.Module):
     def with_variance(
         self, y: Tensor, sigma: Tensor, labels: Tensor | None = None, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The same, and where between the small and the large variance (0 to 1, in logarithms) a step's should lie.
+        """Estimate the clean image and the position of the step's log variance between small (0) and large (1).
 
-        Both (B, C, H, W). Raises ValueError if the network has not learnt it.
+        Both (B, C, H, W). Raises ValueError if the network was trained with a fixed variance.
         """
         estimate, rest = self._estimate(y, sigma, labels, condition)
         if rest.shape != estimate.shape:
@@ -194,7 +194,7 @@ def joined(noisy: Tensor, condition: Tensor | None) -> Tensor:
 
 
 def as_fraction(output: Tensor) -> Tensor:
-    """What the network says of the variance, -1 to 1, as a fraction."""
+    """Map the network's variance output from [-1, 1] to a fraction in [0, 1]."""
     return (output + 1) / 2
 
 

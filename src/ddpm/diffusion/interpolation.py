@@ -1,4 +1,4 @@
-"""Between two images: along the probability flow to noise, on a sphere between the two noises, and back."""
+"""Interpolation of two images: by the probability flow to noise, along a great circle between the noises, and back."""
 
 import torch
 from torch import Tensor
@@ -8,23 +8,23 @@ from ddpm.diffusion.samplers.ode import heun
 
 
 def encoded(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-    """The noise from which the probability flow draws x (B, C, H, W), at the level `sigmas[0]`.
+    """Encode x (B, C, H, W) as the noise at level `sigmas[0]` from which the probability flow draws it.
 
-    sigmas: as for a sampler, descending to 0. The flow is a differential equation: it is followed upwards from the
-    lowest level above 0, where x differs from a draw by no more than that level (Song et al. 2021, section 4.3).
+    sigmas: as for a sampler, descending to 0. The flow is integrated upwards from the lowest level above 0, where x
+    differs from a sample by no more than that level (Song et al. 2021, section 4.3).
     """
     return heun(denoise, x, sigmas[:-1].flip(0), _no_noise)
 
 
 def decoded(denoise: Denoise, y: Tensor, sigmas: Tensor) -> Tensor:
-    """What the probability flow draws from y at the level `sigmas[0]`."""
+    """Decode y, noise at level `sigmas[0]`, to an image by the probability flow."""
     return heun(denoise, y, sigmas, _no_noise)
 
 
 def spherical(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """On the great circle from start to end, each (C, H, W): (N, C, H, W) for shares (N,) of the way from 0 to 1.
+    """Interpolate on the great circle from start to end, each (C, H, W): (N, C, H, W) for shares (N,) from 0 to 1.
 
-    Of two independent noises, a weighted mean would be too quiet; this keeps its norm (Shoemake 1985; for diffusion,
+    A weighted mean of two independent noises would have too small a norm; this keeps it (Shoemake 1985; for diffusion,
     Song et al. 2020, appendix D.5).
     """
     cosine = torch.nn.functional.cosine_similarity(start.flatten(), end.flatten(), 0)

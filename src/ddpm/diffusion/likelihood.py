@@ -1,6 +1,6 @@
-"""How probable a model finds images, in bits per dimension: by the probability flow, or bounded by the chain.
+"""Likelihood of uint8 images in bits per dimension: by the probability flow, or bounded by the chain.
 
-Both are of uint8 images: a density over [-1, 1] counts by the width of one of the 256 levels, 1 / 127.5.
+A density over [-1, 1] is converted to a probability by the width of one of the 256 levels, 1 / 127.5.
 """
 
 import math

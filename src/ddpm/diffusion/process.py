@@ -1,8 +1,8 @@
-"""Forward processes: which levels of noise there are, how training draws them, and how the network is told of them.
+"""Forward processes: their noise levels, the distribution of levels in training, and the network's time input.
 
 Every process here is `x_t = s_t (x_0 + sigma_t eps)` (Karras et al. 2022, equation 4 with the scale taken out), and
 `y = x_t / s_t` is a random walk: `y_t - y_s ~ N(0, sigma_t^2 - sigma_s^2)`. So one family of samplers serves them all,
-and a process is no more than its levels.
+and a process is defined by its levels.
 """
 
 import math
@@ -26,8 +26,8 @@ FIRST_TRAINED = 1e-5
 class Process:
     """A forward process in sigma coordinates.
 
-    sigmas: (T,) float64, ascending: the levels that a sampler may visit. draw(u): levels (B,) float64 to train on, for
-    u (B,) float64, uniform in [0, 1). time(sigma): what the network is told, (B,) float32. prior: standard deviation
+    sigmas: (T,) float64, ascending: the levels available to samplers. draw(u): levels (B,) float64 for training, from u
+    (B,) float64, uniform in [0, 1). time(sigma): the time input of the network, (B,) float32. prior: standard deviation
     of y where sampling starts.
     """
 
@@ -43,7 +43,7 @@ def ddpm(steps: int, schedule: str, beta_start: float, beta_end: float) -> Proce
 
 
 def chain(betas: Tensor) -> Process:
-    """A chain of T steps (Ho et al. 2020, equation 2) with betas (T,): trained on its T levels, told the step's index.
+    """A chain of T steps (Ho et al. 2020, equation 2) with betas (T,), trained on its T levels; time is the index.
 
     Between two levels the index is interpolated in log(sigma). Raises ValueError where abar reaches 0.
     """
@@ -123,8 +123,8 @@ def ve_sde(steps: int, sigma_min: float, sigma_max: float) -> Process:
 def edm(steps: int, sigma_min: float, sigma_max: float, p_mean: float, p_std: float) -> Process:
     """Karras et al. 2022, table 1: s = 1, levels spaced with rho = 7, `log(sigma) ~ N(p_mean, p_std^2)` in training.
 
-    The network is told `250 log(sigma)`: the paper's `log(sigma) / 4`, a thousandfold, as its sinusoids are made for
-    times up to about a thousand.
+    The time input is `250 log(sigma)`: the paper's `log(sigma) / 4`, times 1000, since the sinusoids cover times up to
+    about a thousand.
     """
     rho = 7
 

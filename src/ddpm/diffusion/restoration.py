@@ -1,7 +1,7 @@
-"""Restoration with a model that was never trained for it: a degraded picture `A x + noise` constrains `denoise`.
+"""Restoration with an unconditional model: a degraded image `A x + noise` constrains `denoise`.
 
-Pictures are (B, C, H, W) in [-1, 1]. A degradation is a linear operator A with its pseudo-inverse, no more; whatever it
-destroys is filled in by the model.
+Images are (B, C, H, W) in [-1, 1]. A degradation is a linear operator A with its pseudo-inverse; the model fills in
+what it destroys.
 """
 
 import itertools
@@ -30,17 +30,17 @@ class Operator(NamedTuple):
 
 
 def identity() -> Operator:
-    """Nothing is lost; what there is to do is noise."""
+    """The identity, for denoising."""
     return Operator(lambda x: x, lambda x: x, 1.0)
 
 
 def masked(known: Tensor) -> Operator:
-    """Only pixels where `known`, which broadcasts to (B, C, H, W), is 1 are seen; the others become 0."""
+    """Keep the pixels where `known`, which broadcasts to (B, C, H, W), is 1; the others become 0."""
     return Operator(lambda x: known * x, lambda x: known * x, 1.0)
 
 
 def pooled(scale: int) -> Operator:
-    """Each square of `scale` x `scale` pixels is seen as its mean; the inverse repeats it."""
+    """Average each square of `scale` x `scale` pixels; the inverse repeats the mean."""
     return Operator(
         lambda x: functional.avg_pool2d(x, scale),
         lambda x: x.repeat_interleave(scale, 2).repeat_interleave(scale, 3),
@@ -49,7 +49,7 @@ def pooled(scale: int) -> Operator:
 
 
 def grey() -> Operator:
-    """Colours (B, 3, H, W) are seen as their luma (B, 1, H, W)."""
+    """Reduce colours (B, 3, H, W) to their luma (B, 1, H, W)."""
     energy = sum(weight**2 for weight in LUMA)
 
     def weights(like: Tensor) -> Tensor:
@@ -61,13 +61,13 @@ def grey() -> Operator:
 def consistent(
     denoise: Denoise, operator: Operator, observed: Tensor, noise: float = 0.0, spread: float = 1.0
 ) -> Denoise:
-    """Pull the estimate towards what was observed: `x0 + gain * A^+ (observed - A x0)`.
+    """Move the estimate towards the observation: `x0 + gain * A^+ (observed - A x0)`.
 
-    Without noise the gain is 1: what A sees becomes what was observed (DDNM, Wang et al. 2023, section 3.2).
-    With noise of standard deviation `noise` it is that of a Kalman filter, for an estimate whose error is that of
-    pixels of standard deviation `spread`: `r^2 = sigma^2 spread^2 / (sigma^2 + spread^2)` (Song et al. 2023, PGDM).
-    For Gaussian images that is exact. What it lets through of the noise is r / 2 at most, so never more than the level
-    of the step, which is what DDNM+ asks for (Wang et al. 2023, section 3.3).
+    Without noise the gain is 1: the observed part of x0 is replaced by the observation (DDNM, Wang et al. 2023, section
+    3.2). With noise of standard deviation `noise` it is that of a Kalman filter, for an estimate whose error is that of
+    pixels of standard deviation `spread`: `r^2 = sigma^2 spread^2 / (sigma^2 + spread^2)` (Song et al. 2023, PGDM),
+    exact for Gaussian images. At most r / 2 of the noise passes, never more than the level of the step, as DDNM+
+    requires (Wang et al. 2023, section 3.3).
     """
 
     def estimate(y: Tensor, sigma: float) -> Tensor:
@@ -79,10 +79,10 @@ def consistent(
 
 
 def returning(draw: Callable[..., Tensor], jump: int, rounds: int) -> Callable[..., Tensor]:
-    """The sampler `draw`, which then takes every `jump` steps `rounds` times: after each time but the last, the noise
-    is added again. What is filled in so comes to agree with what is known (RePaint, Lugmayr et al. 2022, section 4.2).
+    """Make a sampler that runs every `jump` steps of `draw` `rounds` times, adding the noise back in between.
 
-    In sigma coordinates the way back up from `low` to `high` is `y + sqrt(high^2 - low^2) * noise`.
+    The filled-in part then comes to agree with the known part (RePaint, Lugmayr et al. 2022, section 4.2). In sigma
+    coordinates the way back up from `low` to `high` is `y + sqrt(high^2 - low^2) * noise`.
     """
 
     def draw_again(denoise: Denoise, y: Tensor, sigmas: Tensor, noise: Noise, **options: object) -> Tensor:
@@ -103,10 +103,10 @@ def returning(draw: Callable[..., Tensor], jump: int, rounds: int) -> Callable[.
 
 
 def levels_from(sigma: float, table: Tensor, spacing: str, steps: int) -> Tensor:
-    """Levels for a sampler that starts at an observation `x + sigma * noise`, which is a point of the process.
+    """Sigmas for a sampler that starts at an observation `x + sigma * noise`, which is a point of the process.
 
-    `sigma`, then up to `steps - 1` levels of the ascending `table` that lie below it, then 0: float64. One step gives
-    the posterior mean itself.
+    `sigma`, then up to `steps - 1` entries of the ascending `table` below it, then 0: float64. With one step, the
+    result is the posterior mean.
     """
     below = table[table < sigma]
     count = min(steps - 1, len(below))
@@ -115,7 +115,7 @@ def levels_from(sigma: float, table: Tensor, spacing: str, steps: int) -> Tensor
 
 
 def estimated_noise(observed: Tensor, noise: Tensor, known: Tensor | None = None) -> float:
-    """Standard deviation of the white noise in a picture (C, H, W), which may have been cut off at -1 and 1.
+    """Estimate the standard deviation of white noise in an image (C, H, W) that may have been clipped at -1 and 1.
 
     noise: standard normal, like `observed`; known: (H, W), True for pixels that count.
     """
@@ -126,10 +126,10 @@ def estimated_noise(observed: Tensor, noise: Tensor, known: Tensor | None = None
 
 
 def unclipped(observed: Tensor, sigma: float, noise: Tensor) -> Tensor:
-    """Give back what was cut off at -1 and 1, where files end: half a normal distribution of noise beyond the limit.
+    """Undo clipping at -1 and 1 in distribution: add half-normal noise beyond the limit.
 
-    Right where the picture itself is black or white; only pixels at exactly -1 or 1 change. noise: standard normal,
-    like `observed`.
+    Exact where the image itself is black or white; only pixels at exactly -1 or 1 change. noise: standard normal, like
+    `observed`.
     """
     beyond = sigma * noise.abs()
     return observed + (observed == 1) * beyond - (observed == -1) * beyond
@@ -138,7 +138,7 @@ def unclipped(observed: Tensor, sigma: float, noise: Tensor) -> Tensor:
 def _uncut_noise(observed: Tensor, known: Tensor | None) -> float:
     """The median absolute diagonal Haar coefficient over 0.6745 (Donoho and Johnstone 1994, section 4.2).
 
-    Few coefficients see an edge, so that the median passes them over.
+    The median ignores the few coefficients that see an edge.
     """
     height, width = (side // 2 * 2 for side in observed.shape[-2:])
 

@@ -1,13 +1,13 @@
-"""How a data set differs from the one behind the champion: effects with tests, and a verdict. Pure: no input or output.
+"""Drift of a data set from the champion's: effect sizes with tests, and a verdict. Pure: no input or output.
 
-Every difference has a size from 0 (none) to 1 (nothing in common) and, where there is a test, a p-value. The size is
-what a limit is set on: among many images every difference is significant, however small. The p-value only says
-which sizes chance explains, so that the noise of a small set stops nobody.
+Every difference has a size from 0 (none) to 1 (disjoint) and, where there is a test, a p-value. The limit applies to
+the size, because with many images every difference is significant, however small. The p-value only tells which sizes
+chance explains, so that the noise of a small set raises no alarm.
 
-The tests take the two sets for independent samples. Versions of one data set share images, which makes the difference
-smaller than that of independent sets: the tests err towards finding nothing. P-values are corrected together by Holm's
-method (Holm 1979), which bounds the chance of one false alarm or more whatever the tests have in common; brightness and
-contrast have much in common, and a person is called for a single alarm.
+The tests assume independent samples. Versions of one data set share images, which makes the difference smaller than
+that of independent sets: the tests err towards finding nothing. P-values are corrected together by Holm's method (Holm
+1979), which bounds the chance of any false alarm under arbitrary dependence; brightness and contrast are strongly
+dependent, and a single alarm calls for a human decision.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ Verdict = Literal["none", "within", "beyond"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One test. effect: 0 to 1; p_corrected: by Holm, over all tests; old and new: the two sets in a few words."""
+    """Result of one test. effect: 0 to 1; p_corrected: by Holm, over all tests; old, new: summaries of the two sets."""
 
     name: str
     kind: str
@@ -46,16 +46,16 @@ class Finding:
 
     @property
     def real(self) -> bool:
-        """Whether chance does not explain it."""
+        """Whether the difference exceeds chance."""
         return self.p_corrected < ALPHA
 
 
 @dataclass(frozen=True)
 class FeatureDistance:
-    """Squared Fréchet distance of the training images' features, all taken with the extractor of the older set.
+    """Squared Fréchet distance of the training images' features, all from the extractor of the older set.
 
-    value: from the older set's images to `count` new ones. floor: what as many unseen images like the older ones would
-    have. effect: value as a part of the most that sets of these means and spreads can be apart, 0 to 1.
+    value: from the older set's images to `count` new ones. floor: the expected value for as many unseen images like the
+    older ones. effect: value relative to the maximum for sets of these means and covariances, 0 to 1.
     """
 
     value: float
@@ -66,13 +66,13 @@ class FeatureDistance:
 
     @property
     def real(self) -> bool:
-        """Whether chance does not explain it."""
+        """Whether the difference exceeds chance."""
         return self.value > FLOORS * self.floor
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What has changed. images: distinct ones by `new`, `removed`, `kept`, and further copies in the new set."""
+    """Result of a comparison. images: distinct ones by `new`, `removed`, `kept`, and further copies in the new set."""
 
     old_sha256: str
     new_sha256: str
@@ -83,7 +83,7 @@ class Drift:
     notes: tuple[str, ...] = ()
 
     def effects(self) -> dict[str, float]:
-        """The sizes of the differences that chance does not explain, the largest first."""
+        """Sizes of the differences that exceed chance, the largest first."""
         found = {test.name: test.effect for test in self.tests if test.real}
         if self.features is not None and self.features.real:
             found["features"] = self.features.effect
@@ -91,17 +91,17 @@ class Drift:
 
     @property
     def size(self) -> float:
-        """The largest of them."""
+        """The largest effect."""
         return max(self.effects().values(), default=0.0)
 
     def verdict(self, limit: float | None) -> Verdict:
-        """`none`: nothing that chance would not explain; `within` the limit, or without one; `beyond` it."""
+        """`none`: nothing exceeds chance; `within` the limit, or without one; `beyond` it."""
         if not self.effects():
             return "none"
         return "beyond" if limit is not None and self.size > limit else "within"
 
     def words(self, limit: float | None) -> str:
-        """One sentence for a person."""
+        """A one-sentence summary."""
         counts = ", ".join(f"{self.images[key]:,} {key}" for key in ("new", "removed") if self.images[key])
         parts = [*_gone_and_come(self.classes), counts or "no image new or removed"]
         if not self.effects():
@@ -112,7 +112,7 @@ class Drift:
         return f"{'; '.join(parts)}; different from the champion's data in {sizes}: {measured}"
 
     def as_json(self, limit: float | None) -> dict[str, Any]:
-        """Plain values, for a record and a page."""
+        """Plain values, for the record and the report."""
         features = self.features
         return {
             "data_sha256": self.new_sha256,
@@ -129,7 +129,7 @@ class Drift:
 
 
 def compare(old: Profile, new: Profile, features: FeatureDistance | None = None, notes: Sequence[str] = ()) -> Drift:
-    """Compare two sets by their profiles; `features` was measured elsewhere, because it needs a network."""
+    """Compare two sets by their profiles. features: their distance, measured by the caller with a network."""
     tables = {
         "classes": (old.class_counts(), new.class_counts()),
         "sizes": (old.size_counts(), new.size_counts()),
@@ -204,9 +204,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def images(old: Profile, new: Profile) -> dict[str, int]:
-    """Distinct images by where they are: new, removed, kept, and `duplicates`, the further copies in the new set.
+    """Count distinct images: new, removed, kept, and `duplicates`, the further copies in the new set.
 
-    Images are told apart by their prepared pixels; where the two sets were prepared in another shape, by their files.
+    Images are identified by their prepared pixels, or by their files if the two sets were prepared in different shapes.
     """
     alike = (old.resolution, old.channels) == (new.resolution, new.channels)
     before, after = (set(each.rows["pixels" if alike else "file"].tolist()) for each in (old, new))

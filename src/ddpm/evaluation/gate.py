@@ -1,4 +1,4 @@
-"""The decision whether a candidate replaces the champion: pure, from numbers to a verdict with its reasons."""
+"""The promotion gate: decides from numbers alone whether a candidate replaces the champion."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ IDENTITY = ("weights_sha256",)  # the only condition that differs between two mo
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided, why, the numbers beside each other, and the comparison of FID by blocks of equal seeds."""
+    """The decision with its reasons, the table of scores, and the comparison of FID by blocks of equal seeds."""
 
     verdict: Outcome | Answer
     promote: bool
@@ -54,19 +54,19 @@ def decide(
     memorisation_tolerance: float = 0.05,
     withdrawn: str | None = None,
 ) -> Verdict:
-    """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's, measured alike.
+    """Judge the candidate's evaluation (as in metrics.json) against limits and against the champion's.
 
-    A limit of None does not apply; those on ratios and on skill are relative to real images (`scoreboard.Limits`).
-    min_improvement: share of the champion's FID that the candidate's must be lower. confidence: of the interval of the
-    difference of FID, paired by blocks of equal seeds. The tolerances: how much worse than the champion's KID (share
-    of it), recall and memorisation ratio (absolute) may be.
-    champion: None without one; `{"refused": reason}` for one that cannot be scored as the candidate was.
-    withdrawn: why a person rolled this candidate back before; such a one is only promoted by a person.
+    A limit of None does not apply; ratios and skill are relative to real images (`score_table.Limits`).
+    min_improvement: share of the champion's FID by which the candidate's must be lower. confidence: of the interval of
+    the FID difference, paired by blocks of equal seeds. The tolerances: how much worse than the champion's KID
+    (relative), recall and memorisation ratio (absolute) may be. champion: None without one; `{"refused": reason}` for
+    one that cannot be scored under the candidate's conditions. withdrawn: the reason of an earlier rollback of this
+    candidate; it can then only be promoted by hand.
 
     The verdict is `first` or `better` (promote), or else: `worse` (the whole interval is on that side), `inconclusive`
     (it is on both, or rests on too few blocks, or the gain is below min_improvement), `regressed` (better, but not by
     KID, recall or memorisation), `outside limits`, `unchanged` (the champion's own weights), `withdrawn`, `refused`
-    (numbers missing, or measured under different conditions and so not to be compared).
+    (numbers are missing, or were measured under different conditions).
     """
     fid_floor, most_sure = (number(candidate, key) for key in ("fid_floor", "inception_score_real"))
     limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
@@ -97,7 +97,7 @@ def decide(
 def _alone(
     candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, rows: tuple[Row, ...], withdrawn: str | None
 ) -> tuple[Outcome, tuple[str, ...]] | None:
-    """What can be said before any comparison; None when the candidate deserves one."""
+    """Verdicts that need no comparison; None if the candidate is to be compared."""
     if champion is not None and _same_weights(candidate, champion):
         return "unchanged", ("the candidate has the champion's own weights",)
     if withdrawn is not None:
@@ -118,7 +118,7 @@ def _against(
     compared: "Comparison | None",
     min_improvement: float,
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """The comparison, if the two were measured alike."""
+    """Compare the two, if they were measured under equal conditions."""
     if champion is None:
         return "first", ("it is within the limits and there is no champion yet",)
     if problems := _incomparable(candidate, champion):
@@ -155,7 +155,7 @@ def _by_blocks(compared: "Comparison | None", gain: float, numbers: str, min_imp
 
 
 def _gain(candidate: float, champion: float) -> tuple[float, str]:
-    """How much lower the candidate's FID is, as a share of the champion's, and both in words."""
+    """Relative improvement of FID over the champion's, and a phrase with both numbers."""
     numbers = f"FID {candidate:.4g} against the champion's {champion:.4g}"
     if candidate > champion:
         return -1.0, f"{numbers}: {_percent(candidate - champion, champion)} higher"
@@ -178,7 +178,7 @@ def _blocks(metrics: Mapping[str, Any]) -> list[float]:
 
 
 def _missing(candidate: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
-    """A score that is needed and not a finite number."""
+    """Required scores that are missing or not finite."""
     reasons = []
     if number(candidate, "fid") is None:
         reasons.append(f"the candidate's FID is {candidate.get('fid', 'missing')}, which is no score")
@@ -195,7 +195,7 @@ def _same_weights(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> 
 
 
 def _incomparable(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why the two cannot be compared, in words; empty when they can."""
+    """Reasons why the two cannot be compared; empty if they can."""
     if "refused" in champion:
         return (f"the champion cannot be scored as the candidate was: {champion['refused']}",)
     differences = _differences(candidate.get("conditions", {}), champion.get("conditions", {}))
@@ -214,7 +214,7 @@ def _incomparable(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> 
 
 
 def _differences(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> list[str]:
-    """Each condition that is not the same on both sides, in words."""
+    """Each condition that differs between the two."""
     keys = [key for key in dict.fromkeys([*candidate, *champion]) if key not in IDENTITY]
     return [
         f"{key}: candidate {candidate.get(key, 'nothing')}, champion {champion.get(key, 'nothing')}"

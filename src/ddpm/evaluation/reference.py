@@ -1,4 +1,4 @@
-"""What the features stage leaves for everything that scores images: how the extractor sees the real ones."""
+"""Reference of an evaluation, written by the features stage: extractor, features and statistics of real images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +31,9 @@ def observe(
     advance: Advance = lambda count: None,
     shard: Shard = WHOLE,
 ) -> Features:
-    """See `images[indices]` chunk by chunk; `file` gets the features, which are memory-mapped, as are spatial ones.
+    """Extract the features of `images[indices]` chunk by chunk into `file`, memory-mapped; spatial ones beside it.
 
-    Whatever the number of images, only a chunk per process is held. Each process writes a file of its own.
+    Each process holds one chunk, and writes a file of its own.
     """
     wide: Any = extractor
     features = _stream(extractor, images, indices, file, advance, shard)

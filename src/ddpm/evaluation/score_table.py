@@ -1,4 +1,4 @@
-"""The table that the gate judges by: a score of the candidate beside the champion's, and the limit that it has."""
+"""The table of scores on which the gate decides: candidate, champion, floor and limit of each score."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table of scores. floor: the same number for real images; ok None: shown, not judged."""
+    """One row of the table. floor: the same score of real images; ok: None for a score without a limit."""
 
     name: str
     candidate: float | None
@@ -20,11 +20,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits relative to what real images, the data set's own, score under the same extractor; None: does not apply.
+    """Limits relative to the scores of real images of the data set under the same extractor; None: does not apply.
 
-    max_fid_ratio: FID over that of as many real images. min_recall_ratio: recall over that of real images.
-    min_class_skill: class accuracy as a share of the way from chance (0) to real images (1). min_memorisation_ratio:
-    distance to the nearest training image over that of held-out images.
+    max_fid_ratio: FID over that of equally many real images. min_recall_ratio: recall over that of real images.
+    min_class_skill: class accuracy on a scale from chance (0) to real images (1). min_memorisation_ratio: distance to
+    the nearest training image over that of held-out images.
     """
 
     max_fid_ratio: float | None = None
@@ -34,7 +34,7 @@ class Limits:
 
 
 def fid_ratio(metrics: Mapping[str, Any]) -> float | None:
-    """FID over what as many real images would have; None where the evaluation has no such floor.
+    """FID over its expected value for equally many real images; None if the evaluation has no such floor.
 
     Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c.
     """
@@ -68,7 +68,7 @@ def relative(
 
 
 def guarded(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> tuple[Row, ...]:
-    """The scores that no gain in FID may cost."""
+    """The scores that must not regress, whatever the gain in FID."""
     floors = candidate.get("floors", {})
     kid, recall = (number(floors.get(key, {}), "heldout") for key in ("kid", "recall"))
     return (
@@ -85,11 +85,11 @@ def limited(
     recall_tolerance: float,
     memorisation_tolerance: float,
 ) -> tuple[Row, ...]:
-    """The guarded rows, each with how far from the champion's it may be, unless it fails a limit of its own.
+    """The guarded rows, each with its tolerance relative to the champion, unless it fails a limit of its own.
 
     KID of a good model is near 0, where a share of it is less than its noise: two standard errors are always allowed.
-    A memorisation ratio above 1 says that samples lie further from the training images than new images do, so coming
-    down to 1 is no loss.
+    A memorisation ratio above 1 means that samples are farther from the training images than new images are, so a
+    decrease to 1 is not a loss.
     """
     kid, recall, memorisation = rows
     if kid.champion is not None:
@@ -128,7 +128,7 @@ def row(
     most: float | None = None,
     least: float | None = None,
 ) -> Row:
-    """One score beside the champion's, judged when it has a limit."""
+    """One score beside the champion's, judged if it has a limit."""
     theirs = None if champion is None else number(champion, key)
     return _judged(Row(name, number(candidate, key), theirs, floor, "", None), most=most, least=least)
 

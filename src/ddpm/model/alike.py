@@ -1,11 +1,11 @@
-"""Whether two models can be drawn alike, so that equal seeds give images of the same thing."""
+"""Comparability of two models: whether equal seeds give images of the same kind."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """What of the configs of two checkpoints rules it out, in words: resolution, channels, classes, condition."""
+    """Differences between the configs of two checkpoints in resolution, channels, classes or condition."""
     kinds = [_kind(each) for each in (first, second)]
     if sorted(first["image"]["classes"]) == sorted(second["image"]["classes"]):
         kinds[1]["classes"] = kinds[0]["classes"]  # in another order: each is asked for by its name

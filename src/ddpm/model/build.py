@@ -1,4 +1,4 @@
-"""Parameters to objects: the only place that turns a name into a thing."""
+"""Construction of networks, processes and optimisers: the only place that maps names to objects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from ddpm.nets.unet import UNet
 
 
 def denoiser(config: Mapping[str, Any]) -> Denoiser:
-    """A denoiser with fresh weights from a config's `image`, `net` and `diffusion` sections of plain values.
+    """Build a denoiser with fresh weights from the `image`, `net` and `diffusion` sections of a config.
 
     Draws the weights from torch's global generator: seed it first.
     """
@@ -30,7 +30,7 @@ def process(diffusion: Mapping[str, Any]) -> processes.Process:
 
 
 def network(config: Mapping[str, Any]) -> nn.Module:
-    """The network of a config: twice the channels put out where the variance is learned, more put in for a condition.
+    """Build the network of a config, with twice the outputs for a learned variance and more inputs for a condition.
 
     Raises KeyError for an unknown kind.
     """

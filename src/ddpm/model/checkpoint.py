@@ -1,7 +1,7 @@
-"""A checkpoint is a folder: what leaves training, and all that sampling needs.
+"""Checkpoints: a folder with the weights of a trained model and the config that sampling needs.
 
-weights.safetensors: averaged weights; raw.safetensors: those of the last step; config.json: image, net and diffusion
-sections, with the digest of the training that made them.
+weights.safetensors: EMA weights; raw.safetensors: weights of the last step; config.json: image, net and diffusion
+sections, with the digest of the training.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def save(folder: Path, config: Mapping[str, Any], averaged: Mapping[str, Tensor]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config of a checkpoint, without its weights. Raises ValueError or FileNotFoundError in words."""
+    """Read the config of a checkpoint, without its weights. Raises ValueError or FileNotFoundError."""
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
@@ -73,7 +73,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Version 1 knew one process, one backbone and one input."""
+    """Upgrade a config of version 1, which had one process, one network and no condition."""
     weighting = {"noise": "simple", "output": "output"}[config["diffusion"]["weighting"]]
     added = {"process": "ddpm", "variance": "fixed", "condition": "none", "weighting": weighting}
     net = {"kind": "unet", "middle_attention": True, "resample": "conv", "layout": "adm"} | config["net"]
@@ -101,10 +101,9 @@ def fitting(folder: Path, config: Mapping[str, Any]) -> str:
 
 
 def starting(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint, for training to start from; fresh: those of the network to be trained.
+    """The EMA weights of a checkpoint as initial weights; fresh: those of the network to be trained.
 
-    An unlabelled model that is to learn classes is given zeros as their embedding, so that at first it answers to every
-    label as it did to none.
+    An unlabelled model that is to learn classes gets zeros as class embeddings, so that it initially ignores the label.
     """
     weights = files.read_tensors(folder / WEIGHTS)
     if EMBEDDED_CLASSES in fresh and EMBEDDED_CLASSES not in weights:

@@ -1,4 +1,4 @@
-"""The diffusion transformer (DiT, Peebles and Xie 2023): patches as tokens, told of time and class by adaLN-zero."""
+"""The diffusion transformer (DiT, Peebles and Xie 2023): patches as tokens, time and class by adaLN-zero."""
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, embedding: Tensor) -> Tensor:
         """tokens (B, N, width), embedding (B, width); returns the same shape as tokens."""
-        told = self.modulation(functional.silu(embedding))[:, None].chunk(6, dim=2)
-        shift1, scale1, gate1, shift2, scale2, gate2 = told
+        parameters = self.modulation(functional.silu(embedding))[:, None].chunk(6, dim=2)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parameters
         mixed = attended(self.query_key_value(_modulated(tokens, shift1, scale1)), self.heads)
         tokens = tokens + gate1 * self.dropout(self.project(mixed))
         hidden = functional.gelu(self.mlp1(_modulated(tokens, shift2, scale2)), approximate="tanh")

@@ -28,7 +28,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def _adopted() -> bool:
-    """Whether the parent is not the process that started this one, as far as sessions tell. 0: it is not to be seen."""
+    """Whether the parent is not the process that started this one, judged by sessions. 0: unknown."""
     parent, session = os.getppid(), os.getsid(0)
     if parent == 0 or session == os.getpid():
         return False

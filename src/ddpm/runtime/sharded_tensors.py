@@ -28,6 +28,6 @@ def distribute_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _divided() -> tuple[Any, ...]:
-    """The type of a tensor that processes divide; its module takes a second to import, so it is asked for by need."""
+    """The DTensor type, imported when needed, since its module takes a second to import."""
     module = sys.modules.get("torch.distributed.tensor")
     return (module.DTensor,) if module else ()

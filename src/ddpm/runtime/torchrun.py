@@ -1,4 +1,4 @@
-"""A stage that starts itself again as several processes, by torchrun, and ends as they do."""
+"""Stages in several processes: a stage restarts itself by torchrun, and exits as its processes do."""
 
 import contextlib
 import logging
@@ -15,14 +15,14 @@ QUIET = ("torch.distributed.elastic", "torch.distributed.run")  # what they say 
 
 
 def by_torchrun() -> bool:
-    """Whether torchrun (or what does its work) started this process, and has said its number."""
+    """Whether this process was started by torchrun (or a launcher that sets the same variables)."""
     return "RANK" in os.environ
 
 
 def processes(wanted: str | int, device: str) -> int:
-    """How many processes to start: `auto` is one for each GPU of this machine, or one.
+    """The number of processes to start: `auto` is one per GPU of this machine, or one.
 
-    device: as `runtime.device` takes it. Raises ValueError for more processes than GPUs.
+    device: as for `runtime.device`. Raises ValueError for more processes than GPUs.
     """
     import torch
 
@@ -35,10 +35,10 @@ def processes(wanted: str | int, device: str) -> int:
 
 
 def start(module: str, count: int) -> None:
-    """Run `python -m module` in `count` processes of this machine; return when all succeeded, else exit as they did.
+    """Run `python -m module` in `count` processes on this machine; return if all succeeded, else exit as they did.
 
-    SIGINT and SIGTERM are handed to all of them, which agree on the step to stop at; a second one ends them at once.
-    When one dies, torchrun stops the others. Exit status: 128 + the signal that was asked for; else 1, or theirs.
+    SIGINT and SIGTERM are relayed to all of them, which agree on the step to stop at; a second one kills them. When one
+    dies, torchrun stops the others. Exit status: 128 + the relayed signal; else 1, or theirs.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -67,7 +67,7 @@ def start(module: str, count: int) -> None:
 
 
 class Relay:
-    """Hands the first SIGINT or SIGTERM to every child; a second one kills them."""
+    """Relays the first SIGINT or SIGTERM to every child; a second one kills them."""
 
     def __init__(self) -> None:
         self.signal = 0
