@@ -26,7 +26,7 @@ def number(name: str) -> Decimal | None:
 
 
 def class_index(asked: str | int, classes: Sequence[str], *, besides: str = "") -> int:
-    """The index of a class that is asked for by its name, or by its index where no class is named by a number.
+    """Find the index of a class by its name, or by its index if no class name is a number.
 
     A number is a name wherever some class is named by a number, so that 2 never means the third class of 1, 2, 3.
     besides: what the caller takes besides a class, for the message. Raises ValueError for a class that does not exist,

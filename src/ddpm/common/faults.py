@@ -34,7 +34,7 @@ def require_open_files(least: int = LEAST_FILES) -> None:
 
 
 def exhausted(error: BaseException) -> str:
-    """What the machine lacks and what to do, if an exception or one behind it says so; else empty."""
+    """The exhausted resource and the remedy, if an exception or one of its causes names one; else ""."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:

@@ -1,4 +1,4 @@
-"""Files are the interface between stages: each is written to a temporary name, fsynced, then renamed.
+"""Atomic files: each is written to a temporary name, fsynced, then renamed.
 
 A reader therefore sees the old file or the new one, never half of one. What takes the place of a file or a folder has
 its permissions; what is new has those that the umask leaves. Nothing here (or anywhere) is pickled.
@@ -29,7 +29,7 @@ PART = ".part"
 
 
 class DiskFullError(OSError):
-    """There is no room; the message says where, and that what was there before is as it was."""
+    """The disk is full; the message names the folder, and earlier files are intact."""
 
 
 @contextlib.contextmanager
@@ -235,7 +235,7 @@ def _empty_folder(path: Path) -> tuple[int, Path]:
 
 
 def _part_name(path: Path) -> Path:
-    """A name beside `path`. `tempfile` is not used: it makes files for their owner alone, whatever the umask."""
+    """A temporary name beside `path`. Not from `tempfile`, whose files ignore the umask."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
 

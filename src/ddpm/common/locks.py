@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class LockBusyError(ValueError):
-    """Another process holds the lock; the message says which one and what to do."""
+    """Another process holds the lock; the message names it and the remedy."""
 
 
 @contextlib.contextmanager

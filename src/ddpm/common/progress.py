@@ -59,7 +59,7 @@ class Progress:
 
 
 class BarProgress(Progress):
-    """The same on a terminal, as a bar."""
+    """Progress as a bar on a terminal."""
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         from rich.progress import BarColumn, TextColumn
@@ -94,7 +94,7 @@ def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `48s`, `3m 57s`, `2h 05m`."""
+    """Format seconds: `48s`, `3m 57s`, `2h 05m`."""
     if seconds == float("inf"):
         return "unknown time"
     whole = round(seconds)

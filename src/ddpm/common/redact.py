@@ -69,7 +69,7 @@ def shown_output(line: str) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Whether an address tells more than may be kept with the data: a password, or a signature."""
+    """Whether an address contains a password or a signature, which must not be kept with the data."""
     return _without(address) != address
 
 
@@ -115,12 +115,12 @@ def _end(text: str, start: int, closing: str) -> int:
 
 
 def _unfinished(rest: str) -> bool:
-    """Whether a password has begun and no @ ends it."""
+    """Whether a password begins that no @ ends."""
     return "@" not in rest and re.match(r"[^:/?#\[]*:[^/]", rest) is not None and not PORT.match(rest)
 
 
 def _rest(scheme: str, rest: str) -> str:
-    """What follows `://`, without secrets."""
+    """The part after `://`, without secrets."""
     return PARAMETER.sub(_parameter, rest[_user(scheme, rest) :])
 
 

@@ -28,7 +28,7 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
 
 def field(value: object, longest: int = LONGEST) -> str:
-    """The same, without secrets: one cell of a table, one line of a listing."""
+    """Spell out a value as `plain` does, without secrets: one table cell, or one line of a listing."""
     return plain(shown(str(value)), longest)
 
 
@@ -62,7 +62,7 @@ def echo_json(value: Any, indent: int | None = None) -> None:
 
 
 def _harmless(character: str) -> bool:
-    """Whether it can be seen, or is a blank of any width; all that steers is neither."""
+    """Whether a character is visible or a blank; control characters are neither."""
     return character.isprintable() or (
         character.isspace() and character not in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
     )

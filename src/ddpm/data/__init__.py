@@ -1,1 +1,1 @@
-"""Images of a person: found, checked, made equal in shape, and kept as one array."""
+"""Users' images: found, checked, brought to one shape, and kept as one array."""

@@ -36,7 +36,7 @@ Files = Iterator[tuple[Entry, bytes | BadImageError]]
 
 
 def kind_of(location: Path) -> str | None:
-    """`zip`, `tar`, or None for a file that is neither; told by its content, since DVC names it `data`.
+    """`zip`, `tar`, or None for any other file; decided by content, since DVC names it `data`.
 
     Formats are asked by how the file begins. zipfile alone would also take a tar whose last file is a zip.
     """
@@ -109,7 +109,7 @@ def _open_tar(location: Path) -> tarfile.TarFile:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name in UTF-8 where it is that; macOS and others do not set the flag that says so. Otherwise code page 437.
+    """Decode a member's name as UTF-8 if valid, since macOS does not set the flag for it; else as code page 437.
 
     Not `info.filename`, which is cut off at a zero byte.
     """
@@ -129,7 +129,7 @@ def _tar_name(member: tarfile.TarInfo) -> str:
 
 
 def _is_special(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a link, or a device, pipe or socket of Unix."""
+    """Whether a member is a link, device, pipe or socket."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     return kind == stat.S_IFLNK or (info.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR))
 

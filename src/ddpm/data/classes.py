@@ -1,4 +1,4 @@
-"""Which class each image is of: the folder it is in, once it is clear that the folders are classes.
+"""Classes of images: the folders they are in, once the folders have been recognised as classes.
 
 Splits (`train`, `test`), shards (`part-1`) and numbered chunks of one set (`00000`, `00001` of StyleGAN) are not: the
 classes are the folders inside them, if there are any. What was decided, and what is doubtful, is put into a note.
@@ -85,7 +85,7 @@ def _first_folders(parts: Parts) -> list[str]:
 
 
 def _parts_of_one_set(folders: list[str], parts: Parts) -> str | None:
-    """What the folders are if they are no classes, in words."""
+    """The kind of folders that are not classes, for a message."""
     if len(folders) < 2:
         return None
     if all(_is_split(name, beside=True) for name in folders) and any(_is_split(name) for name in folders):
@@ -98,7 +98,7 @@ def _parts_of_one_set(folders: list[str], parts: Parts) -> str | None:
 
 
 def _share_folders(parts: Parts) -> bool:
-    """Whether at least two folders have the same folders in them, two or more."""
+    """Whether at least two folders contain the same two or more folders."""
     inside: dict[str, set[str]] = {}
     for path in parts:
         if len(path) > 2:
@@ -108,7 +108,7 @@ def _share_folders(parts: Parts) -> bool:
 
 
 def _is_split(name: str, beside: bool = False) -> bool:
-    """Whether a folder is called as a split is; with `beside`, also as further parts of a set are (`extra`)."""
+    """Whether a folder is named like a split; with `beside`, also like a further part of a set (`extra`)."""
     words = [word for word in re.split(r"[^A-Za-z]+", re.sub("(?i)hold[-_ ]out", "holdout", name)) if word]
     return (
         bool(words)
@@ -118,7 +118,7 @@ def _is_split(name: str, beside: bool = False) -> bool:
 
 
 def _are_chunks(folders: list[str], parts: Parts) -> bool:
-    """Whether the folders' numbers (four digits or more) follow from those of their files: 00012/img00012345.png."""
+    """Whether the folders' numbers (four or more digits) are prefixes of their files': 00012/img00012345.png."""
     if not all(re.fullmatch(r"\d{4,}", name) for name in folders) or len({len(name) for name in folders}) > 1:
         return False
     numbers = []
@@ -141,7 +141,7 @@ def _are_chunks(folders: list[str], parts: Parts) -> bool:
 
 
 def _doubts(folders: list[str], names: Sequence[str | None]) -> list[str]:
-    """What is taken as classes and does not look like any."""
+    """Warnings about folders that were taken as classes and do not look like classes."""
     if len(folders) < 2 or not any(names):
         return []
     splits = [name for name in folders if _is_split(name) or re.fullmatch(r"(train|test|val)[A-Z]", name)]

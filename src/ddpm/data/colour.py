@@ -36,7 +36,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 @lru_cache(maxsize=16)
 def _grey(profile: bytes) -> Levels | None:
-    """What each of 256 grey levels is in sRGB; None if it stays."""
+    """sRGB values of the 256 grey levels; None if they are unchanged."""
     opened = _opened(profile, "L")
     mode = "L" if opened.profile.xcolor_space == "GRAY" else "RGB"
     ramp = Image.fromarray(NEUTRAL[None]).convert(mode)

@@ -67,7 +67,7 @@ LABELS = "dataset.json"
 
 @dataclass
 class Listing:
-    """The files of a source: wanted ones, images left out (by system folder, or hidden), and the labels beside them."""
+    """The files of a source: images, images left out (system folders, hidden files), and label files."""
 
     entries: list[Entry] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Listing:
 
 
 def wanted(path: PurePosixPath) -> bool:
-    """Whether a file is meant as an image: not hidden, no resource fork, no text that accompanies images."""
+    """Whether a file is meant as an image: not hidden, not a resource fork, not a text that accompanies images."""
     return left_out(path) is None and not PASSED_OVER.fullmatch(path.name)
 
 
@@ -126,7 +126,7 @@ def utf8(location: Path, path: PurePosixPath) -> PurePosixPath:
 
 
 def read_capped(file: IO[bytes]) -> bytes | BadImageError:
-    """What the file holds, unless it is too large."""
+    """Read a file, unless it is too large."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         return BadImageError(

@@ -1,4 +1,4 @@
-"""What can be wrong with data, said in words."""
+"""Errors in data, and their messages."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from ddpm.common.terminal import field
 
 
 class DataError(ValueError):
-    """The data as a whole cannot be used; the message says which, why, and what to do."""
+    """The data cannot be used as a whole; the message gives the reason and the remedy."""
 
 
 class BadImageError(ValueError):
-    """One file is no usable image; the message says why and what to do (the caller knows the file's name)."""
+    """One file is not a usable image; the message gives the reason and the remedy (the caller knows the file name)."""
 
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:

@@ -57,7 +57,7 @@ def whole_image(content: bytes, path: str, *, channels: int, background: int, ma
 
 
 def in_channels(values: Floats, channels: int, done: list[str]) -> Floats:
-    """Floats (H, W, 1 or 3) with the channels asked for; `done` is told what was done."""
+    """Convert floats (H, W, 1 or 3) to the requested channels, noting the conversion in `done`."""
     if channels == 1 and values.shape[2] == 3:
         done.append("grey")
         return (values @ LUMA)[:, :, None]
@@ -74,7 +74,7 @@ def rounded(values: Floats) -> Pixels:
 
 
 def square_of_floats(image: Image.Image, resolution: int | None, background: int, done: list[str]) -> Floats:
-    """Float32 (side, side, 1 or 3) in 0..255, not clipped; `done` is told what was done. No resolution: no resize.
+    """Resize to float32 (side, side, 1 or 3) in 0..255, not clipped, noting it in `done`. No resolution: no resize.
 
     Channels are resized one by one, so that a large photograph needs memory for one float channel, not for all.
     """
@@ -99,7 +99,7 @@ def _alpha(bands: list[NDArray[np.generic]]) -> Floats | None:
 
 
 def _shows_something(image: Image.Image) -> bool:
-    """Whether some pixels are transparent and others are not, so that there is a shape."""
+    """Whether some pixels are transparent and others are not."""
     alpha = _alpha(_bands(image))
     return alpha is not None and bool(np.ptp(alpha) > FLAT / 255)
 

@@ -1,4 +1,4 @@
-"""What the numbers of a decoded image mean: which is white, how many bits count, what is transparent, which colours.
+"""Interpretation of decoded pixels: polarity, significant bits, transparency, colour profile.
 
 The result is an image of the modes that Pillow has, in which 0 is black, the largest number white, and colours sRGB.
 """
@@ -13,7 +13,7 @@ WHITE = 65535
 
 
 def understood(image: Image.Image, content: bytes, done: list[str]) -> Image.Image:
-    """The loaded `image` of the file `content` with its numbers as the module says; appends to `done` what was done."""
+    """Interpret the loaded `image` of the file `content`; appends each conversion to `done`."""
     profile = image.info.get("icc_profile")
     transparency = image.info.get("transparency")
     if _depth(content) in (12, 16):
@@ -57,7 +57,7 @@ def _depth(content: bytes) -> int:
 
 
 def _bits(values: NDArray[np.uint16], content: bytes) -> int:
-    """How many bits of 16 count: those of a TIFF's samples, or fewer where a PNG declares so and holds no more.
+    """Significant bits of 16: those of a TIFF's samples, or fewer if a PNG declares so and contains no more.
 
     A PNG that declares significant bits has them on the left, which needs no change; some writers leave them on the
     right. That is certain where a pixel is neither filled up with zeros nor scaled.
@@ -75,7 +75,7 @@ def _bits(values: NDArray[np.uint16], content: bytes) -> int:
 
 
 def _white_is_zero(content: bytes) -> bool:
-    """Whether a TIFF of this layout, which Pillow leaves as it is, calls zero white."""
+    """Whether a TIFF of this layout, which Pillow does not invert, defines zero as white."""
     found = tiff.directory(content)
     return found is not None and found.numbers(content, tiff.PHOTOMETRIC) == (0,)
 

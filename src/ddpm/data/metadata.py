@@ -1,4 +1,4 @@
-"""What lies beside the pixels of an image file: left out where it keeps a decoder from the pixels.
+"""Metadata of image files, removed where it keeps a decoder from the pixels.
 
 Chunks and tags are left out as they are; those of the pixels keep every byte, so that damage to them is still found.
 """
@@ -100,7 +100,7 @@ def _webp(content: bytes, meaning: bool) -> bytes:
 
 
 def _gif(content: bytes) -> bytes:
-    """Extensions before the first image are left out, but for the one that says which colour is transparent."""
+    """Remove the extensions before the first image, except the one that declares the transparent colour."""
     flags = int.from_bytes(content[10:11])
     place = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     kept = [content[:place]]

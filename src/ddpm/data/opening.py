@@ -82,7 +82,7 @@ def _attempts(content: bytes) -> Iterator[Attempt]:
 
 
 def _decode(image: Image.Image, content: bytes, ending: str, max_pixels: int, done: list[str]) -> Opened:
-    """Check what the header says, then decode."""
+    """Check the header, then decode."""
     kind = VARIANTS.get(str(image.format), str(image.format))
     if kind != ENDINGS[ending]:
         raise BadImageError(

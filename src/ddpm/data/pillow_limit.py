@@ -8,7 +8,7 @@ from PIL import Image
 
 
 class _Raised:
-    """The limits asked for at this moment, by any thread, and the one to go back to."""
+    """The limits requested at this moment by any thread, and the one to restore."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -40,7 +40,7 @@ def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], backgrou
 
 
 def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], background: int) -> list[str]:
-    """What is worth a warning about images (N, H, W, C) and what the manifest says of each."""
+    """Warnings about images (N, H, W, C) and their manifest entries."""
     darkest, brightest = extremes(images)
     found = _range_of(int(darkest.min()), int(brightest.max()))
     if not found:

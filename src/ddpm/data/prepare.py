@@ -32,7 +32,7 @@ SCRATCH = "scratch.npy"
 
 @dataclass(frozen=True)
 class Taken:
-    """A good image: its row in the scratch array and what the manifest says about it."""
+    """A good image: its row in the scratch array and its manifest entry."""
 
     row: int
     path: str
@@ -159,7 +159,7 @@ def _check_counts(
     min_train: int,
     copies: str,
 ) -> None:
-    """Stop when training or evaluation would have too few images. copies: what is known of equal images, in words."""
+    """Raise DataError if training or evaluation would have too few images. copies: a remark about equal images."""
     train, held = int((~heldout).sum()), int(heldout.sum())
     told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
     told += f". {copies}" if copies else ""
@@ -189,7 +189,7 @@ def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArra
 
 
 def _about(taken: Sequence[Taken], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """What the manifest says about each image."""
+    """The manifest entry of each image."""
     return [
         {
             "path": image.path,

@@ -50,7 +50,7 @@ class Source:
 
 
 def find(location: Path) -> Source:
-    """List the files of a folder (or of the one archive in it) or an archive. Raises DataError in words."""
+    """List the files of a folder (or of the one archive in it) or an archive. Raises DataError."""
     if not location.exists():
         raise DataError(
             f"{location} does not exist. Get the data (`dvc pull data.dvc`) or choose some (`ddpm data use`)."
@@ -107,7 +107,7 @@ def _fault(path: Path) -> str | None:
 
 
 def _kind(path: Path) -> str:
-    """What a path is that is no file and no folder."""
+    """The kind of a path that is neither a file nor a folder."""
     if path.is_symlink():
         return "a link that leads nowhere, or in a circle"
     kinds: dict[str, Callable[[int], bool]] = {

@@ -1,4 +1,4 @@
-"""Which images are held out from training: a property of each image's pixels alone.
+"""The held-out split: a property of each image's pixels alone.
 
 So the split does not change when images are added, removed, renamed or read in another order, and two exact copies are
 always on the same side. What a share of 0.1 holds out, a share of 0.2 holds out too.
@@ -16,5 +16,5 @@ def position(pixels_sha256: str) -> float:
 
 
 def is_held_out(pixels_sha256: str, share: float) -> bool:
-    """Whether an image is kept away from training, for a held-out `share` in (0, 1)."""
+    """Whether an image belongs to the held-out split, for a `share` in (0, 1)."""
     return position(pixels_sha256) < share

@@ -1,4 +1,4 @@
-"""What a prepared set is like, in numbers; exact, because they are counted."""
+"""Statistics of a prepared set; exact, because they are counted."""
 
 from collections import Counter
 from typing import Any
@@ -71,7 +71,7 @@ def channel_moments(images: NDArray[np.uint8]) -> dict[str, list[float]]:
 
 
 def in_words(found: dict[str, Any]) -> list[str]:
-    """The statistics as lines for a person."""
+    """Format the statistics as lines."""
     twins = found["duplicates"]
     lines = [
         f"{found['count']:,} images: {found['train']:,} for training, {found['heldout']:,} held out",

@@ -1,4 +1,4 @@
-"""What a source holds: each file decoded as it is, before anybody decides what to make of it."""
+"""Survey of a source: each file decoded as it is, before any parameter is chosen."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ FEW = 5  # images of a class
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found. `classes` is empty when no images are in class folders, `outside` counts those beside them."""
+    """Result of a survey. `classes` is empty without class folders; `outside` counts images beside them."""
 
     count: int
     bad: tuple[tuple[str, str], ...]
@@ -65,7 +65,7 @@ def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | 
 
 
 def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
-    """Whether the channels differ by more than what JPEG makes of grey."""
+    """Whether the channels differ by more than JPEG artefacts of a grey image."""
     return values.shape[2] == 3 and float(np.ptp(values, axis=2).max()) > 8
 
 
@@ -75,7 +75,7 @@ def _ranked(counts: Counter[Any]) -> dict[Any, int]:
 
 
 def in_words(found: Survey) -> list[str]:
-    """What was found, as lines for a person."""
+    """Format the survey as lines."""
     if found.classes:
         shown = [f"{name} {count:,}" for name, count in list(found.classes.items())[:12]]
         more = f" and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""

@@ -72,7 +72,7 @@ def black_is_zero(content: bytes) -> bytes:
 
 
 def described(content: bytes) -> str:
-    """What kind of TIFF it is, as far as its tags say: `2 x 12 bits, ...`; "" if they do not."""
+    """Describe a TIFF by its tags: `2 x 12 bits, ...`; "" if they are missing."""
     found = directory(content)
     bits = found.numbers(content, BITS) if found else ()
     if found is None or not bits:

@@ -1,4 +1,4 @@
-"""What the two programs call the same thing, and the files of a folder of diffusers."""
+"""Names of the same thing here and in diffusers, and the files of a diffusers folder."""
 
 UNET, SCHEDULER, PIPELINE = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

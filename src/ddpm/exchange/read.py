@@ -48,7 +48,7 @@ LARGEST_STEPS, LARGEST_PATCH = 5000, 16
 
 
 class Problems:
-    """What cannot be carried, gathered, so that all of it is told at once."""
+    """Everything that cannot be imported, collected to be reported at once."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -119,7 +119,7 @@ def unet(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any],
 
 
 def scheduler(config: Mapping[str, Any], unet: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """Section `diffusion`, of the scheduler's config; that of the UNet2DModel says whether the variance is learned."""
+    """Section `diffusion` from a scheduler's config; that of the UNet2DModel decides about learned variance."""
     whole = problems.check(config, SCHEDULER_DEFAULTS, SCHEDULER_POSSIBLE)
     steps = whole["num_train_timesteps"]
     if not 1 <= steps <= LARGEST_STEPS:
@@ -156,7 +156,7 @@ def _side(whole: Mapping[str, Any], levels: int, problems: Problems) -> int:
 
 
 def _sizes(whole: Mapping[str, Any], widths: list[int], problems: Problems) -> None:
-    """What has to be a multiple of, or equal to, something else."""
+    """Check sizes that must be multiples of others, or equal."""
     if any(width % widths[0] for width in widths):
         problems.add("block_out_channels", widths, f"can be carried: multiples of the first, {widths[0]}")
     if not whole["norm_num_groups"] or widths[0] % whole["norm_num_groups"]:
@@ -184,7 +184,7 @@ def _variance(whole: Mapping[str, Any], unet: Mapping[str, Any], problems: Probl
 
 
 def _attended(whole: Mapping[str, Any], problems: Problems) -> list[bool]:
-    """Which levels have attention, from the top."""
+    """The levels that have attention, from the top."""
     found: dict[str, list[bool]] = {}
     for way, field in enumerate(("down_block_types", "up_block_types")):
         possible = (names.ATTENTION[way], *(each[way] for each in names.LEVELS.values()))

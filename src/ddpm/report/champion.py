@@ -1,4 +1,4 @@
-"""The candidate beside the champion, row by row as the gate saw them."""
+"""The comparison of candidate and champion, row by row as the gate judged it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What watching the data found, as the page says it: the files of .state/drift."""
+"""The findings of the drift check for the page, from the files of .state/drift."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the last run of the flow knows and no stage's files hold: verdict, champion, version, times, lineage."""
+"""Facts that only the last flow run knows: verdict, champion, version, times, lineage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -39,7 +39,7 @@ def write(facts: Facts, path: Path = FACTS) -> None:
 
 
 def read(path: Path = FACTS) -> Facts | None:
-    """What the last run left; None before the first. Raises ValueError for a file of another version."""
+    """Read the facts of the last run; None before the first. Raises ValueError for a file of another version."""
     if not path.is_file():
         return None
     found = files.read_json(path)

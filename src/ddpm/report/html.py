@@ -19,7 +19,7 @@ def fill(template: str, **known: Any) -> str:
 
 
 def _fit(value: Any) -> Any:
-    """What a template prints; pictures and what is HTML already are left."""
+    """Escape a value for a template; images and markup pass."""
     if not isinstance(value, str) or hasattr(value, "__html__") or value.startswith("data:image/"):
         return value
     return field(value, longest=len(value))

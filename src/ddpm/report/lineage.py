@@ -61,7 +61,7 @@ def commands(facts: Facts | None) -> list[tuple[str, str]]:
 
 
 def caveat(facts: Facts | None) -> str:
-    """What keeps the commands from giving the same, or nothing."""
+    """The reason why the commands would not reproduce the model; empty if they would."""
     if facts is not None and facts.lineage.get("ddpm.git_dirty") == "true":
         return (
             "Files differed from the commit when this was made, so the commit alone does not give the same: commit "

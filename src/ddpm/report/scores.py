@@ -32,7 +32,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table, in words."""
+    """A row of the table, formatted."""
 
     name: str
     arrow: str
@@ -113,7 +113,7 @@ def _beside(kind: Kind, metrics: Mapping[str, Any]) -> str:
 
 
 def _spread(kind: Kind, metrics: Mapping[str, Any]) -> str:
-    """Over blocks of seeds where they were drawn, else what the score itself says."""
+    """Spread over blocks of seeds, or else the standard deviation that the score itself has."""
     blocks = metrics.get("spread", {}).get(kind.key)
     if blocks and _number(blocks.get("std")) is not None:
         return f"± {text(blocks['std'], digits=2, share=kind.share)} between blocks of seeds"
@@ -131,7 +131,7 @@ def _listed(values: Mapping[str, Any], share: bool) -> list[str]:
 
 
 def text(value: Any, *, digits: int = 3, share: bool = False) -> str:
-    """A number for a person, all of its digits significant; nothing for what is none."""
+    """Format a number with significant digits only; "" for a value that is not a number."""
     number = _number(value)
     if number is None:
         return ""

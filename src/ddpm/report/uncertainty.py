@@ -31,7 +31,7 @@ def heat(spread: NDArray[np.float32], most: float) -> NDArray[np.uint8]:
 
 
 def picture(spread: NDArray[np.float32], most: float) -> bytes:
-    """(H, W, C) as a PNG with a colour bar that says how many grey levels (of 0 to 255) a colour stands for."""
+    """Draw (H, W, C) as a PNG with a colour bar in grey levels (of 0 to 255)."""
     figure = Figure(figsize=(4.6, 3.6), layout="constrained")
     axes = figure.subplots()
     shown = axes.imshow(per_pixel(spread), cmap=HEAT, vmin=0, vmax=most, interpolation="nearest")

@@ -23,7 +23,7 @@ DATA, POINTER = Path("data"), "data.dvc"
 
 
 class ReproduceError(ValueError):
-    """The model cannot be rebuilt; the message says why and what to do."""
+    """The model cannot be rebuilt; the message gives the reason and the remedy."""
 
 
 def run(folder: Path, *command: str, environment: Mapping[str, str] | None = None, content: bytes = b"") -> str | None:

@@ -1,4 +1,4 @@
-"""How far two models are apart: their weights tensor by tensor, their scores against the spread of each."""
+"""Comparison of two models: their weights tensor by tensor, their scores against the spread of each."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ WITHIN = 2.0
 
 @dataclass(frozen=True)
 class Distance:
-    """Of one tensor, or of all: largest absolute difference; the same relative to the tensor's largest weight."""
+    """Distance of one tensor, or of all: largest absolute difference, and relative to the tensor's largest weight."""
 
     absolute: float
     relative: float
@@ -74,12 +74,12 @@ def scores(recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> list[Scor
 
 
 def _conditions(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that do not follow from the weights of either model: a rebuilt extractor differs by rounding as well."""
+    """Conditions that do not follow from the weights: a rebuilt extractor differs by rounding as well."""
     return {key: value for key, value in metrics.get("conditions", {}).items() if not key.endswith("sha256")}
 
 
 def _spread(name: str, recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> float | None:
-    """From the blocks of seeds where there are any (`spread`), or the deviation beside the score (`NAME_std`)."""
+    """Spread over blocks of seeds if any (`spread`), else the standard deviation of the score (`NAME_std`)."""
     found = [each.get("spread", {}).get(name, {}).get("std", each.get(f"{name}_std")) for each in (recorded, rebuilt)]
     return math.hypot(*found) if all(_is_number(each) for each in found) else None
 

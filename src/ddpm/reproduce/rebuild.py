@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it. machine: facts that differ, as (recorded, here); agree: whether the scores do, None: unknown."""
+    """Result of a rebuild. machine: facts that differ, as (recorded, here); agree: None if unknown."""
 
     chain: Chain
     folder: Path
@@ -57,7 +57,7 @@ class Result:
 
 
 def reproduce(address: str, folder: Path, repository: str, *, name: str, python: str | None, say: Say) -> Result:
-    """Rebuild what `address` names in the empty `folder` and compare. python: an interpreter to use as it is.
+    """Rebuild the model at `address` in the empty `folder` and compare. python: an existing interpreter to use.
 
     Raises ReproduceError, RegistryError in words.
     """

@@ -1,1 +1,1 @@
-"""Restoration of a person's pictures: tasks and their checks, files in, the work, files out."""
+"""Restoration of users' images: tasks and their checks, inputs, computation, outputs."""

@@ -1,4 +1,4 @@
-"""What anyone would do without a model, to compare with. Pictures are (B, C, H, W) in [-1, 1]."""
+"""Baselines without a model, for comparison. Images are (B, C, H, W) in [-1, 1]."""
 
 import torch
 from scipy import ndimage
@@ -37,5 +37,5 @@ def fill(observed: Tensor, known: Tensor) -> Tensor:
 
 
 def grey(observed: Tensor) -> Tensor:
-    """The same grey in all three channels."""
+    """Repeat the grey channel three times."""
     return observed.expand(-1, 3, -1, -1)

@@ -24,7 +24,7 @@ class Inputs:
 
 
 def read(plan: Plan, given: Path, mask: Path | None = None, truth: Path | None = None) -> Inputs:
-    """All that a plan needs, from a file or a folder (or archive) each; the mask is one file.
+    """Read the inputs of a plan, each a file, folder or archive; the mask is one file.
 
     Raises DataError that names the file, what is wrong with it, and what it should be.
     """
@@ -38,7 +38,7 @@ def read(plan: Plan, given: Path, mask: Path | None = None, truth: Path | None =
 
 
 def read_mask(path: Path, side: int) -> NDArray[np.bool_]:
-    """(H, W), True where the picture is to be kept: where the mask is black. Raises DataError."""
+    """Read a mask as (H, W), True where it is black and the image is kept. Raises DataError."""
     if path.is_dir():
         raise DataError(f"the mask {path} is a folder; give one file, which serves all inputs")
     mask = next(iter(exact.read(path, side, 1, "a mask has the size of the model's images").values()))[:, :, 0]

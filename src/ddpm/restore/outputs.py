@@ -41,7 +41,7 @@ def scores(plan: Plan, restored: Restored, truth: Pixels | None) -> dict[str, An
 
 
 def conditions(plan: Plan, model: str, sha256: str) -> dict[str, Any]:
-    """All that shapes the restorations, besides the inputs."""
+    """All conditions of a restoration, apart from its inputs."""
     return {
         "task": plan.task, "model": model, "weights_sha256": sha256, "sampler": plan.sampling.sampler,
         "steps": plan.sampling.steps, "spacing": plan.sampling.spacing, "rounds": plan.rounds, "scale": plan.scale,
@@ -100,7 +100,7 @@ def _write_images(folder: Path, names: Sequence[str], restored: Restored) -> Non
 
 
 def _observed(plan: Plan, inputs: Inputs) -> list[Pixels]:
-    """What was given, at the size of the restored image, its unknown part in grey."""
+    """The input at the size of the restored image, with its unknown part in grey."""
     large = inputs.observed.repeat(plan.scale, axis=1).repeat(plan.scale, axis=2)
     if inputs.known is not None:
         large = np.where(inputs.known[None, :, :, None], large, np.uint8(HOLE))
@@ -123,7 +123,7 @@ def _summary(each: Sequence[Mapping[str, NDArray[np.float64] | None]]) -> dict[s
 
 
 def _large(image: Pixels) -> Pixels:
-    """Enlarged by whole pixels, so that it is no narrower than its heading."""
+    """Enlarge by an integer factor, to at least the width of the heading."""
     times = max(1, math.ceil(NARROWEST / max(image.shape[:2])))
     return image.repeat(times, axis=0).repeat(times, axis=1)
 

@@ -47,7 +47,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a model is shown: pictures (N, C, h, w) in [-1, 1], their noise, and which pixels are known, (H, W) bool."""
+    """Observed images (N, C, h, w) in [-1, 1], their noise, and the known pixels, (H, W) bool."""
 
     names: tuple[str, ...]
     pictures: Tensor
@@ -108,7 +108,7 @@ def restore(
 
 
 def operator(plan: Plan, known: Tensor | None, where: torch.device) -> restoration.Operator:
-    """What the task's observation keeps of a picture."""
+    """The linear operator of a task's observation."""
     match plan.task:
         case "inpaint" if known is not None:
             return restoration.masked(known.to(where).float())

@@ -33,7 +33,7 @@ ALWAYS_NEW = ("ddpm", "dpm-solver++sde", "predictor-corrector", "predictor-corre
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done. noise: standard deviation in the observation, for images in [-1, 1]; None: to be estimated.
+    """A restoration to run. noise: standard deviation in the observation, for images in [-1, 1]; None: estimate it.
 
     scale: how many times smaller the observation is; count: restorations of each input; label: None for any.
     trained: the model was trained for this task and scale, and is given the observation beside the noisy image.
@@ -77,7 +77,7 @@ def plan(
     seed: int = 0,
     label: int | None = None,
 ) -> Plan:
-    """The whole plan from what was asked. Raises ValueError, in words, for what this model or task cannot do.
+    """Complete a plan from a request. Raises ValueError for what this model or task does not support.
 
     own: the sampling settings of the model's version, by which one that was trained to enlarge draws.
     """

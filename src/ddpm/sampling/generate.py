@@ -81,7 +81,7 @@ def generate(
 def small_images(
     config: Mapping[str, Any], images: Images, labels: NDArray[np.int64], count: int
 ) -> tuple[Images | None, list[int] | None]:
-    """What a model of super-resolution is asked for where nobody gives it images: (known, labels) for `generate`.
+    """Default input of a super-resolution model: (known, labels) for `generate`.
 
     images (N, H, W, C) uint8 in turn, shrunk; (None, None) for any other model.
     """
@@ -96,7 +96,7 @@ def small_images(
 
 
 def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
-    """The way from noise to image: (count, moments, H, W, C) uint8.
+    """Draw the path from noise to image: (count, moments, H, W, C) uint8.
 
     The steps are visited at uniform spacing, whatever `sampling` says: even in log(sigma), most of them look like
     noise. Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options (seed,
@@ -149,7 +149,7 @@ def default_labels(count: int, classes: int) -> list[int]:
 
 
 def _labels(count: int, classes: int, labels: Sequence[int] | None, enlarges: bool) -> list[int]:
-    """What the network is told of each image: a class, or `classes` for none. Empty for an unlabelled model."""
+    """The label input of the network for each image: a class, or `classes` for none. Empty for an unlabelled model."""
     if labels is None:
         return [classes] * count if enlarges and classes else default_labels(count, classes)
     return [classes if label == NO_LABEL else label for label in labels]

@@ -25,7 +25,7 @@ UNGUIDED = Sampling()
 
 
 def check(config: Mapping[str, Any], count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
-    """Refuse in words what a model of this config cannot do. Raises ValueError; needs no weights."""
+    """Validate a request against a model's config, without its weights. Raises ValueError."""
     if count < 2:
         raise ValueError(f"count = {count}: from 2, the two ends")
     if label is None and config["image"]["classes"] and not config["image"].get("label_dropout"):

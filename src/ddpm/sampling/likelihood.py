@@ -1,4 +1,4 @@
-"""How probable a model finds given images, in bits per dimension. The noise that it takes comes from seed + i alone."""
+"""Likelihood of given images in bits per dimension. The noise for image i comes from seed + i alone."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -22,12 +22,12 @@ FEATURES = (
 
 
 def kept(out: Path = Path("out")) -> list[Path]:
-    """The files for the run. An extractor that is no model of ours (Inception) has no weights among them."""
+    """The data files to keep with a run. A published extractor (Inception) is kept without its weights."""
     return [out / name for name in (*PROFILE, *FEATURES) if (out / name).exists() or name in PROFILE]
 
 
 def prepared_tags(out: Path = Path("out")) -> dict[str, str]:
-    """The tag that says which prepared images a training saw."""
+    """The tag that identifies the prepared images of a training."""
     return {PREPARED_TAG: files.read_json(out / PROFILE[0])["data_sha256"]}
 
 

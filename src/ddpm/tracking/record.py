@@ -137,6 +137,6 @@ def _name(file: Path, given: Path) -> str:
 
 
 def _all_shipped(spool: Spool) -> bool:
-    """Whether some server has everything of this record."""
+    """Whether some server holds the whole record."""
     size = spool.events.stat().st_size
     return any(files.read_json(path)["offset"] == size for path in spool.folder.glob("shipped-*.json"))

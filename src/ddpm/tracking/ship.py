@@ -1,4 +1,4 @@
-"""From the spool to MLflow, in batches, each event once.
+"""Shipping of events from the spool to MLflow: in batches, each event once.
 
 Where shipping stands is a small file beside the events, per tracking server. Killed between a batch and that file, the
 batch is sent again: its points have the same key, step, value and time, which MLflow's database takes as one point.

@@ -1,4 +1,4 @@
-"""What a training says about itself, as JSON lines on disk. No MLflow here: writing takes a millisecond.
+"""The spool: events of a training as JSON lines on disk. Without MLflow, so that writing takes a millisecond.
 
 `.state/tracking/<digest>/events.jsonl` only grows. Each line carries its own time, so that shipping it twice gives the
 same point in MLflow. A trainer that goes on from an earlier checkpoint says again what was said before it was killed;
@@ -30,7 +30,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Heard:
-    """What the spool holds already: the last images of every metric, the pictures, the last status."""
+    """Index of a spool: the last image count of every metric, the pictures, the last status."""
 
     metrics: dict[str, int] = field(default_factory=dict)
     pictures: set[tuple[str, int]] = field(default_factory=set)
@@ -164,7 +164,7 @@ def _now() -> int:
 
 
 def _encoded(picture: Path | NDArray[np.uint8]) -> tuple[bytes, bytes]:
-    """PNG bytes in full, and a small WebP copy. Raises ValueError for an array that is no picture."""
+    """PNG bytes in full size, and a small WebP copy. Raises ValueError for an array that is not an image."""
     from PIL import Image
 
     image: Image.Image

@@ -24,7 +24,7 @@ PROBE_SECONDS = 5.0
 
 
 class TrackingError(ValueError):
-    """Something about the record is wrong; the message says what and what to do."""
+    """The record cannot be used; the message gives the reason and the remedy."""
 
 
 class TrackingUnavailableError(TrackingError):
@@ -176,7 +176,7 @@ def in_words() -> Iterator[None]:
 
 @contextlib.contextmanager
 def impatient() -> Iterator[None]:
-    """Short HTTP time limits during the block (they are settings of the process), where a person set none."""
+    """Use short HTTP time limits during the block (they are settings of the process), unless the user has set some."""
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     with _settings({key: value for key, value in limits.items() if key not in os.environ}):
         yield
@@ -184,7 +184,7 @@ def impatient() -> Iterator[None]:
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """What makes a run or a version is asked for once: MLflow's client asks again when an answer was lost.
+    """Send requests that create a run or a version only once: MLflow's client repeats a request whose answer was lost.
 
     The server may have made it by then, and would make another. Whoever comes next looks for it first.
     """

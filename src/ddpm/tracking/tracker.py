@@ -1,4 +1,4 @@
-"""What a trainer writes to. A thread ships it to MLflow meanwhile; the trainer never waits for that or fails by it."""
+"""The tracker that a training writes to. A thread ships its events to MLflow; training never waits for it."""
 
 import contextlib
 import threading
@@ -54,7 +54,7 @@ class Tracker:
         self.spool.picture(name, picture, images)
 
     def finish(self, status: Status) -> None:
-        """How the training ended; ships the rest, as `close` does."""
+        """Record how the training ended and ship the rest, as `close` does."""
         self.spool.finish(status)
         self.close()
 
