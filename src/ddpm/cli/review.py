@@ -1,6 +1,6 @@
 """`ddpm review`: a person tells real from generated images, blind, and the error rate becomes a number of the run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -37,8 +37,9 @@ def review(
         server = Server(session, port)
     except OSError as error:
         raise OSError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Name another: --port 0") from error
+    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
     try:
-        serve(server)
+        server.run()
     except KeyboardInterrupt as error:
         terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from error
@@ -63,21 +64,6 @@ def opened(count: int, seed: int) -> tuple["Session", str]:
     real, generated = data.images[data.heldout_indices], files.read_npy(sample / "images.npy", memory_map=True)
     made = session.start(real, generated, count=count, seed=seed, conditions=conditions)
     return made, files.read_json(config)["digest"]
-
-
-def serve(server: Any) -> None:
-    """Serve until the result has been shown. A Ctrl-C goes through, with the server closed."""
-    import threading
-
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    thread.start()
-    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
-    try:
-        while not server.finished.wait(0.5):
-            pass
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def told(session: "Session", digest: str, *, record: bool) -> None:
