@@ -13,7 +13,7 @@ CONTRAST = {
     "largeTextPt": 18, "contrastRatio": {"normal": {"expected": 4.5}, "large": {"expected": 3}},
     "pseudoSizeThreshold": 0.25, "shadowOutlineEmMax": 0.2, "textStrokeEmMin": 0.03,
 }  # fmt: skip
-"""The defaults of axe's rule, but for arrows and single characters: axe leaves those to the reader, here they are text."""
+"""The defaults of axe's rule, applied to arrows and single characters too, which axe by default leaves undecided."""
 CONFIGURATION = {"checks": [{"id": "color-contrast", "options": CONTRAST}]}
 AXE = Axe(f"{AXE_SCRIPT};axe.configure({json.dumps(CONFIGURATION)})")
 OWN_RULES = """\

@@ -54,6 +54,24 @@ def evil_page() -> Iterator[str]:
         found.shutdown()
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360), ("light", 320)])
+def test_the_sign_in_page_reads_on_every_screen(
+    open_tab: Callable[..., Tab], servers: Servers, keep: Callable[[Tab, str], None], scheme: str, width: int
+) -> None:
+    tab = open_tab(width, scheme)
+    tab.page.goto(f"http://127.0.0.1:{servers.ports['mlflow']}/ddpm/sign-in")
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert tab.page.evaluate(background) == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+    expected = " 401 (Unauthorized)"  # the script asks whether the browser is signed in, then the secret is wrong
+    tab.page.get_by_label("Secret").fill("wrong")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("alert")).to_have_text("That is not the secret of this server.")
+    assert [each.endswith(expected) for each in tab.complaints] == [True, True]
+    tab.complaints.clear()
+    tab.audit()
+    keep(tab, f"sign-in-{scheme}-{width}")
+
+
 @pytest.mark.parametrize(("name", "shows"), [("prefect", "Logout"), ("mlflow", "Experiments")])
 def test_the_link_signs_in_and_another_page_gains_nothing_by_it(
     open_tab: Callable[..., Tab],
@@ -67,7 +85,6 @@ def test_the_link_signs_in_and_another_page_gains_nothing_by_it(
     tab = open_tab()
     tab.page.goto(f"{address}/ddpm/sign-in")
     assert tab.page.locator("[name=secret]").get_attribute("type") == "password"
-    keep(tab, f"sign-in-{name}")
     tab.page.goto("about:blank")
     tab.complaints.clear()
     tab.page.goto(f"{address}/ddpm/sign-in#{servers.secret}")
