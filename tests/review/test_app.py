@@ -69,7 +69,7 @@ def test_the_result_of_images_of_one_kind_only(tmp_path: Path) -> None:
         result = asked.post("/finish")
         assert result.status_code == 200
         assert f"wrong about {0 if kind else 2} of 2" in result.text
-        assert ("took for real" in result.text, "took for generated" in result.text) == (not kind, kind)
+        assert ("judged real" in result.text, "judged generated" in result.text) == (not kind, kind)
 
 
 def test_only_the_image_that_is_due_is_shown(asked: Asked) -> None:
