@@ -16,20 +16,25 @@ from tests.review.test_session import started
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[[], Server]]:
     """Start a server that ends with the test."""
-    made: list[tuple[Server, threading.Thread]] = []
+    made = []
 
     def begin() -> Server:
         server = Server(started(tmp_path, 2), 0)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        made.append((server, thread))
+        threading.Thread(target=server.run, name=server.address).start()
+        made.append(server)
         return server
 
     yield begin
-    for server, thread in made:
+    for server in made:
         server.stop()
-        thread.join(60)
-        assert not thread.is_alive()
+        wait_for_end(server)
+
+
+def wait_for_end(server: Server) -> None:
+    for thread in threading.enumerate():
+        if thread.name == server.address:
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def connected(server: Server) -> socket.socket:
@@ -90,14 +95,13 @@ def test_it_ends_when_the_result_has_been_sent(serve: Callable[[], Server]) -> N
     status, result = ask(server, "POST", "/finish")
     assert status == 200
     assert f"{2 - server.session.real.sum()} of 2" in result
-    (thread,) = [each for each in threading.enumerate() if getattr(each, "_target", None) == server.run]
-    thread.join(60)
-    assert not thread.is_alive()
+    wait_for_end(server)
     with pytest.raises(ConnectionRefusedError):
         connected(server)
 
 
-def test_noise_and_silence_keep_nobody_waiting(serve: Callable[[], Server]) -> None:
+def test_noise_and_silence_keep_nobody_waiting(serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "TIMEOUT", 3600)
     server = serve()
     for sent in (b"", b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\nHost", unfinished(server)):
         with connected(server) as connection:
@@ -105,7 +109,8 @@ def test_noise_and_silence_keep_nobody_waiting(serve: Callable[[], Server]) -> N
     with connected(server) as silent, connected(server):
         silent.sendall(unfinished(server))
         assert ask(server, "GET", "/")[0] == 200
-        server.stop()  # does not wait for them
+        server.stop()
+        wait_for_end(server)
 
 
 def test_a_silent_connection_is_closed(serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch) -> None:
