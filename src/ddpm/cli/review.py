@@ -1,4 +1,4 @@
-"""`ddpm review`: a person tells real from generated images, blind, and the error rate becomes a number of the run."""
+"""`ddpm review`: judge images blind as real or generated; the error rate becomes a metric of the run."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +28,10 @@ def review(
     """
     from ddpm.review.server import Server
 
-    session, digest = opened(count, seed)
+    session, digest = open_session(count, seed)
     if session.finished:
         terminal.echo(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
-        told(session, digest, record=record)
+        report_result(session, digest, record=record)
         return
     try:
         server = Server(session, port)
@@ -43,11 +43,11 @@ def review(
     except KeyboardInterrupt as error:
         terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from error
-    told(session, digest, record=record)
+    report_result(session, digest, record=record)
 
 
-def opened(count: int, seed: int) -> tuple["Session", str]:
-    """The review of what the sample stage left, and the digest of the training."""
+def open_session(count: int, seed: int) -> tuple["Session", str]:
+    """The review of the images in out/sample, and the digest of the training that made them."""
     from pathlib import Path
 
     from ddpm.common import files
@@ -66,8 +66,8 @@ def opened(count: int, seed: int) -> tuple["Session", str]:
     return made, files.read_json(config)["digest"]
 
 
-def told(session: "Session", digest: str, *, record: bool) -> None:
-    """Say the result, and add it to the run."""
+def report_result(session: "Session", digest: str, *, record: bool) -> None:
+    """Print the result, and log it on the run."""
     found = session.result()
     error = found["error"]
     terminal.echo(
