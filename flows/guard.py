@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 FOLDER = Path(__file__).parent
 PROOF = "/ddpm/proof"
 SIGN_IN = "/ddpm/sign-in"
+ASSETS = {f"{SIGN_IN}.js": ("sign_in.js", "text/javascript"), f"{SIGN_IN}.css": ("sign_in.css", "text/css")}
 PUBLIC = ("/health", "/version")
 LARGEST_BODY = 1024
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -34,8 +35,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; "
-    "base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; form-action 'none'; "
+    "frame-ancestors 'none'; base-uri 'none'"
 )
 ANOTHER_HOST = "this server is not at that address"
 ANOTHER_ORIGIN = "this server takes no requests of other pages"
@@ -142,9 +143,10 @@ class Guard:
         return JSONResponse({"proof": proof(self.gate.key, self.gate.name, self.gate.address, nonce)})
 
     async def _sign_in(self, request: Request) -> Response:
-        """The page that asks for the secret, its script, and the check of the secret."""
-        if request.method == "GET" and request.scope["path"] == f"{SIGN_IN}.js":
-            return Response(_file("sign_in.js"), media_type="text/javascript", headers={"Cache-Control": "no-store"})
+        """The page that asks for the secret, its script and style, and the check of the secret."""
+        if request.method == "GET" and request.scope["path"] in ASSETS:
+            name, kind = ASSETS[request.scope["path"]]
+            return Response(_file(name), media_type=kind, headers={"Cache-Control": "no-store"})
         if request.scope["path"] != SIGN_IN or not self.gate.secret:
             return PlainTextResponse("not found", 404)
         if request.method == "GET":

@@ -41,6 +41,8 @@ TOOLS = {
     "matplotlib": ("report/",),
     "rich": ("flows/", "cli/", "common/progress.py"),
     "typer": ("cli/",),
+    "starlette": ("flows/", "review/app.py"),
+    "uvicorn": ("flows/", "review/server.py"),
 }
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ddpm.report import canary
-from tests.browser.audit import audit
-from tests.browser.chromium import Tab
+from tests.browser.tab import Tab
 from tests.report.test_canary import TOLD
 
 
@@ -23,12 +22,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360), ("light", 320)])
-def test_it_reads_on_every_screen(tab: Tab, address: str, keep: Callable[[str], None], width: int, scheme: str) -> None:
-    tab.size(width)
-    tab.look("screen", scheme)
-    tab.open(address)
-    audit(tab)
-    tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
-    audit(tab)
-    keep(f"canary-{scheme}-{width}")
+def test_it_reads_on_every_screen(
+    open_tab: Callable[..., Tab], address: str, keep: Callable[[Tab, str], None], width: int, scheme: str
+) -> None:
+    tab = open_tab(width, scheme)
+    tab.page.goto(address)
+    closed = tab.audit()
+    tab.unfold()
+    assert tab.audit() > closed
+    keep(tab, f"canary-{scheme}-{width}")
     assert [each for each in tab.requests if not each.startswith("data:")] == [address]

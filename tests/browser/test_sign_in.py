@@ -1,13 +1,13 @@
 """Prefect's and MLflow's pages in a real browser: signing in by the link, and what another page can do to them then."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.chromium import PATIENCE, Tab
+from tests.browser.tab import Tab
 from tests.flows.servers import PLANTED, WRITES, Servers, running
 
 ATTACK = """\
@@ -54,29 +54,46 @@ def evil_page() -> Iterator[str]:
         found.shutdown()
 
 
-def until(tab: Tab, expression: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not tab.evaluate(expression):
-        assert time.monotonic() < deadline, tab.evaluate("location.href + document.body?.innerText")
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360), ("light", 320)])
+def test_the_sign_in_page_reads_on_every_screen(
+    open_tab: Callable[..., Tab], servers: Servers, keep: Callable[[Tab, str], None], scheme: str, width: int
+) -> None:
+    tab = open_tab(width, scheme)
+    tab.page.goto(f"http://127.0.0.1:{servers.ports['mlflow']}/ddpm/sign-in")
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert tab.page.evaluate(background) == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+    expected = " 401 (Unauthorized)"  # the script asks whether the browser is signed in, then the secret is wrong
+    tab.page.get_by_label("Secret").fill("wrong")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("alert")).to_have_text("That is not the secret of this server.")
+    assert [each.endswith(expected) for each in tab.complaints] == [True, True]
+    tab.complaints.clear()
+    tab.audit()
+    keep(tab, f"sign-in-{scheme}-{width}")
 
 
 @pytest.mark.parametrize(("name", "shows"), [("prefect", "Logout"), ("mlflow", "Experiments")])
 def test_the_link_signs_in_and_another_page_gains_nothing_by_it(
-    tab: Tab, servers: Servers, evil_page: str, keep: Callable[[str], None], name: str, shows: str
+    open_tab: Callable[..., Tab],
+    servers: Servers,
+    evil_page: str,
+    keep: Callable[[Tab, str], None],
+    name: str,
+    shows: str,
 ) -> None:
     address = f"http://127.0.0.1:{servers.ports[name]}"
-    tab.open(f"{address}/ddpm/sign-in")
-    assert tab.evaluate("document.querySelector('[name=secret]').type") == "password"
-    keep(f"sign-in-{name}")
-    tab.open("about:blank")
+    tab = open_tab()
+    tab.page.goto(f"{address}/ddpm/sign-in")
+    assert tab.page.locator("[name=secret]").get_attribute("type") == "password"
+    tab.page.goto("about:blank")
     tab.complaints.clear()
-    tab.open(f"{address}/ddpm/sign-in#{servers.secret}")
-    until(tab, f"document.body?.innerText.includes('{shows}')")
-    assert servers.secret not in tab.evaluate("location.href")
-    assert "/ddpm/" not in tab.evaluate("location.href")
+    tab.page.goto(f"{address}/ddpm/sign-in#{servers.secret}")
+    expect(tab.page.locator("body")).to_contain_text(shows, timeout=60_000)
+    assert servers.secret not in tab.page.url
+    assert "/ddpm/" not in tab.page.url
     assert not [each for each in tab.complaints if " 401 " in each]
-    keep(f"signed-in-{name}")
-    tab.open(evil_page)
+    keep(tab, f"signed-in-{name}")
+    tab.page.goto(evil_page)
     attack = ATTACK.replace("ADDRESS", address).replace("PATH", WRITES[name]).replace("BODY", PLANTED.decode())
-    assert tab.evaluate(attack) == []
+    assert tab.page.evaluate(attack) == []
     assert not servers.planted(name)

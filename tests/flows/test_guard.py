@@ -114,7 +114,8 @@ def test_a_browser_signs_in_and_stays_signed_in() -> None:
     assert (first.status_code, first.headers["Location"]) == (303, "/ddpm/sign-in?next=%2F")
     page = browser.get(first.headers["Location"])
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    assert browser.get("/ddpm/sign-in.js").headers["Content-Type"].startswith("text/javascript")
+    for name, kind in {"sign-in.js": "text/javascript", "sign-in.css": "text/css"}.items():
+        assert browser.get(f"/ddpm/{name}").headers["Content-Type"].startswith(kind)
     assert browser.post("/ddpm/sign-in", content="ddpm:wrong").status_code == 401
     assert browser.post("/ddpm/sign-in", content="").status_code == 401
     assert browser.post("/ddpm/sign-in", content="x" * 5000).status_code == 413

@@ -1,6 +1,6 @@
-"""`ddpm review`: a person tells real from generated images, blind, and the error rate becomes a number of the run."""
+"""`ddpm review`: judge images blind as real or generated; the error rate becomes a metric of the run."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,25 +28,26 @@ def review(
     """
     from ddpm.review.server import Server
 
-    session, digest = opened(count, seed)
+    session, digest = open_session(count, seed)
     if session.finished:
         terminal.echo(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
-        told(session, digest, record=record)
+        report_result(session, digest, record=record)
         return
     try:
         server = Server(session, port)
     except OSError as error:
         raise OSError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Name another: --port 0") from error
+    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
     try:
-        serve(server)
+        server.run()
     except KeyboardInterrupt as error:
         terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from error
-    told(session, digest, record=record)
+    report_result(session, digest, record=record)
 
 
-def opened(count: int, seed: int) -> tuple["Session", str]:
-    """The review of what the sample stage left, and the digest of the training."""
+def open_session(count: int, seed: int) -> tuple["Session", str]:
+    """The review of the images in out/sample, and the digest of the training that made them."""
     from pathlib import Path
 
     from ddpm.common import files
@@ -65,23 +66,8 @@ def opened(count: int, seed: int) -> tuple["Session", str]:
     return made, files.read_json(config)["digest"]
 
 
-def serve(server: Any) -> None:
-    """Serve until the result has been shown. A Ctrl-C goes through, with the server closed."""
-    import threading
-
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    thread.start()
-    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
-    try:
-        while not server.finished.wait(0.5):
-            pass
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def told(session: "Session", digest: str, *, record: bool) -> None:
-    """Say the result, and add it to the run."""
+def report_result(session: "Session", digest: str, *, record: bool) -> None:
+    """Print the result, and log it on the run."""
     found = session.result()
     error = found["error"]
     terminal.echo(

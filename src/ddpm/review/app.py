@@ -1,0 +1,195 @@
+"""The pages of a review: one image at a time, plain forms, two keys, no hint before the end which image is real.
+
+A page knows an image only by its position, and all images have the same number of bytes. Refused are requests that name
+another host (DNS rebinding), that another page sent (forged forms), and that lack the token of the link (other users of
+the machine).
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.templating import Jinja2Templates
+
+from ddpm.review.session import Session, png
+
+HOSTS = ("127.0.0.1", "localhost")
+MAX_BODY = 1024
+TIMEOUT = 30.0  # seconds that a request may take to arrive
+FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "review.css").read_text(encoding="utf-8")
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; script-src 'self'; form-action 'self'; "
+    f"style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+TEMPLATES = Jinja2Templates(
+    env=Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Review:
+    """The application of one review.
+
+    Endpoints run one after the other on the event loop, so `session` needs no lock. `on_result` is called once the
+    result has been sent.
+    """
+
+    session: Session
+    token: str
+    cookie: str
+    on_result: Callable[[], None]
+
+    def application(self) -> Starlette:
+        """Routes, behind the checks of host, origin and token."""
+        routes = [
+            Route("/", self.show_page),
+            Route("/review.js", show_script),
+            Route("/image/{position}", self.show_image),
+            Route("/answer", self.answer, methods=["POST"]),
+            Route("/undo", self.undo, methods=["POST"]),
+            Route("/finish", self.finish, methods=["POST"]),
+        ]
+        middleware = [
+            Middleware(BaseHTTPMiddleware, dispatch=add_headers),
+            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+            Middleware(BaseHTTPMiddleware, dispatch=check_origin),
+            Middleware(BaseHTTPMiddleware, dispatch=self.check_token),
+        ]
+        return Starlette(routes=routes, middleware=middleware)
+
+    async def check_token(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Exchange the token of the link for a cookie, so that it leaves the address; refuse who has neither."""
+        if request.method == "GET" and request.url.path == "/" and _equal(request.url.query, f"token={self.token}"):
+            response = RedirectResponse("/", 303)
+            response.set_cookie(self.cookie, self.token, httponly=True, samesite="lax")
+            return response
+        if not _equal(request.cookies.get(self.cookie, ""), self.token):
+            return PlainTextResponse("open the link that `ddpm review` shows on its terminal\n", 403)
+        return await call_next(request)
+
+    async def show_page(self, request: Request) -> Response:
+        """The image to judge, the question whether to end, or the result."""
+        if request.url.query:
+            raise HTTPException(404)
+        return self._page(request)
+
+    async def show_image(self, request: Request) -> Response:
+        """The image to judge, and no other."""
+        position = len(self.session.answers)
+        if self.session.done or request.path_params["position"] != str(position):
+            raise HTTPException(404, "that image is not the one to judge now")
+        return Response(png(self.session.images[position]), media_type="image/png")
+
+    async def answer(self, request: Request) -> Response:
+        """Take an answer."""
+        form = await _form(request)
+        position, real = form.get("position", ""), form.get("real", "")
+        if not re.fullmatch(r"[0-9]{1,6}", position) or real not in {"yes", "no"}:
+            raise HTTPException(400, "the form has no position, or no answer")
+        with _conflicts():
+            self.session.answer(int(position), real == "yes")
+        return RedirectResponse("/", 303)
+
+    async def undo(self, _request: Request) -> Response:
+        """Take the last answer back."""
+        with _conflicts():
+            self.session.undo()
+        return RedirectResponse("/", 303)
+
+    async def finish(self, request: Request) -> Response:
+        """Close the review, and show its result."""
+        with _conflicts():
+            self.session.finish()
+        return self._page(request, BackgroundTask(self.on_result))
+
+    def _page(self, request: Request, background: BackgroundTask | None = None) -> Response:
+        shown = {
+            "style": STYLE,
+            "position": len(self.session.answers),
+            "count": len(self.session.real),
+            "result": self.session.result() if self.session.finished else None,
+        }
+        return TEMPLATES.TemplateResponse(request, "review.html.jinja", shown, background=background)
+
+
+async def show_script(_request: Request) -> Response:
+    """The keys."""
+    return FileResponse(FOLDER / "review.js", media_type="text/javascript")
+
+
+async def add_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Forbid caches to keep an answer, and other pages to embed it."""
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    return response
+
+
+async def check_origin(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Refuse requests that another page sent, except a link to this one."""
+    headers = request.headers
+    own = f"http://{headers['host']}"
+    link = (request.method, headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    if headers.get("origin", own) != own or (foreign and link != ("GET", "navigate", "document")):
+        return PlainTextResponse("the request is not from this page\n", 403)
+    return await call_next(request)
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """The fields of a small form that occur once."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise HTTPException(413, "the form is too large")
+        fields = parse_qs(body.decode("ascii"), max_num_fields=8)
+    except TimeoutError as error:
+        raise HTTPException(408, "the form did not arrive in time") from error
+    except (ValueError, ClientDisconnect) as error:
+        raise HTTPException(400, "the form cannot be read") from error
+    return {name: values[0] for name, values in fields.items() if len(values) == 1}
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    """Answer what the session refuses in its present state."""
+    try:
+        yield
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from error
+
+
+def _equal(sent: str, known: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(sent.encode(), known.encode())
