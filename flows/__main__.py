@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ddpm.common import faults
 from ddpm.config import params
 from ddpm.provenance import checkout
-from flows import console, server
-from flows.watchdog import Watchdog
+from flows import console
+from flows.service import prefect_server
+from flows.service.watchdog import Watchdog
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -38,7 +39,7 @@ def guarded(work: Callable[[], object]) -> None:
         checkout.require_own_code()
         faults.require_open_files()
         params.load().require_files()  # what is wrong there is said at once, not after a server has started
-        prefect = server.connect()
+        prefect = prefect_server.connect()
         run(work, terminal, prefect)
     except BaseException as error:
         ending = in_words(error)
@@ -76,7 +77,7 @@ def in_words(error: BaseException) -> Ending | None:
     return None
 
 
-def leave(status: int, prefect: server.Server | None) -> None:
+def leave(status: int, prefect: prefect_server.Server | None) -> None:
     """End the process; at once where Prefect's server is gone, to which its client would talk for minutes."""
     if prefect is not None and not prefect.answers():
         prefect.stop()
@@ -86,7 +87,7 @@ def leave(status: int, prefect: server.Server | None) -> None:
     sys.exit(status)
 
 
-def run(work: Callable[[], object], terminal: console.Terminal, prefect: server.Server) -> None:
+def run(work: Callable[[], object], terminal: console.Terminal, prefect: prefect_server.Server) -> None:
     """Import while the server starts, run the flow, and show what came of it."""
     import flows.pipeline  # noqa: F401 - takes its seconds while the server takes its own
     from flows import summary

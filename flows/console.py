@@ -128,7 +128,7 @@ def quieten() -> None:
                 handler.setLevel(logging.WARNING)
                 # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
                 handler.addFilter(lambda record: not record.name.startswith(OFF_THE_TERMINAL))
-    # Whole events, once for each that a lost server did not take; `flows.watchdog` says that it is lost.
+    # Whole events, once for each that a lost server did not take; `flows.service.watchdog` says that it is lost.
     # A filter, because Prefect sets levels anew when a flow begins.
     logging.getLogger("prefect._internal.concurrency").addFilter(lambda record: False)
     logging.raiseExceptions = False  # `--- Error logging to API ---`, for the same reason

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ddpm.common import redact, terminal
 from ddpm.common.redact import shown
-from flows import server
 from flows.console import Logger, reporter
+from flows.service import prefect_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -67,7 +67,7 @@ def tell(kind: Kind, model: str, text: str, **facts: Any) -> None:
 
 def ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
     """A hook for on_failure and on_crashed: says that a run failed, or that it stopped because the data drifted."""
-    from flows.drift import DriftError
+    from flows.tasks.drift import DriftError
 
     error = None
     with contextlib.suppress(Exception):  # a crash has no result
@@ -290,7 +290,7 @@ def _run(test: bool) -> None:
     address, _ = settings()
     if not address:
         raise NotifyError(f"{URL} is not set, so there is nowhere to send notifications to")
-    server.connect().wait()
+    prefect_server.connect().wait()
     setup()
     terminal.echo(f"notify: block and automation {NAME!r} are set up")
     if test:

@@ -13,11 +13,12 @@ from prefect.states import Completed
 
 from ddpm.config import params
 from ddpm.runtime import hardware
-from flows import changes, drift, notify, promote, publish, source, stage, turn
+from flows import dvc, notify, promotion, run_lock, up_to_date
 from flows.console import reporter
-from flows.report import write_page
-from flows.stage import BusyError, Outcome, Stage
+from flows.dvc import BusyError, Outcome, Stage
 from flows.summary import Report
+from flows.tasks import artifacts, data_update, drift
+from flows.tasks.report import write_page
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import TaskRun
@@ -35,7 +36,7 @@ SLOT_LEASE = 120.0
     on_failure=[notify.ended],
     on_crashed=[notify.ended],
 )
-@turn.one_at_a_time
+@run_lock.one_at_a_time
 def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
@@ -44,21 +45,21 @@ def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
     """
     settings = params.load()
     settings.require_files()
-    source.heal(reporter.sayer("source", get_run_logger()))
-    started, before = time.monotonic(), changes.fingerprint()
+    data_update.heal(reporter.sayer("source", get_run_logger()))
+    started, before = time.monotonic(), up_to_date.fingerprint()
     outcomes, drifted = [], None
-    for each in stage.graph():
+    for each in dvc.graph():
         outcomes.append(run_stage(each, settings.flow))
         if each.name == drift.AFTER:
             drifted = drift.watch(settings, stop=stop_on_drift)
-    changes.require_unedited(before, settings)
-    report = promote.promote(settings, outcomes, drifted, keep=keep)
+    up_to_date.require_unedited(before, settings)
+    report = promotion.promote(settings, outcomes, drifted, keep=keep)
     notify.judged(report)
     report.seconds = time.monotonic() - started
     told: State[None] = write_page(report, return_state=True)
     told.result()
-    publish.publish(report)
-    changes.finished(before)
+    artifacts.publish(report)
+    up_to_date.finished(before)
     return report
 
 
@@ -86,7 +87,7 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
     say = reporter.sayer(each.name, get_run_logger())
     with slot(each.slot):
         try:
-            outcome = stage.run(each, say, limit=limit)
+            outcome = dvc.run(each, say, limit=limit)
         except BusyError:
             say("another DVC process is at work here; trying again shortly")
             raise

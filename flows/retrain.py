@@ -1,4 +1,4 @@
-"""Retraining: `python -m flows.retrain --once` runs it now, `flows.serve` on a schedule and on demand.
+"""Retraining: `python -m flows.retrain --once` runs it now, `flows.service.serve` on a schedule and on demand.
 
 The data's source is fetched anew first. If data, parameters, code and lock file are then those of the last finished
 run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it
@@ -12,9 +12,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from ddpm.config import params
-from flows import branch, changes, console, notify, source, turn
+from flows import console, notify, run_lock, up_to_date
 from flows.pipeline import again, pipeline
 from flows.summary import Report
+from flows.tasks import commit, data_update
 
 
 @flow(
@@ -24,7 +25,7 @@ from flows.summary import Report
     on_failure=[notify.ended],
     on_crashed=[notify.ended],
 )
-@turn.one_at_a_time
+@run_lock.one_at_a_time
 def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[None]:
     """Fetch the data's source anew, and run the pipeline if anything has changed, or if it is forced to.
 
@@ -33,14 +34,14 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
     settings = params.load()
     settings.require_files()
     say = console.reporter.sayer("retrain", get_run_logger())
-    branch.check(settings.flow.branch)
-    source.heal(say)
-    if source.imported():
-        again(source.update, "source", settings.flow)(settings.flow.time_limit, return_state=True).result()
-    text = "" if force else changes.nothing(settings.promote.name, say)
+    commit.check(settings.flow.branch)
+    data_update.heal(say)
+    if data_update.imported():
+        again(data_update.update, "source", settings.flow)(settings.flow.time_limit, return_state=True).result()
+    text = "" if force else up_to_date.nothing(settings.promote.name, say)
     report = None if text else pipeline.fn(stop_on_drift=not accept_drift, keep=True)
-    if branch.owes():
-        branch.deliver.with_options(name="push", task_run_name="push")(return_state=True).result()
+    if commit.owes():
+        commit.deliver.with_options(name="push", task_run_name="push")(return_state=True).result()
     if report:
         return report
     console.reporter.ended("retrain", "Skipped", text)

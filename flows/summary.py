@@ -10,8 +10,8 @@ from ddpm.common.progress import duration
 from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_table import Row
 from ddpm.report.page import PAGE
+from flows.dvc import Outcome
 from flows.markdown import text
-from flows.stage import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddpm.common import faults
-from flows import process, stage
+from flows import dvc, processes
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
@@ -62,11 +62,11 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
     ],
 )
 def test_a_stage_that_the_kernel_has_killed_is_told_from_one_that_failed(code: int, line: str) -> None:
-    train = stage.Stage("train", data=False, slot=None, missing=())
-    with pytest.raises(stage.StageError, match=r"killed .*memory"):
-        stage._check(train, process.Ended(code, (line,), timed_out=False), None)
-    with pytest.raises(stage.StageError, match="exit status 255"):
-        stage._check(train, process.Ended(255, ("ERROR: exited with 1",), timed_out=False), None)
+    train = dvc.Stage("train", data=False, slot=None, missing=())
+    with pytest.raises(dvc.StageError, match=r"killed .*memory"):
+        dvc._check(train, processes.Ended(code, (line,), timed_out=False), None)
+    with pytest.raises(dvc.StageError, match="exit status 255"):
+        dvc._check(train, processes.Ended(255, ("ERROR: exited with 1",), timed_out=False), None)
 
 
 @pytest.mark.parametrize(("soft", "hard", "status"), [(20, 40, 1), (20, 4096, 0), (4096, 4096, 0)])

@@ -23,8 +23,9 @@ from ddpm.evaluation.gate import decide
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import canary, page, pictures, plots
-from flows import console, markdown, notify, publish, summary
-from flows.stage import Did, Outcome
+from flows import console, markdown, notify, summary
+from flows.dvc import Did, Outcome
+from flows.tasks import artifacts
 from tests import hostile
 from tests.hostile import TEXT
 from tests.report import made
@@ -192,16 +193,16 @@ def test_logs_and_their_tracebacks_are_text(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_markdown_on_the_page_of_prefect_is_text() -> None:
-    for of in (summary.markdown, publish.links):
+    for of in (summary.markdown, artifacts.links):
         hostile.markdown(of(report(TEXT)), len(of(report("plain")).splitlines()))
     assert markdown.text("1. a") == "1\\. a"
     assert markdown.text("- a_b # c") == "\\- a\\_b \\# c"
 
 
 def test_keys_of_models_that_differ_stay_different() -> None:
-    assert publish.slug("ddpm-mnist") == "ddpm-mnist"
+    assert artifacts.slug("ddpm-mnist") == "ddpm-mnist"
     names = ["a.b", "a_b", "a-b", "A-b", "猫", "犬", "..", TEXT]
-    keys = [publish.slug(name) for name in names]
+    keys = [artifacts.slug(name) for name in names]
     assert len(set(keys)) == len(names)
     assert all(key.strip("abcdefghijklmnopqrstuvwxyz0123456789-") == "" for key in keys)
 

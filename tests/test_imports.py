@@ -25,7 +25,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def name(path: Path) -> str:
-    """`flows/stage.py`, or `metrics/scores.py` inside the package."""
+    """`flows/dvc.py`, or `metrics/scores.py` inside the package."""
     base = PACKAGE if path.is_relative_to(PACKAGE) else ROOT
     return path.relative_to(base).as_posix()
 

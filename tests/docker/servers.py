@@ -17,7 +17,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows import process, server
+from flows import processes
+from flows.service import prefect_server
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -73,7 +74,7 @@ def started() -> Iterator[Team]:
 
     folder = Path(tempfile.mkdtemp(prefix="team-"))
     folder.chmod(0o755)  # PostgreSQL runs as a user of its own
-    team = Team(folder, {name: server.free_port() for name in ("postgres", "store", "mlflow", "prefect")})
+    team = Team(folder, {name: prefect_server.free_port() for name in ("postgres", "store", "mlflow", "prefect")})
     subprocess.run([DOCKER / "secrets.sh", folder / "secrets"], check=True, capture_output=True)
     for path in (folder / "secrets").iterdir():
         path.chmod(0o600)
@@ -134,7 +135,7 @@ def running(team: Team, service: str) -> Iterator["subprocess.Popen[str]"]:
         try:
             yield child
         finally:
-            process.stop(child, grace=10)
+            processes.stop(child, grace=10)
 
 
 def wait(child: "subprocess.Popen[str]", url: str, log: Path) -> None:

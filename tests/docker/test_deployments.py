@@ -26,7 +26,7 @@ def variables(name: str) -> set[str]:
 
 
 def test_each_pool_has_the_deployments_of_the_service() -> None:
-    from flows.runner import flows
+    from flows.service.runner import flows
 
     served = [each.name for each in flows()]
     assert sorted(DEPLOYMENTS) == sorted(f"{name}{pool}" for name in served for pool in ("", "-docker", "-kubernetes"))

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from flows import process, server
+from flows import processes
+from flows.service import prefect_server
 from tests.docker import servers
 from tests.docker.servers import ROOT, Team
 
@@ -125,7 +126,7 @@ def test_results_go_to_the_store_and_come_back_equal(team: Team, clone: Path) ->
 
 
 def test_the_worker_of_the_compose_file_makes_its_pool_and_its_deployments(team: Team, clone: Path) -> None:
-    port = server.free_port()
+    port = prefect_server.free_port()
     own = {"PREFECT_HOME": str(team.folder / "worker"), "PYTHONPATH": str(clone / "src")}
     log = team.folder / "worker.log"
     with log.open("w") as output:
@@ -137,7 +138,7 @@ def test_the_worker_of_the_compose_file_makes_its_pool_and_its_deployments(team:
     try:
         servers.wait(worker, f"http://127.0.0.1:{port}/health", log)
     finally:
-        process.stop(worker, grace=20)
+        processes.stop(worker, grace=20)
     assert query(team, "prefect_database", "SELECT name FROM work_pool WHERE name = 'ddpm'") == "ddpm"
     names = query(team, "prefect_database", "SELECT string_agg(name, ' ' ORDER BY name) FROM deployment")
     assert names == "promote retrain rollback"

@@ -20,8 +20,8 @@ ELSEWHERE: dict[str, str] = {
     "make run": "flows/test_end_to_end.py",
     "make test": "docs/test_pages.py",  # which is a part of it
     "make serve": "flows/test_service.py",
-    'python -m flows.serve --cron "0 * * * *"': "flows/test_service.py",
-    "python -m flows.serve --now": "flows/test_service.py",
+    'python -m flows.service.serve --cron "0 * * * *"': "flows/test_service.py",
+    "python -m flows.service.serve --now": "flows/test_service.py",
     "ddpm review --count 40": "cli/test_review.py",  # waits for a person's answers
     "mlflow models serve -m models:/ddpm-mnist@champion --env-manager local --host 127.0.0.1 --port 5001":
         "test_pyfunc.py",

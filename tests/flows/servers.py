@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[Servers]:
     """Both servers, with a new state in `folder`; they end with the block."""
     told = environment(folder) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.ui", "--mlflow-port", "0", "--prefect-port", "0"], cwd=folder, env=told,
+        [sys.executable, "-m", "flows.service.ui", "--mlflow-port", "0", "--prefect-port", "0"], cwd=folder, env=told,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:

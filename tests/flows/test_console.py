@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ddpm.evaluation.gate import decide
 from flows import console, summary
-from flows.stage import Did, Outcome
+from flows.dvc import Did, Outcome
 
 LINE = "train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312"
 

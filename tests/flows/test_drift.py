@@ -71,7 +71,7 @@ def compared(repository: Path) -> Compared:
     def run(stop: bool = True) -> tuple[Any, Any]:
         from prefect import flow
 
-        from flows import drift
+        from flows.tasks import drift
 
         @flow(name="watching", persist_result=False)
         def watching() -> list[Any]:
@@ -98,7 +98,7 @@ def test_without_a_champion_it_says_so_and_passes(compared: Compared) -> None:
 def test_the_champions_own_data_need_no_comparison(
     compared: Compared, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import drift
+    from flows.tasks import drift
 
     watched.make_champion(tiny_checkpoint)
     monkeypatch.setattr(drift, "measure", lambda *_: pytest.fail("nothing was to be measured"))
@@ -147,7 +147,8 @@ def test_changed_data_are_measured_once_and_a_person_goes_on(compared: Compared,
 def test_a_scheduled_run_stops_before_training_until_a_person_accepts(
     repository: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import drift, retrain
+    from flows import retrain
+    from flows.tasks import drift
 
     watched.make_champion(tiny_checkpoint)
     watched.write_images(0, brighter=70, count=150)

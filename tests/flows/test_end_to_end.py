@@ -208,11 +208,11 @@ def test_retraining_skips_what_is_finished(first: Path) -> None:
 
 
 def test_the_pages_answer_and_end_together(first: Path) -> None:
-    from flows import server
+    from flows.service import prefect_server
 
-    ports = {"--mlflow-port": server.free_port(), "--prefect-port": server.free_port()}
+    ports = {"--mlflow-port": prefect_server.free_port(), "--prefect-port": prefect_server.free_port()}
     pages = subprocess.Popen(
-        [sys.executable, "-m", "flows.ui", *(str(word) for pair in ports.items() for word in pair)],
+        [sys.executable, "-m", "flows.service.ui", *(str(word) for pair in ports.items() for word in pair)],
         cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.guard import Gate, Guard, packed, proof, unpacked
+from flows.service.guard import Gate, Guard, packed, proof, unpacked
 
 SECRET = ":".join(("ddpm", "made-up-for-tests"))
 ADDRESS = "127.0.0.1:5000"

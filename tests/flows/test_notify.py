@@ -85,7 +85,7 @@ def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: 
     from prefect import flow
 
     from flows import notify
-    from flows.drift import DriftError
+    from flows.tasks.drift import DriftError
 
     @flow(name="retrain", on_failure=[notify.ended], persist_result=False)
     def retrain(error: str) -> None:

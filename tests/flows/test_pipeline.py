@@ -24,11 +24,11 @@ def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
     """All stages of the current repository in one flow run: its id, and its final state."""
     from prefect import flow
 
-    from flows import pipeline, stage
+    from flows import dvc, pipeline
 
     @flow(name="stages", persist_result=False)
     def stages() -> list[Any]:
-        return [pipeline.run_stage(each, settings) for each in stage.graph()]
+        return [pipeline.run_stage(each, settings) for each in dvc.graph()]
 
     state = stages(return_state=True)
     assert state.state_details.flow_run_id is not None
@@ -163,28 +163,28 @@ def test_no_slot_without_a_gpu_or_without_a_wish(monkeypatch: pytest.MonkeyPatch
 
 
 def test_retraining_skips_what_is_finished_and_sees_every_kind_of_change(make_repository: Make) -> None:
-    from flows import changes, retrain, stage
+    from flows import dvc, retrain, up_to_date
 
     folder = make_repository()
     for name in ("src", "flows"):
         (folder / name).mkdir()
         (folder / name / "code.py").write_text("x = 1\n")
     shutil.copy(Path(__file__).parents[2] / "params.yaml", folder / "params.yaml")
-    assert not changes.unchanged()
-    before = changes.fingerprint()
-    for each in stage.graph():
-        stage.run(each, lambda line: None)
-    changes.finished(before)
-    assert changes.unchanged()
+    assert not up_to_date.unchanged()
+    before = up_to_date.fingerprint()
+    for each in dvc.graph():
+        dvc.run(each, lambda line: None)
+    up_to_date.finished(before)
+    assert up_to_date.unchanged()
     state = retrain.retrain(return_state=True)
     assert (state.name, state.is_completed()) == ("Skipped", True)
     for path, text in (("params.yaml", "other\n"), ("src/code.py", "x = 2\n"), ("data/a.txt", "b"), ("loud.txt", "")):
         kept = (folder / path).read_text()
         (folder / path).unlink()
         (folder / path).write_text(text)
-        assert not changes.unchanged(), path
+        assert not up_to_date.unchanged(), path
         (folder / path).unlink()
         (folder / path).write_text(kept)
-    assert changes.unchanged()
+    assert up_to_date.unchanged()
     sh(folder, "rm", "-rf", "data")
-    assert not changes.unchanged()
+    assert not up_to_date.unchanged()

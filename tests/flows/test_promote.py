@@ -68,48 +68,48 @@ def step(task: Any, *arguments: Any) -> Any:
 
 
 def test_both_are_scored_in_one_process_judged_and_the_evidence_goes_with_the_move() -> None:
-    from flows import promote
+    from flows import promotion
 
-    settings, metrics = params.load(), files.read_json(promote.METRICS)
-    scored = step(promote.rescore, NAME, 1, settings, metrics)
+    settings, metrics = params.load(), files.read_json(promotion.METRICS)
+    scored = step(promotion.rescore, NAME, 1, settings, metrics)
     assert (scored.name, scored.data["candidate"]) == ("Completed", metrics)
     assert scored.data["champion"]["conditions"]["weights_sha256"] == files.sha256_file(Path("one/weights.safetensors"))
-    again = step(promote.rescore, NAME, 1, settings, metrics)
+    again = step(promotion.rescore, NAME, 1, settings, metrics)
     assert (again.name, again.data) == ("Cached", scored.data)
 
-    verdict = step(promote.judge, settings.promote, NAME, 2, 1, scored.data).data
+    verdict = step(promotion.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "worse"}, verdict.reasons
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
-    assert {verdict.verdict, promote.gate.decide(**turned).verdict} == {"better", "worse"}
+    assert {verdict.verdict, promotion.gate.decide(**turned).verdict} == {"better", "worse"}
     evidence = registry.judged(NAME, 2)
     assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
     assert evidence["scores"] == scored.data
     assert evidence["versions"] == {"name": NAME, "candidate": 2, "champion": 1}
-    assert evidence["limits"] == settings.promote.model_dump(exclude=promote.NO_LIMITS)
+    assert evidence["limits"] == settings.promote.model_dump(exclude=promotion.NO_LIMITS)
     assert registry.version(NAME, 2).tags["ddpm.verdict"] == verdict.verdict
 
-    step(promote.move, NAME, 2, verdict, 1)
+    step(promotion.move, NAME, 2, verdict, 1)
     assert registry.status(NAME).aliases["champion"] == 2
     told = tracking.client().download_artifacts(registry.history(NAME)[-1].run_id, "evidence.json")
     assert json.loads(Path(told).read_text()) == evidence
 
 
 def test_a_champion_of_other_classes_cannot_be_scored_and_the_verdict_says_why() -> None:
-    from flows import promote
+    from flows import promotion
 
-    settings, metrics = params.load(), files.read_json(promote.METRICS)
-    scored = step(promote.rescore, NAME, 3, settings, metrics)
+    settings, metrics = params.load(), files.read_json(promotion.METRICS)
+    scored = step(promotion.rescore, NAME, 3, settings, metrics)
     assert scored.data["candidate"] == metrics
-    verdict = step(promote.judge, settings.promote, NAME, 2, 3, scored.data).data
+    verdict = step(promotion.judge, settings.promote, NAME, 2, 3, scored.data).data
     assert (verdict.verdict, verdict.promote) == ("refused", False)
     assert "classes dark, light against a, b" in verdict.reasons[0]
 
 
 def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_is_named() -> None:
-    from flows import promote, summary
+    from flows import promotion, summary
 
-    scores = {"candidate": files.read_json(promote.METRICS), "champion": files.read_json(promote.METRICS)}
-    verdict = step(promote.judge, params.load().promote, NAME, 2, 1, scores).data
+    scores = {"candidate": files.read_json(promotion.METRICS), "champion": files.read_json(promotion.METRICS)}
+    verdict = step(promotion.judge, params.load().promote, NAME, 2, 1, scores).data
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)
     assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
     seen = io.StringIO()

@@ -7,9 +7,9 @@ import pytest
 from ddpm.common import files
 from ddpm.evaluation import gate
 from ddpm.report import facts, page
-from flows import report
-from flows.stage import Did, Outcome
+from flows.dvc import Did, Outcome
 from flows.summary import Registered, Report
+from flows.tasks import report
 
 SCORES = {"fid": 3.0, "conditions": {}}
 

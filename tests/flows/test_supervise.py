@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ddpm.tracking import page
-from flows import supervise
-from flows.exposure import NEEDED, Exposure, ExposureError
-from flows.supervise import Member, SupervisionError
+from flows.service import supervise
+from flows.service.exposure import NEEDED, Exposure, ExposureError
+from flows.service.supervise import Member, SupervisionError
 
 WAITS = "import time; print('up', flush=True); time.sleep(600)"
 

@@ -31,7 +31,7 @@ except KeyboardInterrupt:
 FLOW = """
 import subprocess, sys, threading
 from flows import console, process, server
-from flows.watchdog import Watchdog
+from flows.service.watchdog import Watchdog
 own, port = None, sys.argv[1]
 if port == "own":
     own = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ddpm import registry
 from ddpm.cli import app
-from flows import branch, source
+from flows.tasks import commit, data_update
 from tests.flows.repositories import sh
 from tests.reproduce.conftest import NAME
 
@@ -29,15 +29,15 @@ def test_a_model_of_updated_data_is_rebuilt_from_what_was_pushed(
     sh(checkout, "git", "remote", "add", "origin", str(bare))
 
     (outside / "a.txt").write_text("aaaaaaaa")
-    source.refresh(lambda line: None, 300.0)
+    data_update.refresh(lambda line: None, 300.0)
     run_id = trained(register=True)
-    sha, new = branch.commit("retrain", branch._message(NAME, 1, run_id))
+    sha, new = commit.commit("retrain", commit._message(NAME, 1, run_id))
     assert new
-    branch._note(NAME, 1, sha)
-    branch._note(NAME, 1, "0" * 40)  # the first stays
-    assert registry.version(NAME, 1).tags[branch.COMMIT_TAG] == sha
-    branch.OWED.write_text('{"branch": "retrain"}')
-    assert not branch.push(lambda line: None).count("not")
+    commit._note(NAME, 1, sha)
+    commit._note(NAME, 1, "0" * 40)  # the first stays
+    assert registry.version(NAME, 1).tags[commit.COMMIT_TAG] == sha
+    commit.OWED.write_text('{"branch": "retrain"}')
+    assert not commit.push(lambda line: None).count("not")
 
     told = CliRunner().invoke(app, ["lineage", "1", "--name", NAME])
     assert f"kept as commit     {sha}" in told.stdout, told.output

@@ -28,7 +28,7 @@ BEFORE, BEFORE_POINTER = Path(".state/data.before"), Path(".state/data.before.ya
 EMBEDDED = Path("assets/datasets")
 IGNORE = Path(".gitignore")
 LOCK = Path(".state/update.lock")
-"""Held by whoever changes `data`: a command here, or a run that fetches the source anew (flows/source.py)."""
+"""Held by whoever changes `data`: a command here, or a run that updates them (flows/tasks/data_update.py)."""
 CHATTER = re.compile(r"\s*|Having any troubles\?.*|.*https?://dvc\.org/\S*|.*https?://error\.dvc\.org/\S*")
 
 

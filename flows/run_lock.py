@@ -20,7 +20,7 @@ from prefect.states import Completed
 from ddpm.common import files
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
-from flows import liveness, run_liveness
+from flows import crash_recovery, run_liveness
 from flows.console import reporter
 
 TURN = Path(".state/turn.lock")
@@ -80,7 +80,7 @@ def bury_the_dead() -> None:
     """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
-            liveness.crash_the_dead(client)
+            crash_recovery.crash_the_dead(client)
 
 
 def _holder() -> str:

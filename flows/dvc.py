@@ -20,7 +20,7 @@ from typing import Any
 from ddpm.common import faults
 from ddpm.common.progress import duration
 from ddpm.provenance.patch import git_trouble
-from flows import process
+from flows import processes
 
 
 class Did(enum.StrEnum):
@@ -139,7 +139,7 @@ def run(
     say: Callable[[str], None],
     *,
     limit: float | None = None,
-    grace: float = process.GRACE,
+    grace: float = processes.GRACE,
 ) -> Outcome:
     """Bring one stage up to date. Raises BusyError, TimeLimitError or StageError."""
     started, busy = time.monotonic(), _busy()
@@ -177,8 +177,8 @@ def _status(*targets: str) -> dict[str, Any]:
 
 
 def dvc(
-    arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float = process.GRACE
-) -> process.Ended:
+    arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float = processes.GRACE
+) -> processes.Ended:
     """Run DVC with the interpreter of this process first on the path, where the stages' `python` is looked for."""
     own = str(Path(sys.executable).parent)
     environment = os.environ | {
@@ -186,8 +186,8 @@ def dvc(
         "PYTHONUNBUFFERED": "1",
         "DVC_NO_ANALYTICS": "1",
     }
-    return process.run(
-        process.child("dvc", *arguments),
+    return processes.run(
+        processes.child("dvc", *arguments),
         lambda line: None if CHATTER.match(line) else say(line),
         limit=limit,
         grace=grace,
@@ -203,7 +203,7 @@ def _did(lines: tuple[str, ...]) -> Did:
     return Did.RAN
 
 
-def _check(stage: Stage, ended: process.Ended, limit: float | None) -> None:
+def _check(stage: Stage, ended: processes.Ended, limit: float | None) -> None:
     """Raise what is to be raised."""
     if ended.timed_out:
         raise TimeLimitError(

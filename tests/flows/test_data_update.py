@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ddpm.config import params
-from flows import source, stage
+from flows import dvc
+from flows.tasks import data_update
 from tests.flows.repositories import sh
 
 Make = Callable[..., Path]
@@ -50,8 +51,8 @@ def outside(repository: Path) -> Path:
     return repository.parent / "outside"
 
 
-def refresh() -> tuple[source.Version, source.Version]:
-    return source.refresh(lambda line: None, LIMIT)
+def refresh() -> tuple[data_update.Version, data_update.Version]:
+    return data_update.refresh(lambda line: None, LIMIT)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -67,13 +68,13 @@ def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -
     before, now = refresh()
     assert (before.count, now.count) == (2, 3)
     assert files(repository) == {"a.txt": "a", "b.txt": "b", "c.txt": "c"}
-    assert not source.INTENTION.exists()
-    assert stage.touched("data.dvc") == set()
+    assert not data_update.INTENTION.exists()
+    assert dvc.touched("data.dvc") == set()
 
 
 def test_data_that_were_added_have_no_source(make_repository: Make) -> None:
     make_repository()
-    assert not source.imported()
+    assert not data_update.imported()
 
 
 def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path, outside: Path) -> None:
@@ -82,17 +83,19 @@ def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path,
     for made in ((), (outside,), (outside, outside / "deep")):
         for folder in made:
             folder.mkdir(exist_ok=True)
-        with pytest.raises(source.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"):
+        with pytest.raises(
+            data_update.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"
+        ):
             refresh()
         assert (repository / "data.dvc").read_text() == text
         assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-        assert not source.INTENTION.exists()
+        assert not data_update.INTENTION.exists()
 
 
 def test_a_source_that_cannot_be_copied_is_refused_before_dvc_waits_for_it(repository: Path, outside: Path) -> None:
     text = (repository / "data.dvc").read_text()
     os.mkfifo(outside / "pipe.png")
-    with pytest.raises(source.SourceError, match=r"pipe\.png: it is a named pipe"):
+    with pytest.raises(data_update.SourceError, match=r"pipe\.png: it is a named pipe"):
         refresh()
     assert (repository / "data.dvc").read_text() == text
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
@@ -107,7 +110,7 @@ def test_what_a_killed_data_use_left_is_undone_before_a_run(tmp_path: Path, monk
     Path(".state/data.before.yaml").write_text("the old pointer")
     Path("data.incoming.dvc").write_text("the new pointer")
     said: list[str] = []
-    source.heal(said.append)
+    data_update.heal(said.append)
     assert Path("data/a.png").read_text() == "old"
     assert Path("data.dvc").read_text() == "the old pointer"
     assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
@@ -119,11 +122,11 @@ def test_a_source_that_goes_while_it_is_fetched(
 ) -> None:
     """The probe still saw it. DVC deletes the data, then fails; they are put back."""
     shutil.rmtree(outside)
-    monkeypatch.setattr(source, "probe", lambda: None)
-    with pytest.raises(source.SourceError, match="could not be fetched"):
+    monkeypatch.setattr(data_update, "probe", lambda: None)
+    with pytest.raises(data_update.SourceError, match="could not be fetched"):
         refresh()
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    assert stage.touched("data.dvc") == set()
+    assert dvc.touched("data.dvc") == set()
 
 
 def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outside: Path) -> None:
@@ -135,7 +138,7 @@ def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outsid
         "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     }
     run = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    while not source.INTENTION.exists():
+    while not data_update.INTENTION.exists():
         assert run.poll() is None
         time.sleep(0.02)
     shutil.rmtree(repository / "data")  # as DVC does
@@ -144,10 +147,10 @@ def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outsid
     time.sleep(1)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    source.heal(lambda line: None)
+    data_update.heal(lambda line: None)
     assert (repository / "data.dvc").read_text() == text
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    assert not source.INTENTION.exists()
+    assert not data_update.INTENTION.exists()
 
 
 def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,11 +158,11 @@ def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
     Path(".state").mkdir()
-    source.INTENTION.write_text(json.dumps({"pointer": chosen.replace("22", "11"), "present": False}))
+    data_update.INTENTION.write_text(json.dumps({"pointer": chosen.replace("22", "11"), "present": False}))
     Path("data.dvc").write_text(chosen)
-    source.heal(lambda line: None)
+    data_update.heal(lambda line: None)
     assert Path("data.dvc").read_text() == chosen
-    assert not source.INTENTION.exists()
+    assert not data_update.INTENTION.exists()
 
 
 @pytest.mark.parametrize(
@@ -171,9 +174,9 @@ def test_half_a_pointer_and_an_empty_version_are_undone(
     """What a kill while DVC writes data.dvc leaves, and what it writes of an empty source."""
     monkeypatch.chdir(tmp_path)
     Path(".state").mkdir()
-    source.INTENTION.write_text(json.dumps({"pointer": "before", "present": False}))
+    data_update.INTENTION.write_text(json.dumps({"pointer": "before", "present": False}))
     Path("data.dvc").write_text(left)
-    source.heal(lambda line: None)
+    data_update.heal(lambda line: None)
     assert Path("data.dvc").read_text() == "before"
 
 
@@ -182,8 +185,8 @@ def test_a_fresh_clone_has_no_data_and_ends_with_none_when_the_source_is_gone(
 ) -> None:
     sh(repository, "rm", "-rf", "data", ".dvc/cache")
     moved = outside.rename(outside.with_name("moved"))
-    monkeypatch.setattr(source, "probe", lambda: None)
-    with pytest.raises(source.SourceError, match="could not be fetched"):
+    monkeypatch.setattr(data_update, "probe", lambda: None)
+    with pytest.raises(data_update.SourceError, match="could not be fetched"):
         refresh()
     assert not (repository / "data").exists()
     moved.rename(outside)
@@ -196,7 +199,7 @@ def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outsid
     (outside / "a.txt").unlink()
     (outside / "b.txt").unlink()
     (outside / "deep").mkdir()
-    with pytest.raises(source.SourceError, match="is empty"):
+    with pytest.raises(data_update.SourceError, match="is empty"):
         refresh()
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
 
@@ -204,11 +207,11 @@ def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outsid
 def test_what_a_person_changed_by_hand_is_not_replaced(repository: Path, outside: Path) -> None:
     (repository / "data" / "mine.txt").write_text("mine")
     (outside / "c.txt").write_text("c")
-    with pytest.raises(source.SourceError, match="dvc add data"):
+    with pytest.raises(data_update.SourceError, match="dvc add data"):
         refresh()
     assert "mine.txt" in files(repository)
-    known = stage.Stage("data.dvc", data=True, slot=None, missing=())
-    assert stage.run(known, lambda line: None).did == stage.Did.RECORDED  # as `dvc repro` does
+    known = dvc.Stage("data.dvc", data=True, slot=None, missing=())
+    assert dvc.run(known, lambda line: None).did == dvc.Did.RECORDED  # as `dvc repro` does
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -241,16 +244,16 @@ def test_addresses(path: str, said: str, address: str, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text(f"deps:\n- path: {address}{path}\nouts:\n- path: data\n")
     if not said:
-        source.probe()
+        data_update.probe()
         return
-    with pytest.raises(source.SourceError, match=said):
-        source.probe()
+    with pytest.raises(data_update.SourceError, match=said):
+        data_update.probe()
 
 
 def test_credentials_in_the_address_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text("deps:\n- path: http://me:hunter2@127.0.0.1:9/set.zip\nouts:\n- path: data\n")
-    with pytest.raises(source.SourceError, match="does not answer") as error:
-        source.probe()
+    with pytest.raises(data_update.SourceError, match="does not answer") as error:
+        data_update.probe()
     assert "hunter2" not in str(error.value)
     assert params.read_yaml(Path("data.dvc"))["deps"][0]["path"].startswith("http://me:hunter2@")

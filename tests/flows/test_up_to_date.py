@@ -10,7 +10,7 @@ import pytest
 
 from ddpm import registry, tracking
 from ddpm.config import params
-from flows import changes
+from flows import up_to_date
 from tests.flows.repositories import sh
 
 NAME = "digits"
@@ -34,11 +34,11 @@ def clone(project: Path, template: Path) -> Path:
 
 
 def said() -> str:
-    return changes.nothing(NAME, lambda line: None)
+    return up_to_date.nothing(NAME, lambda line: None)
 
 
 def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) -> None:
-    assert not changes.FINISHED.exists()
+    assert not up_to_date.FINISHED.exists()
     assert said() == "data, parameters and code are those of the champion, digits version 1"
     for path in ("params.yaml", "src/code.py", "requirements.lock", "dvc.yaml"):
         kept = (clone / path).read_text()
@@ -55,19 +55,19 @@ def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin
     """Results and data.dvc, which a run writes itself, and comments in params.yaml may change; nothing else."""
     quick = (ROOT / "presets" / "quick.yaml").read_text()
     (clone / "params.yaml").write_text(quick)
-    settings, before = params.load(), changes.fingerprint()
+    settings, before = params.load(), up_to_date.fingerprint()
     for path, text in (("params.yaml", quick + "# a remark\n"), ("dvc.lock", "made"), ("data.dvc", "outs: []\n")):
         (clone / path).write_text(text)
-    changes.require_unedited(before, settings)
+    up_to_date.require_unedited(before, settings)
     for path in ("src/code.py", "requirements.lock", "dvc.yaml"):
         kept = (clone / path).read_text()
         (clone / path).write_text(kept + "# another\n")
         with pytest.raises(RuntimeError, match=f"^{path} changed while this run was at work"):
-            changes.require_unedited(before, settings)
+            up_to_date.require_unedited(before, settings)
         (clone / path).write_text(kept)
     (clone / "params.yaml").write_text(quick.replace("  seed: 0", "  seed: 1"))
     with pytest.raises(RuntimeError, match=r"^params.yaml changed"):
-        changes.require_unedited(before, settings)
+        up_to_date.require_unedited(before, settings)
 
 
 def test_a_candidate_that_did_not_win_is_no_champion(clone: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_candidate_that_did_not_win_is_no_champion(clone: Path) -> None:
 def test_when_nobody_can_say_who_the_champion_is_the_run_goes_on(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     heard: list[str] = []
-    assert changes.nothing(NAME, heard.append) == ""
+    assert up_to_date.nothing(NAME, heard.append) == ""
     assert "does not answer" in heard[0]
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ddpm.common import terminal
-from flows import access, guard, guarded, server
-from flows.access import MLFLOW, PREFECT, Record
-from flows.exposure import Exposure
-from flows.supervise import Member
+from flows.service import access, guard, guarded, prefect_server
+from flows.service.access import MLFLOW, PREFECT, Record
+from flows.service.exposure import Exposure
+from flows.service.supervise import Member
 
 PATIENCE = 600.0
 """Seconds that they may take to answer; on a machine with much else to do, a first start takes two minutes."""
@@ -31,7 +31,7 @@ PATIENCE_WITH_STRANGERS = 60.0
 class Pages:
     """Where the pages are, and the processes to keep running for them (none where the environment names a server)."""
 
-    prefect: server.Server
+    prefect: prefect_server.Server
     mlflow: str
     mlflow_record: Record | None
     members: list[Member]
@@ -43,13 +43,13 @@ class Pages:
             return True
         if time.monotonic() > self.deadline:
             logs = ", ".join(str(each.log) for each in self.members) or "none, they are not of this checkout"
-            raise server.ServerError(
+            raise prefect_server.ServerError(
                 f"Prefect at {self.prefect.page} and MLflow at {self.mlflow} do not both answer. Logs: {logs}"
             )
         return False
 
     def _mlflow_answers(self) -> bool:
-        return self.mlflow_record.proven(MLFLOW) if self.mlflow_record else server.healthy(self.mlflow)
+        return self.mlflow_record.proven(MLFLOW) if self.mlflow_record else prefect_server.healthy(self.mlflow)
 
     def show(self) -> None:
         """Print the addresses, and how to sign in: links with the secret on a terminal, else where the secret is."""
@@ -75,13 +75,13 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, target: str) 
     members = []
     named = os.environ.get("PREFECT_API_URL")
     with contextlib.ExitStack() as held:
-        prefect = server.find()
+        prefect = prefect_server.find()
         if prefect is None or (prefect.record and not named):
             place = Place(exposure.host, prefect_port, f"make {target} PREFECT_PORT={prefect_port + 1}")
             record = _settled(place, prefect.record if prefect else None, access.secret())
-            prefect = server.Server(f"{record.url}/api", record)
+            prefect = prefect_server.Server(f"{record.url}/api", record)
             members.append(_prefect(record, held.enter_context(place), exposure))
-            held.callback(record.forget, server.told())
+            held.callback(record.forget, prefect_server.told())
         prefect.use()
         mlflow, found, own = _mlflow_address()
         if own:
@@ -109,21 +109,21 @@ class Place:
 
     def take(self) -> bool:
         """Bind the address, unless another process has it."""
-        self.listening = self.listening or server.listen(self.host, self.port)
+        self.listening = self.listening or prefect_server.listen(self.host, self.port)
         return self.listening is not None
 
     def require(self) -> str:
         """The address, bound. Raises ServerError when another process has it."""
         if not self.take():
-            raise server.ServerError(f"port {self.port} of {self.host} is taken. Try: {self.remedy}")
+            raise prefect_server.ServerError(f"port {self.port} of {self.host} is taken. Try: {self.remedy}")
         assert self.listening is not None  # noqa: S101 - for the types
-        return server.address(self.host, self.listening)
+        return prefect_server.address(self.host, self.listening)
 
 
 def _settled(place: Place, found: Record | None, auth: str) -> Record:
     """The record of a server that this process looks after: one that was found keeps its address, key and secret."""
     if found is None:
-        return server.new_record(place.require(), auth)
+        return prefect_server.new_record(place.require(), auth)
     parts = urlsplit(found.url)
     place.host, place.port = parts.hostname or place.host, parts.port or place.port
     return replace(found, pid=os.getpid())
@@ -155,10 +155,10 @@ def _prefect(record: Record, place: Place, exposure: Exposure) -> Member:
     """Prefect's server, at an address that stays the same."""
 
     def start(listening: socket.socket) -> "subprocess.Popen[str]":
-        record.write(server.told())
-        return server.launch(record, listening, exposure.prefect())
+        record.write(prefect_server.told())
+        return prefect_server.launch(record, listening, exposure.prefect())
 
-    return _member(PREFECT, place, record, server.log(), start)
+    return _member(PREFECT, place, record, prefect_server.log(), start)
 
 
 def _mlflow_address() -> tuple[str, Record | None, bool]:

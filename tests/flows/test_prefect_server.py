@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import ROOT, access, guard, pages, server
-from flows.access import MLFLOW, PREFECT, Record
-from flows.exposure import Exposure
+from flows import ROOT
+from flows.service import access, guard, prefect_server, servers
+from flows.service.access import MLFLOW, PREFECT, Record
+from flows.service.exposure import Exposure
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -73,19 +74,19 @@ def status(url: str) -> int:
 
 
 def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: str) -> None:
-    assert server.healthy(f"{stranger}/api")
-    Record(stranger, "ddpm:x", "k", 1).write(server.told())
-    assert server.find() is None
-    server.told().write_text(json.dumps({"url": f"{stranger}/api"}))
-    assert server.find() is None
+    assert prefect_server.healthy(f"{stranger}/api")
+    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.told())
+    assert prefect_server.find() is None
+    prefect_server.told().write_text(json.dumps({"url": f"{stranger}/api"}))
+    assert prefect_server.find() is None
     for text in ("", "[]", "{", '{"url": 1, "auth": null}'):
-        server.told().write_text(text)
-        assert server.find() is None
+        prefect_server.told().write_text(text)
+        assert prefect_server.find() is None
 
 
 def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(stranger: str) -> None:
     """With all that a run needs of it; the stranger, which passes its questions on, proves nothing."""
-    made = server.start(port(stranger))
+    made = prefect_server.start(port(stranger))
     try:
         assert made.url != f"{stranger}/api"
         made.wait()
@@ -96,12 +97,12 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
         assert not replace(made.record, key="another").proven(PREFECT)
         assert not made.record.proven(MLFLOW)
         assert status(f"{made.url}/admin/version") == 401
-        made.record.write(server.told())
-        found = server.find()
+        made.record.write(prefect_server.told())
+        found = prefect_server.find()
         assert found is not None
         assert found.record == made.record
         os.environ["PREFECT_API_URL"] = made.url
-        named = server.find()
+        named = prefect_server.find()
         assert named is not None
         named.use()
         assert os.environ["PREFECT_API_AUTH_STRING"] == access.secret()
@@ -110,18 +111,18 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
     finally:
         made.stop()
     os.environ.pop("PREFECT_API_URL")
-    assert server.find() is None, "it has ended"
+    assert prefect_server.find() is None, "it has ended"
 
 
 def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"{stranger}/api")
-    found = server.find()
-    assert found == server.Server(f"{stranger}/api")
+    found = prefect_server.find()
+    assert found == prefect_server.Server(f"{stranger}/api")
     found.use()
     assert "PREFECT_API_AUTH_STRING" not in os.environ
     assert found.answers()
-    Record(stranger, "ddpm:x", "k", 1).write(server.told())
-    assert server.find() == found, "the record is no longer of that server"
+    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.told())
+    assert prefect_server.find() == found, "the record is no longer of that server"
 
 
 USES = """\
@@ -145,32 +146,32 @@ def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
 
 
 def test_an_address_is_bound_before_it_is_named() -> None:
-    with pages.Place("127.0.0.1", 0, "another port") as first:
+    with servers.Place("127.0.0.1", 0, "another port") as first:
         address = first.require()
-        with pages.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
+        with servers.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
             assert not second.take()
             with pytest.raises(
-                server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
+                prefect_server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
             ):
                 second.require()
-    with pages.Place("127.0.0.1", port(address), "") as third:
+    with servers.Place("127.0.0.1", port(address), "") as third:
         assert third.take()
-    with pytest.raises(server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
-        server.listen("192.0.2.1", 1)
-    with pytest.raises(server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
-        server.listen("127.0.0.1", 70000)
+    with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
+        prefect_server.listen("192.0.2.1", 1)
+    with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
+        prefect_server.listen("127.0.0.1", 70000)
 
 
 def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
-    for path in (server.told(), Path(".state/mlflow/server.json")):
+    for path in (prefect_server.told(), Path(".state/mlflow/server.json")):
         Record(stranger, "ddpm:x", "k", 1).write(path)
-    with pages.pages(0, 0, Exposure(), target="ui") as found:
+    with servers.pages(0, 0, Exposure(), target="ui") as found:
         assert len(found.members) == 2
         assert found.prefect.page != stranger
         assert found.mlflow != stranger
         assert all(each.ready() for each in found.members)
         del os.environ["PREFECT_API_URL"]
-        with pytest.raises(server.ServerError, match="PREFECT_PORT"), pages.pages(
+        with pytest.raises(prefect_server.ServerError, match="PREFECT_PORT"), servers.pages(
             0, port(found.prefect.page), Exposure(), target="ui"
         ):  # fmt: skip
             pass
@@ -179,31 +180,31 @@ def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(str
 def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_secret(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listening = server.listen("127.0.0.1", 0)
+    listening = prefect_server.listen("127.0.0.1", 0)
     assert listening is not None
-    record = replace(server.new_record(server.address("127.0.0.1", listening), access.secret()), pid=1)
+    record = replace(prefect_server.new_record(prefect_server.address("127.0.0.1", listening), access.secret()), pid=1)
     with listening:
-        record.write(server.told())
+        record.write(prefect_server.told())
         monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
-        with pages.pages(0, 4200, Exposure(), target="ui") as found:
+        with servers.pages(0, 4200, Exposure(), target="ui") as found:
             assert found.prefect.page == record.url
             assert found.prefect.record == replace(record, pid=os.getpid())
             assert not found.members[0].ready()
             listening.close()
             assert found.members[0].ready()
-        assert access.read(server.told()) == record, "it is the other command's to remove"
+        assert access.read(prefect_server.told()) == record, "it is the other command's to remove"
 
 
 def test_a_port_that_a_stranger_took_from_us_ends_the_service_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "PATIENCE_WITH_STRANGERS", -1.0)
-    listening = server.listen("127.0.0.1", 0)
+    monkeypatch.setattr(servers, "PATIENCE_WITH_STRANGERS", -1.0)
+    listening = prefect_server.listen("127.0.0.1", 0)
     assert listening is not None
     with listening:
-        record = server.new_record(server.address("127.0.0.1", listening), "ddpm:x")
-        place = pages.Place("127.0.0.1", port(record.url), "another port")
+        record = prefect_server.new_record(prefect_server.address("127.0.0.1", listening), "ddpm:x")
+        place = servers.Place("127.0.0.1", port(record.url), "another port")
         listening.settimeout(0)
-        member = pages._prefect(record, place, Exposure())
-        with pytest.raises(server.ServerError, match=r"is taken\. Try: another port"):
+        member = servers._prefect(record, place, Exposure())
+        with pytest.raises(prefect_server.ServerError, match=r"is taken\. Try: another port"):
             member.ready()
 
 
@@ -228,7 +229,7 @@ def test_the_sign_in_links_are_shown_on_a_terminal_and_nowhere_else(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [Record(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
-    shown = pages.Pages(server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
+    shown = servers.Pages(prefect_server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
     shown.show()
     said = capsys.readouterr().out
     assert "ddpm:x-y" not in said

@@ -16,7 +16,7 @@ from ddpm.report import facts, page
 from ddpm.report.facts import Facts, Tone
 from ddpm.runtime.hardware import gpu_present
 from flows.console import reporter
-from flows.stage import Did, Outcome
+from flows.dvc import Did, Outcome
 from flows.summary import Report, heading
 
 LOCK = Path("dvc.lock")

@@ -12,7 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import guard
+from flows.service import guard
 
 USER = "ddpm"
 PREFECT = "prefect"

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ddpm.common import addresses, files
-from flows import server
+from flows.service import prefect_server
 
 AUTH = Path(".state/mlflow/auth.ini")
 NEEDED = {
@@ -25,12 +25,12 @@ class ExposureError(ValueError):
 class Exposure:
     """The address that servers listen at, which is also the one that they are reached by."""
 
-    host: str = server.HOST
+    host: str = prefect_server.HOST
 
     @property
     def local(self) -> bool:
         """Whether nobody but this machine can reach them."""
-        return self.host in {server.HOST, "localhost"}
+        return self.host in {prefect_server.HOST, "localhost"}
 
     def check(self) -> None:
         """Raises ExposureError when others could reach a server without a password."""

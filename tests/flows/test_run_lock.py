@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.serve import DEPLOYMENTS
+from flows.service.serve import DEPLOYMENTS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("prefect", "project")
@@ -69,14 +69,14 @@ def client() -> Any:
 def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "subprocess.Popen[str]") -> None:
     from prefect import flow
 
-    from flows import turn
+    from flows import run_lock
 
     worked = []
 
     @flow(name="second", persist_result=False)
-    @turn.one_at_a_time
+    @run_lock.one_at_a_time
     def second(text: str = "done") -> None:
-        @turn.one_at_a_time
+        @run_lock.one_at_a_time
         def inner() -> None:  # a body that runs another goes on in its own turn
             worked.append(text)
 
@@ -94,46 +94,46 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
 
 
 def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
-    from flows import liveness, run_liveness
+    from flows import crash_recovery, run_liveness
 
     first = started(run)
     with client() as connection:
         assert run_liveness.lives(first) is True
-        assert liveness.crash_the_dead(connection) == []
+        assert crash_recovery.crash_the_dead(connection) == []
         assert connection.read_flow_run(first).state.is_running()
         kill(run)
         assert run_liveness.lives(first) is False
-        assert [each.id for each in liveness.crash_the_dead(connection)] == [first]
+        assert [each.id for each in crash_recovery.crash_the_dead(connection)] == [first]
         state = connection.read_flow_run(first).state
         assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
         assert run_liveness.lives(first) is None
-        assert liveness.crash_the_dead(connection) == []
+        assert crash_recovery.crash_the_dead(connection) == []
 
 
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-    from flows import liveness
+    from flows import crash_recovery
 
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
     with client() as connection:
         while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
             time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
         kill(run)
-        liveness.crash_the_dead(connection)
+        crash_recovery.crash_the_dead(connection)
         assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
 
 
 def test_what_a_run_of_another_checkout_does_is_not_judged(
     run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import liveness
+    from flows import crash_recovery
 
     first = started(run)
     kill(run)
     monkeypatch.chdir(tmp_path)
     with client() as connection:
-        assert liveness.crash_the_dead(connection) == []
+        assert crash_recovery.crash_the_dead(connection) == []
         assert connection.read_flow_run(first).state.is_running()
 
 
@@ -141,7 +141,7 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
     from prefect import flow
     from prefect.states import Crashed, Running
 
-    from flows import liveness
+    from flows import crash_recovery
 
     @flow(name="retrain", persist_result=False)
     def retrain(force: bool = False) -> None:
@@ -155,21 +155,21 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
             for state in (Running(), Crashed()):
                 connection.set_flow_run_state(run, state)
 
-        assert liveness.resume(connection, [deployment]) == []
+        assert crash_recovery.resume(connection, [deployment]) == []
         crash(first.id)
-        (second,) = liveness.resume(connection, [deployment])
+        (second,) = crash_recovery.resume(connection, [deployment])
         assert second.parameters == {"force": True}
         assert set(second.tags) == {"resumed", f"resumes:{first.id}"}
-        assert liveness.resume(connection, [deployment]) == []
+        assert crash_recovery.resume(connection, [deployment]) == []
         crash(second.id)
-        assert liveness.resume(connection, [deployment]) == []
+        assert crash_recovery.resume(connection, [deployment]) == []
 
 
 def recorded(cron: str) -> dict[str, Any]:
     """The deployments once a runner has started."""
     from prefect.runner import Runner
 
-    from flows import runner
+    from flows.service import runner
 
     asyncio.run(runner.record(Runner(name="ddpm"), cron))
     with client() as connection:
@@ -188,7 +188,7 @@ def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fresh_deployments")
 def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
     """A runner that stops pauses its deployments."""
-    from flows import runner, serve
+    from flows.service import runner, serve
 
     for cron in ("0 3 * * *", "0 4 * * *"):
         found = recorded(cron)
@@ -206,7 +206,7 @@ def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "killed"])
 def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
     """Over a runner that dies, a restart of the service, and another `flow.cron`."""
-    from flows import runner, serve
+    from flows.service import runner, serve
 
     found = recorded("0 3 * * *")
     assert serve.schedule_in_words("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
@@ -236,7 +236,7 @@ def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
 
 @pytest.mark.usefixtures("fresh_deployments")
 def test_a_paused_deployment_stays_paused_when_a_runner_fails_at_its_start() -> None:
-    from flows import runner
+    from flows.service import runner
 
     found = recorded("0 3 * * *")
     with client() as connection:
@@ -251,7 +251,7 @@ def test_a_paused_deployment_stays_paused_when_a_runner_fails_at_its_start() -> 
 def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> None:
     from prefect.client.schemas.schedules import CronSchedule
 
-    from flows import serve
+    from flows.service import serve
 
     found = recorded("0 3 * * *")["retrain"]
     weekly = CronSchedule(cron="0 6 * * 1", timezone="Europe/Berlin")

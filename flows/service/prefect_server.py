@@ -2,7 +2,7 @@
 
 An own server is a process that ends with the flow; its database is one SQLite file under `.state/prefect`. It is
 started before Prefect is imported, so that both take their seconds at the same time. A server of this checkout has to
-prove that it is (`flows.access`): another one may listen at its address by now.
+prove that it is (`flows.service.access`): another one may listen at its address by now.
 """
 
 import atexit
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm.common.redact import shown
-from flows import access, guard, guarded
-from flows.access import PREFECT, Record
+from flows.service import access, guard, guarded
+from flows.service.access import PREFECT, Record
 
 HOST = "127.0.0.1"
 PORT = 4200

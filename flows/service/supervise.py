@@ -12,7 +12,7 @@ from types import FrameType
 
 import psutil
 
-from flows import process
+from flows import processes
 
 FIRST_PAUSE = 1.0
 """Seconds before the first restart; each further one within WINDOW waits twice as long."""
@@ -59,7 +59,7 @@ class Member:
     def _ended(self, now: float, say: Say) -> None:
         assert self.child is not None  # noqa: S101 - for the types
         how = _how(self.child.returncode)
-        process.stop(self.child, self.grace)  # what it had started itself
+        processes.stop(self.child, self.grace)  # what it had started itself
         self.child = None
         self.deaths = [each for each in self.deaths if now - each < WINDOW] + [now]
         if len(self.deaths) >= DEATHS:
@@ -81,7 +81,7 @@ class Member:
             self.child.send_signal(self.ask)
             with contextlib.suppress(subprocess.TimeoutExpired):  # the end by force follows
                 self.child.wait(self.grace)
-        process.stop(self.child, self.grace)
+        processes.stop(self.child, self.grace)
         self.child = None
 
     def _stop_children(self, parent: int) -> None:

@@ -1,6 +1,6 @@
-"""`python -m flows.runner CRON`: takes the runs of this checkout's deployments from Prefect, each into its own process.
+"""`python -m flows.service.runner CRON`: run this checkout's deployments as Prefect asks, each in its own process.
 
-`flows.serve` keeps it running; its deployments are those of prefect.yaml without a work pool.
+`flows.service.serve` keeps it running; its deployments are those of prefect.yaml without a work pool.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
-from flows import schedule
-from flows.moves import promote, rollback
 from flows.retrain import retrain
+from flows.service import schedule
+from flows.service.deployments import promote, rollback
 
 AT_ONCE = 16
 """Runs that may have a process at one time. One works; the others say that they were skipped, and end."""
@@ -37,7 +37,7 @@ async def run(cron: str) -> None:
 
 
 async def record(runner: Runner, cron: str) -> None:
-    """Record the deployments, and resume those that the service paused: see `flows.schedule`."""
+    """Record the deployments, and resume those that the service paused: see `flows.service.schedule`."""
     noted = schedule.Noted.read()
     for each in flows():
         with get_client(sync_client=True) as client:

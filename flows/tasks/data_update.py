@@ -26,7 +26,7 @@ from ddpm.common.locks import locked
 from ddpm.config import params
 from ddpm.data import sources
 from ddpm.data.errors import DataError
-from flows import process, stage
+from flows import dvc, processes
 from flows.console import reporter
 
 DATA, POINTER = Path("data"), Path("data.dvc")
@@ -126,7 +126,7 @@ def probe() -> None:
             sources.check_copyable(Path(path))
         except DataError as error:
             raise SourceError(str(error)) from error
-    ended = stage.dvc(["list-url", path], lambda line: None, PROBE_SECONDS, grace=5)
+    ended = dvc.dvc(["list-url", path], lambda line: None, PROBE_SECONDS, grace=5)
     if ended.timed_out:
         raise _failed(path, f"did not answer in {PROBE_SECONDS:.0f} s")
     if ended.code:
@@ -157,14 +157,14 @@ def _protected(say: Say) -> bool:
     """Make sure that the data can be put back, and say whether they are here. Raises SourceError."""
     if not DATA.exists():
         return False
-    how = stage.touched(str(POINTER))
+    how = dvc.touched(str(POINTER))
     if "modified" in how:
         raise SourceError(
             "data was changed here since data.dvc was written, and an update would replace it. "
             "Keep it in DVC's cache: `dvc add data`. Or let it go: `dvc checkout --force data.dvc`."
         )
     if "not in cache" in how:  # `dvc commit` would note the source as it is now for these data, and miss its change
-        ended = stage.dvc(["add", str(DATA)], say, limit=None)
+        ended = dvc.dvc(["add", str(DATA)], say, limit=None)
         if ended.code:
             raise SourceError(f"data could not be saved in DVC's cache before the update: {_words(ended)}")
     return True
@@ -172,15 +172,15 @@ def _protected(say: Say) -> bool:
 
 def _update(say: Say, limit: float) -> None:
     """Raises SourceError, stage.BusyError, stage.TimeLimitError."""
-    ended = stage.dvc(["update", str(POINTER)], lambda line: say(tracking.shown(line)), limit)
+    ended = dvc.dvc(["update", str(POINTER)], lambda line: say(tracking.shown(line)), limit)
     path = str(params.read_yaml(POINTER)["deps"][0]["path"])
     if ended.timed_out:
-        raise stage.TimeLimitError(
+        raise dvc.TimeLimitError(
             f"the update of data was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
             "The data are what they were."
         )
     if ended.code and _busy(ended):
-        raise stage.BusyError("data could not be updated: another DVC process is at work here.")
+        raise dvc.BusyError("data could not be updated: another DVC process is at work here.")
     if ended.code:
         raise _failed(path, "could not be fetched", ended)
     if not _named().count:
@@ -192,9 +192,9 @@ def _restore(say: Say) -> None:
     kept = files.read_json(INTENTION)
     files.write_text(POINTER, kept["pointer"])
     if kept["present"]:
-        ended = stage.dvc(["checkout", "--force", str(POINTER)], say, limit=None)
+        ended = dvc.dvc(["checkout", "--force", str(POINTER)], say, limit=None)
         if ended.code and _busy(ended):
-            raise stage.BusyError("data could not be put back yet: another DVC process is at work here.")
+            raise dvc.BusyError("data could not be put back yet: another DVC process is at work here.")
         if ended.code:
             raise SourceError(
                 f"data could not be put back from DVC's cache: {_words(ended)}\n"
@@ -216,7 +216,7 @@ def _alone() -> contextlib.AbstractContextManager[int]:
     return locked(switch.LOCK, "another run is updating the data")
 
 
-def _failed(path: str, what: str, ended: process.Ended | None = None) -> SourceError:
+def _failed(path: str, what: str, ended: processes.Ended | None = None) -> SourceError:
     """An error that names the source, without credentials, and says what became of the data."""
     words = f"\n{_words(ended)}" if ended else ""
     return SourceError(
@@ -225,11 +225,11 @@ def _failed(path: str, what: str, ended: process.Ended | None = None) -> SourceE
     )
 
 
-def _busy(ended: process.Ended) -> bool:
-    return any(stage.BUSY.search(line) for line in ended.lines)
+def _busy(ended: processes.Ended) -> bool:
+    return any(dvc.BUSY.search(line) for line in ended.lines)
 
 
-def _words(ended: process.Ended) -> str:
+def _words(ended: processes.Ended) -> str:
     """The last words of DVC."""
-    said = [line for line in ended.lines if not stage.CHATTER.match(line)]
+    said = [line for line in ended.lines if not dvc.CHATTER.match(line)]
     return "\n".join(f"  {tracking.shown(line)}" for line in said[-6:])

@@ -9,21 +9,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from flows import process, stage
-from flows.stage import Did, Stage
+from flows import dvc
+from flows.dvc import Did, Stage
 from tests.flows.repositories import SHOUT, sh
 
 Make = Callable[..., Path]
 
 
 def run_all() -> dict[str, Did]:
-    return {each.name: stage.run(each, lambda line: None).did for each in stage.graph()}
+    return {each.name: dvc.run(each, lambda line: None).did for each in dvc.graph()}
 
 
 def one(name: str) -> Stage:
-    return next(each for each in stage.graph() if each.name == name)
+    return next(each for each in dvc.graph() if each.name == name)
 
 
 def test_order_follows_dvc_and_carries_slots(make_repository: Make) -> None:
@@ -32,7 +33,7 @@ def test_order_follows_dvc_and_carries_slots(make_repository: Make) -> None:
     )
     upside_down += "  a:\n    cmd: cp data/a.txt a.txt\n    deps: [data]\n    outs: [a.txt]\n"
     make_repository(upside_down)
-    stages = stage.graph()
+    stages = dvc.graph()
     assert [each.name for each in stages] == ["data.dvc", "a", "b"]
     assert [each.data for each in stages] == [True, False, False]
     assert [each.slot for each in stages] == [None, None, "gpu"]
@@ -42,9 +43,9 @@ def test_runs_then_cached_then_restored(make_repository: Make) -> None:
     folder = make_repository()
     assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RAN, "count": Did.RAN}
     assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.CACHED, "count": Did.CACHED}
-    assert stage.stale() == []
+    assert dvc.stale() == []
     (folder / "loud.txt").unlink()
-    assert stage.stale() == ["count", "shout"]
+    assert dvc.stale() == ["count", "shout"]
     assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RESTORED, "count": Did.CACHED}
 
 
@@ -53,8 +54,8 @@ def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted
     run_all()
     lock = folder / "dvc.lock"
     lock.write_text("")
-    with pytest.raises(stage.StageError, match=r"dvc\.lock' validation failed.*delete it"):
-        stage.graph()
+    with pytest.raises(dvc.StageError, match=r"dvc\.lock' validation failed.*delete it"):
+        dvc.graph()
     lock.unlink()
     assert set(run_all().values()) <= {Did.CACHED, Did.RESTORED}
 
@@ -88,15 +89,15 @@ def test_changed_data_are_recorded_and_used(make_repository: Make) -> None:
 def test_missing_data_that_no_remote_has_fail_in_words(make_repository: Make) -> None:
     folder = make_repository()
     sh(folder, "rm", "-rf", "data", ".dvc/cache", "store")
-    with pytest.raises(stage.StageError, match=r"(?s)data\.dvc failed.*missing.*ddpm data use"):
+    with pytest.raises(dvc.StageError, match=r"(?s)data\.dvc failed.*missing.*ddpm data use"):
         run_all()
 
 
 def test_failed_stage_gives_its_last_words_and_is_not_transient(make_repository: Make) -> None:
     make_repository(shout="import sys\nsys.exit('error: no voice')")
-    with pytest.raises(stage.StageError, match=r"shout failed(?s:.*)error: no voice") as caught:
+    with pytest.raises(dvc.StageError, match=r"shout failed(?s:.*)error: no voice") as caught:
         run_all()
-    assert type(caught.value) is stage.StageError
+    assert type(caught.value) is dvc.StageError
 
 
 def test_lines_come_while_the_stage_runs_and_without_chatter(make_repository: Make) -> None:
@@ -104,7 +105,7 @@ def test_lines_come_while_the_stage_runs_and_without_chatter(make_repository: Ma
         shout="import time\nprint('first')\ntime.sleep(1)\nprint('second')\n" + SHOUT.replace('print("shouting")', "")
     )
     heard: list[tuple[str, float]] = []
-    stage.run(one("shout"), lambda line: heard.append((line, time.monotonic())))
+    dvc.run(one("shout"), lambda line: heard.append((line, time.monotonic())))
     assert [line for line, _ in heard] == ["first", "second"]
     assert heard[1][1] - heard[0][1] > 0.5
 
@@ -116,10 +117,10 @@ def test_busy_is_told_apart_from_failure(make_repository: Make) -> None:
     rwlock.parent.mkdir(exist_ok=True)
     holder = {"pid": os.getpid(), "cmd": "dvc repro"}
     rwlock.write_text(json.dumps({"write": {str(folder / "loud.txt"): holder}}))
-    with pytest.raises(stage.BusyError, match="another DVC process"):
-        stage.run(one("shout"), lambda line: None)
+    with pytest.raises(dvc.BusyError, match="another DVC process"):
+        dvc.run(one("shout"), lambda line: None)
     rwlock.write_text("{}")
-    assert stage.run(one("shout"), lambda line: None).did == Did.RAN
+    assert dvc.run(one("shout"), lambda line: None).did == Did.RAN
 
 
 SAVES = """\
@@ -147,16 +148,16 @@ time.sleep(600)
 
 def test_time_limit_lets_it_save_and_leaves_no_process(make_repository: Make) -> None:
     folder = make_repository(shout=SAVES)
-    with pytest.raises(stage.TimeLimitError, match="time limit"):
-        stage.run(one("shout"), lambda line: None, limit=4, grace=20)
+    with pytest.raises(dvc.TimeLimitError, match="time limit"):
+        dvc.run(one("shout"), lambda line: None, limit=4, grace=20)
     assert (folder / "saved").exists()
     assert_gone(folder)
 
 
 def test_what_does_not_stop_is_killed(make_repository: Make) -> None:
     folder = make_repository(shout=STUBBORN)
-    with pytest.raises(stage.TimeLimitError):
-        stage.run(one("shout"), lambda line: None, limit=4, grace=1)
+    with pytest.raises(dvc.TimeLimitError):
+        dvc.run(one("shout"), lambda line: None, limit=4, grace=1)
     assert_gone(folder)
 
 
@@ -202,8 +203,6 @@ def test_whatever_ends_the_flow_ends_its_children(make_repository: Make, number:
 
 def assert_gone(folder: Path, patience: float = 20) -> None:
     """No process works in the repository any more."""
-    import psutil
-
     deadline = time.monotonic() + patience
     while True:
         left = [each for each in psutil.process_iter() if each.pid != os.getpid() and works_in(each, folder)]
@@ -213,9 +212,7 @@ def assert_gone(folder: Path, patience: float = 20) -> None:
         time.sleep(0.1)
 
 
-def works_in(each: "process.psutil.Process", folder: Path) -> bool:
-    import psutil
-
+def works_in(each: psutil.Process, folder: Path) -> bool:
     try:
         return each.status() != psutil.STATUS_ZOMBIE and Path(each.cwd()) == folder
     except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):

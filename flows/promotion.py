@@ -20,10 +20,11 @@ from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
 from ddpm.provenance import fingerprint
-from flows import approval, branch, process
+from flows import approval, processes
 from flows.console import reporter
-from flows.stage import Outcome
+from flows.dvc import Outcome
 from flows.summary import Registered, Report
+from flows.tasks import commit
 
 MODEL = Path("out/train/model")
 HISTORY = Path("out/train/history.csv")
@@ -50,7 +51,7 @@ def promote(
     run_id: str = _step("record", record, settings, metrics, drifted)
     number, new = _step("register", register, name, run_id, metrics)
     if keep:
-        _step("commit", branch.keep, settings.flow.branch, name, number, run_id)
+        _step("commit", commit.keep, settings.flow.branch, name, number, run_id)
     champion = _champion(name)
     scores = {"candidate": metrics, "champion": metrics if champion == number else None}
     if champion != number:
@@ -64,7 +65,7 @@ def promote(
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    unkept = () if keep else branch.uncommitted()
+    unkept = () if keep else commit.uncommitted()
     return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted, uncommitted=unkept)
 
 
@@ -141,8 +142,8 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
     if target.exists():
         return _done("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
     say(f"scoring version {champion}, the champion, beside the candidate")
-    ended = process.run(
-        process.child("ddpm.stages.rescore", str(folder), str(target)),
+    ended = processes.run(
+        processes.child("ddpm.stages.rescore", str(folder), str(target)),
         say,
         limit=settings.flow.time_limit,
         environment=os.environ | {"PYTHONUNBUFFERED": "1"},

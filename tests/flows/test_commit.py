@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm.common import files
-from flows import branch
+from flows.tasks import commit
 from tests.flows.repositories import sh
 
 Make = Callable[..., Path]
@@ -40,8 +40,8 @@ def bare(repository: Path, tmp_path: Path) -> Path:
     return tmp_path / "bare.git"
 
 
-def commit() -> tuple[str, bool]:
-    return branch.commit("retrain", branch._message("digits", 3, "run1"))
+def committed() -> tuple[str, bool]:
+    return commit.commit("retrain", commit._message("digits", 3, "run1"))
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -60,7 +60,7 @@ def everything(folder: Path) -> tuple[str, ...]:
 
 def test_a_commit_is_made_beside_index_files_and_head(repository: Path) -> None:
     before, index = everything(repository), (repository / ".git" / "index").read_bytes()
-    sha, new = commit()
+    sha, new = committed()
     assert new
     assert (repository / ".git" / "index").read_bytes() == index
     assert everything(repository)[1:] == before[1:]
@@ -73,50 +73,50 @@ def test_a_commit_is_made_beside_index_files_and_head(repository: Path) -> None:
 
 
 def test_the_same_again_makes_no_second_commit_and_each_change_makes_one(repository: Path) -> None:
-    head, (first, _) = git(repository, "rev-parse", "HEAD"), commit()
+    head, (first, _) = git(repository, "rev-parse", "HEAD"), committed()
     assert parents(repository, first) == [head]
-    assert commit() == (first, False)
+    assert committed() == (first, False)
     (repository / "params.yaml").write_text("a: 2\n")
-    second, new = commit()
+    second, new = committed()
     assert new
     assert parents(repository, second) == [first]
     sh(repository, "git", "commit", "-qm", "a person goes on")  # what was staged
-    third, _ = commit()
+    third, _ = committed()
     assert parents(repository, third) == [second, git(repository, "rev-parse", "HEAD")]
-    assert commit() == (third, False)
+    assert committed() == (third, False)
 
 
 def test_what_head_holds_already_needs_no_commit(repository: Path) -> None:
     sh(repository, "git", "add", "data.dvc", "dvc.lock")
     sh(repository, "git", "commit", "-qm", "by hand")
-    assert commit() == (git(repository, "rev-parse", "HEAD"), False)
+    assert committed() == (git(repository, "rev-parse", "HEAD"), False)
     assert git(repository, "rev-parse", "retrain") == git(repository, "rev-parse", "HEAD")
 
 
 def test_never_to_a_branch_that_is_checked_out(repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(branch.BranchError, match="main is checked out"):
-        branch.check("main")
-    commit()
+    with pytest.raises(commit.BranchError, match="main is checked out"):
+        commit.check("main")
+    committed()
     sh(repository, "git", "worktree", "add", "-q", str(tmp_path / "tree"), "retrain")
-    with pytest.raises(branch.BranchError, match="retrain is checked out"):
-        commit()
-    with pytest.raises(branch.BranchError, match=r"does not take 'a\.\.b'"):
-        branch.check("a..b")
+    with pytest.raises(commit.BranchError, match="retrain is checked out"):
+        committed()
+    with pytest.raises(commit.BranchError, match=r"does not take 'a\.\.b'"):
+        commit.check("a..b")
 
 
 def test_a_branch_that_moved_meanwhile_stays(repository: Path) -> None:
     """Compare-and-set: the tip that was read is no longer the tip."""
-    first, _ = commit()
+    first, _ = committed()
     head, tree = git(repository, "rev-parse", "HEAD"), git(repository, "rev-parse", f"{first}^{{tree}}")
-    with pytest.raises(branch.BranchError, match="update-ref"):
-        branch._advance("retrain", head, tree, [head], "late")
+    with pytest.raises(commit.BranchError, match="update-ref"):
+        commit._advance("retrain", head, tree, [head], "late")
     assert git(repository, "rev-parse", "retrain") == first
 
 
 def test_credentials_never_get_into_a_commit(repository: Path) -> None:
     (repository / "data.dvc").write_text("deps:\n- path: https://me:hunter2@example.org/set.zip\n")
-    with pytest.raises(branch.BranchError, match="credentials") as error:
-        commit()
+    with pytest.raises(commit.BranchError, match="credentials") as error:
+        committed()
     assert "hunter2" not in str(error.value)
 
 
@@ -125,26 +125,26 @@ def test_a_machine_without_a_name_commits_too(repository: Path, monkeypatch: pyt
         monkeypatch.delenv(f"GIT_{role}_NAME")
         monkeypatch.delenv(f"GIT_{role}_EMAIL")
     sh(repository, "git", "config", "user.useConfigOnly", "true")
-    sha, _ = commit()
+    sha, _ = committed()
     assert git(repository, "show", "-s", "--format=%an", sha) == "retrain"
 
 
 def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repository: Path, bare: Path) -> None:
-    sha, _ = commit()
-    files.write_json(branch.OWED, {"branch": "retrain"})
+    sha, _ = committed()
+    files.write_json(commit.OWED, {"branch": "retrain"})
     hidden = bare.rename(bare.with_name("away.git"))
-    told = branch.push(lambda line: None)
+    told = commit.push(lambda line: None)
     assert "retrain: not pushed to origin" in told
     assert "data: in DVC's remote store" in told
-    assert branch.owes()
+    assert commit.owes()
     hidden.rename(bare)
     other = bare.parent / "other"
     sh(bare.parent, "git", "clone", "-q", "-b", "main", str(bare), str(other))
     sh(other, "git", "commit", "-q", "--allow-empty", "-m", "from another machine")
     sh(other, "git", "push", "-q", "origin", "HEAD:refs/heads/retrain")
     there = git(other, "rev-parse", "HEAD")
-    assert "retrain: pushed to origin" in branch.push(lambda line: None)
-    assert not branch.owes()
+    assert "retrain: pushed to origin" in commit.push(lambda line: None)
+    assert not commit.owes()
     tip = git(bare, "rev-parse", "retrain")
     assert parents(bare, tip) == [sha, there]
     assert git(bare, "diff", sha, tip) == ""
@@ -154,22 +154,22 @@ def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repos
 def test_a_fresh_clone_goes_on_from_the_branch_that_the_remote_has(
     repository: Path, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, _ = commit()
+    first, _ = committed()
     sh(repository, "git", "push", "-q", "origin", "retrain")
     sh(tmp_path, "git", "clone", "-q", "-b", "main", str(bare), "fresh")
     monkeypatch.chdir(tmp_path / "fresh")
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
-    second, new = commit()
+    second, new = committed()
     assert new
     assert parents(tmp_path / "fresh", second) == [first]
 
 
 def test_nothing_is_pushed_into_the_store_in_git(repository: Path) -> None:
-    sh(repository, "dvc", "remote", "add", "-q", "--default", "embedded", str(repository / branch.EMBEDDED_STORE))
-    assert "store of the embedded sets" in branch._push_data(lambda line: None)[1]
-    assert not (repository / branch.EMBEDDED_STORE).exists()
+    sh(repository, "dvc", "remote", "add", "-q", "--default", "embedded", str(repository / commit.EMBEDDED_STORE))
+    assert "store of the embedded sets" in commit._push_data(lambda line: None)[1]
+    assert not (repository / commit.EMBEDDED_STORE).exists()
     sh(repository, "dvc", "remote", "default", "--unset")
-    assert branch._push_data(lambda line: None) == (
+    assert commit._push_data(lambda line: None) == (
         True,
         "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)",
     )
@@ -179,17 +179,17 @@ def test_a_folder_under_no_git_is_no_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert subprocess.run(["git", "rev-parse"], capture_output=True, check=False, env=os.environ).returncode
-    branch.check("retrain")
+    commit.check("retrain")
 
 
 def test_what_is_not_committed_is_named_and_nothing_where_there_is_no_git(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert branch.uncommitted() == ("data.dvc", "dvc.lock")
+    assert commit.uncommitted() == ("data.dvc", "dvc.lock")
     sh(repository, "git", "add", "data.dvc", "dvc.lock")
-    assert branch.uncommitted() == ("data.dvc", "dvc.lock"), "the index is not enough: diffs are with the commit"
+    assert commit.uncommitted() == ("data.dvc", "dvc.lock"), "the index is not enough: diffs are with the commit"
     sh(repository, "git", "commit", "-qm", "results")
-    assert branch.uncommitted() == ()
+    assert commit.uncommitted() == ()
     (tmp_path / "nowhere").mkdir()
     monkeypatch.chdir(tmp_path / "nowhere")
-    assert branch.uncommitted() == ()
+    assert commit.uncommitted() == ()

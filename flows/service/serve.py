@@ -1,4 +1,4 @@
-"""The retraining service: `python -m flows.serve` (`make serve`) runs until Ctrl-C and keeps its parts running.
+"""The retraining service: `python -m flows.service.serve` (`make serve`) runs until Ctrl-C and keeps its parts running.
 
 Prefect's and MLflow's servers, and the deployments `retrain` (on a schedule), `promote` and `rollback`, which Prefect's
 page runs on demand. `--now` asks a service that runs here to retrain at once.
@@ -18,10 +18,11 @@ from ddpm.common import terminal
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.config import params
 from ddpm.config.sections import texts
-from flows import ROOT, notify, process, server, supervise
-from flows.exposure import Exposure, ExposureError
-from flows.pages import Pages, pages
-from flows.supervise import Member, SupervisionError
+from flows import ROOT, notify, processes
+from flows.service import prefect_server, supervise
+from flows.service.exposure import Exposure, ExposureError
+from flows.service.servers import Pages, pages
+from flows.service.supervise import Member, SupervisionError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,12 +37,12 @@ GRACE = 90.0
 
 def main() -> None:
     """Run the service, or ask it to retrain."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m flows.service.serve", description=__doc__)
     parser.add_argument("--cron", help="when to retrain, in cron's form, UTC (default: flow.cron in params.yaml)")
     parser.add_argument("--mlflow-port", type=int, default=5000)
-    parser.add_argument("--prefect-port", type=int, default=server.PORT)
+    parser.add_argument("--prefect-port", type=int, default=prefect_server.PORT)
     parser.add_argument(
-        "--host", default=server.HOST, help="address to listen at; any but this machine's own needs passwords"
+        "--host", default=prefect_server.HOST, help="address to listen at; any but this machine's own needs passwords"
     )
     parser.add_argument("--now", action="store_true", help="ask the service that runs here to retrain now, and end")
     parser.add_argument("--force", action="store_true", help="with --now: even if nothing has changed")
@@ -57,8 +58,13 @@ def main() -> None:
             with locked(LOCK, "the service runs in this checkout already", patience=0):
                 serve(_cron(chosen.cron), chosen.mlflow_port, chosen.prefect_port, exposure)
     except (
-        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
-    ) as error:  # fmt: skip
+        prefect_server.ServerError,
+        SupervisionError,
+        ExposureError,
+        LockBusyError,
+        params.ParamsError,
+        notify.NotifyError,
+    ) as error:
         terminal.error(error)
         sys.exit(1)
 
@@ -82,13 +88,13 @@ def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) ->
     say("stopped")
 
 
-def runner(cron: str, prefect: server.Server) -> Member:
+def runner(cron: str, prefect: prefect_server.Server) -> Member:
     """What takes the runs. They are asked to save and end before it is: it would kill those that it leaves behind."""
-    log = server.log().with_name("runner.log")
+    log = prefect_server.log().with_name("runner.log")
 
     def start() -> "subprocess.Popen[str]":
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return process.launch(process.child("flows.runner", cron), log, os.environ | {"PYTHONPATH": path})
+        return processes.launch(processes.child("flows.service.runner", cron), log, os.environ | {"PYTHONPATH": path})
 
     return Member("the runner", start, log, prefect.answers, signal.SIGTERM, GRACE, children_first=True)
 
@@ -143,15 +149,15 @@ class Rounds:
         """Runs whose process was killed are told as crashed, and run again once."""
         from prefect.client.orchestration import get_client
 
-        from flows import liveness
+        from flows import crash_recovery
 
         if not self.pages.prefect.answers():
             return  # it is being started again
         with get_client(sync_client=True) as client:
-            for run in liveness.crash_the_dead(client):
-                say(f"{liveness.described(run)} was killed: it is Crashed now")
-            for run in liveness.resume(client, self.deployments):
-                say(f"{liveness.described(run)} goes on where the crashed run ended")
+            for run in crash_recovery.crash_the_dead(client):
+                say(f"{crash_recovery.described(run)} was killed: it is Crashed now")
+            for run in crash_recovery.resume(client, self.deployments):
+                say(f"{crash_recovery.described(run)} goes on where the crashed run ended")
 
     def _worry(self, text: str) -> None:
         """Say what is wrong once, not every few seconds."""
@@ -182,9 +188,9 @@ def schedule_in_words(cron: str) -> str:
     """
     from prefect.client.orchestration import get_client
 
-    from flows import schedule
+    from flows.service import schedule
 
-    asked = "when asked: python -m flows.serve --now"
+    asked = "when asked: python -m flows.service.serve --now"
     with get_client(sync_client=True) as client:
         found = schedule.known(client, "retrain")
     noted = schedule.Noted.read()
@@ -217,9 +223,9 @@ def close_records() -> None:
 
 def retrain_now(*, force: bool, accept_drift: bool) -> None:
     """Have the service of this checkout retrain. Raises ServerError when none runs."""
-    prefect = server.find()
+    prefect = prefect_server.find()
     if prefect is None:
-        raise server.ServerError(
+        raise prefect_server.ServerError(
             "no service runs here. Start it: make serve. Or run once: python -m flows.retrain --once"
         )
     prefect.use()
@@ -227,7 +233,7 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
 
     known = deployments()
     if not known:
-        raise server.ServerError(
+        raise prefect_server.ServerError(
             f"the Prefect server at {prefect.page} has no deployment `retrain`: make serve, or prefect deploy"
         )
     with get_client(sync_client=True) as client:

@@ -15,7 +15,7 @@ from prefect.states import Completed
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.provenance import fingerprint
-from flows import process
+from flows import processes
 from flows.console import reporter
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def measure(champion: "Version", limit: float) -> dict[str, Any]:
         record, target = Path(temporary) / "record", Path(temporary) / "found.json"
         record.mkdir()
         tracking.fetch(champion.run_id, record)
-        ended = process.run(
-            process.child("ddpm.stages.drift", str(record), str(target)),
+        ended = processes.run(
+            processes.child("ddpm.stages.drift", str(record), str(target)),
             reporter.sayer("drift", get_run_logger()),
             limit=limit,
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -6,7 +6,7 @@ from pathlib import Path
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.provenance.fingerprint import PIPELINE
-from flows import stage
+from flows import dvc
 
 FINISHED = Path(".state/finished.json")
 PARAMS = "params.yaml"
@@ -63,7 +63,7 @@ def unchanged() -> bool:
     """Whether the last finished run is up to date. DVC is asked last, because that takes longest (a second)."""
     if not FINISHED.exists() or files.read_json(FINISHED) != fingerprint():
         return False
-    return not stage.stale()
+    return not dvc.stale()
 
 
 def champion_of_now(name: str, say: Callable[[str], None]) -> int | None:
@@ -84,7 +84,7 @@ def champion_of_now(name: str, say: Callable[[str], None]) -> int | None:
     here = tracking.lineage(tracking.Changes())
     if champion is None or any(champion.tags.get(tag, "none") != here[tag] for tag in MADE_FROM):
         return None
-    return None if "modified" in stage.touched("data.dvc") else champion.number
+    return None if "modified" in dvc.touched("data.dvc") else champion.number
 
 
 def _hashes(paths: Iterable[Path]) -> dict[str, str]:

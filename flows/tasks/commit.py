@@ -22,9 +22,9 @@ from ddpm import tracking
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.provenance.patch import CREDENTIALS, git
-from flows import process, stage
+from flows import dvc, processes
 from flows.console import reporter
-from flows.source import Say
+from flows.tasks.data_update import Say
 
 KEPT = ("data.dvc", "dvc.lock", "params.yaml", "dvc.yaml")
 """What says, beside the code, which model this is. Other changes of the tree are a person's: they stay theirs."""
@@ -166,7 +166,7 @@ def _push_data(say: Say) -> tuple[bool, str]:
         return True, "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)"
     if "://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve():
         return True, f"data: only here, as DVC's default remote {name} is the store of the embedded sets"
-    ended = stage.dvc(["push", "--remote", name], lambda line: say(tracking.shown(line)), PUSH_SECONDS)
+    ended = dvc.dvc(["push", "--remote", name], lambda line: say(tracking.shown(line)), PUSH_SECONDS)
     if ended.code or ended.timed_out:
         return False, f"data: not pushed to {name} ({_last(ended)}); the next run tries again"
     out = params.read_yaml(Path("data.dvc"))["outs"][0] if Path("data.dvc").exists() else {}
@@ -208,10 +208,10 @@ def _push_branch(branch: str) -> tuple[bool, str]:
     return True, f"branch {branch}: pushed to {remote}"
 
 
-def _network(*arguments: str) -> process.Ended:
+def _network(*arguments: str) -> processes.Ended:
     """A command of git that others answer: in a session of its own, with a time limit, and asking nobody."""
     quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
-    return process.run(["git", *arguments], lambda line: None, limit=PUSH_SECONDS, grace=5, environment=quiet)
+    return processes.run(["git", *arguments], lambda line: None, limit=PUSH_SECONDS, grace=5, environment=quiet)
 
 
 def _remote() -> str:
@@ -224,7 +224,7 @@ def _tip(ref: str) -> str:
     return _said("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}") or ""
 
 
-def _last(ended: process.Ended) -> str:
+def _last(ended: processes.Ended) -> str:
     if ended.timed_out:
         return f"stopped after {PUSH_SECONDS:.0f} s"
     wrong = [line for line in ended.lines if re.match(r"(fatal|error|ERROR|remote|!|\s*!)", line)] or list(ended.lines)

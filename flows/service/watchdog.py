@@ -15,8 +15,8 @@ from types import FrameType
 
 import psutil
 
-from flows import console, process
-from flows.server import PATIENCE, Server
+from flows import console, processes
+from flows.service.prefect_server import PATIENCE, Server
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LONGEST_LOOK = 5.0
@@ -75,10 +75,10 @@ class Watchdog:
     def _wait_for_children(self) -> None:
         """Return when what this process has started has ended; the main thread has asked it to save and stop."""
         own = self.server.own.pid if self.server.own else 0
-        deadline = time.monotonic() + process.GRACE + 10
+        deadline = time.monotonic() + processes.GRACE + 10
         while time.monotonic() < deadline:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if all(each.pid == own or not process.runs(each) for each in psutil.Process().children()):
+                if all(each.pid == own or not processes.runs(each) for each in psutil.Process().children()):
                     return
             time.sleep(0.1)
 

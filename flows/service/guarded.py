@@ -1,4 +1,4 @@
-"""`python -m flows.guarded APPLICATION`: serve Prefect's or MLflow's application behind the guard.
+"""`python -m flows.service.guarded APPLICATION`: serve Prefect's or MLflow's application behind the guard.
 
 `launch` starts it with a socket that listens already: whoever connects to that address reaches this process.
 """
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows import ROOT, process
-from flows.guard import Gate, Guard, packed, unpacked
+from flows import ROOT, processes
+from flows.service.guard import Gate, Guard, packed, unpacked
 
 GATE = "DDPM_GATE"
 SOCKET = "DDPM_SOCKET"
@@ -24,8 +24,8 @@ def launch(
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Not as arguments: everybody sees command lines.
     told = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
-    command = process.child("flows.guarded", gate.name, application)
-    return process.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])
+    command = processes.child("flows.service.guarded", gate.name, application)
+    return processes.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])
 
 
 def main(application: str) -> None:
