@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.input import RunInput
 from prefect.input.run_input import keyset_from_base_key
 from prefect.runtime import flow_run
-from prefect.states import Completed, Paused, Running
+from prefect.states import Paused, Running
 from pydantic import Field
 
 from ddpm.config import params
@@ -26,6 +26,7 @@ from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
 from flows import markdown, notify, run_liveness
 from flows.console import reporter
+from flows.tasks.outcome import finish
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -91,9 +92,7 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
             )
         known = answered(known, name, run)
         resume(run)
-    did = known.state.title()
-    reporter.ended("approval", did, str(known))
-    return Completed(name=did, message=str(known), data=known)
+    return finish("approval", known.state.title(), str(known), known)
 
 
 def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from ddpm.config import params
 from ddpm.runtime import hardware
@@ -18,6 +17,7 @@ from flows.console import reporter
 from flows.dvc import BusyError, Outcome, Stage
 from flows.summary import Report
 from flows.tasks import artifacts, data_update, drift
+from flows.tasks.outcome import finish
 from flows.tasks.report import write_page
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
             raise
     if each.slot is not None and hardware.gpu_present():
         outcome = dataclasses.replace(outcome, gpu_seconds=outcome.seconds)
-    reporter.ended(each.name, outcome.did, outcome.text)
-    return Completed(name=outcome.did, message=outcome.text, data=outcome)
+    return finish(each.name, outcome.did, outcome.text, outcome)
 
 
 def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:

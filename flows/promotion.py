@@ -13,7 +13,6 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
 
 from ddpm.common import files
 from ddpm.config import params
@@ -25,6 +24,7 @@ from flows.console import reporter
 from flows.dvc import Outcome
 from flows.summary import Registered, Report
 from flows.tasks import commit
+from flows.tasks.outcome import finish
 
 MODEL = Path("out/train/model")
 HISTORY = Path("out/train/history.csv")
@@ -75,13 +75,6 @@ def _step(name: str, work: Any, *arguments: Any) -> Any:
     return state.result()
 
 
-def _done(part: str, did: str, text: str, data: Any) -> Any:
-    """The final state of a task, told on the terminal as well."""
-    reporter.ended(part, did, text)
-    get_run_logger().info("%s", text)
-    return Completed(name=did, message=text, data=data)
-
-
 @task(cache_policy=NO_CACHE, persist_result=False)
 def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping[str, Any] | None) -> Any:
     """Complete the MLflow run of this training; its id."""
@@ -101,7 +94,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     )
     if drifted is not None:
         tracking.note_drift(run_id, drifted)
-    return _done("record", "Completed", f"MLflow run {run_id}", run_id)
+    return finish("record", "Completed", f"MLflow run {run_id}", run_id)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -113,7 +106,7 @@ def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
     number = registry.register(MODEL, name, run_id, metrics, tracking.lineage())
     new = number not in before
     text = f"{name} version {number}" + ("" if new else ", registered before")
-    return _done("register", "Completed" if new else "Cached", text, (number, new))
+    return finish("register", "Completed" if new else "Cached", text, (number, new))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -124,7 +117,7 @@ def verify(name: str, number: int) -> Any:
     known = registry.version(name, number).verified
     found = registry.verify(name, number)
     text = f"loaded and sampled in a clean process: images {tuple(found['shape'][1:])} {found['dtype']}"
-    return _done("verify", "Cached" if known else "Completed", text, None)
+    return finish("verify", "Cached" if known else "Completed", text)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -140,7 +133,7 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
     folder = registry.download(f"models:/{name}/{champion}")
     target = RESCORED / scoring_key(folder, settings) / "scores.json"
     if target.exists():
-        return _done("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
+        return finish("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
     say(f"scoring version {champion}, the champion, beside the candidate")
     ended = processes.run(
         processes.child("ddpm.stages.rescore", str(folder), str(target)),
@@ -152,10 +145,10 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
     if ended.code and last.startswith("error: ") and not ended.timed_out:
         reason = last.removeprefix("error: ")
         known = {"candidate": metrics, "champion": {"refused": reason}}
-        return _done("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
+        return finish("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
     if ended.timed_out or ended.code:
         raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
-    return _done("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
+    return finish("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -169,12 +162,12 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
         reason = f"the champion's own weights, drawn with other settings; `ddpm promote {number}` makes them its own"
         verdict = replace(verdict, reasons=(reason,))
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
-        return _done("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
+        return finish("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
     versions = {"name": name, "candidate": number, "champion": champion}
     registry.keep(
         name, number, {"versions": versions, "limits": limits, "verdict": verdict.as_json(), "scores": dict(scores)}
     )
-    return _done("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
+    return finish("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -184,7 +177,7 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
 
     evidence = registry.judged(name, number) | approval.evidence(name, number, champion)
     done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
-    return _done("promote", "Completed", str(done), None)
+    return finish("promote", "Completed", str(done))
 
 
 def scoring_key(champion: Path, settings: params.Params) -> str:

@@ -9,13 +9,13 @@ import argparse
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from ddpm.config import params
 from flows import console, notify, run_lock, up_to_date
 from flows.pipeline import again, pipeline
 from flows.summary import Report
 from flows.tasks import commit, data_update
+from flows.tasks.outcome import finish
 
 
 @flow(
@@ -44,8 +44,7 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
         commit.deliver.with_options(name="push", task_run_name="push")(return_state=True).result()
     if report:
         return report
-    console.reporter.ended("retrain", "Skipped", text)
-    return Completed(name="Skipped", message=text)
+    return finish("retrain", "Skipped", text)
 
 
 def main() -> None:

@@ -15,13 +15,12 @@ from typing import ParamSpec, TypeVar
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Completed
 
 from ddpm.common import files
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
 from flows import crash_recovery, run_liveness
-from flows.console import reporter
+from flows.tasks.outcome import finish
 
 TURN = Path(".state/turn.lock")
 HOLDER = Path(".state/turn.json")
@@ -47,16 +46,10 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
             try:
                 held.enter_context(_turn())
             except LockBusyError:
-                return skipped(f"another run is at work here: {_holder()}")
+                return finish("pipeline", SKIPPED, f"another run is at work here: {_holder()}")
             return work(*arguments, **named)
 
     return in_turn
-
-
-def skipped(why: str) -> State[None]:
-    """The final state of a run with nothing to do, told on the terminal as well."""
-    reporter.ended("pipeline", SKIPPED, why)
-    return Completed(name=SKIPPED, message=why)
 
 
 @contextlib.contextmanager

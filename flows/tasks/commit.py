@@ -16,7 +16,6 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
 
 from ddpm import tracking
 from ddpm.common import files
@@ -25,6 +24,7 @@ from ddpm.provenance.patch import CREDENTIALS, git
 from flows import dvc, processes
 from flows.console import reporter
 from flows.tasks.data_update import Say
+from flows.tasks.outcome import finish
 
 KEPT = ("data.dvc", "dvc.lock", "params.yaml", "dvc.yaml")
 """What says, beside the code, which model this is. Other changes of the tree are a person's: they stay theirs."""
@@ -70,12 +70,12 @@ def keep(branch: str, name: str, number: int, run_id: str) -> Any:
     """
     if not branch or _said("rev-parse", "HEAD") is None:
         why = "no commit: flow.branch is empty" if not branch else "no commit: this folder is under no git, or has none"
-        return _ended("commit", "Skipped", why)
+        return finish("commit", "Skipped", why)
     sha, new = commit(branch, _message(name, number, run_id))
     files.write_json(OWED, {"branch": branch})
     _note(name, number, sha)
     text = f"{sha[:12]} on the branch {branch}" + ("" if new else ", as before")
-    return _ended("commit", "Completed" if new else "Cached", text)
+    return finish("commit", "Completed" if new else "Cached", text)
 
 
 def commit(branch: str, message: str) -> tuple[str, bool]:
@@ -143,7 +143,7 @@ def deliver() -> Any:
     The model is what it is then, and the next run tries again.
     """
     told = push(reporter.sayer("push", get_run_logger()))
-    return _ended("push", "Owed" if owes() else "Completed", told)
+    return finish("push", "Owed" if owes() else "Completed", told)
 
 
 def push(say: Say) -> str:
@@ -253,10 +253,3 @@ def _git(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     if done.returncode:
         raise BranchError(f"`git {arguments[0]}` failed: {tracking.shown(done.stderr.strip())}")
     return done.stdout.strip()
-
-
-def _ended(part: str, did: str, text: str) -> Any:
-    """The final state of a task, told on the terminal and in the log."""
-    reporter.ended(part, did, text)
-    get_run_logger().info("%s", text)
-    return Completed(name=did, message=text)

@@ -17,7 +17,6 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
 
 from ddpm import tracking
 from ddpm.cli import switch
@@ -28,6 +27,7 @@ from ddpm.data import sources
 from ddpm.data.errors import DataError
 from flows import dvc, processes
 from flows.console import reporter
+from flows.tasks.outcome import finish
 
 DATA, POINTER = Path("data"), Path("data.dvc")
 INTENTION = Path(".state/update.json")
@@ -55,8 +55,7 @@ def update(limit: float) -> Any:
     before, now = refresh(reporter.sayer("source", get_run_logger()), limit)
     did = "Cached" if before == now else "Completed"
     text = "has not changed" if before == now else f"the data changed: {now.count:,} files, {before.count:,} before"
-    reporter.ended("source", did, text)
-    return Completed(name=did, message=text)
+    return finish("source", did, text)
 
 
 def imported() -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
 
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.provenance import fingerprint
 from flows import processes
 from flows.console import reporter
+from flows.tasks.outcome import finish
 
 if TYPE_CHECKING:
     from ddpm.registry import Version
@@ -49,17 +49,17 @@ def compare(settings: params.Params, stop: bool) -> Any:
         before = tracking.prepared_sha256(champion.run_id) if champion else None
     except tracking.TrackingUnavailableError as error:
         # Nothing is promoted without the record, and the run that finds it again compares before it goes on.
-        return _done("Skipped", f"not compared with the champion's data: {error}", None)
+        return finish("drift", "Skipped", f"not compared with the champion's data: {error}")
     if champion is None:
-        return _done("Skipped", "no champion yet, so no data to compare with", None)
+        return finish("drift", "Skipped", "no champion yet, so no data to compare with")
     if before is None:
-        return _done("Skipped", f"champion version {champion.number} has no profile of its data on record", None)
+        return finish("drift", "Skipped", f"champion version {champion.number} has no profile of its data on record")
     limit = settings.prepare.max_drift
     about = {"version": champion.number, "data_sha256": before}
     if before == data:
         found = {"champion": about, **unchanged(data, limit)}
         files.write_json(target, found)
-        return _done("Cached", found["words"], found)
+        return finish("drift", "Cached", found["words"], found)
     made_of = files.sha256_json([champion.run_id, about, data, limit, fingerprint.code_digest("drift")])
     known = files.read_json(target) if target.exists() else {}
     did = "Cached" if known.get("made_of") == made_of else "Completed"
@@ -68,7 +68,7 @@ def compare(settings: params.Params, stop: bool) -> Any:
         files.write_json(target, known)
     if stop and known["verdict"] == "beyond":
         raise DriftError(refusal(known, target))
-    return _done(did, known["words"], known)
+    return finish("drift", did, known["words"], known)
 
 
 def measure(champion: "Version", limit: float) -> dict[str, Any]:
@@ -118,10 +118,3 @@ def refusal(found: dict[str, Any], target: Path) -> str:
         f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `make run`, or "
         "`python -m flows.retrain --once --accept-drift`. To let such changes pass: raise prepare.max_drift."
     )
-
-
-def _done(did: str, text: str, data: Any) -> Any:
-    """The final state of the task, told on the terminal as well."""
-    reporter.ended("drift", did, text)
-    get_run_logger().info("%s", text)
-    return Completed(name=did, message=text, data=data)

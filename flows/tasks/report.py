@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
 
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.report import facts, page
 from ddpm.report.facts import Facts, Tone
 from ddpm.runtime.hardware import gpu_present
-from flows.console import reporter
 from flows.dvc import Did, Outcome
 from flows.summary import Report, heading
+from flows.tasks.outcome import finish
 
 LOCK = Path("dvc.lock")
 TONES: dict[str, Tone] = {"green": "good", "cyan": "good", "yellow": "plain", "red": "bad"}
@@ -32,9 +31,7 @@ def write_page(report: Report) -> Any:
     page.make(facts.read())
     tracking.attach(report.registered.run_id, [page.PAGE])
     text = f"{page.PAGE}, and in MLflow run {report.registered.run_id}"
-    reporter.ended("report", "Completed", text)
-    get_run_logger().info("%s", text)
-    return Completed(name="Completed", message=text)
+    return finish("report", "Completed", text)
 
 
 def gathered(report: Report, lineage: Mapping[str, str]) -> Facts:
