@@ -1,38 +1,15 @@
-"""From finished stages to a judged model: record, register, verify, score it beside the champion, decide, promote.
+"""From finished stages to a judged model: record, register, verify, rescore, judge, ask, promote."""
 
-Each step is a task of its own and safe to repeat: the record is found by the training's digest, the version by its
-content, the check by its mark on the version, the scores of both by what went into them, the decision is pure, and
-the champion moves by compare-and-set. So a run that was killed between any two of them is finished by the next one.
-"""
-
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
 from ddpm.common import files
 from ddpm.config import params
-from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
-from ddpm.provenance import fingerprint
-from flows import approval, processes
-from flows.console import reporter
+from flows import approval
 from flows.dvc import Outcome
 from flows.summary import Registered, Report
-from flows.tasks import commit
-from flows.tasks.outcome import finish
-
-MODEL = Path("out/train/model")
-HISTORY = Path("out/train/history.csv")
-METRICS = Path("out/evaluate/metrics.json")
-PICTURES = Path("out/evaluate/pictures")
-RESCORED = Path(".state/champion")
-NO_LIMITS = {"name", "approval", "approval_hours"}
-"""Parameters of promotion that the gate does not judge by."""
+from flows.tasks import candidate, commit
 
 
 def promote(
@@ -42,26 +19,29 @@ def promote(
     *,
     keep: bool = False,
 ) -> Report:
-    """Everything after the stages. drifted: how the data differ from the champion's, if there is one.
+    """Record, register and judge what the stages made, and move the champion if the gate says so.
+
+    drifted: how the data differ from the champion's, if there is one.
 
     keep: commit what shaped the version to the branch flow.branch, whatever its verdict will be.
     """
-    metrics = files.read_json(METRICS)
+    metrics = files.read_json(candidate.METRICS)
     name = settings.promote.name
-    run_id: str = _step("record", record, settings, metrics, drifted)
-    number, new = _step("register", register, name, run_id, metrics)
+    run_id: str = _step("record", candidate.record, settings, metrics, drifted)
+    number, new = _step("register", candidate.register, name, run_id, metrics)
     if keep:
         _step("commit", commit.keep, settings.flow.branch, name, number, run_id)
     champion = _champion(name)
     scores = {"candidate": metrics, "champion": metrics if champion == number else None}
     if champion != number:
-        _step("verify", verify, name, number)
+        _step("verify", candidate.verify, name, number)
         if champion is not None:
-            scores = _step("champion", rescore, name, champion, settings, metrics)
-    verdict: Verdict = _step("gate", judge, settings.promote, name, number, champion, scores)
+            scores = _step("champion", candidate.rescore, name, champion, settings, metrics)
+    verdict: Verdict = _step("gate", candidate.judge, settings.promote, name, number, champion, scores)
     verdict = approval.decided(settings.promote, name, number, verdict, champion)
     if verdict.promote:
-        _step("promote", move, name, number, verdict, champion)
+        consent = approval.evidence(name, number, champion)
+        _step("promote", candidate.move, name, number, verdict, champion, consent)
     there = _status(name)
     aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
     made = Registered(name, number, new, aliases, there.get("champion"), run_id)
@@ -70,129 +50,9 @@ def promote(
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
-    """Run one of the tasks below; its result."""
+    """Run a task under a name; its result."""
     state = work.with_options(name=name, task_run_name=name)(*arguments, return_state=True)
     return state.result()
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping[str, Any] | None) -> Any:
-    """Complete the MLflow run of this training; its id."""
-    from ddpm import tracking
-
-    digest = files.read_json(MODEL / "config.json")["digest"]
-    weights = {"ddpm.weights": files.sha256_file(MODEL / "weights.safetensors")}
-    changed = tracking.changes()
-    run_id = tracking.complete(
-        digest,
-        metrics,
-        [PICTURES, *tracking.kept()],
-        tracking.lineage(changed) | weights | tracking.prepared_tags(),
-        params=params.flatten(settings),
-        history=HISTORY,
-        patch=changed.content,
-    )
-    if drifted is not None:
-        tracking.note_drift(run_id, drifted)
-    return finish("record", "Completed", f"MLflow run {run_id}", run_id)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
-    """Register the model, once per content: its version, and whether that is new."""
-    from ddpm import registry, tracking
-
-    before = {version.number for version in registry.status(name).versions}
-    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage())
-    new = number not in before
-    text = f"{name} version {number}" + ("" if new else ", registered before")
-    return finish("register", "Completed" if new else "Cached", text, (number, new))
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def verify(name: str, number: int) -> Any:
-    """Load the version and draw from it in a clean process, unless that was done before."""
-    from ddpm import registry
-
-    known = registry.version(name, number).verified
-    found = registry.verify(name, number)
-    text = f"loaded and sampled in a clean process: images {tuple(found['shape'][1:])} {found['dtype']}"
-    return finish("verify", "Cached" if known else "Completed", text)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[str, Any]) -> Any:
-    """The scores of `candidate` and `champion`, taken by one process: same reference, seeds and extractor.
-
-    A champion that cannot be drawn like the candidate (other classes, another resolution) gets no scores but the
-    reason, upon which the gate refuses to compare.
-    """
-    from ddpm import registry
-
-    say = reporter.sayer("champion", get_run_logger())
-    folder = registry.download(f"models:/{name}/{champion}")
-    target = RESCORED / scoring_key(folder, settings) / "scores.json"
-    if target.exists():
-        return finish("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
-    say(f"scoring version {champion}, the champion, beside the candidate")
-    ended = processes.run(
-        processes.child("ddpm.stages.rescore", str(folder), str(target)),
-        say,
-        limit=settings.flow.time_limit,
-        environment=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    last = ended.lines[-1] if ended.lines else ""
-    if ended.code and last.startswith("error: ") and not ended.timed_out:
-        reason = last.removeprefix("error: ")
-        known = {"candidate": metrics, "champion": {"refused": reason}}
-        return finish("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
-    if ended.timed_out or ended.code:
-        raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
-    return finish("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def judge(settings: params.Promote, name: str, number: int, champion: int | None, scores: Mapping[str, Any]) -> Any:
-    """The gate's verdict, noted on the version with all that it rests on."""
-    from ddpm import registry
-
-    reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
-    verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
-    if verdict.verdict == "unchanged" and number != champion:
-        reason = f"the champion's own weights, drawn with other settings; `ddpm promote {number}` makes them its own"
-        verdict = replace(verdict, reasons=(reason,))
-    if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
-        return finish("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
-    versions = {"name": name, "candidate": number, "champion": champion}
-    registry.keep(
-        name, number, {"versions": versions, "limits": limits, "verdict": verdict.as_json(), "scores": dict(scores)}
-    )
-    return finish("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
-    """Make the version the champion, if the champion is still the one it was judged against."""
-    from ddpm import registry
-
-    evidence = registry.judged(name, number) | approval.evidence(name, number, champion)
-    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
-    return finish("promote", "Completed", str(done))
-
-
-def scoring_key(champion: Path, settings: params.Params) -> str:
-    """What the scores of both depend on, as one hash: weights, sampling, reference, and the code that scores."""
-    return files.sha256_json(
-        {
-            "champion": {each.name: files.sha256_file(each) for each in sorted(champion.iterdir())},
-            "candidate": {each.name: files.sha256_file(each) for each in sorted(MODEL.iterdir())},
-            "drawn": files.sha256_file(Path("out/sample/images.npy")),
-            "sample": settings.sample.model_dump(mode="json"),
-            "evaluate": settings.evaluate.model_dump(mode="json"),
-            "features": files.sha256_file(Path("out/features/features.json")),
-            "code": fingerprint.code_digest("rescore"),
-        }
-    )[:32]
 
 
 def _champion(name: str) -> int | None:

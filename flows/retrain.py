@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import State
 
 from ddpm.config import params
 from flows import console, notify, run_lock, up_to_date
-from flows.pipeline import again, pipeline
+from flows.pipeline import pipeline
 from flows.summary import Report
-from flows.tasks import commit, data_update
+from flows.tasks import commit, data_update, stage
 from flows.tasks.outcome import finish
 
 
@@ -37,7 +37,8 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
     commit.check(settings.flow.branch)
     data_update.heal(say)
     if data_update.imported():
-        again(data_update.update, "source", settings.flow)(settings.flow.time_limit, return_state=True).result()
+        update = stage.with_retries(data_update.update, "source", settings.flow)
+        update(settings.flow.time_limit, return_state=True).result()
     text = "" if force else up_to_date.nothing(settings.promote.name, say)
     report = None if text else pipeline.fn(stop_on_drift=not accept_drift, keep=True)
     if commit.owes():

@@ -43,13 +43,14 @@ flow(name="judging", persist_result=False)(judged)(float(sys.argv[1]))
 def judged(hours: float) -> gate.Verdict:
     """What flows.promotion does between the gate and its end, for version 2 against version 1."""
     from flows import approval, promotion
+    from flows.tasks import candidate
 
     settings = params.load(ROOT / "params.yaml").promote.model_copy(
         update={"approval": "person", "approval_hours": hours}
     )
     verdict = approval.decided(settings, NAME, 2, BETTER, 1)
     if verdict.promote:
-        promotion._step("promote", promotion.move, NAME, 2, verdict, 1)
+        promotion._step("promote", candidate.move, NAME, 2, verdict, 1, approval.evidence(NAME, 2, 1))
     return verdict
 
 
@@ -264,6 +265,7 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
     from prefect import flow
 
     from flows import promotion
+    from flows.tasks import candidate
 
     settings = params.load(ROOT / "presets" / "quick.yaml")
     no_limits = {"max_fid": None, "min_inception_score": None, "min_class_share": None}
@@ -272,14 +274,14 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
     )
     settings = settings.model_copy(update={"promote": chosen})
     metrics = {"fid": 3.0, "conditions": {"weights_sha256": "x"}}
-    shutil.copytree(tiny_checkpoint, promotion.MODEL)
-    files.write_json(promotion.METRICS, metrics)
-    files.write_text(promotion.HISTORY, "images,loss\n1,0.5\n")
-    promotion.PICTURES.mkdir()
+    shutil.copytree(tiny_checkpoint, candidate.MODEL)
+    files.write_json(candidate.METRICS, metrics)
+    files.write_text(candidate.HISTORY, "images,loss\n1,0.5\n")
+    candidate.PICTURES.mkdir()
     files.write_json(Path("out/prepare/profile.json"), {"data_sha256": "x"})
     files.write_npy(Path("out/prepare/profile.npy"), np.zeros(1))
-    run_id = tracking.complete(files.read_json(promotion.MODEL / "config.json")["digest"], metrics)
-    number = registry.register(promotion.MODEL, "first", run_id, metrics)
+    run_id = tracking.complete(files.read_json(candidate.MODEL / "config.json")["digest"], metrics)
+    number = registry.register(candidate.MODEL, "first", run_id, metrics)
     registry.annotate("first", number, {VERIFIED_TAG: json.dumps({"shape": [2, 8, 8, 1], "dtype": "uint8"})})
 
     @flow(name="whole", persist_result=False)

@@ -28,10 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE)]
 HOLDS_THE_SLOT = """\
 import time
 from ddpm.runtime import hardware
-from flows import pipeline
+from flows.tasks import stage
 hardware.gpu_present = lambda: True
-pipeline.SLOT_LEASE = 60.0
-with pipeline.slot("gpu"):
+stage.SLOT_LEASE = 60.0
+with stage.slot("gpu"):
     print("held", flush=True)
     time.sleep(600)
 """

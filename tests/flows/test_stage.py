@@ -24,11 +24,12 @@ def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
     """All stages of the current repository in one flow run: its id, and its final state."""
     from prefect import flow
 
-    from flows import dvc, pipeline
+    from flows import dvc
+    from flows.tasks import stage
 
     @flow(name="stages", persist_result=False)
     def stages() -> list[Any]:
-        return [pipeline.run_stage(each, settings) for each in dvc.graph()]
+        return [stage.run_stage(each, settings) for each in dvc.graph()]
 
     state = stages(return_state=True)
     assert state.state_details.flow_run_id is not None
@@ -76,15 +77,15 @@ def test_a_failed_stage_is_not_tried_again_and_ends_the_flow(make_repository: Ma
 
 
 def test_a_busy_lock_is_waited_for(make_repository: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import pipeline
+    from flows.tasks import stage
 
-    monkeypatch.setattr(pipeline, "SECONDS_BETWEEN_TRIES", 1)
+    monkeypatch.setattr(stage, "SECONDS_BETWEEN_TRIES", 1)
     folder = make_repository()
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(exist_ok=True)
     rwlock.write_text(json.dumps({"write": {str(folder / "loud.txt"): {"pid": os.getpid(), "cmd": "dvc repro"}}}))
     seen_busy = threading.Event()
-    heard = pipeline.reporter.sayer
+    heard = stage.reporter.sayer
 
     def listening(part: str, logger: Any) -> Callable[[str], None]:
         say = heard(part, logger)
@@ -97,7 +98,7 @@ def test_a_busy_lock_is_waited_for(make_repository: Make, monkeypatch: pytest.Mo
 
         return listen
 
-    monkeypatch.setattr(pipeline.reporter, "sayer", listening)
+    monkeypatch.setattr(stage.reporter, "sayer", listening)
     flow_run, state = run_flow(settings(retries=2))
     assert seen_busy.is_set()
     assert state.is_completed()
@@ -123,7 +124,7 @@ def test_lines_of_a_stage_reach_prefect(make_repository: Make) -> None:
 def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
-    from flows import pipeline
+    from flows.tasks import stage
 
     monkeypatch.setattr(hardware, "gpu_present", lambda: True)
     inside, most = 0, 0
@@ -131,7 +132,7 @@ def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: py
 
     def work() -> None:
         nonlocal inside, most
-        with pipeline.slot("gpu"):
+        with stage.slot("gpu"):
             with guard:
                 inside += 1
                 most = max(most, inside)
@@ -151,14 +152,14 @@ def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: py
 
 
 def test_no_slot_without_a_gpu_or_without_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import pipeline
+    from flows.tasks import stage
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # would fail if it were asked
     monkeypatch.setattr(hardware, "gpu_present", lambda: False)
-    with pipeline.slot("gpu"):
+    with stage.slot("gpu"):
         pass
     monkeypatch.setattr(hardware, "gpu_present", lambda: True)
-    with pipeline.slot(None):
+    with stage.slot(None):
         pass
 
 

@@ -68,48 +68,49 @@ def step(task: Any, *arguments: Any) -> Any:
 
 
 def test_both_are_scored_in_one_process_judged_and_the_evidence_goes_with_the_move() -> None:
-    from flows import promotion
+    from flows.tasks import candidate
 
-    settings, metrics = params.load(), files.read_json(promotion.METRICS)
-    scored = step(promotion.rescore, NAME, 1, settings, metrics)
+    settings, metrics = params.load(), files.read_json(candidate.METRICS)
+    scored = step(candidate.rescore, NAME, 1, settings, metrics)
     assert (scored.name, scored.data["candidate"]) == ("Completed", metrics)
     assert scored.data["champion"]["conditions"]["weights_sha256"] == files.sha256_file(Path("one/weights.safetensors"))
-    again = step(promotion.rescore, NAME, 1, settings, metrics)
+    again = step(candidate.rescore, NAME, 1, settings, metrics)
     assert (again.name, again.data) == ("Cached", scored.data)
 
-    verdict = step(promotion.judge, settings.promote, NAME, 2, 1, scored.data).data
+    verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "worse"}, verdict.reasons
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
-    assert {verdict.verdict, promotion.gate.decide(**turned).verdict} == {"better", "worse"}
+    assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
     evidence = registry.judged(NAME, 2)
     assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
     assert evidence["scores"] == scored.data
     assert evidence["versions"] == {"name": NAME, "candidate": 2, "champion": 1}
-    assert evidence["limits"] == settings.promote.model_dump(exclude=promotion.NO_LIMITS)
+    assert evidence["limits"] == settings.promote.model_dump(exclude=candidate.NO_LIMITS)
     assert registry.version(NAME, 2).tags["ddpm.verdict"] == verdict.verdict
 
-    step(promotion.move, NAME, 2, verdict, 1)
+    step(candidate.move, NAME, 2, verdict, 1, {})
     assert registry.status(NAME).aliases["champion"] == 2
     told = tracking.client().download_artifacts(registry.history(NAME)[-1].run_id, "evidence.json")
     assert json.loads(Path(told).read_text()) == evidence
 
 
 def test_a_champion_of_other_classes_cannot_be_scored_and_the_verdict_says_why() -> None:
-    from flows import promotion
+    from flows.tasks import candidate
 
-    settings, metrics = params.load(), files.read_json(promotion.METRICS)
-    scored = step(promotion.rescore, NAME, 3, settings, metrics)
+    settings, metrics = params.load(), files.read_json(candidate.METRICS)
+    scored = step(candidate.rescore, NAME, 3, settings, metrics)
     assert scored.data["candidate"] == metrics
-    verdict = step(promotion.judge, settings.promote, NAME, 2, 3, scored.data).data
+    verdict = step(candidate.judge, settings.promote, NAME, 2, 3, scored.data).data
     assert (verdict.verdict, verdict.promote) == ("refused", False)
     assert "classes dark, light against a, b" in verdict.reasons[0]
 
 
 def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_is_named() -> None:
-    from flows import promotion, summary
+    from flows import summary
+    from flows.tasks import candidate
 
-    scores = {"candidate": files.read_json(promotion.METRICS), "champion": files.read_json(promotion.METRICS)}
-    verdict = step(promotion.judge, params.load().promote, NAME, 2, 1, scores).data
+    scores = {"candidate": files.read_json(candidate.METRICS), "champion": files.read_json(candidate.METRICS)}
+    verdict = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)
     assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
     seen = io.StringIO()

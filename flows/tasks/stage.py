@@ -1,0 +1,86 @@
+"""The task of one DVC stage: bring it up to date, holding the GPU's slot if it needs one."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+
+from ddpm.config import params
+from ddpm.runtime import hardware
+from flows import dvc
+from flows.console import reporter
+from flows.dvc import BusyError, Outcome, Stage
+from flows.tasks.outcome import finish
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import TaskRun
+
+SECONDS_BETWEEN_TRIES = 5.0
+SLOT_LEASE = 120.0
+"""Seconds after which the slot of a killed run is free again; a living one renews it."""
+
+
+def run_stage(each: Stage, settings: params.Flow) -> Outcome:
+    """Run one stage as a task of its own name."""
+    named = with_retries(bring_up_to_date, each.name, settings)
+    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
+    return state.result()
+
+
+def with_retries(work: Any, name: str, settings: params.Flow) -> Any:
+    """The task `work` under a name, retried while another DVC process holds a lock."""
+    return work.with_options(
+        name=name,
+        task_run_name=name,
+        retries=settings.retries,
+        retry_delay_seconds=SECONDS_BETWEEN_TRIES,
+        retry_condition_fn=transient,
+    )
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def bring_up_to_date(each: Stage, limit: float) -> Any:
+    """Run one stage in a process group that ends with this task. The final state is named by what DVC did."""
+    say = reporter.sayer(each.name, get_run_logger())
+    with slot(each.slot):
+        try:
+            outcome = dvc.run(each, say, limit=limit)
+        except BusyError:
+            say("another DVC process is at work here; trying again shortly")
+            raise
+    if each.slot is not None and hardware.gpu_present():
+        outcome = dataclasses.replace(outcome, gpu_seconds=outcome.seconds)
+    return finish(each.name, outcome.did, outcome.text, outcome)
+
+
+def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
+    """Whether a retry can help: only if another DVC process held a lock."""
+    try:
+        state.result()
+    except BusyError:
+        return True
+    except Exception:  # noqa: BLE001 - any other failure would repeat; the task's state holds it
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def slot(name: str | None) -> Iterator[None]:
+    """Hold one slot of the global limit `name` (made with one slot when it is missing), where there is a GPU."""
+    if name is None or not hardware.gpu_present():
+        yield
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+    from prefect.concurrency.sync import concurrency
+    from prefect.exceptions import ObjectAlreadyExists
+
+    # Creating first avoids a race between two runs that both find it missing.
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    with concurrency(name, occupy=1, lease_duration=SLOT_LEASE, strict=True):
+        yield
