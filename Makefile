@@ -31,15 +31,15 @@ help: ## List the targets.
 
 run: $(VENV)/.run ## Bring everything up to date: data, model, scores, registered version, champion.
 	@echo "make run: data, stages, record, registration and promotion; what has not changed is not done again"
-	@$(BIN)/python -m flows
+	@$(BIN)/ddpm run
 
 serve: $(VENV)/.run ## Retrain on schedule and on demand, with both pages (MLFLOW_PORT, PREFECT_PORT), until Ctrl-C.
 	@echo "make serve: the retraining service on the schedule of params.yaml; Ctrl-C ends it"
-	@$(BIN)/python -m flows.service.serve --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
+	@$(BIN)/ddpm serve --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT, PREFECT_PORT) until Ctrl-C.
 	@echo "make ui: MLflow's and Prefect's pages on 127.0.0.1; Ctrl-C ends both"
-	@$(BIN)/python -m flows.service.ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
+	@$(BIN)/ddpm ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
 	@scripts/chromium.sh

@@ -1,7 +1,7 @@
 """The workflow: Prefect over the stages of DVC, with MLflow as the record. The only package that imports prefect.
 
-Prefect reads its settings when it is first imported, so they are put into the environment here, before any module of
-this package can import it. This is the one place in the project where importing something does something.
+Prefect reads its settings when it is first imported, so this module sets them in the environment before any other
+module of the package can import it. It is the only module of the project whose import has a side effect.
 """
 
 import os
@@ -11,17 +11,19 @@ from ddpm.common import addresses, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""
+RUN_LOCK = Path(".state/turn.lock")
+"""Held by the run at work in a checkout (`flows.run_lock`)."""
 
 SETTINGS = {
-    # Everything of the embedded server lies here, apart from the settings of other projects of this person.
+    # Keeps the embedded server apart from other Prefect projects of this user.
     "PREFECT_HOME": str(Path.cwd() / ".state" / "prefect"),
-    # A slot held by a process that was killed is freed when its lease ends, even if the server died with it.
+    # File leases: a killed process's slot is freed when its lease ends, even if the server died with it.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # The server writes down within a second what happened, so that a run soon knows whether a notification arrived.
+    # Events are stored within a second, so that a run soon knows whether a notification arrived.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
-    # Without an address, Prefect would start a server of its own, which asks nobody for a secret.
+    # Without an address, Prefect would start a server of its own, without a secret.
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-    # Nobody is told anything, and nothing is asked of the internet.
+    # No telemetry, and no request to the internet.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",

@@ -5,10 +5,9 @@ server keeps the address in a Webhook block, and never learns the secret. What a
 signature is the HMAC-SHA256 of the exact text `body`, which is JSON and has the time in it (docs/notifications.md has
 the receiver's side). Without an address the events are still on Prefect's page, and go nowhere else.
 
-`python -m flows.notify --setup` makes block and automation; `--test` sends a message.
+`ddpm notify --setup` makes block and automation; `--test` sends a message.
 """
 
-import argparse
 import contextlib
 import hashlib
 import hmac
@@ -18,14 +17,12 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ddpm.common import redact, terminal
+from ddpm.common import redact
 from ddpm.common.redact import shown
 from flows.console import Logger, reporter
-from flows.service import prefect_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -156,6 +153,13 @@ def settings() -> tuple[str, str]:
     return address, secret
 
 
+def require_address() -> None:
+    """Raises NotifyError if the environment names no address, or no secret for it."""
+    address, _ = settings()
+    if not address:
+        raise NotifyError(f"{URL} is not set, so there is nowhere to send notifications to")
+
+
 def event(kind: Kind) -> str:
     """The name of Prefect's event."""
     return f"ddpm.{kind}"
@@ -273,36 +277,9 @@ def _logger() -> Logger:
         return logging.getLogger("ddpm.notify")
 
 
-def main() -> None:
-    """Set up, and on request try it."""
-    parser = argparse.ArgumentParser(prog="python -m flows.notify", description="Notifications through a webhook.")
-    parser.add_argument("--setup", action="store_true", help="make Prefect's webhook block and automation")
-    parser.add_argument("--test", action="store_true", help="send a test message as well, and say what came of it")
-    chosen = parser.parse_args()
-    if not chosen.setup and not chosen.test:
-        parser.error("say --setup or --test")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("ddpm.notify").setLevel(logging.INFO)
-    _in_words(lambda: _run(test=chosen.test))
+if __name__ == "__main__":  # as documented before `ddpm notify`
+    import sys
 
+    from ddpm.cli import app
 
-def _run(test: bool) -> None:
-    address, _ = settings()
-    if not address:
-        raise NotifyError(f"{URL} is not set, so there is nowhere to send notifications to")
-    prefect_server.connect().wait()
-    setup()
-    terminal.echo(f"notify: block and automation {NAME!r} are set up")
-    if test:
-        tell("test", "", "a test of the notifications")
-
-
-def _in_words(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise SystemExit(f"error: {redacted(str(error))}") from None
-
-
-if __name__ == "__main__":
-    main()
+    app(["notify", *sys.argv[1:]], prog_name="ddpm")

@@ -1,11 +1,9 @@
-"""Retraining: `python -m flows.retrain --once` runs it now, `flows.service.serve` on a schedule and on demand.
+"""The flow behind `ddpm retrain` and the deployment `retrain`, which the service runs on a schedule and on demand.
 
-The data's source is fetched anew first. If data, parameters, code and lock file are then those of the last finished
+It updates the data from their source first. If data, parameters, code and lock file are then those of the last finished
 run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it
-stops before training, for a person to look. What a run made is committed to flow.branch and pushed.
+stops before training so that somebody can look at them. The result is committed to flow.branch and pushed.
 """
-
-import argparse
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
@@ -27,9 +25,9 @@ from flows.tasks.outcome import finish
 )
 @run_lock.one_at_a_time
 def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[None]:
-    """Fetch the data's source anew, and run the pipeline if anything has changed, or if it is forced to.
+    """Update the data from their source, and run the pipeline if anything has changed.
 
-    accept_drift: a person has looked at the data; train on them however far they are from the champion's.
+    force: run it even if nothing has changed. accept_drift: train however far the data are from the champion's.
     """
     settings = params.load()
     settings.require_files()
@@ -48,21 +46,9 @@ def retrain(force: bool = False, accept_drift: bool = False) -> Report | State[N
     return finish("retrain", "Skipped", text)
 
 
-def main() -> None:
-    """Run it once."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="run now, and end")
-    parser.add_argument("--force", action="store_true", help="run even if nothing has changed")
-    parser.add_argument(
-        "--accept-drift", action="store_true", help="train however far the data are from the champion's"
-    )
-    chosen = parser.parse_args()
-    if not chosen.once:
-        parser.error("say --once to run it now; the service that runs it on a schedule is: make serve")
-    from flows.__main__ import guarded
+if __name__ == "__main__":  # as documented before `ddpm retrain`
+    import sys
 
-    guarded(lambda: retrain(force=chosen.force, accept_drift=chosen.accept_drift))
+    from ddpm.cli import app
 
-
-if __name__ == "__main__":
-    main()
+    app(["retrain", *(each for each in sys.argv[1:] if each != "--once")], prog_name="ddpm")

@@ -19,10 +19,9 @@ from prefect.context import FlowRunContext
 from ddpm.common import files
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
-from flows import crash_recovery, run_liveness
+from flows import RUN_LOCK, crash_recovery, run_liveness
 from flows.tasks.outcome import finish
 
-TURN = Path(".state/turn.lock")
 HOLDER = Path(".state/turn.json")
 SKIPPED = "Skipped"
 
@@ -55,11 +54,11 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
 @contextlib.contextmanager
 def _turn() -> Iterator[None]:
     """Hold this checkout's turn. Raises LockBusyError at once when another process does."""
-    here = TURN.resolve()
+    here = RUN_LOCK.resolve()
     if here in _turns:
         yield
         return
-    with locked(TURN, "another run is at work here", patience=0):
+    with locked(RUN_LOCK, "another run is at work here", patience=0):
         files.write_json(HOLDER, {"run": _name(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()})
         _turns.append(here)
         try:

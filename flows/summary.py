@@ -143,7 +143,7 @@ def places(report: Report, prefect: str) -> "RenderableType":
     drawn, whose = ("the champion", "@champion") if made.champion is not None else ("this model", f"/{made.version}")
     known = [
         ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
-        ("Pages", "make ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
+        ("Pages", "ddpm ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
         ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{made.name}{whose}')}  (images from {drawn})"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]

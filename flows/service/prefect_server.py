@@ -65,7 +65,7 @@ class Server:
         os.environ["PREFECT_API_URL"] = self.url
         if self.record:
             os.environ["PREFECT_API_AUTH_STRING"] = self.record.auth
-        if "prefect.context" in sys.modules:  # `python -m flows.retrain` imports it first: it has read its settings
+        if "prefect.context" in sys.modules:  # Prefect has read its settings already
             from prefect.context import refresh_global_settings_context
 
             refresh_global_settings_context()
@@ -107,7 +107,7 @@ def connect(port: int = PORT) -> Server:
 
 
 def find() -> Server | None:
-    """The server that the environment names, or the one that `make ui` or the retraining service runs here."""
+    """The server that the environment names, or the one that `ddpm ui` or `ddpm serve` runs here."""
     named, record = os.environ.get("PREFECT_API_URL"), access.read(told())
     ours = record and f"{record.url}/api"
     if named and (named.rstrip("/") != ours or os.environ.get("PREFECT_API_AUTH_STRING")):

@@ -1,28 +1,26 @@
-"""The retraining service: `python -m flows.service.serve` (`make serve`) runs until Ctrl-C and keeps its parts running.
+"""The retraining service behind `ddpm serve`: runs until Ctrl-C and keeps its parts running.
 
-Prefect's and MLflow's servers, and the deployments `retrain` (on a schedule), `promote` and `rollback`, which Prefect's
-page runs on demand. `--now` asks a service that runs here to retrain at once.
+Its parts are Prefect's and MLflow's servers and the runner of the deployments `retrain` (on a schedule), `promote` and
+`rollback`, which can also be started on Prefect's page.
 """
 
-import argparse
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm.common import terminal
-from ddpm.common.locks import LockBusyError, locked
+from ddpm.common.locks import locked
 from ddpm.config import params
 from ddpm.config.sections import texts
 from flows import ROOT, notify, processes
 from flows.service import prefect_server, supervise
-from flows.service.exposure import Exposure, ExposureError
+from flows.service.exposure import Exposure
 from flows.service.servers import Pages, pages
-from flows.service.supervise import Member, SupervisionError
+from flows.service.supervise import Member
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,54 +33,32 @@ GRACE = 90.0
 """Seconds that a run in progress has to save its state when the service stops."""
 
 
-def main() -> None:
-    """Run the service, or ask it to retrain."""
-    parser = argparse.ArgumentParser(prog="python -m flows.service.serve", description=__doc__)
-    parser.add_argument("--cron", help="when to retrain, in cron's form, UTC (default: flow.cron in params.yaml)")
-    parser.add_argument("--mlflow-port", type=int, default=5000)
-    parser.add_argument("--prefect-port", type=int, default=prefect_server.PORT)
-    parser.add_argument(
-        "--host", default=prefect_server.HOST, help="address to listen at; any but this machine's own needs passwords"
-    )
-    parser.add_argument("--now", action="store_true", help="ask the service that runs here to retrain now, and end")
-    parser.add_argument("--force", action="store_true", help="with --now: even if nothing has changed")
-    parser.add_argument("--accept-drift", action="store_true", help="with --now: however far the data have moved")
-    chosen = parser.parse_args()
-    try:
-        if chosen.now:
-            retrain_now(force=chosen.force, accept_drift=chosen.accept_drift)
-        else:
-            exposure = Exposure(chosen.host)
-            exposure.check()
-            notify.settings()
-            with locked(LOCK, "the service runs in this checkout already", patience=0):
-                serve(_cron(chosen.cron), chosen.mlflow_port, chosen.prefect_port, exposure)
-    except (
-        prefect_server.ServerError,
-        SupervisionError,
-        ExposureError,
-        LockBusyError,
-        params.ParamsError,
-        notify.NotifyError,
-    ) as error:
-        terminal.error(error)
-        sys.exit(1)
+def start(cron: str | None, mlflow_port: int, prefect_port: int, host: str) -> None:
+    """Run the service until Ctrl-C or SIGTERM. cron: when to retrain; by default as flow.cron says.
+
+    Raises ValueError for settings that are not valid, LockBusyError if the service already runs in this checkout,
+    ServerError if a port is taken, and SupervisionError if a part ends again and again.
+    """
+    exposure = Exposure(host)
+    exposure.check()
+    notify.settings()
+    with locked(LOCK, "the service runs in this checkout already", patience=0):
+        _serve(_cron(cron), mlflow_port, prefect_port, exposure)
 
 
-def _cron(asked: str | None) -> str:
-    """The schedule that is asked for, or that of params.yaml. Raises ParamsError."""
-    if asked is None:
+def _cron(chosen: str | None) -> str:
+    """The chosen schedule, or that of params.yaml. Raises ParamsError."""
+    if chosen is None:
         return params.load().flow.cron
     try:
-        return texts.cron(asked)
+        return texts.cron(chosen)
     except ValueError as error:
         raise params.ParamsError(f"--cron: {error}") from error
 
 
-def serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -> None:
-    """Until Ctrl-C or SIGTERM. Raises SupervisionError when a part ends again and again."""
+def _serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -> None:
     ended = supervise.until_asked()
-    with pages(mlflow_port, prefect_port, exposure, target="serve") as found:
+    with pages(mlflow_port, prefect_port, exposure, command="serve") as found:
         part = runner(cron, found.prefect)
         supervise.keep([*found.members, part], ended, say, Rounds(found, cron).tick)
     say("stopped")
@@ -190,7 +166,7 @@ def schedule_in_words(cron: str) -> str:
 
     from flows.service import schedule
 
-    asked = "when asked: python -m flows.service.serve --now"
+    asked = "when asked: `ddpm serve --now`"
     with get_client(sync_client=True) as client:
         found = schedule.known(client, "retrain")
     noted = schedule.Noted.read()
@@ -226,7 +202,7 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
     prefect = prefect_server.find()
     if prefect is None:
         raise prefect_server.ServerError(
-            "no service runs here. Start it: make serve. Or run once: python -m flows.retrain --once"
+            "no service runs here. Start it: `ddpm serve`. Or retrain once: `ddpm retrain`"
         )
     prefect.use()
     from prefect.client.orchestration import get_client
@@ -234,7 +210,8 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
     known = deployments()
     if not known:
         raise prefect_server.ServerError(
-            f"the Prefect server at {prefect.page} has no deployment `retrain`: make serve, or prefect deploy"
+            f"the Prefect server at {prefect.page} has no deployment `retrain`. "
+            "Start `ddpm serve`, or run `prefect deploy`."
         )
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(
@@ -246,7 +223,3 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
 def say(text: str) -> None:
     """A line on what happened."""
     terminal.echo(f"service: {text}")
-
-
-if __name__ == "__main__":
-    main()

@@ -67,17 +67,17 @@ class Pages:
 
 
 @contextlib.contextmanager
-def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, target: str) -> Iterator[Pages]:
+def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, command: str) -> Iterator[Pages]:
     """Both servers, for `supervise.keep`; other commands of this checkout find them. `PREFECT_API_URL` is set.
 
-    target: the make target, for messages. Raises ServerError when a port is taken.
+    command: of `ddpm`, for messages. Raises ServerError when a port is taken.
     """
     members = []
     named = os.environ.get("PREFECT_API_URL")
     with contextlib.ExitStack() as held:
         prefect = prefect_server.find()
         if prefect is None or (prefect.record and not named):
-            place = Place(exposure.host, prefect_port, f"make {target} PREFECT_PORT={prefect_port + 1}")
+            place = Place(exposure.host, prefect_port, f"ddpm {command} --prefect-port {prefect_port + 1}")
             record = _settled(place, prefect.record if prefect else None, access.secret())
             prefect = prefect_server.Server(f"{record.url}/api", record)
             members.append(_prefect(record, held.enter_context(place), exposure))
@@ -85,7 +85,7 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, target: str) 
         prefect.use()
         mlflow, found, own = _mlflow_address()
         if own:
-            place = Place(exposure.host, mlflow_port, f"make {target} MLFLOW_PORT={mlflow_port + 1}")
+            place = Place(exposure.host, mlflow_port, f"ddpm {command} --mlflow-port {mlflow_port + 1}")
             found = _settled(place, found, access.secret() if exposure.local else "")
             mlflow = found.url
             members.append(_mlflow(found, held.enter_context(place), exposure))

@@ -1,37 +1,29 @@
-"""`python -m flows.service.ui` (`make ui`): MLflow's and Prefect's pages on 127.0.0.1 until Ctrl-C."""
-
-import argparse
-import sys
+"""The pages behind `ddpm ui`: MLflow's and Prefect's, on 127.0.0.1, until Ctrl-C."""
 
 from ddpm.common import terminal
-from flows.service import prefect_server, supervise
+from flows.service import supervise
 from flows.service.exposure import Exposure
 from flows.service.servers import Pages, pages
 
 
-def main() -> None:
-    """Start what does not run yet, print the addresses, wait, and stop what was started."""
-    parser = argparse.ArgumentParser(prog="python -m flows.service.ui", description=__doc__)
-    parser.add_argument("--mlflow-port", type=int, default=5000)
-    parser.add_argument("--prefect-port", type=int, default=prefect_server.PORT)
-    chosen = parser.parse_args()
+def show(mlflow_port: int, prefect_port: int) -> None:
+    """Start the servers that do not run yet, print their addresses, and stop those servers at the end.
+
+    Raises ServerError if a port is taken, SupervisionError if a server ends again and again.
+    """
     ended = supervise.until_asked()
-    try:
-        with pages(chosen.mlflow_port, chosen.prefect_port, Exposure(), target="ui") as found:
-            supervise.keep(found.members, ended, say, shown_once(found))
-    except (prefect_server.ServerError, supervise.SupervisionError) as error:
-        terminal.error(error)
-        sys.exit(1)
-    terminal.echo("ui: stopped")
+    with pages(mlflow_port, prefect_port, Exposure(), command="ui") as found:
+        supervise.keep(found.members, ended, say, _shown_once(found))
+    say("stopped")
 
 
 def say(text: str) -> None:
-    """A line on what happened."""
+    """Print a line about a server."""
     terminal.echo(f"ui: {text}")
 
 
-def shown_once(found: Pages) -> supervise.Tick:
-    """Print the addresses as soon as both answer."""
+def _shown_once(found: Pages) -> supervise.Tick:
+    """Print the addresses as soon as both servers answer."""
     shown = False
 
     def tick() -> None:
@@ -42,7 +34,3 @@ def shown_once(found: Pages) -> supervise.Tick:
             terminal.echo("  Ctrl-C stops both.")
 
     return tick
-
-
-if __name__ == "__main__":
-    main()

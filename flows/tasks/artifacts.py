@@ -45,6 +45,6 @@ def links(report: Report) -> str:
         [
             f"- Report: [{PAGE}]({PAGE.resolve().as_uri()}), opens from disk",
             f"- Model: {text(f'models:/{made.name}/{made.version}')}",
-            f"- MLflow run: {text(made.run_id)} (`make ui` shows it)",
+            f"- MLflow run: {text(made.run_id)} (`ddpm ui` shows it)",
         ]
     )

@@ -115,6 +115,6 @@ def refusal(found: dict[str, Any], target: Path) -> str:
     """Why a scheduled run ends here, and how to go on."""
     return (
         f"the data have changed more than a scheduled run accepts: {found['words']}.\n"
-        f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `make run`, or "
-        "`python -m flows.retrain --once --accept-drift`. To let such changes pass: raise prepare.max_drift."
+        f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `ddpm run`, or "
+        "`ddpm retrain --accept-drift`. To let such changes pass: raise prepare.max_drift."
     )

@@ -165,14 +165,14 @@ def test_an_address_is_bound_before_it_is_named() -> None:
 def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
     for path in (prefect_server.told(), Path(".state/mlflow/server.json")):
         Record(stranger, "ddpm:x", "k", 1).write(path)
-    with servers.pages(0, 0, Exposure(), target="ui") as found:
+    with servers.pages(0, 0, Exposure(), command="ui") as found:
         assert len(found.members) == 2
         assert found.prefect.page != stranger
         assert found.mlflow != stranger
         assert all(each.ready() for each in found.members)
         del os.environ["PREFECT_API_URL"]
         with pytest.raises(prefect_server.ServerError, match="PREFECT_PORT"), servers.pages(
-            0, port(found.prefect.page), Exposure(), target="ui"
+            0, port(found.prefect.page), Exposure(), command="ui"
         ):  # fmt: skip
             pass
 
@@ -186,7 +186,7 @@ def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_
     with listening:
         record.write(prefect_server.told())
         monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
-        with servers.pages(0, 4200, Exposure(), target="ui") as found:
+        with servers.pages(0, 4200, Exposure(), command="ui") as found:
             assert found.prefect.page == record.url
             assert found.prefect.record == replace(record, pid=os.getpid())
             assert not found.members[0].ready()

@@ -1,4 +1,4 @@
-"""The command `ddpm`, for people.
+"""The command `ddpm`: the front door of the project.
 
 Each module of this package has a typer app called `app`; a line in COMMANDS mounts it. The modules import what is heavy
 (torch, mlflow, dvc) inside their functions, so that `ddpm --help` is quick.
@@ -17,6 +17,9 @@ from ddpm.provenance import checkout
 
 COMMANDS = {
     # module of this package: name of its group of commands; "" puts its commands at the top
+    "run": "",
+    "serve": "",
+    "notify": "",
     "data": "data",
     "preset": "",
     "sample": "",
@@ -37,7 +40,7 @@ COMMANDS = {
 
 
 class Polite(TyperGroup):
-    """Errors meant for people are one message and exit status 1; DDPM_TRACEBACK=1 shows where they come from."""
+    """Report errors of use as one message and exit status 1; DDPM_TRACEBACK=1 shows where they come from."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -61,7 +64,7 @@ class Polite(TyperGroup):
 
 def _app() -> typer.Typer:
     """All commands in one."""
-    top = typer.Typer(cls=Polite, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    top = typer.Typer(cls=Polite, no_args_is_help=True, pretty_exceptions_enable=False)
     top.callback()(_about)
     for module, name in COMMANDS.items():
         top.add_typer(import_module(f"ddpm.cli.{module}").app, name=name or None)
@@ -71,7 +74,7 @@ def _app() -> typer.Typer:
 def _about() -> None:
     """Diffusion models of your images: trained, measured, promoted and reproduced.
 
-    The whole way, from images to a promoted model, is `make run`. These commands are for what surrounds it.
+    `ddpm run` goes the whole way, from images to a promoted model. The other commands are for what surrounds it.
     """
     environment.complete()
 

@@ -1,0 +1,116 @@
+"""Run one flow in this process: with a Prefect server, progress on the terminal, and a summary at the end.
+
+The exit status is 0 whatever the verdict, 1 after a failure, 130 after Ctrl-C, and 143 after SIGTERM.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ddpm.common import faults
+from ddpm.config import params
+from ddpm.provenance import checkout
+from flows import console
+from flows.service import prefect_server
+from flows.service.watchdog import Watchdog
+
+INTERRUPTED = 130
+TERMINATED = 143
+STOPPED = "Training has saved its state; the same command goes on from there."
+AGAIN = "What was finished is kept: when it answers again, run the same command."
+
+
+def run_pipeline() -> None:
+    """Bring everything up to date. Does not return."""
+
+    def work() -> object:
+        from flows.pipeline import pipeline
+
+        return pipeline()
+
+    _run(work)
+
+
+def run_retrain(*, force: bool, accept_drift: bool) -> None:
+    """Retrain if the data, a parameter or the code has changed, or by force. Does not return."""
+
+    def work() -> object:
+        from flows.retrain import retrain
+
+        return retrain(force=force, accept_drift=accept_drift)
+
+    _run(work)
+
+
+def _run(work: Callable[[], object]) -> None:
+    """Run a flow with a server and a terminal, show its report, and end the process with a message on failure."""
+    if console.wants_bars():
+        os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
+    terminal = console.reporter.attach()
+    prefect = None
+    try:
+        checkout.require_own_code()
+        faults.require_open_files()
+        params.load().require_files()  # before a server starts, which takes seconds
+        prefect = prefect_server.connect()
+        _attended(work, terminal, prefect)
+    except BaseException as error:
+        ending = _ending(error)
+        if ending is None:
+            raise
+        terminal.line(ending.part, ending.text, "red" if ending.part == "failed" else "yellow")
+        _leave(ending.status, prefect)
+    _leave(0, prefect)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: a line for the terminal and an exit status."""
+
+    part: str
+    text: str
+    status: int
+
+
+def _ending(error: BaseException) -> Ending | None:
+    """Describe an exception; None for a defect of this program, which needs its traceback."""
+    module, name = type(error).__module__.partition(".")[0], type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        return Ending("stopped", STOPPED, INTERRUPTED)
+    if name == "TerminationSignal":  # Prefect's own, for SIGTERM
+        return Ending("stopped", STOPPED, TERMINATED)
+    if lacking := faults.exhausted(error):
+        return Ending("failed", lacking, 1)
+    # Compared by name: importing these packages takes seconds.
+    if lost := {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(module):
+        reason = (str(error) or name).splitlines()[0]
+        return Ending("failed", f"{lost} could not be used: {reason}. {AGAIN}", 1)
+    if isinstance(error, ValueError | RuntimeError | OSError):
+        return Ending("failed", str(error), 1)
+    return None
+
+
+def _leave(status: int, prefect: prefect_server.Server | None) -> None:
+    """End the process; at once if Prefect's server is gone, because its client would retry for minutes."""
+    if prefect is not None and not prefect.answers():
+        prefect.stop()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _attended(work: Callable[[], object], terminal: console.Terminal, prefect: prefect_server.Server) -> None:
+    """Import while the server starts, run the flow under the watchdog, and show its report."""
+    import flows.retrain  # noqa: F401 - takes seconds, as does the start of the server
+    from flows import summary
+
+    console.quieten()
+    prefect.wait()
+    page = prefect.sign_in if terminal.console.is_terminal else prefect.page
+    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
+    with Watchdog(prefect, terminal).watching():
+        report = work()
+    if isinstance(report, summary.Report):
+        summary.show(report, terminal.console, prefect="" if prefect.own else prefect.page)
