@@ -1,22 +1,22 @@
-"""`python -m MODULE ARGUMENTS` that does not outlive its parent: `python -P flows/child.py PARENT MODULE ARGUMENTS`.
+"""Run `python -m MODULE ARGUMENTS` so that it ends with its parent: `python -P flows/child.py PARENT MODULE ARGUMENTS`.
 
-PARENT: process id of the one that started it, which may have died before this is read.
+PARENT: the process id of its starter, which may have died before this is read.
 """
 
 import runpy
 import signal
 import sys
 
-from ddpm.runtime.parent import die_with_parent
+from ddpm.runtime.parent import die_with_parent, parent_and_command
 
 
 def heed_interrupts() -> None:
-    """Heed SIGINT even where it is ignored (behind `&` or nohup): it is how a child is asked to save and stop."""
+    """Handle SIGINT even if it is ignored (behind `&` or nohup), because it asks a child to save and stop."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":
-    die_with_parent(int(sys.argv[1]))
+    parent, sys.argv = parent_and_command(__doc__, "python -P flows/child.py")
+    die_with_parent(parent)
     heed_interrupts()
-    sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -4,6 +4,7 @@ Asks PyPI's database by pip-audit. Where that does not answer it says that nothi
 check must not need the internet. Exit status 1 when something is known.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -18,7 +19,9 @@ IGNORED: dict[str, str] = {}
 
 def main() -> int:
     """The exit status."""
-    (lock,) = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lock", metavar="LOCK", help="the lock file")
+    lock = parser.parse_args().lock
     if why := unreachable():
         print(f"audit: NOT DONE, PyPI's vulnerability database does not answer ({why}); run `make audit` with internet")
         return 0

@@ -4,6 +4,7 @@
 anew: only for what is no secret, such as the made-up passwords of tests.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -19,7 +20,9 @@ Found = tuple[str, str, str]
 
 def main() -> int:
     """The exit status."""
-    accept = sys.argv[1:] == ["--accept"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accept", action="store_true", help="write the baseline anew")
+    accept = parser.parse_args().accept
     known = json.loads(BASELINE.read_text(encoding="utf-8"))
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
     names = [name for name in listed.split("\0") if name and Path(name).is_file() and name != str(BASELINE)]

@@ -1,12 +1,12 @@
-"""`python -m flows.service.guarded APPLICATION`: serve Prefect's or MLflow's application behind the guard.
+"""`python -m flows.service.guarded NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
 
 `launch` starts it with a socket that listens already: whoever connects to that address reaches this process.
 """
 
+import argparse
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,4 +42,7 @@ def main(application: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[2])
+    parser = argparse.ArgumentParser("python -m flows.service.guarded", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="of the server, for lists of processes")
+    parser.add_argument("application", metavar="APPLICATION", help="`module:name`, or `module:name()` of a factory")
+    main(parser.parse_args().application)

@@ -3,9 +3,9 @@
 `flows.service.serve` keeps it running; its deployments are those of prefect.yaml without a work pool.
 """
 
+import argparse
 import asyncio
 import contextlib
-import sys
 from typing import Any
 
 from httpx import HTTPError
@@ -60,7 +60,10 @@ def pause() -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m flows.service.runner", description=__doc__)
+    parser.add_argument("cron", metavar="CRON", help="when to retrain, UTC")
+    chosen = parser.parse_args()
     try:
-        asyncio.run(run(sys.argv[1]))
+        asyncio.run(run(chosen.cron))
     finally:
         pause()

@@ -1,7 +1,6 @@
 """The data against those of a record, features and all: on real images and a classifier that is trained on them."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +73,11 @@ def test_mirrored_images_are_seen_by_their_features_alone(record: Path) -> None:
     assert found.features.extractor_sha256 == extractor["sha256"], "the older one, for both sets"
 
 
-def test_what_is_written_holds_the_limit_of_the_parameters(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_holds_the_limit_of_the_parameters(record: Path) -> None:
     watched.write_params(max_drift=0.35)
     watched.write_images(0, brighter=60)
     prepare.main()
-    monkeypatch.setattr(sys, "argv", ["drift", str(record), "found.json"])
-    drift.main()
+    drift.main(str(record), "found.json")
     found = files.read_json(Path("found.json"))
     assert (found["limit"], found["verdict"]) == (0.35, "beyond")
     assert "brightness" in found["words"]

@@ -4,6 +4,7 @@
 PARENT: the process id of its starter.
 """
 
+import argparse
 import ctypes
 import os
 import runpy
@@ -38,7 +39,17 @@ def _adopted() -> bool:
         return True
 
 
+def parent_and_command(doc: str | None, prog: str) -> tuple[int, list[str]]:
+    """Read PARENT MODULE ARGUMENTS from the command line."""
+    parser = argparse.ArgumentParser(prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parent", type=int, metavar="PARENT", help="process id of the starter")
+    parser.add_argument("module", metavar="MODULE")
+    parser.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER)
+    chosen = parser.parse_args()
+    return chosen.parent, [chosen.module, *chosen.arguments]
+
+
 if __name__ == "__main__":
-    die_with_parent(int(sys.argv[1]))
-    sys.argv = sys.argv[2:]
+    process, sys.argv = parent_and_command(__doc__, "python -P -m ddpm.runtime.parent")
+    die_with_parent(process)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

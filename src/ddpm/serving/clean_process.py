@@ -1,8 +1,9 @@
-"""Run by path in an isolated Python: load a registered model, draw its example, and say what came out as a JSON line.
+"""Load a registered model in an isolated Python, draw its example, and print the facts about it as a line of JSON.
 
-Nothing of the project may be imported here except what the model carries; that is enforced, then checked.
+Run by path. Nothing of the project may be imported here except what the model carries; that is enforced, then checked.
 """
 
+import argparse
 import importlib.abc
 import json
 import runpy
@@ -58,5 +59,9 @@ def main(uri: str) -> None:
 
 
 if __name__ == "__main__":
-    runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "parent.py"))["die_with_parent"](int(sys.argv[2]))
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("uri", metavar="URI")
+    parser.add_argument("parent", metavar="PARENT", type=int, help="process id of the starter")
+    chosen = parser.parse_args()
+    runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "parent.py"))["die_with_parent"](chosen.parent)
+    main(chosen.uri)

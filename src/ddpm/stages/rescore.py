@@ -1,11 +1,10 @@
-"""Score candidate and champion together, as the evaluate stage does: `python -m ddpm.stages.rescore CHAMPION SCORES`.
+"""Score candidate and champion together, as the evaluate stage does.
 
 Not a DVC stage. One process loads reference and extractor once and scores both models with them, so that what the gate
 compares differs in the weights alone; numbers of another day or another machine are never compared.
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from ddpm.stages import run
 CANDIDATE, SAMPLE = Path("out/train/model"), Path("out/sample")
 
 
-def main() -> None:
+def main(champion: str, target: str) -> None:
     """Draw and score."""
-    if len(sys.argv) != 3:
-        raise ValueError("usage: python -m ddpm.stages.rescore CHAMPION_FOLDER SCORES_FILE")
-    rescore(Path(sys.argv[1]), Path(sys.argv[2]))
+    rescore(Path(champion), Path(target))
 
 
 def rescore(champion: Path, target: Path) -> None:
@@ -65,4 +62,4 @@ def rescore(champion: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, arguments=("CHAMPION_FOLDER", "SCORES_FILE"))
