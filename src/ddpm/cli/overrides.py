@@ -30,16 +30,15 @@ def apply(assignments: Sequence[str]) -> None:
         before = params.read_yaml(params.PARAMS_FILE)
         after = changed(before, changes)
         params.parse(after, SOURCE).require_files()
-        differences = edit.differences(edit.flat(before), edit.flat(after))
-        if not differences:
+        if after == before:
             terminal.echo("params.yaml has these values already.")
             return
         path = params.PARAMS_FILE
-        text = edit.changed(yaml_file.decode(path.read_bytes(), str(path)), {key: new for key, _, new in differences})
-        if yaml_file.parse(text, SOURCE) != after:  # an anchor shares a value with another key
-            raise params.ParamsError("--set cannot change a value that params.yaml shares by an alias (&, *); edit it.")
+        text = edit.changed(yaml_file.decode(path.read_bytes(), str(path)), changes)
+        if yaml_file.parse(text, SOURCE) != after:  # a section that is shared by an alias
+            raise params.ParamsError("--set cannot change what params.yaml shares by an alias (&, *). Edit the file.")
         edit.write(path, text)
-    edit.table(differences)
+    edit.table(edit.differences(edit.flat(before), edit.flat(after)))
     terminal.echo("params.yaml: changed, and kept so; `git checkout params.yaml` puts it back.")
 
 
