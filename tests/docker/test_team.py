@@ -6,7 +6,6 @@ What stands in: Debian's PostgreSQL for the image, moto for the store (it checks
 import base64
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def test_one_server_cannot_read_the_database_of_another(team: Team) -> None:
 
 
 def test_the_pipeline_ends_with_a_champion_in_postgresql_and_its_files_in_the_store(team: Team, clone: Path) -> None:
-    output = sh(team, clone, sys.executable, "-m", "flows")
+    output = sh(team, clone, "ddpm", "run")
     assert "ddpm-digits version 1 promoted: the first champion" in output
     assert not (clone / ".state" / "mlflow").exists()
     assert query(team, "mlflow_database", "SELECT count(*) FROM model_versions WHERE name = 'ddpm-digits'") == 1

@@ -70,7 +70,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         folder = clone(tmp_path_factory.mktemp("docs") / "clone")
     write_params(folder, {"promote": {"name": "ddpm-mnist"}, "sample": {"count": 100, "steps": 2, "strip": 2}})
     project = Project(folder, "")
-    said = project.run(f"{sys.executable} -m flows")
+    said = project.run("ddpm run")
     (folder / "versions.py").write_text(VERSIONS)
     project.run(f"{sys.executable} versions.py")
     (folder / "versions.py").unlink()

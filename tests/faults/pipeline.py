@@ -5,7 +5,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -16,6 +15,8 @@ from typing import Any
 
 import psutil
 from ruamel.yaml import YAML
+
+from tests.flows.repositories import DDPM
 
 MARK = "DDPM_TEST_ROUND"
 """In the environment of everything that a flow starts, so that nothing of it is overlooked."""
@@ -80,7 +81,7 @@ class Server:
 
 @dataclass
 class Flow:
-    """One run of `python -m flows`, read line by line as it goes."""
+    """One run of `ddpm run`, read line by line as it goes."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -88,7 +89,7 @@ class Flow:
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows"], cwd=self.folder, env=dict(self.environment), text=True,
+            [DDPM, "run"], cwd=self.folder, env=dict(self.environment), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.reader = threading.Thread(target=self._read, daemon=True)

@@ -259,7 +259,7 @@ import fcntl, os, socket, struct, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
     fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 assert len(open("/proc/net/route").readlines()) == 1, "there is a route"
-os.execv(sys.executable, [sys.executable, "-m", "flows"])
+os.execv(sys.executable, [sys.executable, "-m", "flows"])  # as `ddpm run`
 """
 
 

@@ -1,7 +1,11 @@
 """What small repositories are made of."""
 
 import subprocess
+import sys
 from pathlib import Path
+
+DDPM = str(Path(sys.executable).with_name("ddpm"))
+"""The command of this environment."""
 
 DVC_YAML = """\
 stages:

@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.flows.repositories import DDPM
 from tests.flows.test_end_to_end import environment
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +60,11 @@ class Servers:
 @contextmanager
 def running(folder: Path) -> Iterator[Servers]:
     """Both servers, with a new state in `folder`; they end with the block."""
+    (folder / "flows").symlink_to(ROOT / "flows")
+    (folder / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     told = environment(folder) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.service.ui", "--mlflow-port", "0", "--prefect-port", "0"], cwd=folder, env=told,
+        [DDPM, "ui", "--mlflow-port", "0", "--prefect-port", "0"], cwd=folder, env=told,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:

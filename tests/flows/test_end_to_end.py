@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.flows.repositories import sh
+from tests.flows.repositories import DDPM, sh
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -44,10 +44,10 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     """The flow as `make run` starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows"],
+        [DDPM, "run", *arguments],
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,
@@ -123,7 +123,7 @@ def test_a_fresh_clone_ends_with_a_champion_and_a_summary(first: Path) -> None:
     assert [said[name] for name in STAGES] == ["Fetched"] + ["Completed"] * 5
     assert said["register"] == said["verify"] == said["promote"] == "Completed"
     assert "ddpm-digits version 1 promoted: the first champion" in output
-    for word in ("FID", "limit", "Why", "out/report/index.html", "make ui"):
+    for word in ("FID", "limit", "Why", "out/report/index.html", "ddpm ui"):
         assert word in output
     assert "Traceback" not in output
     assert "Error" not in output
@@ -163,10 +163,14 @@ def test_stopped_in_training_it_saves_and_dvc_alone_ends_with_the_same_results(f
     assert (second / "dvc.lock").read_text() == (first / "dvc.lock").read_text()
 
 
-def test_a_parameter_of_evaluate_runs_evaluate_only(first: Path) -> None:
-    change(first, "grid: 10 ", "grid: 9 ")
-    said = states(finish(start(first)))
+def test_a_parameter_of_evaluate_runs_evaluate_only_and_is_kept(first: Path) -> None:
+    before = (first / "params.yaml").read_text()
+    output = finish(start(first, "--set", "evaluate.grid=9"))
+    said = states(output)
     assert [name for name in STAGES if said[name] != "Cached"] == ["evaluate"]
+    assert re.search(r"^evaluate\.grid +10 +9 *$", output, re.M)
+    assert (first / "params.yaml").read_text() == before.replace("grid: 10 ", "grid: 9  ")
+    assert "grid: 9\n" in (first / "dvc.lock").read_text()
     assert counts(first) == [1, 1]
 
 
@@ -200,7 +204,7 @@ def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Pa
 
 
 def test_retraining_skips_what_is_finished(first: Path) -> None:
-    once = [sys.executable, "-m", "flows.retrain", "--once"]
+    once = [DDPM, "retrain"]
     done = subprocess.run(once, cwd=first, env=environment(first), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\S+ +Skipped: .*those of the last finished run", done.stdout, re.M)
@@ -212,7 +216,7 @@ def test_the_pages_answer_and_end_together(first: Path) -> None:
 
     ports = {"--mlflow-port": prefect_server.free_port(), "--prefect-port": prefect_server.free_port()}
     pages = subprocess.Popen(
-        [sys.executable, "-m", "flows.service.ui", *(str(word) for pair in ports.items() for word in pair)],
+        [DDPM, "ui", *(str(word) for pair in ports.items() for word in pair)],
         cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     )  # fmt: skip

@@ -138,7 +138,7 @@ print(settings.api.url, settings.api.auth_string.get_secret_value(), settings.se
 def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
     stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `python -m flows.retrain` does. Prefect would start an open server of its own."""
+    """As a test or a notebook may. Prefect would start an open server of its own."""
     program = USES.replace("SERVER", f"server.Server('{stranger}/api', server.new_record('{stranger[7:]}', 'a:b'))")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

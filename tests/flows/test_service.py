@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from flows.service import prefect_server
-from tests.flows.repositories import sh
+from tests.flows.repositories import DDPM, sh
 from tests.flows.test_end_to_end import environment, left_over
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> It
     log = folder.with_name("service.log")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.service.serve", "--cron", "0 0 1 1 *",
+            [DDPM, "serve", "--cron", "0 0 1 1 *",
              "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])],
             cwd=folder, env=environment(folder), stdout=output, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
@@ -164,7 +164,7 @@ def test_both_pages_answer_at_the_addresses_that_were_printed(service: Service) 
 
 def test_a_second_service_in_the_checkout_is_refused_in_words(service: Service) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "flows.service.serve"], cwd=service.folder, env=environment(service.folder),
+        [DDPM, "serve"], cwd=service.folder, env=environment(service.folder),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert second.returncode == 1
@@ -176,7 +176,7 @@ def test_three_at_once_one_works_and_two_are_skipped(service: Service, zombie: N
     assert slots_held(service) == 1
     asked = [service.ask("retrain") for _ in range(2)]
     now = subprocess.run(
-        [sys.executable, "-m", "flows.service.serve", "--now"], cwd=service.folder, env=environment(service.folder),
+        [DDPM, "serve", "--now"], cwd=service.folder, env=environment(service.folder),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert now.returncode == 0, now.stderr
