@@ -19,9 +19,11 @@ ELSEWHERE: dict[str, str] = {
     # whole pipelines and services
     "make run": "flows/test_end_to_end.py",
     "make test": "docs/test_pages.py",  # which is a part of it
-    "make serve": "flows/test_service.py",
-    'python -m flows.service.serve --cron "0 * * * *"': "flows/test_service.py",
-    "python -m flows.service.serve --now": "flows/test_service.py",
+    "ddpm run": "flows/test_end_to_end.py",
+    "ddpm run --set train.lr=0.001 --set sample.count=500": "flows/test_end_to_end.py",
+    "ddpm serve": "flows/test_service.py",
+    'ddpm serve --cron "0 * * * *"': "flows/test_service.py",
+    "ddpm serve --now": "flows/test_service.py",
     "ddpm review --count 40": "cli/test_review.py",  # waits for a person's answers
     "mlflow models serve -m models:/ddpm-mnist@champion --env-manager local --host 127.0.0.1 --port 5001":
         "test_pyfunc.py",
@@ -52,7 +54,7 @@ ELSEWHERE: dict[str, str] = {
     'ddpm reject 4 --why "the eights are broken"': "flows/test_approval.py",
     "export DDPM_WEBHOOK_URL=https://chat.example.org/hooks/ddpm": "flows/test_notify.py",
     "export DDPM_WEBHOOK_SECRET=$(openssl rand -hex 32)": "flows/test_notify.py",
-    "python -m flows.notify --test": "flows/test_notify.py",
+    "ddpm notify --test": "flows/test_notify.py",
     # a team's servers, in containers
     "docker/secrets.sh": "docker/test_compose.py",
     "cp docker/.env.example docker/.env": "docker/test_compose.py",
