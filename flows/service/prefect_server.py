@@ -21,9 +21,8 @@ from pathlib import Path
 
 from ddpm.common.redact import shown
 from flows.service import access, guard, guarded
-from flows.service.access import PREFECT, Record
+from flows.service.access import HOST, PREFECT, Record
 
-HOST = "127.0.0.1"
 PORT = 4200
 PATIENCE = 120.0
 """Seconds that a server may take to answer; on a busy machine its first start creates the database in half a minute."""

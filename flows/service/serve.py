@@ -18,7 +18,7 @@ from ddpm.config import params
 from ddpm.config.sections import texts
 from flows import ROOT, notify, processes
 from flows.service import prefect_server, supervise
-from flows.service.exposure import Exposure
+from flows.service.access import Exposure
 from flows.service.servers import Pages, pages
 from flows.service.supervise import Member
 

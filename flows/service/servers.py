@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 
 from ddpm.common import terminal
 from flows.service import access, guard, guarded, prefect_server
-from flows.service.access import MLFLOW, PREFECT, Record
-from flows.service.exposure import Exposure
+from flows.service.access import MLFLOW, PREFECT, Exposure, Record
 from flows.service.supervise import Member
 
 PATIENCE = 600.0

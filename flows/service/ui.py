@@ -2,7 +2,7 @@
 
 from ddpm.common import terminal
 from flows.service import supervise
-from flows.service.exposure import Exposure
+from flows.service.access import Exposure
 from flows.service.servers import Pages, pages
 
 

@@ -17,8 +17,7 @@ import pytest
 
 from flows import ROOT
 from flows.service import access, guard, prefect_server, servers
-from flows.service.access import MLFLOW, PREFECT, Record
-from flows.service.exposure import Exposure
+from flows.service.access import MLFLOW, PREFECT, Exposure, Record
 
 
 class Stranger(BaseHTTPRequestHandler):

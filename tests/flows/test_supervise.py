@@ -11,7 +11,7 @@ import pytest
 
 from ddpm.tracking import page
 from flows.service import supervise
-from flows.service.exposure import NEEDED, Exposure, ExposureError
+from flows.service.access import NEEDED, Exposure, ExposureError
 from flows.service.supervise import Member, SupervisionError
 
 WAITS = "import time; print('up', flush=True); time.sleep(600)"
