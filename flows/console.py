@@ -1,6 +1,6 @@
-"""What a person sees of a flow on a terminal: one calm line per event, and a bar that moves while something is long.
+"""A flow's output on the terminal: one line per event, and a progress bar for long work.
 
-Prefect gets every line for its page as well; its own chatter stays off the terminal.
+Prefect's page gets every line as well; Prefect's own messages stay off the terminal.
 """
 
 import logging
@@ -36,7 +36,7 @@ Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class Terminal:
-    """Writes lines with the name of the part they are about; progress lines become a bar when it is a terminal."""
+    """Writes lines that begin with the name of a part; on a terminal, progress lines become a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -67,12 +67,12 @@ class Terminal:
 
 
 class Reporter:
-    """Hands lines to Prefect's logger and, in a run that a person started, to the terminal."""
+    """Passes lines to Prefect's logger and, if attached, to the terminal."""
 
     terminal: Terminal | None = None
 
     def sayer(self, part: str, logger: Logger) -> Callable[[str], None]:
-        """A function that takes the lines of one part. Progress reaches the log every ten seconds, not every second."""
+        """A function for the lines of one part. The log gets progress every ten seconds, not every second."""
         logged = 0.0
 
         def say(text: str) -> None:
@@ -89,13 +89,13 @@ class Reporter:
         return say
 
     def ended(self, part: str, did: str, text: str) -> None:
-        """How a part ended."""
+        """Show how a part ended."""
         if self.terminal:
             joint = " " if text.startswith(("in ", "from ")) else ": "
             self.terminal.line(part, f"{did}{joint if text else ''}{text}", STYLES.get(did, "green"))
 
     def attach(self) -> Terminal:
-        """Show lines on this terminal from now on, and only warnings of everybody else."""
+        """Show lines on this terminal from now on."""
         self.terminal = Terminal()
         return self.terminal
 
@@ -105,10 +105,10 @@ reporter = Reporter()
 
 
 class Redacting(logging.Filter):
-    """Makes what is logged, tracebacks included, fit for a page and a terminal (`ddpm.common.terminal.message`)."""
+    """Redacts and escapes what is logged, tracebacks included (`ddpm.common.terminal.message`)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record in place; none is left out."""
+        """Change the record in place; none is dropped."""
         record.msg, record.args = terminal.message(record.getMessage()), None
         if record.exc_info and record.exc_info[0]:
             trace = "".join(traceback.format_exception(*record.exc_info))
@@ -121,21 +121,21 @@ for _name in ("prefect.flow_runs", "prefect.task_runs", "ddpm.notify"):
 
 
 def quieten() -> None:
-    """Keep Prefect's own lines off the terminal, but not its warnings. To be called after Prefect is imported."""
+    """Keep Prefect's own lines off the terminal, except warnings. Call it after Prefect is imported."""
     for name in (None, "prefect"):
         for handler in logging.getLogger(name).handlers:
             if type(handler).__name__ == "PrefectConsoleHandler":
                 handler.setLevel(logging.WARNING)
-                # How runs fail is told at the end, in words; their tracebacks are on Prefect's page.
+                # Failures are reported at the end; their tracebacks are on Prefect's page.
                 handler.addFilter(lambda record: not record.name.startswith(OFF_THE_TERMINAL))
-    # Whole events, once for each that a lost server did not take; `flows.service.watchdog` says that it is lost.
-    # A filter, because Prefect sets levels anew when a flow begins.
+    # It logs every event that a lost server did not take; `flows.service.watchdog` reports the loss.
+    # A filter, because Prefect resets levels when a flow begins.
     logging.getLogger("prefect._internal.concurrency").addFilter(lambda record: False)
     logging.raiseExceptions = False  # `--- Error logging to API ---`, for the same reason
 
 
 def fitted(text: str, room: int) -> str:
-    """As many of the parts of a progress line, which commas divide, as there is room for: the loss goes first."""
+    """As many comma-separated parts of a progress line as there is room for; the last part is dropped first."""
     while len(text) > room and ", " in text:
         text = text.rsplit(", ", 1)[0]
     return text[: max(room, 0)]

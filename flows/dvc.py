@@ -1,7 +1,7 @@
-"""Run a stage of DVC, and say what DVC did with it.
+"""Run the stages of DVC, and report what DVC did with each.
 
-DVC decides what is stale; nothing here repeats its graph or its rules. A stage is run by `dvc repro --single-item`, in
-an order that DVC's own graph gives, so that the flow and `dvc repro` do the same.
+DVC decides what is stale; nothing here repeats its graph or its rules. Stages run by `dvc repro --single-item` in the
+order of DVC's own graph, so the flow and `dvc repro` do the same.
 """
 
 import enum
@@ -34,11 +34,11 @@ class Did(enum.StrEnum):
 
 
 class StageError(RuntimeError):
-    """A stage ended badly; the message says which, how, and its last words."""
+    """A stage failed; the message says which, how, and its last lines."""
 
 
 class BusyError(StageError):
-    """Another DVC process held a lock: trying again later helps."""
+    """Another DVC process holds a lock: a later retry helps."""
 
 
 class TimeLimitError(StageError):
@@ -57,7 +57,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage, and the seconds it took: on the clock, of busy processors, and with a GPU held."""
+    """The outcome of a stage, and its cost in seconds: wall clock, processors, and GPU held."""
 
     stage: str
     did: Did
@@ -67,7 +67,7 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """A few words for a person."""
+        """The outcome in a few words."""
         if self.did is Did.CACHED:
             return "nothing changed"
         if self.did is Did.RESTORED:
@@ -89,11 +89,11 @@ CHATTER = re.compile(
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
     r"|WARNING: stage: '.+' is frozen)"
 )
-"""What DVC says to a person who called it by hand."""
+"""Hints that DVC prints for interactive users."""
 
 
 def graph() -> list[Stage]:
-    """The stages of the current folder's repository, each after those it depends on, else in the order of dvc.yaml.
+    """The stages of the repository in the current folder, in topological order, else in that of dvc.yaml.
 
     Raises StageError when DVC cannot read its files.
     """
@@ -102,7 +102,7 @@ def graph() -> list[Stage]:
 
     try:
         repository = Repo()
-    except DvcException as error:  # without git, it cannot even look
+    except DvcException as error:  # without git, for example
         raise StageError(f"DVC cannot read this project: {git_trouble() or error}") from error
     with repository as repo:
         try:
@@ -125,7 +125,7 @@ def graph() -> list[Stage]:
 
 
 def _described(stage: Any) -> Stage:
-    """What is needed of DVC's stage."""
+    """Our view of DVC's stage."""
     return Stage(
         name=stage.addressing,
         data=stage.is_data_source,
@@ -152,24 +152,24 @@ def run(
 
 
 def _busy() -> float:
-    """Seconds of processors that ended children of this process, and theirs, have used."""
+    """Processor seconds of the ended descendants of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def stale() -> list[str]:
-    """The stages and data that `dvc status` says would be done again. Takes a second. Raises BusyError."""
+    """The stages and data that `dvc status` reports as changed. Takes a second. Raises BusyError."""
     return sorted(_status())
 
 
 def touched(pointer: str) -> set[str]:
-    """How the data differ from the file that names them: `modified`, `deleted`, `not in cache`. Raises BusyError."""
+    """How data differ from their .dvc file: `modified`, `deleted`, `not in cache`. Raises BusyError."""
     known = _status(pointer).get(pointer, [])
     return {how for each in known for how in each.get("changed outs", {}).values()}
 
 
 def _status(*targets: str) -> dict[str, Any]:
-    """What `dvc status` says."""
+    """The output of `dvc status`."""
     ended = dvc(["status", "--json", *targets], lambda line: None, limit=600, grace=5)
     _check(Stage("dvc status", data=False, slot=None, missing=()), ended, 600)
     found: dict[str, Any] = json.loads(ended.lines[-1])
@@ -179,7 +179,7 @@ def _status(*targets: str) -> dict[str, Any]:
 def dvc(
     arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float = processes.GRACE
 ) -> processes.Ended:
-    """Run DVC with the interpreter of this process first on the path, where the stages' `python` is looked for."""
+    """Run DVC with this interpreter first on the path, so that the stages' `python` is it."""
     own = str(Path(sys.executable).parent)
     environment = os.environ | {
         "PATH": own + os.pathsep + os.environ.get("PATH", ""),
@@ -196,7 +196,7 @@ def dvc(
 
 
 def _did(lines: tuple[str, ...]) -> Did:
-    """Read from DVC's words what it did."""
+    """What DVC did, from its output."""
     for pattern, did in ((CACHED, Did.CACHED), (RESTORED, Did.RESTORED), (RECORDED, Did.RECORDED)):
         if any(pattern.match(line) for line in lines):
             return did
@@ -204,7 +204,7 @@ def _did(lines: tuple[str, ...]) -> Did:
 
 
 def _check(stage: Stage, ended: processes.Ended, limit: float | None) -> None:
-    """Raise what is to be raised."""
+    """Raise the error that an exit status stands for, if any."""
     if ended.timed_out:
         raise TimeLimitError(
             f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
@@ -220,4 +220,4 @@ def _check(stage: Stage, ended: processes.Ended, limit: float | None) -> None:
     if why := faults.killed(int(status[1]) if status else ended.code):
         raise StageError(f"{stage.name} ended early. {why}")
     remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
-    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last words:\n{words}{remedy}")
+    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last lines:\n{words}{remedy}")

@@ -1,4 +1,4 @@
-"""Other people's text in the Markdown of Prefect's pages: shown as it is, never as markup, links or HTML."""
+"""Escape untrusted text for the Markdown of Prefect's pages: no markup, links or HTML."""
 
 import re
 
@@ -6,11 +6,11 @@ from ddpm.common.terminal import field
 
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>|#~!&$@]|(?<=[A-Za-z]):(?=//)|(?<=www)\.")
 FIRST = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")
-"""What at the beginning of a line makes a list, a heading or a rule."""
+"""The start of a line that makes a list, a heading or a rule."""
 
 
 def text(value: object) -> str:
-    """One line without markup. `<` and `&` become entities, since not all readers take a backslash before them."""
+    """One line without markup. `<` and `&` become entities, because not all renderers accept a backslash there."""
     entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
     line = SPECIAL.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), field(value))
     return FIRST.sub(lambda found: f"{found[1]}{found[3] or ''}\\{found[2] or found[4]}", line)

@@ -1,4 +1,4 @@
-"""Run one command so that it can always be stopped: in a session of its own, with its output read line by line."""
+"""Run commands in sessions of their own, read their output line by line, and stop their whole process trees."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from ddpm.common.redact import shown_output
 CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400
 GRACE = 60.0
-"""Seconds between the request to stop, on which training saves, and the end by force."""
+"""Seconds between SIGINT, on which training saves, and SIGKILL."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def run(
 ) -> Ended:
     """Run `command` to its end, calling `say` with each line as it comes (from a thread of its own).
 
-    After `limit` seconds the whole group is stopped. Any exception that reaches the waiting thread (Ctrl-C, SIGTERM
-    turned into an exception, cancellation) stops the group too, and goes on. No process of the group is left behind.
+    After `limit` seconds the whole group is stopped. An exception in the waiting thread (Ctrl-C, SIGTERM turned into an
+    exception, cancellation) stops the group too, and propagates. No process of the group is left behind.
     """
     process = subprocess.Popen(
         command,
@@ -73,7 +73,7 @@ def run(
         if timer:
             timer.cancel()
         if timer and timed_out.is_set():
-            timer.join()  # it is stopping the group: asking twice would be asking for an end without saving
+            timer.join()  # it is stopping the group: a second SIGINT would end it without saving
         else:
             stop(process, grace)
         reader.join(timeout=5)
@@ -83,7 +83,7 @@ def run(
 def launch(
     command: Sequence[str], log: Path, environment: Mapping[str, str], keep: Sequence[int] = ()
 ) -> "subprocess.Popen[str]":
-    """Start what keeps running, in a session of its own; all that it says is added to `log`.
+    """Start a long-running process in a session of its own; its output is appended to `log`.
 
     keep: open file descriptors that it inherits, under the same numbers.
     """
@@ -93,7 +93,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for who started it, and has to tell it something before its end
+            start_new_session=True,  # Ctrl-C reaches the starter alone, which stops it in order
             env=environment,
             pass_fds=keep,
             text=True,
@@ -101,10 +101,10 @@ def launch(
 
 
 def stop(process: subprocess.Popen[str], grace: float) -> None:
-    """Interrupt every process that `process` started, wait for `grace` seconds, then kill what is left.
+    """Interrupt `process` and its descendants, wait for `grace` seconds, then kill what is left.
 
-    A second Ctrl-C while waiting kills at once. Processes that went into a session of their own are found as well, as
-    long as the chain of parents holds. Nothing happens if all have ended.
+    A second Ctrl-C while waiting kills at once. Descendants in sessions of their own are found as long as the chain of
+    parents holds. Nothing happens if all have ended.
     """
     alive = _family(process)
     if not alive:
@@ -125,7 +125,7 @@ def stop(process: subprocess.Popen[str], grace: float) -> None:
 
 
 def _interrupt(group: int, alive: Sequence[psutil.Process]) -> None:
-    """SIGINT to the group, and to those of its family that left it."""
+    """Send SIGINT to the group, and to the descendants that have left it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGINT)
     for each in alive:
@@ -135,7 +135,7 @@ def _interrupt(group: int, alive: Sequence[psutil.Process]) -> None:
 
 
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """What still runs of the process, its descendants, and the members of its group whose parent has gone."""
+    """The running processes among the process, its descendants, and the orphaned members of its group."""
     found: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         leader = psutil.Process(process.pid)
@@ -149,7 +149,7 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """With what they have started meanwhile: a server that is asked to stop while it starts goes on for a moment."""
+    """The processes with their new children: a server told to stop while it starts continues for a moment."""
     found: dict[int, psutil.Process] = {}
     for each in processes:
         found[each.pid] = each
@@ -159,7 +159,7 @@ def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it is the same process and more than a zombie."""
+    """Whether it is still the same process, and not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -167,13 +167,13 @@ def runs(process: psutil.Process) -> bool:
 
 
 def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: threading.Event) -> None:
-    """What the timer does."""
+    """Stop the group when the time limit is reached."""
     timed_out.set()
     stop(process, grace)
 
 
 def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
-    """Hand on each line; the thread ends with the last writer of the pipe."""
+    """Pass each line on; the thread ends with the last writer of the pipe."""
     for line in process.stdout or ():  # a pipe, as `run` asked for; None is for the types
         text = shown_output(line.rstrip())
         if text:

@@ -10,13 +10,13 @@ from ddpm.common.locks import LockBusyError, locked
 
 RUNS = Path(".state/runs")
 _lives: dict[Path, contextlib.ExitStack] = {}
-"""What this process holds until it ends."""
+"""The locks that this process holds until it ends."""
 
 
 def show_life() -> None:
-    """Lock this flow run's file in RUNS until the process ends, so that others can see whether it lives.
+    """Hold this flow run's liveness lock in RUNS until the process ends.
 
-    It is not freed when the flow's body ends: until the last state is told, the run is not over.
+    Not only until the flow's body ends: the run is over when its final state is reported.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -28,7 +28,7 @@ def show_life() -> None:
 
 
 def lives(flow_run: Any) -> bool | None:
-    """Whether the process of a flow run lives; None when it never showed life in this checkout."""
+    """Whether the process of a flow run is alive; None if it has no lock file in this checkout."""
     path = RUNS / str(flow_run)
     if not path.exists():
         return None

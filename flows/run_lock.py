@@ -1,7 +1,7 @@
 """Run lock: at most one run of the pipeline per checkout.
 
-A lock under `.state` that the kernel frees when its holder dies, however it dies: no PID that could be another's
-meanwhile, nothing to clean up. A run that finds another at work ends at once in a state named Skipped.
+The kernel frees the lock when its holder dies, so there is no stale PID and nothing to clean up. A run that finds
+another one at work ends at once in a state named Skipped.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ SKIPPED = "Skipped"
 P = ParamSpec("P")
 R = TypeVar("R")
 _turns: list[Path] = []
-"""The checkouts whose turn this process has: a flow that runs another's body goes on in its own turn."""
+"""The checkouts whose lock this process holds: `retrain` runs the body of `pipeline` under its own lock."""
 
 
 def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
-    """A flow's body that runs while no other does in this checkout, and else gives the state Skipped with the reason.
+    """Run a flow's body under the run lock, or end in the state Skipped with the reason.
 
-    Its flow run shows life from here until the process ends: see `flows.run_liveness`.
+    The flow run also holds its liveness lock until the process ends (`flows.run_liveness`).
     """
 
     @functools.wraps(work)
@@ -53,7 +53,7 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
 
 @contextlib.contextmanager
 def _turn() -> Iterator[None]:
-    """Hold this checkout's turn. Raises LockBusyError at once when another process does."""
+    """Hold the run lock of this checkout. Raises LockBusyError at once if another process holds it."""
     here = RUN_LOCK.resolve()
     if here in _turns:
         yield
@@ -69,7 +69,7 @@ def _turn() -> Iterator[None]:
 
 
 def bury_the_dead() -> None:
-    """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
+    """Mark killed runs as crashed in Prefect: while this process holds the lock, none of them is at work."""
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
             crash_recovery.crash_the_dead(client)

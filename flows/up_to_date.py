@@ -1,4 +1,4 @@
-"""Whether there is anything to do: hashes of small files, then DVC's own answer, then the champion's record."""
+"""Whether a run has anything to do: by hashes of small files, then DVC's status, then the champion's record."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,25 +13,25 @@ PARAMS = "params.yaml"
 INPUTS = (PARAMS, "dvc.yaml", "requirements.lock")
 RESULTS = ("dvc.lock", "data.dvc")
 MADE_FROM = ("ddpm.data_hash", "ddpm.params_hash", "ddpm.code_hash", "ddpm.lock_hash")
-"""Tags of a version that say what it was made from."""
+"""Tags of a version that record what it was made from."""
 
 
 def fingerprint() -> dict[str, str]:
-    """A hash for each file that says what a run would do; images and outputs are left to DVC."""
+    """A hash for each file that decides what a run would do; images and outputs are left to DVC."""
     code = [path for folder in PIPELINE for path in sorted(Path(folder).rglob("*.py"))]
     return _hashes([*map(Path, INPUTS + RESULTS), *code])
 
 
 def finished(before: dict[str, str]) -> None:
-    """Note that the pipeline has finished; `before` is the fingerprint it started with."""
+    """Record that the pipeline has finished; `before` is the fingerprint it started with."""
     files.write_json(FINISHED, before | _hashes(map(Path, RESULTS)))
 
 
 def require_unedited(before: dict[str, str], settings: params.Params) -> None:
     """Raise RuntimeError if code, the lock file or parameters differ from those at the run's start.
 
-    The version would carry the hashes of files that did not make it. `before`: the fingerprint at the start. Results
-    and data.dvc are left out, because a run changes them itself.
+    Otherwise the version would carry the hashes of files that did not make it. `before`: the fingerprint at the start.
+    Results and data.dvc are left out, because a run changes them itself.
     """
     now = fingerprint()
     own = {PARAMS, *RESULTS}
@@ -49,7 +49,7 @@ def require_unedited(before: dict[str, str], settings: params.Params) -> None:
 
 
 def nothing(name: str, say: Callable[[str], None]) -> str:
-    """Why there is nothing to do for the model `name`, or an empty text. Takes seconds.
+    """The reason why there is nothing to do for the model `name`, or an empty text. Takes seconds.
 
     A finished run counts whatever its verdict: the same inputs would give the same candidate again.
     """
@@ -60,7 +60,7 @@ def nothing(name: str, say: Callable[[str], None]) -> str:
 
 
 def unchanged() -> bool:
-    """Whether the last finished run is up to date. DVC is asked last, because that takes longest (a second)."""
+    """Whether the last finished run is up to date. DVC comes last, because it is the slowest (a second)."""
     if not FINISHED.exists() or files.read_json(FINISHED) != fingerprint():
         return False
     return not dvc.stale()
@@ -69,7 +69,7 @@ def unchanged() -> bool:
 def champion_of_now(name: str, say: Callable[[str], None]) -> int | None:
     """The champion's version, if it was made from the data, parameters, code and lock file that are here.
 
-    So a fresh clone has nothing to do. Data that are not here yet are those that data.dvc names.
+    A fresh clone then has nothing to do. Data that are not here yet count as those that data.dvc names.
     """
     from ddpm import registry, tracking
     from ddpm.tracking import store
@@ -79,7 +79,7 @@ def champion_of_now(name: str, say: Callable[[str], None]) -> int | None:
     try:
         champion = registry.status(name).champion
     except tracking.TrackingUnavailableError as error:
-        say(f"who the champion is cannot be told now, so this run goes on: {error}")
+        say(f"the champion is not known now, so this run goes on: {error}")
         return None
     here = tracking.lineage(tracking.Changes())
     if champion is None or any(champion.tags.get(tag, "none") != here[tag] for tag in MADE_FROM):

@@ -45,16 +45,16 @@ class Record:
     pid: int
 
     def write(self, path: Path) -> None:
-        """Keep it where other commands of this checkout and user look."""
+        """Write it where other commands of this checkout and user look."""
         write_private(path, json.dumps(vars(self)))
 
     def forget(self, path: Path) -> None:
-        """Remove the file, unless another process looks after the server by now."""
+        """Remove the file, unless another process has taken the server over."""
         if (found := read(path)) and found.pid == self.pid:
             path.unlink(missing_ok=True)
 
     def proven(self, name: str) -> bool:
-        """Whether the server that answers at the address is this one: only it knows the key."""
+        """Whether the server at the address is this one: only it knows the key."""
         nonce = secrets.token_hex(16)
         address = urllib.parse.urlsplit(self.url).netloc
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -74,17 +74,17 @@ def read(path: Path) -> Record | None:
 
 
 def secret_file() -> Path:
-    """Where the secret is kept between starts, so that browsers stay signed in."""
+    """The file that keeps the secret between starts, so that browsers stay signed in."""
     return Path(os.environ["PREFECT_HOME"]) / "secret"
 
 
 def chosen() -> str:
-    """The secret that the user chose in the environment, or nothing."""
+    """The secret set in the environment, or an empty text."""
     return os.environ.get("PREFECT_SERVER_API_AUTH_STRING", "")
 
 
 def secret() -> str:
-    """The secret that the user chose, or the one of this checkout: made when missing, or readable by others."""
+    """The secret set in the environment, or that of this checkout: made anew if missing or readable by others."""
     if named := chosen():
         return named
     path = secret_file()
@@ -98,12 +98,12 @@ def secret() -> str:
 
 
 def link(record: Record) -> str:
-    """The address that signs a browser in; without the secret where the user chose it, or where there is none."""
+    """The address that signs a browser in; without the secret if the environment sets it, or if there is none."""
     return f"{record.url}{guard.SIGN_IN}#{record.auth}" if record.auth and not chosen() else record.url
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, at no moment anybody else, atomically."""
+    """Write a file atomically that at no moment anybody but this user can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
@@ -116,12 +116,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 class ExposureError(ValueError):
-    """Servers would be open to others; the message says what is missing."""
+    """The servers would be open to others; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """The address that servers listen at, which is also the one that they are reached by."""
+    """The address that the servers listen at and are reached by."""
 
     host: str = HOST
 
@@ -131,15 +131,17 @@ class Exposure:
         return self.host in {HOST, "localhost"}
 
     def check(self) -> None:
-        """Raises ExposureError when others could reach a server without a password."""
+        """Raise ExposureError if others could reach a server without a password."""
         if self.local:
             return
         if self.host in {"0.0.0.0", "::", ""}:  # noqa: S104 - refused
-            raise ExposureError(f"--host {self.host!r} is no address that others reach this machine by: name that one")
+            raise ExposureError(
+                f"--host {self.host!r} is not an address that others can reach this machine by. Name one that is."
+            )
         missing = [f"  {name}: {what}" for name, what in NEEDED.items() if not os.environ.get(name)]
         if missing:
             raise ExposureError(
-                f"--host {self.host} opens the servers to others, and nothing would ask them who they are. "
+                f"--host {self.host} opens the servers to others without a password. "
                 "Set in the environment:\n" + "\n".join(missing)
             )
         if importlib.util.find_spec("flask_wtf") is None:
@@ -150,7 +152,7 @@ class Exposure:
         return {} if self.local else {"PREFECT_API_AUTH_STRING": os.environ["PREFECT_SERVER_API_AUTH_STRING"]}
 
     def mlflow(self) -> dict[str, str]:
-        """The environment of MLflow's server. Users are kept beside its database; who is not named sees nothing."""
+        """The environment of MLflow's server. Its users are kept beside its database; unknown users see nothing."""
         if self.local:
             return {}
         database = (AUTH.parent / "auth.db").resolve()
@@ -165,12 +167,12 @@ class Exposure:
 
     @property
     def mlflow_application(self) -> str:
-        """MLflow's application: the one that asks its users for passwords where others can reach it."""
+        """MLflow's application: the one with user accounts if others can reach it."""
         from ddpm.tracking import page
 
         return page.APPLICATION if self.local else page.APPLICATION_WITH_USERS
 
     @cached_property
     def _session_key(self) -> str:
-        """Sessions of browsers end with the service."""
+        """A key per start: browser sessions end with the service."""
         return secrets.token_hex(32)

@@ -1,8 +1,8 @@
-"""ASGI middleware in front of Prefect's and MLflow's servers: own host name, own origin, and for MLflow a secret.
+"""ASGI middleware in front of Prefect's and MLflow's servers: checks Host and Origin, and for MLflow a secret.
 
-A web page that a browser shows may send requests to any address of this machine, and may have its own host name
-resolve to 127.0.0.1 (DNS rebinding). Prefect checks the secret of its API itself, MLflow knows none. The guard also
-proves to our own clients that the server is the one they started: see `proof`.
+Any web page may send requests to this machine, and may let its own host name resolve to 127.0.0.1 (DNS rebinding).
+Prefect checks the secret of its API itself; MLflow has none. The guard also proves to our own clients that the server
+is the one they started: see `proof`.
 """
 
 import base64
@@ -76,7 +76,7 @@ class Gate:
 
 
 def proof(key: str, name: str, address: str, nonce: str) -> str:
-    """What only a server that was given `key` can answer to `nonce`; it cannot be passed on from another address."""
+    """The answer to `nonce` that only a server with `key` can give; it cannot be relayed from another address."""
     return _digest(key, f"proof {name} {address} {nonce}")
 
 
@@ -107,7 +107,7 @@ class Guard:
         await (answer or self.app)(scope, receive, _with_headers(send))
 
     def _refused(self, scope: Scope) -> Response | None:
-        """The refusal of a request that names another host, or that another page sent."""
+        """Refuse a request for another host, or from another origin."""
         headers = Headers(scope=scope)
         hosts = [each.lower() for each in headers.getlist("host")]
         if len(hosts) != 1 or hosts[0] not in self.gate.hosts:
@@ -122,7 +122,7 @@ class Guard:
         return None
 
     async def _own(self, request: Request) -> Response | None:
-        """The guard's own pages, and what a request without the secret is answered; None: it goes to the server."""
+        """Answer the guard's own pages and requests without the secret; None: the request goes to the server."""
         path = request.scope["path"]
         if path == PROOF:
             return self._proof(request)
@@ -143,7 +143,7 @@ class Guard:
         return JSONResponse({"proof": proof(self.gate.key, self.gate.name, self.gate.address, nonce)})
 
     async def _sign_in(self, request: Request) -> Response:
-        """The page that asks for the secret, its script and style, and the check of the secret."""
+        """Serve the sign-in page with its script and style, and check the secret."""
         if request.method == "GET" and request.scope["path"] in ASSETS:
             name, kind = ASSETS[request.scope["path"]]
             return Response(_file(name), media_type=kind, headers={"Cache-Control": "no-store"})
@@ -158,7 +158,7 @@ class Guard:
         return await self._checked(request)
 
     async def _checked(self, request: Request) -> Response:
-        """204 when the secret is right, or missing in a browser that is signed in."""
+        """204 if the secret is right, or missing in a browser that is signed in."""
         sent = b""
         async for chunk in request.stream():
             sent += chunk
@@ -175,7 +175,7 @@ class Guard:
         return answer
 
     def _signed_in(self, request: HTTPConnection) -> bool:
-        """Whether the request carries the secret, or the cookie of a browser that has shown it."""
+        """Whether the request carries the secret or a valid cookie."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -188,19 +188,19 @@ class Guard:
 
 
 def _is_page(request: Request) -> bool:
-    """Whether a browser wants to show the answer as a page."""
+    """Whether the client accepts a page."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def _target(request: Request) -> str:
-    """Path and query, as they were asked for."""
+    """Path and query of the request."""
     query = request.scope["query_string"].decode("latin-1")
     path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~-._")
     return "/" + path.lstrip("/\\") + (f"?{query}" if query else "")
 
 
 def _with_headers(send: Send) -> Send:
-    """Add HEADERS to the answer where the application has not set its own."""
+    """Add HEADERS to the answer unless the application sets its own."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -222,11 +222,11 @@ def _file(name: str) -> str:
 
 
 def packed(gate: Gate) -> str:
-    """A gate as text, for the environment of the process that serves."""
+    """A gate as text, for the environment of the server's process."""
     return json.dumps(vars(gate))
 
 
 def unpacked(text: str) -> Gate:
-    """The gate that `packed` wrote."""
+    """The gate from the text of `packed`."""
     found: Mapping[str, str | bool] = json.loads(text)
     return Gate(**found)  # type: ignore[arg-type]

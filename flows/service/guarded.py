@@ -1,6 +1,6 @@
 """`python -m flows.service.guarded NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
 
-`launch` starts it with a socket that listens already: whoever connects to that address reaches this process.
+`launch` starts it with a socket that already listens, so every connection to that address reaches this process.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def launch(
 ) -> "subprocess.Popen[str]":
     """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # Not as arguments: everybody sees command lines.
+    # Not as arguments: command lines are public.
     told = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
     command = processes.child("flows.service.guarded", gate.name, application)
     return processes.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])

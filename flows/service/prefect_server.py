@@ -1,8 +1,8 @@
-"""The Prefect server a flow talks to: the one that `PREFECT_API_URL` names, one of this checkout, or its own.
+"""The Prefect server that a flow uses: the one that `PREFECT_API_URL` names, one of this checkout, or its own.
 
-An own server is a process that ends with the flow; its database is one SQLite file under `.state/prefect`. It is
-started before Prefect is imported, so that both take their seconds at the same time. A server of this checkout has to
-prove that it is (`flows.service.access`): another one may listen at its address by now.
+A flow's own server ends with the flow; its database is one SQLite file under `.state/prefect`. It starts before Prefect
+is imported, so that both take their seconds at the same time. A server of this checkout must prove its identity
+(`flows.service.access`), because another one may have taken its address.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from flows.service.access import HOST, PREFECT, Record
 
 PORT = 4200
 PATIENCE = 120.0
-"""Seconds that a server may take to answer; on a busy machine its first start creates the database in half a minute."""
+"""Seconds a server may take to answer; on a busy machine, its first start takes half a minute."""
 APPLICATION = "prefect.server.api.server:create_app()"
 
 
@@ -35,9 +35,10 @@ class ServerError(RuntimeError):
 
 @dataclass
 class Server:
-    """A Prefect server. record: what proves that it is of this checkout; None where the environment names it.
+    """A Prefect server.
 
-    own: its process, if this process is to stop it.
+    record: proves that it belongs to this checkout; None if the environment names it. own: its process, if this process
+    must stop it.
     """
 
     url: str
@@ -52,15 +53,15 @@ class Server:
 
     @property
     def sign_in(self) -> str:
-        """The address that opens its web page in a browser that does not know the secret yet. It holds the secret."""
+        """The address that signs a browser in to its web page. It contains the secret."""
         return access.link(self.record) if self.record else self.page
 
     def answers(self) -> bool:
-        """Whether it answers, and is the server that it is taken for."""
+        """Whether it answers, and is the expected server."""
         return self.record.proven(PREFECT) if self.record else healthy(self.url)
 
     def use(self) -> None:
-        """Make it the server of this process, whether or not it has imported Prefect, and of those that it starts."""
+        """Use it in this process, whether or not Prefect is imported, and in the processes it starts."""
         os.environ["PREFECT_API_URL"] = self.url
         if self.record:
             os.environ["PREFECT_API_AUTH_STRING"] = self.record.auth
@@ -70,20 +71,24 @@ class Server:
             refresh_global_settings_context()
 
     def wait(self) -> None:
-        """Return when it answers. Raises ServerError."""
+        """Wait until it answers. Raises ServerError."""
         deadline = time.monotonic() + (PATIENCE if self.own else 5)
         while not self.answers():
             if self.own and self.own.poll() is not None:
-                raise ServerError(f"The Prefect server ended at its start. Its log: {self.log}")
+                raise ServerError(f"The Prefect server exited while starting. Its log: {self.log}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"The Prefect server at {shown(self.url)} does not answer. "
-                    + (f"Its log: {self.log}" if self.own else "Start it, or unset PREFECT_API_URL to use an own one.")
+                    + (
+                        f"Its log: {self.log}"
+                        if self.own
+                        else "Start it, or unset PREFECT_API_URL to start one with each run."
+                    )
                 )
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the own server; another one is left alone."""
+        """Stop the server if this process started it."""
         if self.own:
             self.own.terminate()
             try:
@@ -94,10 +99,10 @@ class Server:
 
 
 def connect(port: int = PORT) -> Server:
-    """A server, named in `PREFECT_API_URL` at once; it need not answer yet: `wait` for it.
+    """Find or start a server, and set `PREFECT_API_URL`. It may not answer yet: `wait` for it.
 
-    Best called before Prefect is imported: an own server then ends with this process after Prefect's threads, which
-    hand in their last logs and events when the interpreter ends.
+    Best called before Prefect is imported: the server then stops after Prefect's threads, which send their last logs
+    and events when the interpreter exits.
     """
     server = find() or start(port)
     server.use()
@@ -120,7 +125,7 @@ def start(port: int) -> Server:
     """Start a server on 127.0.0.1, at `port` or, if that is taken, at a free one. It may not answer yet."""
     listening = listen(HOST, port) or listen(HOST, 0)
     if listening is None:
-        raise ServerError(f"{HOST} has no port left for a Prefect server")
+        raise ServerError(f"{HOST} has no free port for a Prefect server")
     with listening:
         record = new_record(address(HOST, listening), access.secret())
         return Server(f"{record.url}/api", record, launch(record, listening), log())
@@ -129,7 +134,7 @@ def start(port: int) -> Server:
 def launch(
     record: Record, listening: socket.socket, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
-    """Start a server's process at this very address."""
+    """Start a server's process on a socket that already listens."""
     log().parent.mkdir(parents=True, exist_ok=True)
     place = record.url.removeprefix("http://")
     host, _, port = place.rpartition(":")
@@ -148,21 +153,21 @@ def launch(
 
 
 def new_record(place: str, auth: str) -> Record:
-    """The record of a server that this process starts at `place`, host and port."""
+    """The record of a server that this process starts at `place` (host:port)."""
     return Record(f"http://{place}", auth, secrets.token_hex(32), os.getpid())
 
 
 def healthy(url: str) -> bool:
-    """Whether a Prefect server answers there, whoever's it is; through a proxy where the environment names one."""
+    """Whether any Prefect server answers there, through the environment's proxy if there is one."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - http(s), as named
         return bool(answer.status == 200)
     return False
 
 
 def listen(host: str, port: int) -> socket.socket | None:
-    """A socket that listens at this address from now on (0: at any free port); None where another one does.
+    """Listen at this address (port 0: any free port); None if the port is taken.
 
-    Raises ServerError when the address is not one of this machine, or this user may not use the port.
+    Raises ServerError if the address is not one of this machine, or this user may not use the port.
     """
     try:
         return socket.create_server((host, port), backlog=512)
@@ -174,22 +179,22 @@ def listen(host: str, port: int) -> socket.socket | None:
 
 
 def address(host: str, listening: socket.socket) -> str:
-    """Host and port, as a browser names them."""
+    """Host and port, as in a URL."""
     return f"{host}:{listening.getsockname()[1]}"
 
 
 def free_port() -> int:
-    """A port that nothing listens at."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def told() -> Path:
-    """The file that names a long-running server while it runs."""
+    """The file with the record of a long-running server, while it runs."""
     return Path(os.environ["PREFECT_HOME"]) / "server.json"
 
 
 def log() -> Path:
-    """What the servers of this checkout have said."""
+    """The log of the Prefect servers of this checkout."""
     return Path(os.environ["PREFECT_HOME"]) / "server.log"

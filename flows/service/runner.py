@@ -1,6 +1,6 @@
-"""`python -m flows.service.runner CRON`: run this checkout's deployments as Prefect asks, each in its own process.
+"""`python -m flows.service.runner CRON`: execute the runs of this checkout's deployments, each in its own process.
 
-`flows.service.serve` keeps it running; its deployments are those of prefect.yaml without a work pool.
+`flows.service.serve` keeps it running. Its deployments are those of prefect.yaml, without a work pool.
 """
 
 import argparse
@@ -20,24 +20,24 @@ from flows.service import schedule
 from flows.service.deployments import promote, rollback
 
 AT_ONCE = 16
-"""Runs that may have a process at one time. One works; the others say that they were skipped, and end."""
+"""Concurrent processes of runs. One works; the others end as Skipped."""
 POLL_SECONDS = 3.0
 
 
 def flows() -> list[Flow[Any, Any]]:
-    """The flows that have a deployment, which has the name of its flow."""
+    """The flows with a deployment; each deployment is named after its flow."""
     return [retrain, promote, rollback]
 
 
 async def run(cron: str) -> None:
-    """Record the deployments and take their runs until SIGTERM."""
+    """Register the deployments and execute their runs until SIGTERM."""
     runner = Runner(name="ddpm", limit=AT_ONCE, query_seconds=POLL_SECONDS, pause_on_shutdown=False)
     await record(runner, cron)
     await runner.start()
 
 
 async def record(runner: Runner, cron: str) -> None:
-    """Record the deployments, and resume those that the service paused: see `flows.service.schedule`."""
+    """Register the deployments, and resume those that the service paused (`flows.service.schedule`)."""
     noted = schedule.Noted.read()
     for each in flows():
         with get_client(sync_client=True) as client:
@@ -54,7 +54,7 @@ async def record(runner: Runner, cron: str) -> None:
 
 
 def pause() -> None:
-    """Pause the deployments as the service stops, so that no runs pile up. A server that has gone schedules none."""
+    """Pause the deployments as the service stops. A server that is gone schedules no runs anyway."""
     with contextlib.suppress(HTTPError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         schedule.pause(client, [each.name for each in flows()])
 

@@ -1,7 +1,8 @@
-"""The deployments' switches over restarts: what somebody switched off on Prefect's page stays off.
+"""Schedules and paused deployments across restarts of the service.
 
-A service that stops pauses its deployments, so that no runs pile up, and notes which; these alone go on at its next
-start. The schedule that follows `flow.cron` has a slug of its own; all others are somebody's, and are left alone.
+A deployment switched off on Prefect's page stays off. A service that stops pauses its deployments, so that runs do not
+pile up, and notes which; its next start resumes only these. The schedule of `flow.cron` has a slug of its own; other
+schedules were made by users and are left alone.
 """
 
 import contextlib
@@ -26,18 +27,18 @@ SLUG = "flow-cron"
 
 @dataclass(frozen=True)
 class Noted:
-    """What the service noted about its deployments. cron: the last one it set. paused: ids of those that it paused."""
+    """The service's notes on its deployments. cron: the last one it set. paused: ids of those it paused."""
 
     cron: str | None = None
     paused: tuple[str, ...] = ()
 
     def write(self) -> None:
-        """Keep it for the next start."""
+        """Save it for the next start."""
         files.write_json(_file(), asdict(self))
 
     @classmethod
     def read(cls) -> "Noted":
-        """What the last service noted, or nothing."""
+        """The notes of the last service, or empty ones."""
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
             found = files.read_json(_file())
             return cls(found["cron"], tuple(found["paused"]))
@@ -45,7 +46,7 @@ class Noted:
 
 
 def known(client: SyncPrefectClient, name: str) -> "DeploymentResponse | None":
-    """The deployment of the flow `name`, or None when Prefect knows none yet."""
+    """The deployment of the flow `name`, or None if Prefect has none yet."""
     try:
         return client.read_deployment_by_name(f"{name}/{name}")
     except ObjectNotFound:
@@ -53,14 +54,14 @@ def known(client: SyncPrefectClient, name: str) -> "DeploymentResponse | None":
 
 
 def stays_paused(found: "DeploymentResponse | None", noted: Noted) -> bool:
-    """Whether somebody else than the service paused it."""
+    """Whether it was paused by somebody other than the service."""
     return found is not None and found.paused and str(found.id) not in noted.paused
 
 
 def schedules(found: "DeploymentResponse | None", cron: str, noted: Noted) -> list[DeploymentScheduleCreate]:
-    """The schedules that a deployment is to have: those that it has, and ours at `cron` if that is new.
+    """The schedules for a deployment: those it has, and ours at `cron` if it is new.
 
-    A schedule that was changed or removed on the page stays so; a change of `flow.cron` moves ours to the new times.
+    A schedule changed or removed on the page stays so; a change of `flow.cron` moves ours to the new times.
     """
     at = CronSchedule(cron=cron, timezone="UTC")
     if found is None:
@@ -81,7 +82,7 @@ def schedules(found: "DeploymentResponse | None", cron: str, noted: Noted) -> li
 
 
 def pause(client: SyncPrefectClient, names: Iterable[str]) -> None:
-    """Pause the deployments that are not paused, and note them first: a service that starts again resumes them."""
+    """Pause the active deployments, noting them first so that the next start resumes them."""
     noted = Noted.read()
     ours = [found for name in names if (found := known(client, name)) and not stays_paused(found, noted)]
     Noted(noted.cron, tuple(str(each.id) for each in ours)).write()

@@ -30,7 +30,7 @@ DEPLOYMENTS = ("retrain", "promote", "rollback")
 SECONDS_BETWEEN_ROUNDS = 5.0
 SECONDS_BETWEEN_RECORDS = 30.0
 GRACE = 90.0
-"""Seconds that a run in progress has to save its state when the service stops."""
+"""Seconds a running flow has to save its state when the service stops."""
 
 
 def start(cron: str | None, mlflow_port: int, prefect_port: int, host: str) -> None:
@@ -65,7 +65,7 @@ def _serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -
 
 
 def runner(cron: str, prefect: prefect_server.Server) -> Member:
-    """What takes the runs. They are asked to save and end before it is: it would kill those that it leaves behind."""
+    """The runner as a supervised process. Its runs are stopped first: it would kill those it leaves behind."""
     log = prefect_server.log().with_name("runner.log")
 
     def start() -> "subprocess.Popen[str]":
@@ -77,7 +77,7 @@ def runner(cron: str, prefect: prefect_server.Server) -> Member:
 
 @dataclass
 class Rounds:
-    """What the service looks after between its looks at the processes."""
+    """The periodic work of the service, between its checks of the processes."""
 
     pages: Pages
     cron: str
@@ -88,7 +88,7 @@ class Rounds:
     deployments: "list[UUID]" = field(default_factory=list)
 
     def tick(self) -> None:
-        """Tell where the pages are once they answer; then see to dead runs and their records, every few seconds."""
+        """Print the addresses once the pages answer; then see to dead runs and their records every few seconds."""
         now = time.monotonic()
         if now < self.due or not (self.shown or self.pages.answer()):
             return
@@ -104,7 +104,7 @@ class Rounds:
             self.trouble = ""
         except (HTTPError, PrefectHTTPStatusError) as error:
             self._worry(
-                f"Prefect's server gives no answer to work with ({error or type(error).__name__}); asking again"
+                f"Prefect's server does not give a usable answer ({error or type(error).__name__}); asking again"
             )
         if self.shown and now >= self.records_due:
             self.records_due = now + SECONDS_BETWEEN_RECORDS
@@ -122,7 +122,7 @@ class Rounds:
         notify.prepare()
 
     def _see_to_runs(self) -> None:
-        """Runs whose process was killed are told as crashed, and run again once."""
+        """Mark runs whose process was killed as crashed, and run them again once."""
         from prefect.client.orchestration import get_client
 
         from flows import crash_recovery
@@ -136,7 +136,7 @@ class Rounds:
                 say(f"{crash_recovery.described(run)} goes on where the crashed run ended")
 
     def _worry(self, text: str) -> None:
-        """Say what is wrong once, not every few seconds."""
+        """Report trouble once, not every few seconds."""
         if text != self.trouble:
             say(text)
         self.trouble = text
@@ -158,7 +158,7 @@ def deployments() -> "list[UUID]":
 
 
 def schedule_in_words(cron: str) -> str:
-    """When retraining begins: what somebody chose on Prefect's page counts, whatever `flow.cron` says.
+    """Describe when retraining begins: choices made on Prefect's page take precedence over `flow.cron`.
 
     The runner may not have recorded the deployment of an earlier service again yet.
     """
@@ -185,7 +185,7 @@ def _in_words(times: object) -> str:
 
 
 def close_records() -> None:
-    """Close the MLflow runs of trainings that were killed; the resumed training goes on under the same id."""
+    """Close the MLflow runs of trainings that were killed; a resumed training continues the same run."""
     from ddpm import tracking
 
     try:
@@ -193,7 +193,7 @@ def close_records() -> None:
             closed = tracking.reconcile()
         for digest in closed:
             say(f"the record of the training {digest[:8]} is closed as KILLED")
-    except tracking.TrackingError as error:  # what was meant for MLflow is kept, and shipped when it answers
+    except tracking.TrackingError as error:  # the spool keeps what MLflow lacks until it answers
         say(str(error))
 
 
@@ -217,9 +217,9 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
         run = client.create_flow_run_from_deployment(
             known[0], parameters={"force": force, "accept_drift": accept_drift}
         )
-    terminal.echo(f"{run.name} is asked for: {prefect.page}/runs/flow-run/{run.id}")
+    terminal.echo(f"{run.name} is scheduled now: {prefect.page}/runs/flow-run/{run.id}")
 
 
 def say(text: str) -> None:
-    """A line on what happened."""
+    """Print a line about the service."""
     terminal.echo(f"service: {text}")

@@ -1,7 +1,7 @@
-"""The servers behind the pages, Prefect's and MLflow's: found where they run, else started here and kept running.
+"""Prefect's and MLflow's servers: found where they run, else started here and kept running.
 
-What another command of this checkout started is used, and taken over should it end. Each address is bound before it is
-named, and stays bound while its server is started again, so that nothing else can listen there meanwhile.
+A server that another command of this checkout started is used, and taken over if that command ends. Each address is
+bound before it is announced, and stays bound while its server restarts, so that nothing else can listen there.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from flows.service.access import MLFLOW, PREFECT, Exposure, Record
 from flows.service.supervise import Member
 
 PATIENCE = 600.0
-"""Seconds that they may take to answer; on a machine with much else to do, a first start takes two minutes."""
+"""Seconds the servers may take to answer; on a busy machine, a first start takes two minutes."""
 PATIENCE_WITH_STRANGERS = 60.0
-"""Seconds in which the server of another command of this checkout may end, before its port counts as another's."""
+"""Seconds that another command's server has to release its port before the port counts as taken."""
 
 
 @dataclass
 class Pages:
-    """Where the pages are, and the processes to keep running for them (none where the environment names a server)."""
+    """The addresses of both pages, and the processes to keep running (none if the environment names a server)."""
 
     prefect: prefect_server.Server
     mlflow: str
@@ -37,7 +37,7 @@ class Pages:
     deadline: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
 
     def answer(self) -> bool:
-        """Whether both answer. Raises ServerError when they should have by now."""
+        """Whether both answer. Raises ServerError after PATIENCE."""
         if self.prefect.answers() and self._mlflow_answers():
             return True
         if time.monotonic() > self.deadline:
@@ -51,7 +51,7 @@ class Pages:
         return self.mlflow_record.proven(MLFLOW) if self.mlflow_record else prefect_server.healthy(self.mlflow)
 
     def show(self) -> None:
-        """Print the addresses, and how to sign in: links with the secret on a terminal, else where the secret is."""
+        """Print the addresses and how to sign in: links with the secret on a terminal, else the file of the secret."""
         terminal.echo(f"  Prefect  {self.prefect.page}   flow runs, states, logs, artifacts")
         terminal.echo(f"  MLflow   {self.mlflow}   trainings, metrics, pictures, registered versions")
         records = [each for each in (self.prefect.record, self.mlflow_record) if each and each.auth]
@@ -67,7 +67,7 @@ class Pages:
 
 @contextlib.contextmanager
 def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, command: str) -> Iterator[Pages]:
-    """Both servers, for `supervise.keep`; other commands of this checkout find them. `PREFECT_API_URL` is set.
+    """Find or start both servers, for `supervise.keep`, and set `PREFECT_API_URL`; other commands find them too.
 
     command: of `ddpm`, for messages. Raises ServerError when a port is taken.
     """
@@ -93,7 +93,7 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, command: str)
 
 
 class Place:
-    """An address that a server is to have, bound for as long as the block lasts once it has been taken."""
+    """The address of a server, bound from `take` to the end of the block."""
 
     def __init__(self, host: str, port: int, remedy: str) -> None:
         self.host, self.port, self.remedy = host, port, remedy
@@ -112,7 +112,7 @@ class Place:
         return self.listening is not None
 
     def require(self) -> str:
-        """The address, bound. Raises ServerError when another process has it."""
+        """Bind and return the address. Raises ServerError if another process has it."""
         if not self.take():
             raise prefect_server.ServerError(f"port {self.port} of {self.host} is taken. Try: {self.remedy}")
         assert self.listening is not None  # noqa: S101 - for the types
@@ -120,7 +120,7 @@ class Place:
 
 
 def _settled(place: Place, found: Record | None, auth: str) -> Record:
-    """The record of a server that this process looks after: one that was found keeps its address, key and secret."""
+    """The record of a server this process runs: a server that was found keeps its address, key and secret."""
     if found is None:
         return prefect_server.new_record(place.require(), auth)
     parts = urlsplit(found.url)
@@ -131,7 +131,7 @@ def _settled(place: Place, found: Record | None, auth: str) -> Record:
 def _member(
     name: str, place: Place, record: Record, log: Path, start: Callable[[socket.socket], "subprocess.Popen[str]"]
 ) -> Member:
-    """A server to keep running. One that another command runs is taken over when that command ends."""
+    """A server to keep running, or to take over when the command that runs it ends."""
     lost = 0.0
 
     def ready() -> bool:
@@ -144,7 +144,7 @@ def _member(
         return False
 
     def started() -> "subprocess.Popen[str]":
-        assert place.listening is not None  # noqa: S101 - `ready` has seen to it
+        assert place.listening is not None  # noqa: S101 - `ready` took it
         return start(place.listening)
 
     return Member({PREFECT: "Prefect's server", MLFLOW: "MLflow's server"}[name], started, log, ready)

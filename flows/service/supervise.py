@@ -1,4 +1,4 @@
-"""Keep processes running: one that ends is started again, later each time, until it has ended too often."""
+"""Keep processes running: restart one that ends, after a growing pause, until it has ended too often."""
 
 import contextlib
 import signal
@@ -15,10 +15,10 @@ import psutil
 from flows import processes
 
 FIRST_PAUSE = 1.0
-"""Seconds before the first restart; each further one within WINDOW waits twice as long."""
+"""Seconds before the first restart; each further restart within WINDOW waits twice as long."""
 DEATHS = 5
 WINDOW = 600.0
-"""So many deaths in so many seconds, and the cause is not one that a restart mends."""
+"""DEATHS within WINDOW seconds: a restart does not help."""
 TICK = 0.25
 
 Say = Callable[[str], None]
@@ -26,15 +26,15 @@ Tick = Callable[[], None]
 
 
 class SupervisionError(RuntimeError):
-    """A process ended again and again; the message says which, how, and where its log is."""
+    """A process ended too often; the message says which, how, and where its log is."""
 
 
 @dataclass
 class Member:
     """One process that is kept running.
 
-    start: starts it, in a session of its own. ready: whether what it needs is there. ask: how it is asked to end at
-    the stop of all, after its own children if `children_first`. grace: seconds between that and the end by force.
+    start: starts it in a session of its own. ready: whether it can start. ask: the signal that stops it, sent to its
+    children first if `children_first`. grace: seconds between that signal and SIGKILL.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Member:
     deaths: list[float] = field(default_factory=list)
 
     def tend(self, say: Say) -> None:
-        """Start it when it is due. Raises SupervisionError when it has ended too often."""
+        """Start it when it is due. Raises SupervisionError if it has ended too often."""
         now = time.monotonic()
         if self.child is not None and self.child.poll() is not None:
             self._ended(now, say)
@@ -59,33 +59,33 @@ class Member:
     def _ended(self, now: float, say: Say) -> None:
         assert self.child is not None  # noqa: S101 - for the types
         how = _how(self.child.returncode)
-        processes.stop(self.child, self.grace)  # what it had started itself
+        processes.stop(self.child, self.grace)  # its own children
         self.child = None
         self.deaths = [each for each in self.deaths if now - each < WINDOW] + [now]
         if len(self.deaths) >= DEATHS:
             raise SupervisionError(
-                f"{self.name} ended {DEATHS} times in {now - self.deaths[0]:.0f} s, at last {how}: starting it again "
-                f"does not mend what is wrong. Its log: {self.log}"
+                f"{self.name} ended {DEATHS} times in {now - self.deaths[0]:.0f} s, at last {how}: a restart "
+                f"does not help. Its log: {self.log}"
             )
         pause = FIRST_PAUSE * 2 ** (len(self.deaths) - 1)
         self.due = now + pause
         say(f"{self.name} ended {how}; starting it again in {pause:.0f} s. Its log: {self.log}")
 
     def stop(self) -> None:
-        """End it, and all that it started."""
+        """Stop it and everything it started."""
         if self.child is None:
             return
         if self.children_first:
             self._stop_children(self.child.pid)
         if self.ask is not signal.SIGINT and self.child.poll() is None:
             self.child.send_signal(self.ask)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # the end by force follows
+            with contextlib.suppress(subprocess.TimeoutExpired):  # SIGKILL follows
                 self.child.wait(self.grace)
         processes.stop(self.child, self.grace)
         self.child = None
 
     def _stop_children(self, parent: int) -> None:
-        """Ask what it has started to end, and wait until it has."""
+        """Signal its children and wait for them to end."""
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(parent).children()
             for each in children:
@@ -95,7 +95,7 @@ class Member:
 
 
 def keep(members: Iterable[Member], ended: threading.Event, say: Say, tick: Tick = lambda: None) -> None:
-    """Start all, keep them running until `ended`, then stop them, the last first. tick: done between looks."""
+    """Keep all members running until `ended`, then stop them in reverse order. tick: called between checks."""
     kept = list(members)
     try:
         while not ended.is_set():
@@ -109,7 +109,7 @@ def keep(members: Iterable[Member], ended: threading.Event, say: Say, tick: Tick
 
 
 def until_asked() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set."""
+    """Return an event that Ctrl-C and SIGTERM set."""
     ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

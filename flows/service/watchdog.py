@@ -1,7 +1,7 @@
-"""Ends a run whose Prefect server is gone for good.
+"""End a run whose Prefect server is lost.
 
-Prefect's own client would go on without the server and then wait for many minutes, at each change of a state and at the
-end of the process, deaf to Ctrl-C.
+Prefect's client would go on without the server and then wait for many minutes at each state change and at exit, without
+reacting to Ctrl-C.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from flows.service.prefect_server import PATIENCE, Server
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LONGEST_LOOK = 5.0
-"""Seconds that one look counts for at most: this process may itself have been stopped meanwhile."""
+"""Seconds that one check counts at most: this process may itself have been suspended."""
 FAILED, INTERRUPTED = 1, 130
 
 
 class Watchdog:
-    """Looks after the server in a thread, and ends this process when the server is lost."""
+    """Checks the server from a thread, and ends this process when the server is lost."""
 
     def __init__(self, server: Server, terminal: console.Terminal, patience: float = PATIENCE) -> None:
         self.server, self.terminal, self.patience = server, terminal, patience
@@ -36,7 +36,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch during the block. To be called in the main thread: Ctrl-C is noted on its way."""
+        """Watch during the block. Call it in the main thread: it intercepts Ctrl-C."""
         before = signal.signal(signal.SIGINT, self._interrupted)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         try:
@@ -73,7 +73,7 @@ class Watchdog:
                 self.end(INTERRUPTED)
 
     def _wait_for_children(self) -> None:
-        """Return when what this process has started has ended; the main thread has asked it to save and stop."""
+        """Wait for the children, which the main thread has asked to save and stop."""
         own = self.server.own.pid if self.server.own else 0
         deadline = time.monotonic() + processes.GRACE + 10
         while time.monotonic() < deadline:
@@ -83,8 +83,8 @@ class Watchdog:
             time.sleep(0.1)
 
     def end(self, status: int) -> None:
-        """Say why, and end the process without asking the server for anything more. Does not return."""
-        with self._ending:  # never freed: whoever comes second waits for the end
+        """Report why, and exit without another request to the server. Does not return."""
+        with self._ending:  # never released: a second caller waits for the exit
             if self.lost:
                 log = f" Its log: {self.server.log}." if self.server.log else ""
                 text = (

@@ -1,4 +1,4 @@
-"""Artifacts on Prefect's page: the scores, the samples, and links to the rest."""
+"""Artifacts on Prefect's page: scores, samples, and links to the rest."""
 
 import base64
 import re
@@ -11,11 +11,11 @@ from flows.summary import Report, markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
 LARGEST_PICTURE = 512 * 1024
-"""Bytes of a picture that still goes into Prefect's database; a larger one is linked."""
+"""Bytes of the largest picture kept in Prefect's database; a larger one is linked."""
 
 
 def publish(report: Report) -> None:
-    """Write the artifacts of this flow run; equal keys form a history from run to run."""
+    """Create the artifacts of this flow run; equal keys form a history over runs."""
     from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
     name = slug(report.registered.name)
@@ -26,20 +26,20 @@ def publish(report: Report) -> None:
 
 
 def slug(name: str) -> str:
-    """The name in the letters that Prefect allows in a key; names that differ stay different."""
+    """The name in the characters that Prefect allows in a key; different names stay different."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return plain if plain == name else f"{plain or 'model'}-{sha256_bytes(name.encode())[:8]}"
 
 
 def picture_url(path: Path) -> str:
-    """The picture itself as a data URL, or the file's address when it is large."""
+    """The picture as a data URL, or the address of a large file."""
     if path.stat().st_size > LARGEST_PICTURE:
         return path.resolve().as_uri()
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def links(report: Report) -> str:
-    """The report page, the model and its run."""
+    """Links to the report page, the model and its run."""
     made = report.registered
     return "\n".join(
         [

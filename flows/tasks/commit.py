@@ -1,8 +1,8 @@
-"""What a retraining leaves in git: data.dvc and dvc.lock as a commit on a branch of its own, pushed for others.
+"""Commit the result of a retraining to a branch of its own, and push it.
 
-The commit is made by git's plumbing with an index of its own, so that nobody's index, files or HEAD is touched, however
-dirty they are. Its SHA goes onto the registered version. Pushing, which needs others, comes last: what could not be
-pushed is owed, and the next run tries again.
+The commit is made by git's plumbing with a temporary index, so the user's index, files and HEAD are not touched,
+however dirty they are. Its SHA is noted on the registered version. Pushing comes last, because it depends on other
+machines: what could not be pushed is owed, and the next run tries again.
 """
 
 import os
@@ -27,7 +27,7 @@ from flows.tasks.data_update import Say
 from flows.tasks.outcome import finish
 
 KEPT = ("data.dvc", "dvc.lock", "params.yaml", "dvc.yaml")
-"""What says, beside the code, which model this is. Other changes of the tree are a person's: they stay theirs."""
+"""The files that define the model, beside the code. Other changes of the tree are not committed."""
 OWED = Path(".state/owed.json")
 COMMIT_TAG = "ddpm.commit"
 EMBEDDED_STORE = Path("assets/dvcstore")
@@ -35,23 +35,23 @@ PUSH_SECONDS = 600.0
 
 
 class BranchError(ValueError):
-    """git cannot keep what a retraining made; the message says why and what to do."""
+    """git cannot keep the result of a retraining; the message says why and what to do."""
 
 
 def uncommitted() -> tuple[str, ...]:
-    """Which of `KEPT` differ from the last commit, or are not in it; none where there is no git."""
+    """The files of `KEPT` that differ from the last commit, or are not in it; none without git."""
     return tuple(name for name in KEPT if _said("status", "--porcelain", "--", name))
 
 
 def check(branch: str) -> None:
-    """Say before any work what would stop the commit at its end. Raises BranchError."""
+    """Check before any work that the commit will be possible. Raises BranchError."""
     if not branch or _said("rev-parse", "HEAD") is None:
         return
     if _said("check-ref-format", "--branch", branch) is None:
-        raise BranchError(f"flow.branch in params.yaml: git does not take {branch!r} as the name of a branch")
+        raise BranchError(f"flow.branch in params.yaml: {branch!r} is not a name that git allows for a branch")
     if f"branch refs/heads/{branch}" in (_said("worktree", "list", "--porcelain") or "").splitlines():
         raise BranchError(
-            f"the branch {branch} is checked out, and a run commits to no branch that somebody works on. Check out "
+            f"the branch {branch} is checked out, and a run does not commit to a branch in use. Check out "
             f"another (`git switch main`), or name another in params.yaml: flow.branch"
         )
     for name in KEPT:
@@ -79,10 +79,10 @@ def keep(branch: str, name: str, number: int, run_id: str) -> Any:
 
 
 def commit(branch: str, message: str) -> tuple[str, bool]:
-    """The commit of `branch` that holds HEAD's tree with `KEPT` as they are now, and whether it had to be made.
+    """The commit of `branch` with HEAD's tree and `KEPT` as they are now, and whether it is new.
 
-    Its parents are HEAD and the branch's tip, as it is here and as the remote last had it, without those that another
-    of them holds already. Raises BranchError: the branch is checked out, or moved meanwhile.
+    Its parents are HEAD and the branch's tip, here and as last seen on the remote, without those that another parent
+    contains. Raises BranchError if the branch is checked out, or has moved meanwhile.
     """
     check(branch)
     here, tree = _tip(f"refs/heads/{branch}"), _tree()
@@ -92,7 +92,7 @@ def commit(branch: str, message: str) -> tuple[str, bool]:
 
 
 def _advance(branch: str, here: str, tree: str, tips: list[str], message: str) -> tuple[str, bool]:
-    """Move the branch from `here` ("": it does not exist) to a commit of `tree` that holds all `tips`."""
+    """Move the branch from `here` ("": it does not exist) to a commit of `tree` that descends from all `tips`."""
     known = [tip for tip in dict.fromkeys(tips) if tip]
     heads = set(_git("merge-base", "--independent", *known).split())
     parents = [tip for tip in known if tip in heads]
@@ -107,7 +107,7 @@ def _advance(branch: str, here: str, tree: str, tips: list[str], message: str) -
 
 
 def _tree() -> str:
-    """HEAD's tree with the files `KEPT` of the folder, made with an index of its own."""
+    """HEAD's tree with the folder's files `KEPT`, made with a temporary index."""
     prefix = _git("rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory() as temporary:
         own = {"GIT_INDEX_FILE": f"{temporary}/index"}
@@ -120,7 +120,7 @@ def _tree() -> str:
 
 
 def _message(name: str, number: int, run_id: str) -> str:
-    """What `git log` says."""
+    """The commit message."""
     named = _said("status", "--porcelain", "--", ".", *(f":(exclude){each}" for each in KEPT))
     lines = [f"Retrained: {name} version {number}", "", f"MLflow run {run_id}"]
     if named:
@@ -129,7 +129,7 @@ def _message(name: str, number: int, run_id: str) -> str:
 
 
 def _note(name: str, number: int, sha: str) -> None:
-    """The commit on the version, unless it has one."""
+    """Note the commit on the version, unless it has one."""
     from ddpm import registry
 
     if COMMIT_TAG not in registry.version(name, number).tags:
@@ -138,16 +138,16 @@ def _note(name: str, number: int, sha: str) -> None:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def deliver() -> Any:
-    """Give to others what a run made here. The final state is Owed when something could not be pushed.
+    """Push data, results and the branch. The final state is Owed if something could not be pushed.
 
-    The model is what it is then, and the next run tries again.
+    That does not affect the model; the next run tries again.
     """
     told = push(reporter.sayer("push", get_run_logger()))
     return finish("push", "Owed" if owes() else "Completed", told)
 
 
 def push(say: Say) -> str:
-    """Data and results to DVC's default remote, the branch to git's; words on both."""
+    """Push data and results to DVC's default remote, and the branch to git's; a summary of both."""
     told = [_push_data(say), _push_branch(files.read_json(OWED)["branch"])]
     if all(done for done, _ in told):
         OWED.unlink()
@@ -155,12 +155,12 @@ def push(say: Say) -> str:
 
 
 def owes() -> bool:
-    """Whether a run before could not push everything, or died before it did."""
+    """Whether an earlier run could not push everything, or died before it did."""
     return OWED.exists()
 
 
 def _push_data(say: Say) -> tuple[bool, str]:
-    """Whether that is done, or there is nothing to do; and words. Outputs of other remotes (`embedded`) stay out."""
+    """Whether that is done or there is nothing to do, and a summary. Outputs of other remotes (`embedded`) stay out."""
     name, url = _default_remote()
     if not name:
         return True, "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)"
@@ -176,7 +176,7 @@ def _push_data(say: Say) -> tuple[bool, str]:
 
 
 def _default_remote() -> tuple[str, str]:
-    """Name and URL of DVC's default remote; empty texts when there is none."""
+    """Name and URL of DVC's default remote; empty texts if there is none."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -185,12 +185,12 @@ def _default_remote() -> tuple[str, str]:
 
 
 def _comes_along(md5: str) -> bool:
-    """Whether a set is one of those in git."""
+    """Whether a data set is in git."""
     return (EMBEDDED_STORE / "files" / "md5" / md5[:2] / md5[2:]).exists()
 
 
 def _push_branch(branch: str) -> tuple[bool, str]:
-    """Push, joined with what others have pushed to the branch meanwhile; nothing is ever forced."""
+    """Push the branch, merged with what others have pushed to it meanwhile; never by force."""
     remote = _remote()
     if not remote:
         return True, f"branch {branch}: only here, as git has no remote"
@@ -198,7 +198,7 @@ def _push_branch(branch: str) -> tuple[bool, str]:
     _network("fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{tracked}")  # none there: fine
     here, there = _tip(f"refs/heads/{branch}"), _tip(tracked)
     if not here:
-        return True, f"branch {branch}: somebody deleted it here, so there is nothing to push"
+        return True, f"branch {branch}: it was deleted here, so there is nothing to push"
     if there:
         tree = _git("rev-parse", f"{here}^{{tree}}")
         _advance(branch, here, tree, [here, there], "Join what was pushed from elsewhere")
@@ -209,13 +209,13 @@ def _push_branch(branch: str) -> tuple[bool, str]:
 
 
 def _network(*arguments: str) -> processes.Ended:
-    """A command of git that others answer: in a session of its own, with a time limit, and asking nobody."""
+    """Run a git command that uses the network: in a session of its own, with a time limit and without prompts."""
     quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
     return processes.run(["git", *arguments], lambda line: None, limit=PUSH_SECONDS, grace=5, environment=quiet)
 
 
 def _remote() -> str:
-    """The remote to push to: `origin`, or the only one; an empty text when it cannot be told."""
+    """The remote to push to: `origin`, or the only one; an empty text if that is not clear."""
     names = (_said("remote") or "").split()
     return "origin" if "origin" in names else names[0] if len(names) == 1 else ""
 
@@ -232,7 +232,7 @@ def _last(ended: processes.Ended) -> str:
 
 
 def _identity() -> dict[str, str]:
-    """Who commits: whom git knows, or the machine."""
+    """The committer, if git knows none: this machine."""
     if _said("var", "GIT_COMMITTER_IDENT") and _said("var", "GIT_AUTHOR_IDENT"):
         return {}
     who = {"NAME": "retrain", "EMAIL": f"retrain@{socket.gethostname()}"}
@@ -240,13 +240,13 @@ def _identity() -> dict[str, str]:
 
 
 def _said(*arguments: str) -> str | None:
-    """What git answers, or None when it refuses (or there is no git)."""
+    """The output of git, or None if it fails (or there is no git)."""
     answer = git(*arguments, folder=Path())
     return os.fsdecode(answer).strip() if answer is not None else None
 
 
 def _git(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """What git answers. Raises BranchError with its words."""
+    """The output of git. Raises BranchError with its message."""
     done = subprocess.run(
         ["git", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
     )

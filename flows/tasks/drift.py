@@ -1,6 +1,6 @@
-"""Watching the data: how they differ from those behind the champion, told after prepare and before anything is trained.
+"""Data drift: compare the prepared data with the champion's, after `prepare` and before training.
 
-A person's run reports it and goes on. A scheduled one stops beyond prepare.max_drift, until a person has looked.
+`ddpm run` reports the drift and goes on. A scheduled run stops beyond prepare.max_drift until somebody has looked.
 """
 
 import os
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from ddpm.registry import Version
 
 AFTER = "prepare"
-"""The stage that it follows."""
+"""The stage that the comparison follows."""
 PREPARED = Path("out/prepare")
 FOUND = Path(".state/drift")
 
 
 class DriftError(RuntimeError):
-    """The data differ from the champion's more than a run without a person may accept."""
+    """The data differ from the champion's by more than a scheduled run may accept."""
 
 
 def watch(settings: params.Params, stop: bool) -> dict[str, Any] | None:
-    """Compare; None when there is nothing to compare with. stop: raise DriftError beyond prepare.max_drift."""
+    """Run `compare`; None if there is nothing to compare with. stop: raise DriftError beyond prepare.max_drift."""
     found: dict[str, Any] | None = compare(settings, stop, return_state=True).result()
     return found
 
 
 @task(name="drift", task_run_name="drift", cache_policy=NO_CACHE, persist_result=False)
 def compare(settings: params.Params, stop: bool) -> Any:
-    """The comparison of out/prepare with the champion's data, kept under the identity of the prepared images."""
+    """Compare out/prepare with the champion's data; the result is kept under the hash of the prepared images."""
     from ddpm import registry, tracking
 
     data = files.read_json(PREPARED / "profile.json")["data_sha256"]
@@ -72,7 +72,7 @@ def compare(settings: params.Params, stop: bool) -> Any:
 
 
 def measure(champion: "Version", limit: float) -> dict[str, Any]:
-    """Compare in a process of its own, which may need the champion's network, with what the champion's run keeps."""
+    """Compare with the record of the champion's run, in a process of its own, because features need torch."""
     from ddpm import tracking
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -93,7 +93,7 @@ def measure(champion: "Version", limit: float) -> dict[str, Any]:
 
 
 def unchanged(data: str, limit: float | None) -> dict[str, Any]:
-    """What is known without any comparison, when the prepared images are the champion's."""
+    """The result without a comparison, for images that are the champion's own."""
     there = files.read_json(PREPARED / "statistics.json")
     copies = there["duplicates"]["exact"]
     counts = {name: sum(shares.values()) for name, shares in there["classes"].items()}
@@ -112,7 +112,7 @@ def unchanged(data: str, limit: float | None) -> dict[str, Any]:
 
 
 def refusal(found: dict[str, Any], target: Path) -> str:
-    """Why a scheduled run ends here, and how to go on."""
+    """The message of a scheduled run that stops here, with the remedy."""
     return (
         f"the data have changed more than a scheduled run accepts: {found['words']}.\n"
         f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `ddpm run`, or "

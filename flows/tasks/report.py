@@ -1,4 +1,4 @@
-"""The last task: what only the flow knows is kept as facts, the page is made with them, and goes to the MLflow run."""
+"""The report task: save the facts that only the flow knows, write the page, and attach it to the MLflow run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ TONES: dict[str, Tone] = {"green": "good", "cyan": "good", "yellow": "plain", "r
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
 def write_page(report: Report) -> Any:
-    """Keep the facts, write the page, and add it to the run."""
+    """Save the facts, write the page, and attach it to the run."""
     from ddpm import tracking
 
     facts.write(gathered(report, tracking.lineage()))
@@ -35,7 +35,7 @@ def write_page(report: Report) -> Any:
 
 
 def gathered(report: Report, lineage: Mapping[str, str]) -> Facts:
-    """What this run knows, for the page."""
+    """The facts of this run for the page."""
     style, words = heading(report.verdict)
     made = report.registered
     return Facts(
@@ -56,7 +56,7 @@ def gathered(report: Report, lineage: Mapping[str, str]) -> Facts:
 
 
 def stages(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """What was done with each stage, and what it took to make its present files, known from the run that made them."""
+    """What happened to each stage, and the cost of its present files, from the run that made them."""
     locked = params.read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
     before = {each["stage"]: each for each in _before()}
     found = []
@@ -72,13 +72,13 @@ def stages(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def hardware() -> str:
-    """The machine in a few words: what the hours are hours of."""
+    """The machine in a few words, for the cost."""
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return f"{cores} CPU core{'s' if cores > 1 else ''}" + (" and a GPU" if gpu_present() else "")
 
 
 def _before() -> list[dict[str, Any]]:
-    """The stages of the run before; none where that cannot be read, since this run replaces it."""
+    """The stages of the previous run; none if its facts cannot be read, since this run replaces them."""
     try:
         known = facts.read()
     except ValueError:

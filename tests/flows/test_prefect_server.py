@@ -170,7 +170,7 @@ def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(str
         assert found.mlflow != stranger
         assert all(each.ready() for each in found.members)
         del os.environ["PREFECT_API_URL"]
-        with pytest.raises(prefect_server.ServerError, match="PREFECT_PORT"), servers.pages(
+        with pytest.raises(prefect_server.ServerError, match=r"ddpm ui --prefect-port \d+"), servers.pages(
             0, port(found.prefect.page), Exposure(), command="ui"
         ):  # fmt: skip
             pass
