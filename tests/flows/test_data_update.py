@@ -133,7 +133,7 @@ def test_a_kill_in_the_middle_is_healed_by_the_next_run(repository: Path, outsid
     """SIGKILL of the process that updates, at a moment when DVC has already deleted the data."""
     text = (repository / "data.dvc").read_text()
     os.mkfifo(outside / "0.txt")  # whoever reads the source waits here, for ever
-    program = "from flows import source; source.probe = lambda: None; source.refresh(print, 300.0)"
+    program = "from flows.tasks import data_update; data_update.probe = lambda: None; data_update.refresh(print, 300.0)"
     environment = os.environ | {
         "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     }

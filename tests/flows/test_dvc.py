@@ -164,9 +164,9 @@ def test_what_does_not_stop_is_killed(make_repository: Make) -> None:
 RUNNER = """\
 import sys
 from pathlib import Path
-from flows import stage
-chosen = next(each for each in stage.graph() if each.name == "shout")
-stage.run(chosen, lambda line: print(line, flush=True), grace=20)
+from flows import dvc
+chosen = next(each for each in dvc.graph() if each.name == "shout")
+dvc.run(chosen, lambda line: print(line, flush=True), grace=20)
 """
 
 

@@ -126,7 +126,7 @@ def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, mon
 
 USES = """\
 import prefect
-from flows import server
+from flows.service import prefect_server
 SERVER.use()
 from prefect.settings import get_current_settings
 settings = get_current_settings()
@@ -138,7 +138,8 @@ def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
     stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a test or a notebook may. Prefect would start an open server of its own."""
-    program = USES.replace("SERVER", f"server.Server('{stranger}/api', server.new_record('{stranger[7:]}', 'a:b'))")
+    record = f"prefect_server.new_record('{stranger[7:]}', 'a:b')"
+    program = USES.replace("SERVER", f"prefect_server.Server('{stranger}/api', {record})")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [f"{stranger}/api", "a:b", "False"]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("prefect", "project")
 LIVES = """\
 import time
 from prefect import flow, task
-from flows import turn
+from flows import run_lock
 
 @task(name="work", persist_result=False)
 def work(run: str) -> None:
@@ -27,7 +27,7 @@ def work(run: str) -> None:
     time.sleep(600)
 
 @flow(name="retrain", flow_run_name="retrain", persist_result=False)
-@turn.one_at_a_time
+@run_lock.one_at_a_time
 def retrain() -> None:
     from prefect.runtime import flow_run
     work(flow_run.id)

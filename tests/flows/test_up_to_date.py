@@ -91,7 +91,8 @@ def test_a_checkout_without_a_record_makes_none(clone: Path) -> None:
 
 def test_asking_takes_no_torch(clone: Path) -> None:
     program = (
-        f"import sys\nfrom flows import changes\nprint(changes.nothing({NAME!r}, print))\nprint('torch' in sys.modules)"
+        "import sys\nfrom flows import up_to_date\n"
+        f"print(up_to_date.nothing({NAME!r}, print))\nprint('torch' in sys.modules)"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(

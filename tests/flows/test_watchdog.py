@@ -30,16 +30,17 @@ except KeyboardInterrupt:
 """
 FLOW = """
 import subprocess, sys, threading
-from flows import console, process, server
+from flows import console, processes
+from flows.service import prefect_server
 from flows.service.watchdog import Watchdog
 own, port = None, sys.argv[1]
 if port == "own":
     own = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)
     port = int(own.stdout.readline())
-found = server.Server(f"http://127.0.0.1:{port}/api", own=own)
+found = prefect_server.Server(f"http://127.0.0.1:{port}/api", own=own)
 print(own.pid if own else "", flush=True)
 def stage():
-    process.run([sys.executable, "stage.py"], lambda line: print(line, flush=True))
+    processes.run([sys.executable, "stage.py"], lambda line: print(line, flush=True))
 def deaf():
     print("deaf", flush=True)
     while True:
