@@ -128,7 +128,7 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def move(name: str, number: int, verdict: Verdict, champion: int | None, approval: Mapping[str, Any]) -> Any:
+def move(name: str, number: int, verdict: Verdict, champion: int | None, approval: dict[str, Any]) -> Any:
     """Make the version the champion, if the champion is still the one it was judged against.
 
     approval: evidence of a person's consent for the audit trail; empty if nobody was asked.
