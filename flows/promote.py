@@ -22,6 +22,7 @@ from ddpm.evaluation.gate import Verdict
 from ddpm.provenance import fingerprint
 from flows import approval, branch, process
 from flows.console import reporter
+from flows.registry_lock import registry_lock
 from flows.stage import Outcome
 from flows.summary import Registered, Report
 
@@ -109,7 +110,7 @@ def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
     from ddpm import registry, tracking
 
     before = {version.number for version in registry.status(name).versions}
-    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage())
+    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage(), lock=registry_lock)
     new = number not in before
     text = f"{name} version {number}" + ("" if new else ", registered before")
     return _done("register", "Completed" if new else "Cached", text, (number, new))
@@ -182,7 +183,8 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None) -> Any:
     from ddpm import registry
 
     evidence = registry.judged(name, number) | approval.evidence(name, number, champion)
-    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
+    why = "; ".join(verdict.reasons)
+    done = registry.promote(name, number, why=why, expected_champion=champion, evidence=evidence, lock=registry_lock)
     return _done("promote", "Completed", str(done), None)
 
 
