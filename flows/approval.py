@@ -26,6 +26,7 @@ from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
 from flows import markdown, notify, run_liveness
 from flows.console import reporter
+from flows.registry_lock import registry_lock
 from flows.tasks.outcome import finish
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
 
     run_liveness.show_life()
     run = UUID(str(flow_run.id))
-    known, new = approval.ask(name, number, champion, hours, str(run))
+    known, new = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
     if known.state == "asked":
         pause(known, name, run, reasons)
         text = f"version {number} of {name} waits for a person until {known.until}: `ddpm approve {number} --why ...`"
@@ -159,12 +160,13 @@ def look(client: "SyncPrefectClient", known: "Question", name: str, run: UUID) -
             "waited for approval. Nothing was promoted; the next run judges it against the champion of then."
         )
     if now.over:
-        return approval.expire(name, number)
+        return approval.expire(name, number, lock=registry_lock)
     for each in now.runs:
         if filled := form(client, UUID(each)):
             who = f"{filled.who.strip() or 'somebody'} on Prefect's page"
             with contextlib.suppress(registry.RegistryError):  # not the first answer, or too late: looked at again
-                return approval.answer(name, number, approve=filled.answer == "approve", why=filled.why, who=who)
+                approve = filled.answer == "approve"
+                return approval.answer(name, number, approve=approve, why=filled.why, who=who, lock=registry_lock)
     state = client.read_flow_run(run).state
     if state is not None and (state.is_final() or state.is_cancelling()):
         raise RuntimeError(f"the run that waits for approval was ended from outside: {state.name}")

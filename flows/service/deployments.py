@@ -9,6 +9,7 @@ from prefect.states import Completed
 
 from ddpm.config import params
 from flows import notify, run_liveness
+from flows.registry_lock import registry_lock
 
 if TYPE_CHECKING:
     from ddpm.registry import Move
@@ -24,7 +25,7 @@ def promote(version: int, why: str) -> State[None]:
 
     run_liveness.show_life()
     say = get_run_logger().info
-    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say))
+    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
 
 
 @flow(name="rollback", flow_run_name="rollback", persist_result=False)
@@ -36,7 +37,7 @@ def rollback(to: int | None = None, why: str = "") -> State[None]:
     from ddpm import registry
 
     run_liveness.show_life()
-    return _told(registry.rollback(params.model_name(), to, why=_signed(why)))
+    return _told(registry.rollback(params.model_name(), to, why=_signed(why), lock=registry_lock))
 
 
 def _signed(why: str) -> str:

@@ -21,6 +21,7 @@ from ddpm.evaluation.gate import Verdict
 from ddpm.provenance import fingerprint
 from flows import processes
 from flows.console import reporter
+from flows.registry_lock import registry_lock
 from flows.tasks.outcome import finish
 
 MODEL = Path("out/train/model")
@@ -60,7 +61,7 @@ def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
     from ddpm import registry, tracking
 
     before = {version.number for version in registry.status(name).versions}
-    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage())
+    number = registry.register(MODEL, name, run_id, metrics, tracking.lineage(), lock=registry_lock)
     new = number not in before
     text = f"{name} version {number}" + ("" if new else ", registered before")
     return finish("register", "Completed" if new else "Cached", text, (number, new))
@@ -136,7 +137,8 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None, approva
     from ddpm import registry
 
     evidence = registry.judged(name, number) | approval
-    done = registry.promote(name, number, why="; ".join(verdict.reasons), expected_champion=champion, evidence=evidence)
+    why = "; ".join(verdict.reasons)
+    done = registry.promote(name, number, why=why, expected_champion=champion, evidence=evidence, lock=registry_lock)
     return finish("promote", "Completed", str(done))
 
 

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 
 from ddpm.config import params
 from ddpm.runtime import hardware
-from flows import dvc
+from flows import dvc, limits
 from flows.console import reporter
 from flows.dvc import BusyError, Outcome, Stage
 from flows.tasks.outcome import finish
@@ -70,17 +70,9 @@ def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
 
 @contextlib.contextmanager
 def slot(name: str | None) -> Iterator[None]:
-    """Hold one slot of the global limit `name` (made with one slot when it is missing), where there is a GPU."""
+    """Hold the slot of the global limit `name`, where there is a GPU."""
     if name is None or not hardware.gpu_present():
         yield
         return
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-    from prefect.concurrency.sync import concurrency
-    from prefect.exceptions import ObjectAlreadyExists
-
-    # Creating first avoids a race between two runs that both find it missing.
-    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-    with concurrency(name, occupy=1, lease_duration=SLOT_LEASE, strict=True):
+    with limits.one_slot(name, lease=SLOT_LEASE):
         yield

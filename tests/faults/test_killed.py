@@ -22,8 +22,8 @@ import pytest
 
 from ddpm import registry
 from ddpm.common import files
-from ddpm.registry.aliases import settle
-from ddpm.registry.lock import registry_lock
+from ddpm.registry.aliases import finish_pending_moves
+from ddpm.registry.lock import file_lock
 from ddpm.tracking import store
 from tests.faults import surroundings
 from tests.faults.pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
@@ -236,8 +236,8 @@ def test_weights_are_those_of_undisturbed_trainings(world: World, tmp_path: Path
 
 def test_nothing_is_recorded_twice_or_left_open(world: World) -> None:
     connection = store.client()
-    with registry_lock(NAME) as held:
-        settle(connection, held)
+    with file_lock(NAME) as held:
+        finish_pending_moves(connection, held)
     assert {move.outcome for move in registry.history(NAME)} == {"done"}
     experiments = {each.name: each.experiment_id for each in connection.search_experiments()}
     runs = {name: connection.search_runs([number]) for name, number in experiments.items()}

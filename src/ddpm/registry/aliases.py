@@ -1,10 +1,16 @@
-"""Moving the champion: compare-and-set under a lock, written down first, convergent after a crash at any point.
+"""Moves of the champion: compare-and-set, recorded before they happen, and finished by others after a crash.
 
 A promotion makes the old champion `previous`. A rollback goes back to `previous` (or to any version) and leaves no
-`previous`: undoing again changes nothing, so it is safe to repeat. The version that was rolled back is withdrawn: it is
-not promoted again unless a person insists.
+`previous`: a second one changes nothing, so it is safe to repeat. The version that was rolled back is withdrawn: the
+gate does not promote it again, only `insist` does.
+
+The lock keeps apart the movers that share it. Those that do not, on two machines without a common Prefect server, meet
+in the audit trail: a mover records its move, then reads the trail, and goes on only when no other move is open and the
+champion is still the one it compared with. Each records before it reads, so of two at least one sees the other.
 """
 
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm.registry import audit
 from ddpm.registry.audit import Move
-from ddpm.registry.lock import Held, registry_lock
+from ddpm.registry.lock import Held, LostLockError, RegistryLock, file_lock, lost
 from ddpm.registry.verify import verify
 from ddpm.registry.versions import WITHDRAWN_TAG, RegistryError, annotate, status, version
 from ddpm.tracking import store
@@ -21,14 +27,21 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIASES = ("champion", "candidate", "previous")
+GRACE = 60.0
+"""Seconds for which an open move on a shared server may be at work on another machine; after them its mover is dead."""
+PAUSE = 0.2
 
 
 class ConflictError(RegistryError):
-    """The champion is no longer the one that the decision was made against."""
+    """The champion is not the one that the decision was made against, or another machine is moving it right now."""
 
 
 class WithdrawnError(RegistryError):
     """The version was rolled back before; only a person promotes it again."""
+
+
+class OvertakenError(LostLockError):
+    """Another process has closed this move: it took its mover for dead."""
 
 
 def promote(
@@ -39,11 +52,13 @@ def promote(
     expected_champion: int | None,
     evidence: Mapping[str, Any] | None = None,
     insist: bool = False,
+    lock: RegistryLock = file_lock,
 ) -> Move:
     """Make a version the champion, if the champion still is `expected_champion` (None: there is none).
 
     The version is loaded and sampled in a clean process first, unless that was done before. Promoting the champion
-    again changes nothing. Raises RegistryError, ConflictError, WithdrawnError (not with `insist`), VerificationError.
+    again changes nothing. Raises RegistryError, ConflictError, WithdrawnError (not with `insist`), VerificationError,
+    LockBusyError and LostLockError.
     """
     chosen = version(name, number)
     reason = chosen.tags.get(WITHDRAWN_TAG)
@@ -52,26 +67,23 @@ def promote(
     if not chosen.verified:
         verify(name, number)
     connection = store.client()
-    with registry_lock(name) as held:
-        settle(connection, held)
-        champion = status(name).aliases.get("champion")
+    with lock(name) as held:
+        finish_pending_moves(connection, held)
+        champion = _champion(name)
         if champion == number:
             return _unchanged(name, "promote", number, why)
         if champion != expected_champion:
-            raise ConflictError(
-                f"the champion of {name} is {_named(champion)} now, not {_named(expected_champion)}: somebody else "
-                f"moved it. Version {number} was not promoted; decide again (`ddpm status`)."
-            )
+            raise _conflict(name, number, expected_champion, champion)
         return _carry_out(connection, held, "promote", champion, number, why, evidence or {})
 
 
-def rollback(name: str, to: int | None = None, *, why: str = "") -> Move:
-    """Make `previous` the champion again, or version `to`. Repeating it changes nothing. Raises RegistryError."""
+def rollback(name: str, to: int | None = None, *, why: str = "", lock: RegistryLock = file_lock) -> Move:
+    """Make `previous` the champion again, or version `to`. Repeating it changes nothing. Raises what `promote` does."""
     connection = store.client()
     if to is not None and not version(name, to).verified:
         verify(name, to)
-    with registry_lock(name) as held:
-        settle(connection, held)
+    with lock(name) as held:
+        finish_pending_moves(connection, held)
         aliases = status(name).aliases
         champion = aliases.get("champion")
         if champion is None:
@@ -87,23 +99,48 @@ def rollback(name: str, to: int | None = None, *, why: str = "") -> Move:
 
 
 def withdrawn(name: str, number: int) -> str | None:
-    """Why a version was rolled back, or None."""
+    """The reason why a version was rolled back, or None."""
     return version(name, number).tags.get(WITHDRAWN_TAG)
 
 
-def settle(connection: "MlflowClient", held: Held) -> None:
-    """Bring moves whose process died to their end. The decision was made and written down: it is carried out.
+def finish_pending_moves(connection: "MlflowClient", held: Held, mine: Move | None = None) -> bool:
+    """Wait for moves that another machine is making, and finish those whose process died.
 
-    If the champion is neither where the move started nor where it led, somebody else has moved it since: superseded.
+    mine: the caller's own open move. It gives way to one that is ahead of it in the trail, so that two that see each
+    other do not both give way; False means that there is one, and nothing was waited for.
     """
-    for move in audit.moves(connection, held.name):
-        if move.outcome == "unfinished":
-            champion = status(held.name).aliases.get("champion")
-            alive = champion in {move.origin, move.target}
-            if alive:
-                _move_aliases(connection, move, held)
-            held.require()
-            audit.close(connection, move, done=alive)
+    seen: list[Move] = []
+    since = time.monotonic()
+    while pending := _open_moves(connection, held.name, mine):
+        if mine is not None and min(each.place for each in pending) < mine.place:
+            return False
+        if pending != seen:
+            seen, since = pending, time.monotonic()
+        if store.embedded() or time.monotonic() - since >= GRACE:
+            for each in pending:
+                _finish(connection, held, each)
+        else:
+            time.sleep(PAUSE)
+    return True
+
+
+def _open_moves(connection: "MlflowClient", name: str, mine: Move | None) -> list[Move]:
+    """The open moves but `mine`."""
+    unfinished = [each for each in audit.moves(connection, name) if each.outcome == "unfinished"]
+    return [each for each in unfinished if mine is None or each.run_id != mine.run_id]
+
+
+def _finish(connection: "MlflowClient", held: Held, move: Move) -> None:
+    """Carry out a move whose process died: it was decided and recorded.
+
+    A champion that is neither where the move started nor where it led was moved by somebody else since: the move is
+    superseded.
+    """
+    alive = _champion(held.name) in {move.origin, move.target}
+    with contextlib.suppress(OvertakenError):
+        if alive:
+            _move_aliases(connection, held, move)
+        _close(connection, held, move, done=alive)
 
 
 def _carry_out(
@@ -115,31 +152,48 @@ def _carry_out(
     why: str,
     evidence: Mapping[str, Any],
 ) -> Move:
-    """Intention, aliases, done: in this order, so that after a crash between any two the next move finishes it."""
+    """Record, move, close: in this order, so that after a crash between any two the next mover finishes it."""
     held.require()
-    move = audit.intend(connection, held.name, kind, origin, target, why, evidence)
-    _move_aliases(connection, move, held)
-    held.require()
-    audit.close(connection, move, done=True)
+    move = audit.record_move(connection, held.name, kind, origin, target, why, evidence)
+    first = finish_pending_moves(connection, held, move)
+    champion = _champion(held.name)
+    if not first or champion != origin:
+        _close(connection, held, move, done=False)
+        raise _conflict(held.name, target, origin, champion)
+    _move_aliases(connection, held, move)
+    _close(connection, held, move, done=True)
     return replace(move, outcome="done")
 
 
-def _move_aliases(connection: "MlflowClient", move: Move, held: Held) -> None:
+def _move_aliases(connection: "MlflowClient", held: Held, move: Move) -> None:
     """Every write here may be repeated without harm."""
     name, aliases = move.name, status(move.name).aliases
     if move.kind == "promote" and move.origin is not None:
-        held.require()
+        _require(connection, held, move)
         connection.set_registered_model_alias(name, "previous", str(move.origin))
     if withdrawn(name, move.target):
+        _require(connection, held, move)
         connection.delete_model_version_tag(name, str(move.target), WITHDRAWN_TAG)
-    held.require()
+    _require(connection, held, move)
     connection.set_registered_model_alias(name, "champion", str(move.target))
     if move.kind == "rollback":
-        held.require()
+        _require(connection, held, move)
         if "previous" in aliases:
             connection.delete_registered_model_alias(name, "previous")
         if move.origin is not None:
             annotate(name, move.origin, {WITHDRAWN_TAG: move.why or "rolled back"})
+
+
+def _close(connection: "MlflowClient", held: Held, move: Move, *, done: bool) -> None:
+    _require(connection, held, move)
+    audit.close(connection, move, done=done)
+
+
+def _require(connection: "MlflowClient", held: Held, move: Move) -> None:
+    """Raise LostLockError where the lock is lost, or another machine has closed the move meanwhile."""
+    held.require()
+    if audit.outcome(connection, move) != "unfinished":
+        raise OvertakenError(lost(move.name, "another process has brought its move to an end"))
 
 
 def _last_was_rollback(connection: "MlflowClient", name: str) -> bool:
@@ -148,9 +202,21 @@ def _last_was_rollback(connection: "MlflowClient", name: str) -> bool:
 
 
 def _unchanged(name: str, kind: audit.Kind, number: int, why: str) -> Move:
-    """Nothing moved, so nothing is written down."""
+    """A move that is not needed, and so is not recorded."""
     now = datetime.now(UTC)
     return Move(name, 0, kind, number, number, audit.person(), now, why, "done", run_id="", changed=False)
+
+
+def _champion(name: str) -> int | None:
+    return status(name).aliases.get("champion")
+
+
+def _conflict(name: str, number: int, expected: int | None, champion: int | None) -> ConflictError:
+    if champion == expected:
+        happened = f"another process began to move the champion of {name} at the same moment"
+    else:
+        happened = f"the champion of {name} is {_named(champion)} now, not {_named(expected)}: somebody else moved it"
+    return ConflictError(f"{happened}. Version {number} did not become the champion; decide again (`ddpm status`).")
 
 
 def _named(number: int | None) -> str:

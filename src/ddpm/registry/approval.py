@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from ddpm.registry.audit import person
-from ddpm.registry.lock import registry_lock
+from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.registry.versions import RegistryError, Version, annotate, status, version
 
 TAG = "ddpm.approval"
@@ -67,27 +67,31 @@ def read(found: Version) -> Question | None:
         ) from error
 
 
-def ask(name: str, number: int, champion: int | None, hours: float, run: str) -> tuple[Question, bool]:
+def ask(
+    name: str, number: int, champion: int | None, hours: float, run: str, *, lock: RegistryLock = file_lock
+) -> tuple[Question, bool]:
     """Ask whether the version replaces the champion, unless that was asked or answered: (question, whether it is new).
 
     A question whose time has ended without an answer is asked again; so is one that was about another champion.
     """
-    with registry_lock(name):
+    with lock(name) as held:
         known = question(name, number)
         if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.over):
             if _open(known) and run not in known.runs:
-                known = _keep(name, replace(known, runs=(*known.runs, run)))
+                known = _keep(held, replace(known, runs=(*known.runs, run)))
             return known, False
         now = datetime.now(UTC)
         until = now + timedelta(hours=hours)
-        return _keep(name, Question(number, champion, "asked", _text(now), _text(until), (run,))), True
+        return _keep(held, Question(number, champion, "asked", _text(now), _text(until), (run,))), True
 
 
-def answer(name: str, number: int, *, approve: bool, why: str, who: str = "") -> Question:
+def answer(
+    name: str, number: int, *, approve: bool, why: str, who: str = "", lock: RegistryLock = file_lock
+) -> Question:
     """A person's answer. Raises RegistryError for what was not asked, is answered, is over, or is out of date."""
     if not why.strip():
         raise RegistryError("the reason is empty: say in a few words why")
-    with registry_lock(name):
+    with lock(name) as held:
         known = question(name, number)
         by_hand = f"`ddpm promote {number} --why ...` makes it the champion whatever was asked"
         if known is None:
@@ -103,25 +107,26 @@ def answer(name: str, number: int, *, approve: bool, why: str, who: str = "") ->
             )
         state: State = "approved" if approve else "rejected"
         now = _text(datetime.now(UTC))
-        return _keep(name, replace(known, state=state, who=who or person(), when=now, why=why.strip()))
+        return _keep(held, replace(known, state=state, who=who or person(), when=now, why=why.strip()))
 
 
-def expire(name: str, number: int) -> Question:
+def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Question:
     """The time is over: close the question, unless an answer came in the last moment."""
-    with registry_lock(name):
+    with lock(name) as held:
         known = question(name, number)
         if known is None:
             raise RegistryError(f"nobody was asked about version {number} of {name}")
-        return _keep(name, replace(known, state="expired")) if _open(known) else known
+        return _keep(held, replace(known, state="expired")) if _open(known) else known
 
 
 def _open(known: Question) -> bool:
     return known.state == "asked"
 
 
-def _keep(name: str, known: Question) -> Question:
+def _keep(held: Held, known: Question) -> Question:
     """One tag, so that it is written whole or not at all."""
-    annotate(name, known.version, {TAG: json.dumps(asdict(known), ensure_ascii=False)})
+    held.require()
+    annotate(held.name, known.version, {TAG: json.dumps(asdict(known), ensure_ascii=False)})
     return known
 
 

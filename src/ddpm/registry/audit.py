@@ -43,6 +43,11 @@ class Move:
     run_id: str
     changed: bool = True
 
+    @property
+    def place(self) -> tuple[int, str]:
+        """A total order: two machines that share no lock may have given one number twice."""
+        return self.sequence, self.run_id
+
     def __str__(self) -> str:
         """`promote: champion of digits is version 2 (was 1)`."""
         was = f"was {self.origin}" if self.origin else "the first"
@@ -78,7 +83,7 @@ def moves(connection: "MlflowClient", name: str) -> list[Move]:
     return sorted((_move(name, run) for run in entries), key=lambda move: (move.sequence, move.when))
 
 
-def intend(
+def record_move(
     connection: "MlflowClient",
     name: str,
     kind: Kind,
@@ -87,7 +92,7 @@ def intend(
     why: str,
     evidence: Mapping[str, Any],
 ) -> Move:
-    """Write a move down before it happens."""
+    """Record a move before it happens, as an open entry."""
     sequence = 1 + max((move.sequence for move in moves(connection, name)), default=0)
     facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": person(), "why": why}
     trail = store.experiment(connection, experiment_name(name))
@@ -98,8 +103,13 @@ def intend(
     return _move(name, run)
 
 
+def outcome(connection: "MlflowClient", move: Move) -> Outcome:
+    """The outcome of a move as the trail has it now."""
+    return OUTCOMES.get(connection.get_run(move.run_id).info.status, "unfinished")
+
+
 def close(connection: "MlflowClient", move: Move, *, done: bool) -> None:
-    """The move happened, or was overtaken by another."""
+    """Close an open entry: the move is done, or superseded by another."""
     connection.set_terminated(move.run_id, "FINISHED" if done else "FAILED")
 
 

@@ -1,16 +1,24 @@
-"""A person's decision: a version becomes champion whatever the gate said, and the trail says so."""
+"""Promotion by a person's decision, whatever the gate said; the audit trail records it as such."""
 
 from collections.abc import Callable
 
 from ddpm.registry.aliases import promote
 from ddpm.registry.audit import Move
+from ddpm.registry.lock import RegistryLock, file_lock
 from ddpm.registry.versions import Version, status, version
 
 
-def promote_by_hand(name: str, number: int, why: str, say: Callable[[str], None] = lambda text: None) -> Move:
-    """Make a version the champion because a person says so; it is loaded and sampled in a clean process first.
+def promote_by_hand(
+    name: str,
+    number: int,
+    why: str,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    lock: RegistryLock = file_lock,
+) -> Move:
+    """Make a version the champion against the gate's verdict; it is loaded and sampled in a clean process first.
 
-    say: takes a line on what the gate said, and one when the check begins. Raises ValueError for an empty reason, and
+    say: takes a line with the gate's verdict, and one when the check begins. Raises ValueError for an empty reason, and
     what `promote` raises.
     """
     if not why.strip():
@@ -26,11 +34,12 @@ def promote_by_hand(name: str, number: int, why: str, say: Callable[[str], None]
         expected_champion=champion.number if champion else None,
         evidence={"decided_by": "person", "gate": gate_said(chosen), "evaluation": chosen.evidence},
         insist=True,
+        lock=lock,
     )
 
 
 def gate_said(chosen: Version) -> str:
-    """What the gate said of a version, as it was noted on it."""
+    """The gate's verdict on a version, as its tags have it."""
     if "ddpm.verdict" not in chosen.tags:
         return "has not judged this version"
     return f"{chosen.tags['ddpm.verdict']}: {chosen.tags.get('ddpm.reasons', '')}"

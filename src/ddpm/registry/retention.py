@@ -1,10 +1,10 @@
-"""Deleting old versions with their artifacts; never one that an alias names, nor files that another version uses."""
+"""Deletion of old versions and their artifacts, except versions with an alias and files that another version uses."""
 
 import re
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common.redact import shown
-from ddpm.registry.lock import registry_lock
+from ddpm.registry.lock import RegistryLock, file_lock
 from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def prune(name: str, keep: int, *, dry: bool = False) -> list[int]:
-    """Delete all but the newest `keep` versions that no alias names; the numbers deleted, or to be deleted if `dry`.
+def prune(name: str, keep: int, *, dry: bool = False, lock: RegistryLock = file_lock) -> list[int]:
+    """Delete all but the newest `keep` versions without an alias; return the numbers deleted, or due if `dry`.
 
-    Aliased versions are kept and not counted. Runs, with their metrics and lineage, stay, and so does the audit trail.
-    Killed in between, repeating goes on: a version half deleted counts as not verified. Raises ValueError: `keep` < 0.
+    Versions with an alias are kept and not counted. Runs, with their metrics and lineage, and the audit trail stay.
+    After a crash a repetition goes on: a half-deleted version counts as not verified. Raises ValueError for `keep` < 0.
     """
     if keep < 0:
         raise ValueError(f"--keep {keep}: at least 0 versions are kept")
     connection = store.client()
-    with registry_lock(name) as held:
+    with lock(name) as held:
         free = [each for each in status(name).versions if not each.aliases]
         doomed = sorted(free[keep:], key=lambda each: each.number)
         if not dry:
@@ -32,11 +32,11 @@ def prune(name: str, keep: int, *, dry: bool = False) -> list[int]:
 
 
 def _delete(connection: "MlflowClient", each: Version) -> None:
-    """The mark that it can be used, its files if no other version, of any name, has the same, then the version."""
+    """Delete the tag of its verification, its files unless another version, of any name, has them, then the version."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    if each.number in status(each.name).aliases.values():  # somebody moved one meanwhile, past the lock
+    if each.number in status(each.name).aliases.values():  # moved meanwhile, by somebody without the lock
         return
     if each.verified:
         connection.delete_model_version_tag(each.name, str(each.number), VERIFIED_TAG)
@@ -53,7 +53,7 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
 
 
 def _is_ours(connection: "MlflowClient", each: Version) -> bool:
-    """Whether its files are where `register` puts them. Anybody can register a version with any place as its source."""
+    """Return whether its files are where `register` puts them: anybody can register a version with any source."""
     from mlflow.exceptions import MlflowException
 
     try:

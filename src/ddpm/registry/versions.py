@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
-from ddpm.registry.lock import Held, registry_lock
+from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.sampling import options
 from ddpm.serving import pack
 from ddpm.tracking import LINEAGE_TAGS, store
@@ -133,6 +133,8 @@ def register(
     run_id: str,
     evidence: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    *,
+    lock: RegistryLock = file_lock,
 ) -> int:
     """Register a checkpoint under `name` as an artifact of the run, and return its version; it becomes the candidate.
 
@@ -152,7 +154,7 @@ def register(
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
     if own:
         all_tags[SAMPLING_TAG] = json.dumps(own, sort_keys=True)
-    with registry_lock(name) as held:
+    with lock(name) as held:
         if _aliases(connection, name) is None:
             with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
                 connection.create_registered_model(name)
@@ -160,12 +162,14 @@ def register(
         same = next((each for each in alike if not own or each.sampling == own), None)
         if same:
             number = same.number
+            held.require()
             annotate(name, number, {EVIDENCE_TAG: text} if same.tags.get(EVIDENCE_TAG) != text else {})
         else:
             # The same weights, drawn otherwise, do not undo a person's decision against them.
             all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
             number = _make(connection, model_folder, name, run_id, all_tags, held)
         if (_aliases(connection, name) or {}).get("candidate") != number:
+            held.require()
             connection.set_registered_model_alias(name, "candidate", str(number))
     return number
 
