@@ -7,9 +7,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm.common import terminal
+from ddpm.common import terminal, yaml_file
 from ddpm.common.files import write_text
-from ddpm.config import params, yaml_file
+from ddpm.config import params
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
-from ddpm.config import named_files, yaml_file
+from ddpm.common import yaml_file
+from ddpm.common.yaml_file import ParamsError
+from ddpm.config import named_files
 from ddpm.config.sections import (
     Diffusion,
     Evaluate,
@@ -24,7 +26,6 @@ from ddpm.config.sections import (
     wording,
 )
 from ddpm.config.sections.pipeline import Name
-from ddpm.config.yaml_file import ParamsError
 
 __all__ = [
     "PARAMS_FILE",
