@@ -20,11 +20,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from ddpm import tracking
-from ddpm.cli import switch
 from ddpm.common import files
 from ddpm.common.locks import locked
 from ddpm.config import params
-from ddpm.data import sources
+from ddpm.data import replace, sources
 from ddpm.data.errors import DataError
 from flows import process, stage
 from flows.console import reporter
@@ -86,11 +85,11 @@ def refresh(say: Say, limit: float) -> tuple[Version, Version]:
 
 def heal(say: Say) -> None:
     """Put the data back if a run, or `ddpm data use`, was killed while it changed them. Raises SourceError."""
-    if switch.interrupted():
+    if replace.interrupted():
         with _alone():
-            if switch.interrupted():  # not by one that has come to its end meanwhile
+            if replace.interrupted():  # not by one that has come to its end meanwhile
                 say("`ddpm data use` was killed: putting back the data before")
-                switch.recover()
+                replace.recover()
     if INTENTION.exists():
         with _alone():
             if not INTENTION.exists():
@@ -213,7 +212,7 @@ def _named() -> Version:
 
 
 def _alone() -> contextlib.AbstractContextManager[int]:
-    return locked(switch.LOCK, "another run is updating the data")
+    return locked(replace.LOCK, "another run is updating the data")
 
 
 def _failed(path: str, what: str, ended: process.Ended | None = None) -> SourceError:

@@ -19,8 +19,9 @@ import numpy as np
 import psutil
 import pytest
 
-from ddpm.cli import data, doctor, switch
+from ddpm.cli import data, doctor
 from ddpm.config import params
+from ddpm.data import replace
 from tests.cli.conftest import environment, run
 from tests.imagefiles import encoded, zipped
 
@@ -254,7 +255,7 @@ def test_stopped_at_any_step_of_the_swap(
     source = folder(tmp_path / "pets", images(60, side=8))
     old = state(checkout)
     monkeypatch.chdir(checkout)
-    switch.fetch(str(source))
+    replace.fetch(str(source))
     count = 0
 
     class DeathError(BaseException):
@@ -271,14 +272,14 @@ def test_stopped_at_any_step_of_the_swap(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(switch, "write_text", dying(switch.write_text))
-        patch.setattr(switch.os, "replace", dying(os.replace))
-        patch.setattr(switch.Path, "unlink", dying(Path.unlink))
-        patch.setattr(switch, "remove", dying(switch.remove))
+        patch.setattr(replace, "write_text", dying(replace.write_text))
+        patch.setattr(replace.os, "replace", dying(os.replace))
+        patch.setattr(replace.Path, "unlink", dying(Path.unlink))
+        patch.setattr(replace, "remove", dying(replace.remove))
         with pytest.raises(DeathError) if step < STEPS else contextlib.nullcontext():
-            switch.swap(str(source))
+            replace.swap(str(source))
     assert count == STEPS or step < STEPS
-    switch.recover()
+    replace.recover()
     now = state(checkout)
     assert now["beside"] == ["data", "data.dvc"]
     assert not (checkout / ".state/data.before").exists()
@@ -293,7 +294,7 @@ def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monk
     """SIGKILL of the command alone, while DVC waits for ever at a pipe: DVC ends too, and the lock is free."""
     source = special(folder(tmp_path / "pets", images(3)), "a/0.pipe")
     before = state(checkout)
-    program = f"from ddpm.cli import switch\nwith switch.clean():\n    switch.fetch({str(source)!r})"
+    program = f"from ddpm.data import replace\nwith replace.clean():\n    replace.fetch({str(source)!r})"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout)
     pipe = None
     while process.poll() is None and pipe is None:
@@ -311,7 +312,7 @@ def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monk
     assert started
     assert not left
     monkeypatch.chdir(checkout)
-    with switch.clean():
+    with replace.clean():
         pass
     assert state(checkout) == before
 
@@ -320,14 +321,14 @@ def test_commands_at_the_same_time(checkout: Path, tmp_path: Path, monkeypatch: 
     """While one changes the data, the others are told so and leave its half-done work alone."""
     source = folder(tmp_path / "pets", images(200, side=8))
     monkeypatch.chdir(checkout)
-    with switch.clean():
-        switch.fetch(str(source))
+    with replace.clean():
+        replace.fetch(str(source))
         for command in (["use", str(source)], ["update"], ["status"]):
             done = run("ddpm", "data", *command, cwd=checkout, check=False)
             assert done.returncode == 1
             assert "changing the data" in done.stderr or "names no source" in done.stderr
         assert (checkout / "data.incoming").exists()
-        switch.swap(str(source))
+        replace.swap(str(source))
     assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]  # it is a dictionary
 
 
@@ -375,7 +376,7 @@ def test_a_pointer_that_is_damaged(text: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text(text)
     with pytest.raises(ValueError, match=r"data\.dvc"):
-        switch.pointer()
+        replace.pointer()
 
 
 def test_outside_of_the_project(tmp_path: Path) -> None:

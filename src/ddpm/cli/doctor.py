@@ -165,7 +165,7 @@ def scores() -> Iterator[Finding]:
 
 def dvc_remote() -> Iterator[Finding]:
     """A default remote that the project does not name."""
-    from ddpm.cli import dvc_settings
+    from ddpm.data import dvc_settings
 
     if Path(".dvc").is_dir() and (note := dvc_settings.outside_remote()):
         yield Finding("note", "dvc", note)

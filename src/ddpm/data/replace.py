@@ -18,9 +18,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from ddpm.common import yaml_file
 from ddpm.common.files import write_text
 from ddpm.common.locks import locked
-from ddpm.config import params
 
 DATA, POINTER = Path("data"), Path("data.dvc")
 INCOMING, INCOMING_POINTER = Path("data.incoming"), Path("data.incoming.dvc")
@@ -47,12 +47,12 @@ def pointer() -> dict[str, Any]:
     """What data.dvc says; empty when there is none. Raises ValueError when it is no file of DVC."""
     if not POINTER.exists():
         return {}
-    told = params.read_yaml(POINTER)
-    outs, sources = told.get("outs"), told.get("deps", [])
+    told = yaml_file.read(POINTER)
+    outs, sources = (told.get("outs"), told.get("deps", [])) if isinstance(told, dict) else (None, [])
     rows = [*outs, *sources] if isinstance(outs, list) and outs and isinstance(sources, list) else [None]
     if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
         raise ValueError(f"{POINTER} is damaged: it names no data. Bring it back: `git checkout {POINTER}`.")
-    return told
+    return dict(told)
 
 
 def unsaved() -> str:
