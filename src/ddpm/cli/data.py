@@ -30,10 +30,10 @@ def use(
 
     Sub-folders are classes; a flat folder is unlabelled. Formats: PNG, JPEG, WebP, BMP, TIFF, GIF.
     """
-    from ddpm.data import replace
+    from ddpm.data import pointer
 
     _in_project()
-    is_embedded = source in replace.embedded()
+    is_embedded = source in pointer.embedded()
     if is_embedded and Path(source).exists():
         terminal.echo(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
     _replace(source, is_embedded=is_embedded, apply=apply, force=force)
@@ -80,10 +80,10 @@ def _local(source: str) -> Path | None:
 @app.command()
 def update() -> None:
     """Fetch the source of `data` again, with the same care, if it came from a folder, archive or URL."""
-    from ddpm.data import replace
+    from ddpm.data import pointer
 
     _in_project()
-    dependencies = replace.pointer().get("deps", [])
+    dependencies = pointer.sources()
     if not dependencies:
         raise ValueError(
             "data.dvc names no source: these data were added, not imported. Change `data`, then `dvc add data`."
@@ -94,17 +94,17 @@ def update() -> None:
 @app.command()
 def status() -> None:
     """Say what the data are, where they came from, and whether they are what data.dvc names."""
-    from ddpm.data import replace
+    from ddpm.data import pointer, replace
     from ddpm.data.sources import find
 
     _in_project()
     with replace.alone():
         replace.recover()
-    told = replace.pointer()
+    told = pointer.read()
     if not told:
         raise ValueError("data.dvc does not exist. Choose data: `ddpm data use SOURCE` (for example: mnist).")
     out, source = told["outs"][0], [dependency["path"] for dependency in told.get("deps", [])]
-    names = [name for name in replace.embedded() if replace.embedded_hash(name) == out.get("md5")]
+    names = [name for name in pointer.embedded() if pointer.embedded_hash(name) == out.get("md5")]
     origin = (
         f"the embedded set {names[0]}"
         if names
@@ -113,11 +113,11 @@ def status() -> None:
         else "added with `dvc add`"
     )
     terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
-    if not replace.DATA.exists():
+    if not pointer.DATA.exists():
         raise ValueError(
             "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
-    files = find(replace.DATA)
+    files = find(pointer.DATA)
     labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
     terminal.echo(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
     for note in files.notes():
@@ -136,13 +136,13 @@ def _in_project() -> None:
 
 def _check_local(path: Path) -> None:
     """A local source has to be there, whole, and not be what it would replace."""
-    from ddpm.data import replace
+    from ddpm.data import pointer
     from ddpm.data.sources import check_copyable
 
     if not path.exists():
-        known = ", ".join(replace.embedded())
+        known = ", ".join(pointer.embedded())
         raise FileNotFoundError(f"{path} does not exist. Give a folder, a zip or tar archive, a URL, or: {known}.")
-    here, there = replace.DATA.resolve(), path.resolve()
+    here, there = pointer.DATA.resolve(), path.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise ValueError(
             f"{path} is, or holds, or lies in, `data` itself. Move the images elsewhere, or use `dvc add data`."

@@ -180,6 +180,14 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
 
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that it holds; a link is deleted, not followed. Nothing there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block succeeds and vanishes when it fails.
@@ -257,6 +265,6 @@ def _sweep(path: Path) -> None:
             lock = os.open(each, os.O_RDONLY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
+                remove(each)
             finally:
                 os.close(lock)

@@ -1,126 +1,98 @@
-"""Putting other data in the place of `data`, all or nothing.
+"""Replace `data` all-or-nothing: by a command (`ddpm data use`) or by the scheduled update of its source.
 
-The new data are made beside the old ones, as `data.incoming`, looked at, and then change places with `data`; whatever
-goes wrong, or Ctrl-C, leaves the checkout as it was. After a kill, the next call mends what it finds (`recover`).
-One process at a time does this (`alone`).
+The new data are made beside the old ones, as `data.incoming`, checked, and then swapped in by renames. Until then
+`data` is not touched. The journal is written before the first rename, so after a kill the next call of `recover`
+puts back what was there. One process at a time does this (`alone`).
 """
 
 import json
 import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from ddpm.common import yaml_file
-from ddpm.common.files import write_text
+from ddpm.common import files
 from ddpm.common.locks import locked
+from ddpm.data import dvc, pointer
+from ddpm.data.pointer import DATA, POINTER
 
-DATA, POINTER = Path("data"), Path("data.dvc")
 INCOMING, INCOMING_POINTER = Path("data.incoming"), Path("data.incoming.dvc")
-BEFORE, BEFORE_POINTER = Path(".state/data.before"), Path(".state/data.before.yaml")
-EMBEDDED = Path("assets/datasets")
-IGNORE = Path(".gitignore")
+BEFORE = Path(".state/data.before")
+JOURNAL = Path(".state/update.json")
+"""While data are swapped: the text of data.dvc before, and whether `data` existed."""
 LOCK = Path(".state/update.lock")
-"""Held by whoever changes `data`: a command here, or a run that fetches the source anew (flows/source.py)."""
-CHATTER = re.compile(r"\s*|Having any troubles\?.*|.*https?://dvc\.org/\S*|.*https?://error\.dvc\.org/\S*")
+IGNORE = Path(".gitignore")
 
 
-def embedded() -> list[str]:
-    """Names of the sets that come with the project."""
-    return sorted(path.stem for path in EMBEDDED.glob("*.yaml"))
+@contextmanager
+def alone(patience: float = 0.0) -> Iterator[int]:
+    """Hold the lock for changes of `data`; yield its descriptor, which DVC inherits.
+
+    Raises:
+        LockBusyError: another process held it for `patience` seconds.
+    """
+    with locked(LOCK, "another command or run is changing the data", patience=patience) as lock:
+        os.set_inheritable(lock, True)
+        yield lock
 
 
-def embedded_hash(name: str) -> str:
-    """What data.dvc says of an embedded set."""
-    told = YAML(typ="safe", pure=True).load((EMBEDDED / f"{name}.yaml").read_text(encoding="utf-8"))
-    return str(told["outs"][0]["md5"])
-
-
-def pointer() -> dict[str, Any]:
-    """What data.dvc says; empty when there is none. Raises ValueError when it is no file of DVC."""
-    if not POINTER.exists():
-        return {}
-    told = yaml_file.read(POINTER)
-    outs, sources = (told.get("outs"), told.get("deps", [])) if isinstance(told, dict) else (None, [])
-    rows = [*outs, *sources] if isinstance(outs, list) and outs and isinstance(sources, list) else [None]
-    if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
-        raise ValueError(f"{POINTER} is damaged: it names no data. Bring it back: `git checkout {POINTER}`.")
-    return dict(told)
+@contextmanager
+def clean(patience: float = 0.0) -> Iterator[int]:
+    """Hold the lock, and begin and end with nothing left over; yield the lock's descriptor."""
+    with alone(patience) as lock:
+        recover()
+        try:
+            yield lock
+        finally:
+            recover()
 
 
 def unsaved() -> str:
-    """Why `data` could not be brought back if it were replaced; empty when it could."""
+    """Why the present data could not be brought back once replaced; empty if they could."""
     if not DATA.exists():
         return ""
     if not POINTER.exists():
         return "data.dvc does not exist"
-    state = json.loads(dvc("data", "status", "--json") or "{}")
-    theirs = {f"{DATA}/", str(DATA)}
-    if theirs & {path for kind in ("modified", "added") for path in state.get("uncommitted", {}).get(kind, [])}:
+    state = json.loads(dvc.run("data", "status", "--json") or "{}")
+    names = {f"{DATA}/", str(DATA)}
+    if names & {path for kind in ("modified", "added") for path in state.get("uncommitted", {}).get(kind, [])}:
         return "it was changed since"
-    return "DVC's cache has no copy" if theirs & set(state.get("not_in_cache", [])) else ""
-
-
-def dvc(*arguments: str) -> str:
-    """Run DVC; its output. Raises ValueError with what DVC said; on a terminal it says it there, with its progress.
-
-    DVC ends with this process, and it inherits the lock (`close_fds`): the next command waits until both have ended.
-    """
-    seen = sys.stderr.isatty()
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "ddpm.runtime.parent", str(os.getpid()), "dvc", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=None if seen else subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-        close_fds=False,
-    )
-    if done.returncode:
-        said = "DVC says why, above." if seen else "\n".join(_words(done.stderr))
-        raise ValueError(f"`dvc {' '.join(arguments)}` failed, and nothing was changed. {said}")
-    return done.stdout
-
-
-def _words(said: str) -> list[str]:
-    """What DVC said, without its advertisements."""
-    return [line for line in said.splitlines() if not CHATTER.fullmatch(line)]
+    return "DVC's cache has no copy" if names & set(state.get("not_in_cache", [])) else ""
 
 
 def fetch(source: str, *, is_embedded: bool = False) -> None:
-    """Bring the data beside: an embedded set by its name, or whatever `dvc import-url` takes."""
+    """Fetch new data beside the old ones: an embedded set by its name, or whatever `dvc import-url` takes."""
     if is_embedded:
-        text = (EMBEDDED / f"{source}.yaml").read_text(encoding="utf-8")
-        write_text(INCOMING_POINTER, _renamed(text, str(INCOMING)))
-        dvc("pull", str(INCOMING_POINTER))
+        files.write_text(INCOMING_POINTER, pointer.with_output(pointer.embedded_text(source), INCOMING))
+        dvc.run("pull", str(INCOMING_POINTER))
     else:
-        dvc("import-url", "--", source, str(INCOMING))
+        dvc.run("import-url", "--", source, str(INCOMING))
 
 
-def swap(source: str, *, is_embedded: bool = False) -> None:
-    """Let the data beside take the place of `data`. The old ones are kept until the last step is done."""
-    text = (EMBEDDED / f"{source}.yaml").read_text(encoding="utf-8") if is_embedded else _final_pointer()
-    write_text(BEFORE_POINTER, POINTER.read_text(encoding="utf-8") if POINTER.exists() else "")
+def point_beside() -> None:
+    """Write `data.incoming.dvc` as a copy of data.dvc, for `dvc update` to work on in its place."""
+    text = POINTER.read_text(encoding="utf-8")
+    files.write_text(INCOMING_POINTER, pointer.with_output(text, INCOMING))
+
+
+def swap(source: str = "", *, is_embedded: bool = False) -> None:
+    """Replace `data` and data.dvc by what was fetched. The old data are kept until the last step is done."""
+    text = pointer.embedded_text(source) if is_embedded else _final_pointer()
+    files.write_json(JOURNAL, {"pointer": _text(POINTER), "present": DATA.exists()})
     if DATA.exists():
         os.replace(DATA, BEFORE)
     os.replace(INCOMING, DATA)
-    write_text(POINTER, text)
-    BEFORE_POINTER.unlink()  # from here on, it counts
+    files.write_text(POINTER, text)  # from here on, the new data count
+    JOURNAL.unlink()
 
 
 def _final_pointer() -> str:
     """The text of data.dvc for what was imported beside."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo  # the library, because only it can say the checksum of a stage
+    from dvc.repo import Repo  # only the library computes the checksum of a stage
 
-    INCOMING_POINTER.write_text(_renamed(INCOMING_POINTER.read_text(encoding="utf-8"), str(DATA)), encoding="utf-8")
+    files.write_text(INCOMING_POINTER, pointer.with_output(INCOMING_POINTER.read_text(encoding="utf-8"), DATA))
     try:
         with Repo(".") as repo:
             stage: Any = repo.stage.load_one(str(INCOMING_POINTER))
@@ -131,59 +103,37 @@ def _final_pointer() -> str:
     return INCOMING_POINTER.read_text(encoding="utf-8")
 
 
-def _renamed(text: str, path: str) -> str:
-    """A DVC file's text with another output path."""
-    head, mark, tail = text.partition("outs:")
-    lines = [
-        f"{line[: line.index('path:')]}path: {path}" if line.strip().removeprefix("- ").startswith("path:") else line
-        for line in tail.split("\n")
-    ]
-    return head + mark + "\n".join(lines)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock for changes of `data`. Raises LockBusyError at once when another process is at it."""
-    with locked(LOCK, "another command or run is changing the data", patience=0) as lock:
-        os.set_inheritable(lock, True)  # for `dvc`
-        yield
-
-
-@contextmanager
-def clean() -> Iterator[None]:
-    """Around all of it: alone, and beginning and ending with nothing left beside."""
-    with alone():
-        recover()
-        try:
-            yield
-        finally:
-            recover()
-
-
 def interrupted() -> bool:
-    """Whether a switch was killed, or is under way in another process."""
-    return INCOMING_POINTER.exists() or INCOMING.exists() or BEFORE_POINTER.exists()
+    """Whether a replacement was killed, or is under way in another process."""
+    return INCOMING_POINTER.exists() or INCOMING.exists() or JOURNAL.exists()
 
 
 def recover() -> None:
-    """Undo a switch that did not come to its end, and leave nothing beside."""
-    if BEFORE_POINTER.exists():
-        if BEFORE.exists():
-            remove(DATA)
-            os.replace(BEFORE, DATA)
-        if text := BEFORE_POINTER.read_text(encoding="utf-8"):
-            write_text(POINTER, text)
-        BEFORE_POINTER.unlink()
-    remove(BEFORE)
-    remove(INCOMING)
-    INCOMING_POINTER.unlink(missing_ok=True)
+    """Undo a swap that did not reach its last step, and remove everything that lies beside.
+
+    A data.dvc that differs from the journal's is either the new one, so the swap was done, or one that somebody chose
+    after a kill. In both cases `data` stays as it is.
+    """
+    if JOURNAL.exists():
+        journal = files.read_json(JOURNAL)
+        if _text(POINTER) == journal["pointer"]:
+            _put_back(was_present=journal["present"])
+        JOURNAL.unlink()
+    files.remove(BEFORE)
+    files.remove(INCOMING)
+    files.remove(INCOMING_POINTER)
     if IGNORE.exists() and f"/{INCOMING}\n" in (text := IGNORE.read_text(encoding="utf-8")):
-        write_text(IGNORE, text.replace(f"/{INCOMING}\n", ""))
+        files.write_text(IGNORE, text.replace(f"/{INCOMING}\n", ""))
 
 
-def remove(path: Path) -> None:
-    """Delete a folder or a file, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _put_back(*, was_present: bool) -> None:
+    """Bring `data` to what it was before the swap. What is not moved yet needs nothing."""
+    if BEFORE.exists():
+        files.remove(DATA)
+        os.replace(BEFORE, DATA)
+    elif not was_present and not INCOMING.exists():
+        files.remove(DATA)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None

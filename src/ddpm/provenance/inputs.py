@@ -6,7 +6,6 @@ edit made meanwhile would be recorded, in dvc.lock and in DVC's run cache, as wh
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ def unchanged(stage: str, folder: Path = Path(), *, started: float | None = None
     yield
     if changed := differences(before, read(definition, folder)):
         for out in _outputs(definition):
-            _remove(folder / out)
+            files.remove(folder / out)
         lines = "\n".join(f"  {line}" for line in changed)
         raise InputsChangedError(
             f"inputs of stage {stage} were changed while it ran:\n{lines}\n"
@@ -151,13 +150,6 @@ def _outputs(definition: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("outs", "metrics", "plots"):
         for entry in definition.get(kind, []):
             yield entry if isinstance(entry, str) else next(iter(entry))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _how(name: str, before: Inputs, after: Inputs) -> str:
