@@ -9,7 +9,6 @@ holds a lock on its own, so that two of them never take each other's away.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -24,6 +23,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm.common.locks import acquire
 
 PART = ".part"
 
@@ -218,8 +219,7 @@ def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tupl
     while True:
         lock, temporary = make(path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            if not temporary.exists():  # another process swept it away before it was locked
+            if not acquire(lock, shared=True) or not temporary.exists():  # another process is sweeping it away
                 continue
             yield temporary, lock
             return
@@ -261,10 +261,10 @@ def _sweep(path: Path) -> None:
     with os.scandir(path.parent) as entries:
         left = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
     for each in left:
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        with contextlib.suppress(FileNotFoundError):
             lock = os.open(each, os.O_RDONLY)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(each)
+                if acquire(lock):
+                    remove(each)
             finally:
                 os.close(lock)
