@@ -17,7 +17,7 @@ from typing import Any
 from ddpm.common import faults
 from ddpm.common.progress import duration
 from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, words
-from ddpm.provenance.patch import git_trouble
+from ddpm.provenance import git
 from flows import process
 
 
@@ -86,7 +86,7 @@ def graph() -> list[Stage]:
     try:
         repository = Repo()
     except DvcException as error:  # without git, it cannot even look
-        raise StageError(f"DVC cannot read this project: {git_trouble() or error}") from error
+        raise StageError(f"DVC cannot read this project: {git.trouble() or error}") from error
     with repository as repo:
         try:
             index = repo.index

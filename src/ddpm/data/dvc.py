@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ddpm.common.redact import last_words
+
 BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
@@ -77,3 +79,11 @@ def run(*arguments: str) -> str:
         why = "DVC says why, above." if on_terminal else "\n".join(lines)
         raise ValueError(f"`dvc {' '.join(arguments)}` failed, and nothing was changed. {why}")
     return done.stdout
+
+
+def failure(*arguments: str, folder: Path, python: str) -> str:
+    """Run the DVC of another environment in another folder; its last words if it fails, and else an empty text."""
+    done = subprocess.run(
+        command(*arguments, python=python), cwd=folder, env=environment(python), capture_output=True, check=False
+    )
+    return last_words(done)
