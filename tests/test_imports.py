@@ -92,7 +92,7 @@ def test_what_the_project_is_measured_against_is_no_part_of_it() -> None:
 
 FLOORS = (
     {"common"},
-    {"runtime", "diffusion", "nets", "metrics"},
+    {"imaging", "runtime", "diffusion", "nets", "metrics"},
     {"model", "data"},
     {"sampling", "exchange"},
     {"evaluation", "config"},

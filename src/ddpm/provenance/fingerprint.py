@@ -23,7 +23,7 @@ AROUND = (
 )  # fmt: skip
 """What reads parameters and files, starts processes, and shows or records what happens: it shapes no result."""
 BESIDE = {
-    "train": ("sampling/", "report/"),  # the preview pictures that are recorded meanwhile
+    "train": ("sampling/", "report/", "imaging/"),  # the preview pictures that are recorded meanwhile
     "evaluate": ("nets/", "diffusion/denoiser.py"),  # draws the noise schedule and builds no network
 }
 """What a computation imports for something beside its result."""
