@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.common.values import flatten
 from ddpm.config.params import read_yaml
 
 STAGES_FILE = "dvc.yaml"
@@ -103,7 +104,7 @@ def _params(definition: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, 
         for name, keys in wanted.items():
             content = read_yaml(folder / name)
             for key in keys or list(content):
-                yield from _flat(f"{name}: {key}" if name != PARAMS_FILE else key, _at(content, key))
+                yield from flatten({f"{name}: {key}" if name != PARAMS_FILE else key: _at(content, key)})
 
 
 def _at(content: Any, key: str) -> Any:
@@ -111,14 +112,6 @@ def _at(content: Any, key: str) -> Any:
     for part in key.split("."):
         content = content.get(part, ABSENT) if isinstance(content, Mapping) else ABSENT
     return content
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flat(f"{name}.{key}", item)
-    else:
-        yield name, value
 
 
 def _files(path: Path) -> Iterator[Path]:
