@@ -63,6 +63,12 @@ def test_mathematics_knows_nothing_of_files_parameters_or_records(part: str) -> 
         assert not uses(path, "mlflow", "prefect", "dvc", "pydantic", "ruamel", "rich"), name(path)
 
 
+def test_flows_never_import_the_command_line() -> None:
+    found = {name(path): uses(path, "ddpm.cli") for path in SOURCES if name(path).startswith("flows/")}
+    assert found, "no module of flows was read"
+    assert not {path: names for path, names in found.items() if names}
+
+
 def test_flows_run_stages_as_processes_and_never_import_torch_or_what_trains() -> None:
     heavy = (
         "torch",
@@ -86,7 +92,7 @@ def test_what_the_project_is_measured_against_is_no_part_of_it() -> None:
 
 FLOORS = (
     {"common"},
-    {"runtime", "diffusion", "nets", "metrics"},
+    {"imaging", "runtime", "diffusion", "nets", "metrics"},
     {"model", "data"},
     {"sampling", "exchange"},
     {"evaluation", "config"},
@@ -96,8 +102,8 @@ FLOORS = (
     {"registry", "training"},
     {"reproduce"},
     {"stages"},
-    {"cli"},
     {"flows"},
+    {"cli"},
 )
 """From the ground up: a package may import packages of lower floors only, and none of its own floor but itself."""
 
