@@ -1,0 +1,67 @@
+"""Write the API pages, one for each package and module, from the docstrings: `python scripts/api_docs.py FOLDER`.
+
+pdoc imports what it documents; a warning of pdoc is an error here.
+"""
+
+import os
+import pkgutil
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+from importlib import import_module, metadata
+from pathlib import Path
+
+import pdoc
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from pdoc import extract, render, render_helpers
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # flows is a package of the checkout, and is not installed
+PACKAGES = ("ddpm", "flows")
+
+
+def main() -> int:
+    """Write the pages; the exit status."""
+    (folder,) = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["PREFECT_HOME"] = home  # Prefect makes its folder when it is imported
+        names = modules()
+        for name in names:  # imported before pdoc does, which forbids libraries to start processes meanwhile
+            import_module(name)
+        write(names, Path(folder))
+    print(f"docs: {len(names)} modules; open {folder}/index.html")
+    return 0
+
+
+def write(names: list[str], folder: Path) -> None:
+    """Write the pages of imported modules to a new folder. Raises Warning for what pdoc warns of."""
+    render.configure(docformat="markdown", footer_text=f"ddpm {metadata.version('ddpm')}")
+    render.env.filters["to_markdown"] = to_markdown
+    shutil.rmtree(folder, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pdoc.pdoc(*PACKAGES, *sorted(set(names) - set(extract.walk_specs(PACKAGES))), output_directory=folder)
+
+
+def modules() -> list[str]:
+    """Full names of all modules; pdoc by itself leaves out those that the `__all__` of their package does not list."""
+    found = list(PACKAGES)
+    for package in PACKAGES:
+        path = import_module(package).__path__
+        found += [
+            each.name for each in pkgutil.walk_packages(path, f"{package}.") if not each.name.endswith("__main__")
+        ]
+    return found
+
+
+@pass_context
+def to_markdown(context: Context, docstring: str) -> str:
+    """Convert a docstring to Markdown, keeping each line that describes an argument (`sigma: ...`) on its own."""
+    kept = re.sub(r"\n(?=[\w, *]+(?:\([^)\n]*\))?: )", "  \n", docstring)
+    return str(render_helpers.to_markdown_with_context(context, kept))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
