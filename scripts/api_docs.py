@@ -5,7 +5,6 @@ pdoc imports what it documents; a warning of pdoc is an error here.
 
 import os
 import pkgutil
-import re
 import shutil
 import sys
 import tempfile
@@ -14,17 +13,19 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import pdoc
-from jinja2 import pass_context
-from jinja2.runtime import Context
-from pdoc import extract, render, render_helpers
+from pdoc import extract, render
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # flows is a package of the checkout, and is not installed
 PACKAGES = ("ddpm", "flows")
+INDEX = "search.js"
+"""The file of the pages that nothing else has."""
 
 
 def main() -> int:
     """Write the pages; the exit status."""
     (folder,) = sys.argv[1:]
+    if Path(folder).exists() and not Path(folder, INDEX).exists():
+        sys.exit(f"docs: {folder} exists and does not hold API pages, so it is not replaced. Name another folder.")
     with tempfile.TemporaryDirectory() as home:
         os.environ["PREFECT_HOME"] = home  # Prefect makes its folder when it is imported
         names = modules()
@@ -38,7 +39,6 @@ def main() -> int:
 def write(names: list[str], folder: Path) -> None:
     """Write the pages of imported modules to a new folder. Raises Warning for what pdoc warns of."""
     render.configure(docformat="markdown", footer_text=f"ddpm {metadata.version('ddpm')}")
-    render.env.filters["to_markdown"] = to_markdown
     shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -54,13 +54,6 @@ def modules() -> list[str]:
             each.name for each in pkgutil.walk_packages(path, f"{package}.") if not each.name.endswith("__main__")
         ]
     return found
-
-
-@pass_context
-def to_markdown(context: Context, docstring: str) -> str:
-    """Convert a docstring to Markdown, keeping each line that describes an argument (`sigma: ...`) on its own."""
-    kept = re.sub(r"\n(?=[\w, *]+(?:\([^)\n]*\))?: )", "  \n", docstring)
-    return str(render_helpers.to_markdown_with_context(context, kept))
 
 
 if __name__ == "__main__":

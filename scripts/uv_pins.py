@@ -22,7 +22,9 @@ def with_pins(project: str, lock: str) -> str:
     """The text of pyproject.toml with the versions of a lock file in place of those that it has."""
     before, begin, rest = project.partition(BEGIN)
     if not begin:
-        raise ValueError(f"{PROJECT} must have the line {BEGIN.strip()!r} in [tool.uv]; put it back, closed by a line ']'")
+        raise ValueError(
+            f"{PROJECT} must have the line {BEGIN.strip()!r} in [tool.uv]; put it back, closed by a line ']'"
+        )
     after = rest[rest.index(END) if rest.startswith(END) else rest.index(f"\n{END}") + 1 :]
     pins = [line for line in lock.splitlines() if line and not line.startswith("#")]
     return before + begin + "".join(f'    "{pin}",\n' for pin in pins) + after
