@@ -22,7 +22,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 MAKEFLAGS += --no-print-directory
 # Some images forbid Python to keep what it has compiled. With it, each of the many processes starts four times faster.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run serve ui test test-faults test-inception test-team lint secrets audit lock clean
+.PHONY: help run serve ui test test-faults test-inception test-team lint secrets audit docs lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
@@ -74,6 +74,10 @@ secrets: $(VENV)/.dev ## Look for secrets in what git keeps, against .secrets.ba
 audit: $(VENV)/.dev ## Ask PyPI for known vulnerabilities of the locked versions, if it answers.
 	@echo "make audit: pip-audit"
 	@$(BIN)/python scripts/audit.py requirements-dev.lock
+
+docs: $(VENV)/.dev ## Write API pages of all packages from their docstrings (build/docs).
+	@echo "make docs: pdoc, into build/docs"
+	@$(BIN)/python scripts/api_docs.py build/docs
 
 lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).
 	@echo "make lock: resolving pyproject.toml into the four lock files"

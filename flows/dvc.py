@@ -7,19 +7,17 @@ order of DVC's own graph, so the flow and `dvc repro` do the same.
 import enum
 import json
 import os
-import re
 import resource
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 from ddpm.common import faults
 from ddpm.common.progress import duration
-from ddpm.provenance.patch import git_trouble
+from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, words
+from ddpm.provenance import git
 from flows import processes
 
 
@@ -77,21 +75,6 @@ class Outcome:
         return f"in {duration(self.seconds)}"
 
 
-BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
-CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
-RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
-KILLED = re.compile(r"exited with (-9|137)\b")
-RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
-CHATTER = re.compile(
-    r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
-    r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
-    r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
-    r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
-    r"|WARNING: stage: '.+' is frozen)"
-)
-"""Hints that DVC prints for interactive users."""
-
-
 def graph() -> list[Stage]:
     """The stages of the repository in the current folder, in topological order, else in that of dvc.yaml.
 
@@ -103,7 +86,7 @@ def graph() -> list[Stage]:
     try:
         repository = Repo()
     except DvcException as error:  # without git, for example
-        raise StageError(f"DVC cannot read this project: {git_trouble() or error}") from error
+        raise StageError(f"DVC cannot read this project: {git.trouble() or error}") from error
     with repository as repo:
         try:
             index = repo.index
@@ -177,21 +160,23 @@ def _status(*targets: str) -> dict[str, Any]:
 
 
 def dvc(
-    arguments: list[str], say: Callable[[str], None], limit: float | None, grace: float = processes.GRACE
+    arguments: list[str],
+    say: Callable[[str], None],
+    limit: float | None,
+    grace: float = processes.GRACE,
+    keep: Sequence[int] = (),
 ) -> processes.Ended:
-    """Run DVC with this interpreter first on the path, so that the stages' `python` is it."""
-    own = str(Path(sys.executable).parent)
-    environment = os.environ | {
-        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
-        "PYTHONUNBUFFERED": "1",
-        "DVC_NO_ANALYTICS": "1",
-    }
+    """Run DVC in a process group of its own, and pass on its output without chatter.
+
+    keep: descriptors that it inherits, such as a lock.
+    """
     return processes.run(
         processes.child("dvc", *arguments),
         lambda line: None if CHATTER.match(line) else say(line),
         limit=limit,
         grace=grace,
-        environment=environment,
+        environment=environment(),
+        keep=keep,
     )
 
 
@@ -212,12 +197,11 @@ def _check(stage: Stage, ended: processes.Ended, limit: float | None) -> None:
         )
     if ended.code == 0:
         return
-    said = [line for line in ended.lines if not CHATTER.match(line)]
-    words = "\n".join(f"  {line}" for line in said[-12:])
-    if any(BUSY.search(line) for line in ended.lines):
-        raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{words}")
+    last = "\n".join(f"  {line}" for line in words(ended.lines)[-12:])
+    if is_busy(ended.lines):
+        raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{last}")
     status = KILLED.search("\n".join(ended.lines))
     if why := faults.killed(int(status[1]) if status else ended.code):
         raise StageError(f"{stage.name} ended early. {why}")
     remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
-    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last lines:\n{words}{remedy}")
+    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last lines:\n{last}{remedy}")

@@ -43,8 +43,11 @@ def run(
     limit: float | None = None,
     grace: float = GRACE,
     environment: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
 ) -> Ended:
     """Run `command` to its end, calling `say` with each line as it comes (from a thread of its own).
+
+    keep: open file descriptors that it inherits, under the same numbers.
 
     After `limit` seconds the whole group is stopped. An exception in the waiting thread (Ctrl-C, SIGTERM turned into an
     exception, cancellation) stops the group too, and propagates. No process of the group is left behind.
@@ -56,6 +59,7 @@ def run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
         env=environment,
+        pass_fds=keep,
         text=True,
         encoding="utf-8",
         errors="replace",

@@ -20,9 +20,10 @@ from ddpm.data import statistics, survey
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import listing
 from ddpm.evaluation.gate import decide
+from ddpm.imaging import sheets
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
-from ddpm.report import canary, page, pictures, plots
+from ddpm.report import canary, page, plots
 from flows import console, markdown, notify, summary
 from flows.dvc import Did, Outcome
 from flows.tasks import artifacts
@@ -240,7 +241,7 @@ def test_pictures_take_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saves)
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
     plot = plots.classes([name, "b"], [0.5, 0.5], [0.5, 0.5])
-    sheet = pictures.sheet([pictures.Row(list(pixels), name)], headings={0: name})
+    sheet = sheets.sheet([sheets.Row(list(pixels), name)], headings={0: name})
     contact = contact_sheet(pixels, np.array([0, 0]), [name], ["a", "b"])
     assert not hostile.STEERS.search("".join(drawn))
     for picture in (Image.open(io.BytesIO(plot)), Image.open(io.BytesIO(sheet)), contact):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ddpm.cli import app
 from ddpm.diffusion import interpolation, schedule
-from ddpm.report import film
+from ddpm.imaging import animation
 from ddpm.sampling import generate, interpolate
 from tests import ideal
 
@@ -74,10 +74,10 @@ def test_a_seed_is_the_image_that_sampling_draws_from_it() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_film_has_every_frame_begins_again_and_holds_the_last(ending: str, channels: int) -> None:
     moments = np.random.default_rng(0).integers(0, 256, (5, 7, 8, 8, channels), dtype=np.uint8)
-    with Image.open(io.BytesIO(film.film(moments, ending))) as opened:
+    with Image.open(io.BytesIO(animation.animate(moments, ending))) as opened:
         assert opened.n_frames == 7
         assert opened.info["loop"] == 0
-        assert opened.size == (3 * 80 + 2 * film.GAP, 2 * 80 + film.GAP)
+        assert opened.size == (3 * 80 + 2 * animation.GAP, 2 * 80 + animation.GAP)
         durations = []
         for frame in range(7):
             opened.seek(frame)
@@ -86,7 +86,7 @@ def test_a_film_has_every_frame_begins_again_and_holds_the_last(ending: str, cha
             if channels == 1 or ending == ".webp":  # a GIF has 256 colours only
                 pixel = np.asarray(opened.convert("RGB"))[5, 5]
                 assert np.abs(pixel.astype(int) - moments[0, frame, 0, 0]).max() <= 1
-    assert durations == [film.MILLISECONDS] * 6 + [film.HOLD]
+    assert durations == [animation.MILLISECONDS] * 6 + [animation.HOLD]
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ddpm.cli import edit
-from ddpm.config import params, yaml_file
+from ddpm.common import yaml_file
+from ddpm.config import params
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()

@@ -5,12 +5,9 @@ however dirty they are. Its SHA is noted on the registered version. Pushing come
 machines: what could not be pushed is owed, and the next run tries again.
 """
 
-import os
 import re
 import socket
-import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 
 from ddpm import tracking
 from ddpm.common import files
-from ddpm.config import params
-from ddpm.provenance.patch import CREDENTIALS, git
+from ddpm.data import pointer
+from ddpm.provenance import git
+from ddpm.provenance.patch import CREDENTIALS
 from flows import dvc, processes
 from flows.console import reporter
 from flows.tasks.data_update import Say
@@ -34,22 +32,22 @@ EMBEDDED_STORE = Path("assets/dvcstore")
 PUSH_SECONDS = 600.0
 
 
-class BranchError(ValueError):
+class BranchError(git.GitError):
     """git cannot keep the result of a retraining; the message says why and what to do."""
 
 
 def uncommitted() -> tuple[str, ...]:
     """The files of `KEPT` that differ from the last commit, or are not in it; none without git."""
-    return tuple(name for name in KEPT if _said("status", "--porcelain", "--", name))
+    return tuple(name for name in KEPT if git.text("status", "--porcelain", "--", name))
 
 
 def check(branch: str) -> None:
     """Check before any work that the commit will be possible. Raises BranchError."""
-    if not branch or _said("rev-parse", "HEAD") is None:
+    if not branch or git.text("rev-parse", "HEAD") is None:
         return
-    if _said("check-ref-format", "--branch", branch) is None:
+    if git.text("check-ref-format", "--branch", branch) is None:
         raise BranchError(f"flow.branch in params.yaml: {branch!r} is not a name that git allows for a branch")
-    if f"branch refs/heads/{branch}" in (_said("worktree", "list", "--porcelain") or "").splitlines():
+    if f"branch refs/heads/{branch}" in (git.text("worktree", "list", "--porcelain") or "").splitlines():
         raise BranchError(
             f"the branch {branch} is checked out, and a run does not commit to a branch in use. Check out "
             f"another (`git switch main`), or name another in params.yaml: flow.branch"
@@ -68,7 +66,7 @@ def keep(branch: str, name: str, number: int, run_id: str) -> Any:
 
     A version that was registered before keeps the commit that it was made from.
     """
-    if not branch or _said("rev-parse", "HEAD") is None:
+    if not branch or git.text("rev-parse", "HEAD") is None:
         why = "no commit: flow.branch is empty" if not branch else "no commit: this folder is under no git, or has none"
         return finish("commit", "Skipped", why)
     sha, new = commit(branch, _message(name, number, run_id))
@@ -87,41 +85,41 @@ def commit(branch: str, message: str) -> tuple[str, bool]:
     check(branch)
     here, tree = _tip(f"refs/heads/{branch}"), _tree()
     remote = _remote()
-    tips = [here, _tip(f"refs/remotes/{remote}/{branch}") if remote else "", _git("rev-parse", "HEAD")]
+    tips = [here, _tip(f"refs/remotes/{remote}/{branch}") if remote else "", git.require("rev-parse", "HEAD")]
     return _advance(branch, here, tree, tips, message)
 
 
 def _advance(branch: str, here: str, tree: str, tips: list[str], message: str) -> tuple[str, bool]:
     """Move the branch from `here` ("": it does not exist) to a commit of `tree` that descends from all `tips`."""
     known = [tip for tip in dict.fromkeys(tips) if tip]
-    heads = set(_git("merge-base", "--independent", *known).split())
+    heads = set(git.require("merge-base", "--independent", *known).split())
     parents = [tip for tip in known if tip in heads]
-    new = len(parents) > 1 or _git("rev-parse", f"{parents[0]}^{{tree}}") != tree
+    new = len(parents) > 1 or git.require("rev-parse", f"{parents[0]}^{{tree}}") != tree
     sha = parents[0]
     if new:
         named = [word for parent in parents for word in ("-p", parent)]
-        sha = _git("commit-tree", tree, *named, "-m", message, environment=_identity())
+        sha = git.require("commit-tree", tree, *named, "-m", message, variables=_identity())
     if sha != here:
-        _git("update-ref", "-m", "retrain", f"refs/heads/{branch}", sha, here)
+        git.require("update-ref", "-m", "retrain", f"refs/heads/{branch}", sha, here)
     return sha, new
 
 
 def _tree() -> str:
     """HEAD's tree with the folder's files `KEPT`, made with a temporary index."""
-    prefix = _git("rev-parse", "--show-prefix")
+    prefix = git.require("rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory() as temporary:
         own = {"GIT_INDEX_FILE": f"{temporary}/index"}
-        _git("read-tree", "HEAD", environment=own)
+        git.require("read-tree", "HEAD", variables=own)
         for name in KEPT:
             if Path(name).exists():
-                blob = _git("hash-object", "-w", "--", name)
-                _git("update-index", "--add", "--cacheinfo", f"100644,{blob},{prefix}{name}", environment=own)
-        return _git("write-tree", environment=own)
+                blob = git.require("hash-object", "-w", "--", name)
+                git.require("update-index", "--add", "--cacheinfo", f"100644,{blob},{prefix}{name}", variables=own)
+        return git.require("write-tree", variables=own)
 
 
 def _message(name: str, number: int, run_id: str) -> str:
     """The commit message."""
-    named = _said("status", "--porcelain", "--", ".", *(f":(exclude){each}" for each in KEPT))
+    named = git.text("status", "--porcelain", "--", ".", *(f":(exclude){each}" for each in KEPT))
     lines = [f"Retrained: {name} version {number}", "", f"MLflow run {run_id}"]
     if named:
         lines.append("Other files differ from the last commit as well: the run has their patch, this commit does not.")
@@ -169,7 +167,7 @@ def _push_data(say: Say) -> tuple[bool, str]:
     ended = dvc.dvc(["push", "--remote", name], lambda line: say(tracking.shown(line)), PUSH_SECONDS)
     if ended.code or ended.timed_out:
         return False, f"data: not pushed to {name} ({_last(ended)}); the next run tries again"
-    out = params.read_yaml(Path("data.dvc"))["outs"][0] if Path("data.dvc").exists() else {}
+    out = pointer.output()
     if out.get("remote", name) != name and not _comes_along(out["md5"]):
         return True, f"data: not in {name}: delete the line `remote: {out['remote']}` of data.dvc and they will be"
     return True, f"data: in DVC's remote {name}"
@@ -200,7 +198,7 @@ def _push_branch(branch: str) -> tuple[bool, str]:
     if not here:
         return True, f"branch {branch}: it was deleted here, so there is nothing to push"
     if there:
-        tree = _git("rev-parse", f"{here}^{{tree}}")
+        tree = git.require("rev-parse", f"{here}^{{tree}}")
         _advance(branch, here, tree, [here, there], "Join what was pushed from elsewhere")
     ended = _network("push", "--quiet", remote, f"refs/heads/{branch}:refs/heads/{branch}")
     if ended.code or ended.timed_out:
@@ -210,18 +208,20 @@ def _push_branch(branch: str) -> tuple[bool, str]:
 
 def _network(*arguments: str) -> processes.Ended:
     """Run a git command that uses the network: in a session of its own, with a time limit and without prompts."""
-    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
-    return processes.run(["git", *arguments], lambda line: None, limit=PUSH_SECONDS, grace=5, environment=quiet)
+    command = ["git", *arguments]
+    return processes.run(
+        command, lambda line: None, limit=PUSH_SECONDS, grace=5, environment=git.environment(prompts=False)
+    )
 
 
 def _remote() -> str:
     """The remote to push to: `origin`, or the only one; an empty text if that is not clear."""
-    names = (_said("remote") or "").split()
+    names = (git.text("remote") or "").split()
     return "origin" if "origin" in names else names[0] if len(names) == 1 else ""
 
 
 def _tip(ref: str) -> str:
-    return _said("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}") or ""
+    return git.text("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}") or ""
 
 
 def _last(ended: processes.Ended) -> str:
@@ -233,23 +233,7 @@ def _last(ended: processes.Ended) -> str:
 
 def _identity() -> dict[str, str]:
     """The committer, if git knows none: this machine."""
-    if _said("var", "GIT_COMMITTER_IDENT") and _said("var", "GIT_AUTHOR_IDENT"):
+    if git.text("var", "GIT_COMMITTER_IDENT") and git.text("var", "GIT_AUTHOR_IDENT"):
         return {}
     who = {"NAME": "retrain", "EMAIL": f"retrain@{socket.gethostname()}"}
     return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
-
-
-def _said(*arguments: str) -> str | None:
-    """The output of git, or None if it fails (or there is no git)."""
-    answer = git(*arguments, folder=Path())
-    return os.fsdecode(answer).strip() if answer is not None else None
-
-
-def _git(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """The output of git. Raises BranchError with its message."""
-    done = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
-    if done.returncode:
-        raise BranchError(f"`git {arguments[0]}` failed: {tracking.shown(done.stderr.strip())}")
-    return done.stdout.strip()

@@ -19,8 +19,9 @@ import numpy as np
 import psutil
 import pytest
 
-from ddpm.cli import data, doctor, switch
+from ddpm.cli import data, doctor
 from ddpm.config import params
+from ddpm.data import pointer, replace
 from tests.cli.conftest import environment, run
 from tests.imagefiles import encoded, zipped
 
@@ -81,9 +82,9 @@ def test_a_folder_of_colour_images(checkout: Path, tmp_path: Path) -> None:
     assert (found.promote.max_fid, found.promote.min_inception_score) == (None, None)
     assert "# side of the square images" in (checkout / "params.yaml").read_text()
 
-    pointer = params.read_yaml(checkout / "data.dvc")
-    assert pointer["deps"][0]["path"] == str(source)
-    assert "remote" not in pointer["outs"][0]
+    written = params.read_yaml(checkout / "data.dvc")
+    assert written["deps"][0]["path"] == str(source)
+    assert "remote" not in written["outs"][0]
     assert state(checkout)["beside"] == ["data", "data.dvc"]
     assert json.loads(run("dvc", "status", "--json", "data.dvc", cwd=checkout).stdout) == {}
     run("python", "-m", "ddpm.stages.prepare", cwd=checkout)
@@ -241,8 +242,8 @@ def test_stopped_while_it_fetches(ending: signal.Signals, checkout: Path, tmp_pa
     assert state(checkout) == before
 
 
-STEPS = 7
-"""Calls that change files in a switch; the last case is that nothing happens."""
+STEPS = 6
+"""Renames and deletions of a swap; in the last case, the process does not die."""
 
 
 @pytest.mark.slow
@@ -254,7 +255,7 @@ def test_stopped_at_any_step_of_the_swap(
     source = folder(tmp_path / "pets", images(60, side=8))
     old = state(checkout)
     monkeypatch.chdir(checkout)
-    switch.fetch(str(source))
+    replace.fetch(str(source))
     count = 0
 
     class DeathError(BaseException):
@@ -271,14 +272,12 @@ def test_stopped_at_any_step_of_the_swap(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(switch, "write_text", dying(switch.write_text))
-        patch.setattr(switch.os, "replace", dying(os.replace))
-        patch.setattr(switch.Path, "unlink", dying(Path.unlink))
-        patch.setattr(switch, "remove", dying(switch.remove))
+        patch.setattr(os, "replace", dying(os.replace))
+        patch.setattr(Path, "unlink", dying(Path.unlink))
         with pytest.raises(DeathError) if step < STEPS else contextlib.nullcontext():
-            switch.swap(str(source))
+            replace.swap(str(source))
     assert count == STEPS or step < STEPS
-    switch.recover()
+    replace.recover()
     now = state(checkout)
     assert now["beside"] == ["data", "data.dvc"]
     assert not (checkout / ".state/data.before").exists()
@@ -293,7 +292,7 @@ def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monk
     """SIGKILL of the command alone, while DVC waits for ever at a pipe: DVC ends too, and the lock is free."""
     source = special(folder(tmp_path / "pets", images(3)), "a/0.pipe")
     before = state(checkout)
-    program = f"from ddpm.cli import switch\nwith switch.clean():\n    switch.fetch({str(source)!r})"
+    program = f"from ddpm.data import replace\nwith replace.clean():\n    replace.fetch({str(source)!r})"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout)
     pipe = None
     while process.poll() is None and pipe is None:
@@ -311,7 +310,7 @@ def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monk
     assert started
     assert not left
     monkeypatch.chdir(checkout)
-    with switch.clean():
+    with replace.clean():
         pass
     assert state(checkout) == before
 
@@ -320,14 +319,14 @@ def test_commands_at_the_same_time(checkout: Path, tmp_path: Path, monkeypatch: 
     """While one changes the data, the others are told so and leave its half-done work alone."""
     source = folder(tmp_path / "pets", images(200, side=8))
     monkeypatch.chdir(checkout)
-    with switch.clean():
-        switch.fetch(str(source))
+    with replace.clean():
+        replace.fetch(str(source))
         for command in (["use", str(source)], ["update"], ["status"]):
             done = run("ddpm", "data", *command, cwd=checkout, check=False)
             assert done.returncode == 1
             assert "changing the data" in done.stderr or "names no source" in done.stderr
         assert (checkout / "data.incoming").exists()
-        switch.swap(str(source))
+        replace.swap(str(source))
     assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]  # it is a dictionary
 
 
@@ -375,7 +374,7 @@ def test_a_pointer_that_is_damaged(text: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text(text)
     with pytest.raises(ValueError, match=r"data\.dvc"):
-        switch.pointer()
+        pointer.read()
 
 
 def test_outside_of_the_project(tmp_path: Path) -> None:

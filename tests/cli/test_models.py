@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from ddpm import registry, tracking
 from ddpm.cli import app
+from ddpm.imaging import sheets
 from ddpm.model import checkpoint
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
-from ddpm.report import pictures
 from ddpm.sampling import generate
 from tests import tiny
 
@@ -101,9 +101,9 @@ def test_samples_as_grid_folder_and_array(project: Path, tiny_checkpoint: Path) 
     single = [np.asarray(Image.open(path)) for path in sorted(Path("folder").iterdir())]
     assert np.array_equal(single, images[:, :, :, 0])
     grid = np.asarray(Image.open("grid.png"))
-    zoom = pictures.CELL // 8
-    place = 8 * zoom + pictures.GAP
-    assert grid.shape[:2] == (2 * place - pictures.GAP, 3 * place - pictures.GAP)
+    zoom = sheets.CELL // 8
+    place = 8 * zoom + sheets.GAP
+    assert grid.shape[:2] == (2 * place - sheets.GAP, 3 * place - sheets.GAP)
     assert np.array_equal(grid[: 8 * zoom : zoom, place : place + 8 * zoom : zoom, 0], images[1, :, :, 0])
     assert not grid[place:, 2 * place :, 3].any(), "the place of the sixth is empty"
 

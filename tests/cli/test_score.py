@@ -188,7 +188,7 @@ def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
     (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "possible are classifier"),
     (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
     (["--real", "real", "--fake", "fake", "--extractor", "own"], "holds no extractor of your own"),
-    (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real holds no extractor"),
+    (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real does not hold an extractor"),
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_refused_in_words(asked: list[str], said: str) -> None:
     result = ddpm(*asked)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm.report import canary, pictures
+from ddpm.imaging import sheets
+from ddpm.report import canary
 from ddpm.report.canary import Pairs, Told
 
 TOLD = Told(
@@ -61,8 +62,8 @@ def test_the_sheet_has_champion_candidate_and_difference_in_this_order() -> None
     pairs = made()
     sheet = canary._sheet(pairs, np.array([5, 0]), 10.0, "x")
     found = np.asarray(Image.open(io.BytesIO(sheet.png)))
-    side = 8 * (pictures.CELL // 8)
-    left = found.shape[1] - 2 * side - pictures.GAP
+    side = 8 * (sheets.CELL // 8)
+    left = found.shape[1] - 2 * side - sheets.GAP
     rows = [found[start : start + side, left : left + side, 0] for start in (0, side + 3, 2 * (side + 3))]
     assert np.array_equal(rows[0][::10, ::10][:8, :8], pairs.champion[5, :, :, 0])
     assert np.array_equal(rows[1][::10, ::10][:8, :8], pairs.candidate[5, :, :, 0])
@@ -72,6 +73,6 @@ def test_the_sheet_has_champion_candidate_and_difference_in_this_order() -> None
 
 def test_blocks_of_rows_stand_apart() -> None:
     image = np.zeros((8, 8, 1), np.uint8)
-    rows = [pictures.Row([image])] * 4
-    heights = [Image.open(io.BytesIO(pictures.sheet(rows, row_groups=each))).height for each in ((), (0, 2))]
-    assert heights[1] - heights[0] == pictures.GROUP_GAP
+    rows = [sheets.Row([image])] * 4
+    heights = [Image.open(io.BytesIO(sheets.sheet(rows, row_groups=each))).height for each in ((), (0, 2))]
+    assert heights[1] - heights[0] == sheets.GROUP_GAP

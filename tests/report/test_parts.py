@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ddpm.common import files
+from ddpm.imaging import sheets
 from ddpm.report import drift, facts, page, picture, pictures, scores
 from tests.report import made
 from tests.report.made import CHAMPION, METRICS, MORE, composed
@@ -170,9 +171,9 @@ def test_the_best_are_left_and_the_worst_right():
     labels, values = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.9, 0.4, 0.6, 0.2, 0.3])
     png = pictures.extremes(images, labels, ["a", "b"], values, ("best", "worst"), columns=2)
     sheet = np.asarray(Image.open(io.BytesIO(png)))
-    side = 84 + pictures.GAP
-    left = sheet.shape[1] - 4 * side + pictures.GAP - pictures.GROUP_GAP
-    across = [left + i * side + (pictures.GROUP_GAP if i > 1 else 0) + 42 for i in range(4)]
+    side = 84 + sheets.GAP
+    left = sheet.shape[1] - 4 * side + sheets.GAP - sheets.GROUP_GAP
+    across = [left + i * side + (sheets.GROUP_GAP if i > 1 else 0) + 42 for i in range(4)]
     down = [sheet.shape[0] - 42 - side, sheet.shape[0] - 42]
     shown = [[int(sheet[y, x, 0]) if sheet[y, x, 3] else None for x in across] for y in down]
     assert shown == [[41, 43, 42, 40], [45, None, 44, None]]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ddpm.report import pictures
-from ddpm.report.pictures import Row
+from ddpm.imaging import sheets
+from ddpm.imaging.sheets import Row
+from ddpm.report import figures, pictures
 
 
 def images(count=12, side=28, channels=1, seed=0):
@@ -21,9 +22,9 @@ def opened(png):
 @pytest.mark.parametrize(("side", "channels", "scale"), [(8, 1, 10), (28, 1, 3), (64, 3, 1), (128, 3, 1)])
 def test_every_pixel_becomes_a_square(side, channels, scale):
     shown = images(4, side, channels)
-    sheet = opened(pictures.grid(shown, 2))
-    step = side * scale + pictures.GAP
-    assert sheet.shape == (2 * step - pictures.GAP, 2 * step - pictures.GAP, 4)
+    sheet = opened(sheets.grid(shown, 2))
+    step = side * scale + sheets.GAP
+    assert sheet.shape == (2 * step - sheets.GAP, 2 * step - sheets.GAP, 4)
     for number, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
         place = sheet[row * step : row * step + side * scale, column * step : column * step + side * scale]
         expected = np.broadcast_to(shown[number], (side, side, 3)).repeat(scale, 0).repeat(scale, 1)
@@ -33,8 +34,10 @@ def test_every_pixel_becomes_a_square(side, channels, scale):
 
 
 def test_a_grid_shows_the_first_images_even_when_there_are_few():
-    assert opened(pictures.grid(images(100), 3)).shape[:2] == (3 * 87 - 3, 3 * 87 - 3)
-    assert opened(pictures.grid(images(4), 3)).shape[:2] == (2 * 87 - 3, 3 * 87 - 3)
+    for count, rows in ((100, 3), (4, 2)):
+        picture = figures.samples(images(count), np.full(count, -1), 3)
+        assert opened(picture.png).shape[:2] == (rows * 87 - 3, 3 * 87 - 3)
+        assert f"The first {min(count, 9)} images" in picture.caption
 
 
 def test_real_and_generated_stand_in_the_row_of_their_class():
@@ -46,7 +49,7 @@ def test_real_and_generated_stand_in_the_row_of_their_class():
         pictures.real_and_generated(real, real_labels, generated, np.array([0, 0, 1, 1]), ["cat", "dog"], columns=3)
     )
     grey = sheet[..., 0] * (sheet[..., 3] == 255)
-    rows = [grey[pictures.FONT_SIZE + 10 :][:80], grey[pictures.FONT_SIZE + 10 + 83 :]]
+    rows = [grey[sheets.FONT_SIZE + 10 :][:80], grey[sheets.FONT_SIZE + 10 + 83 :]]
     for row, (ours, theirs) in zip(rows, [(50, 200), (60, 210)], strict=True):
         assert (row == ours).sum() == (row == theirs).sum() == 2 * 80 * 80
 
@@ -75,4 +78,4 @@ def test_equal_images_give_equal_bytes():
 
 def test_a_sheet_of_nothing_is_refused():
     with pytest.raises(ValueError, match="one image"):
-        pictures.sheet([Row([None])])
+        sheets.sheet([Row([None])])

@@ -7,6 +7,7 @@ import pytest
 
 from ddpm import tracking
 from ddpm.common import files
+from ddpm.provenance.git import trouble
 
 
 def git(*arguments: str) -> str:
@@ -72,7 +73,7 @@ def test_a_folder_without_git_data_or_lock(tmp_path: Path, monkeypatch: pytest.M
 def test_why_a_model_has_no_commit_is_on_its_record(
     repository: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
-    assert tracking.git_trouble() == ""
+    assert trouble() == ""
     monkeypatch.setenv(name, value)
     found = tracking.lineage()
     assert words in found["ddpm.no_commit"]

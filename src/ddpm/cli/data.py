@@ -30,10 +30,10 @@ def use(
 
     Sub-folders are classes; a flat folder is unlabelled. Formats: PNG, JPEG, WebP, BMP, TIFF, GIF.
     """
-    from ddpm.cli import switch
+    from ddpm.data import pointer
 
     _in_project()
-    is_embedded = source in switch.embedded()
+    is_embedded = source in pointer.embedded()
     if is_embedded and Path(source).exists():
         terminal.echo(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
     _replace(source, is_embedded=is_embedded, apply=apply, force=force)
@@ -41,10 +41,10 @@ def use(
 
 def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, force: bool = False) -> None:
     """Look at a source, or an embedded set by its name, and put it in place of `data`. Raises ValueError, OSError."""
-    from ddpm.cli import dvc_settings, switch
+    from ddpm.data import dvc_settings, replace
 
-    with switch.clean():
-        if not force and (why := switch.unsaved()):
+    with replace.clean():
+        if not force and (why := replace.unsaved()):
             raise ValueError(
                 f"`data` cannot be brought back once replaced: {why}. Keep it with `dvc add data`, or say --force."
             )
@@ -63,9 +63,9 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
             _check_local(local)
             found = _look(local)
         terminal.echo(f"fetching {source} (a copy goes to DVC's cache)")
-        switch.fetch(source if local is None else str(local), is_embedded=is_embedded)
-        found = found or _look(switch.INCOMING)
-        switch.swap(source, is_embedded=is_embedded)
+        replace.fetch(source if local is None else str(local), is_embedded=is_embedded)
+        found = found or _look(replace.INCOMING)
+        replace.swap(source, is_embedded=is_embedded)
     terminal.echo(f"data is now {source}; data.dvc says so.")
     _say_next(source, found, apply, is_embedded)
 
@@ -80,10 +80,10 @@ def _local(source: str) -> Path | None:
 @app.command()
 def update() -> None:
     """Fetch the source of `data` again, with the same care, if it came from a folder, archive or URL."""
-    from ddpm.cli import switch
+    from ddpm.data import pointer
 
     _in_project()
-    dependencies = switch.pointer().get("deps", [])
+    dependencies = pointer.sources()
     if not dependencies:
         raise ValueError(
             "data.dvc names no source: these data were added, not imported. Change `data`, then `dvc add data`."
@@ -94,17 +94,17 @@ def update() -> None:
 @app.command()
 def status() -> None:
     """Say what the data are, where they came from, and whether they are what data.dvc names."""
-    from ddpm.cli import switch
+    from ddpm.data import pointer, replace
     from ddpm.data.sources import find
 
     _in_project()
-    with switch.alone():
-        switch.recover()
-    told = switch.pointer()
+    with replace.alone():
+        replace.recover()
+    told = pointer.read()
     if not told:
         raise ValueError("data.dvc does not exist. Choose data: `ddpm data use SOURCE` (for example: mnist).")
     out, source = told["outs"][0], [dependency["path"] for dependency in told.get("deps", [])]
-    names = [name for name in switch.embedded() if switch.embedded_hash(name) == out.get("md5")]
+    names = [name for name in pointer.embedded() if pointer.embedded_hash(name) == out.get("md5")]
     origin = (
         f"the embedded set {names[0]}"
         if names
@@ -113,16 +113,16 @@ def status() -> None:
         else "added with `dvc add`"
     )
     terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
-    if not switch.DATA.exists():
+    if not pointer.DATA.exists():
         raise ValueError(
             "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
-    files = find(switch.DATA)
+    files = find(pointer.DATA)
     labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
     terminal.echo(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
     for note in files.notes():
         terminal.echo(f"note: {note}")
-    why = switch.unsaved()
+    why = replace.unsaved()
     terminal.echo(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
     if out.get("remote") == "embedded" and not names:
         terminal.echo("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
@@ -136,13 +136,13 @@ def _in_project() -> None:
 
 def _check_local(path: Path) -> None:
     """A local source has to be there, whole, and not be what it would replace."""
-    from ddpm.cli import switch
+    from ddpm.data import pointer
     from ddpm.data.sources import check_copyable
 
     if not path.exists():
-        known = ", ".join(switch.embedded())
+        known = ", ".join(pointer.embedded())
         raise FileNotFoundError(f"{path} does not exist. Give a folder, a zip or tar archive, a URL, or: {known}.")
-    here, there = switch.DATA.resolve(), path.resolve()
+    here, there = pointer.DATA.resolve(), path.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise ValueError(
             f"{path} is, or holds, or lies in, `data` itself. Move the images elsewhere, or use `dvc add data`."
@@ -187,9 +187,10 @@ def _look(location: Path) -> "Survey":
 
 def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """The parameters that suit the data, and what to run."""
-    from ddpm.cli import dvc_settings, edit
+    from ddpm.cli import edit
     from ddpm.cli.proposal import propose, unlabelled
     from ddpm.config import params
+    from ddpm.data import dvc_settings
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:

@@ -165,7 +165,7 @@ def scores() -> Iterator[Finding]:
 
 def dvc_remote() -> Iterator[Finding]:
     """A default remote that the project does not name."""
-    from ddpm.cli import dvc_settings
+    from ddpm.data import dvc_settings
 
     if Path(".dvc").is_dir() and (note := dvc_settings.outside_remote()):
         yield Finding("note", "dvc", note)
@@ -256,14 +256,14 @@ def _command(pid: int) -> list[str]:
 
 def repository() -> Iterator[Finding]:
     """The git state that a model's lineage will name."""
-    from ddpm.provenance.patch import git, git_trouble
+    from ddpm.provenance import git
 
-    if trouble := git_trouble():
+    if trouble := git.trouble():
         if shutil.which("git"):  # what is not installed is among the tools
             state: State = "note" if "no commit yet" in trouble else "missing"
             yield Finding(state, "git", f"{trouble}. Until then a model has no commit on its record")
         return
-    changed = (git("status", "--porcelain", folder=Path()) or b"").decode(errors="replace").strip()
+    changed = git.text("status", "--porcelain")
     if changed:
         yield Finding("note", "git", f"{len(changed.splitlines())} uncommitted changes: models are marked as such")
 

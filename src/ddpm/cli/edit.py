@@ -7,20 +7,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ddpm.common import terminal
+from ddpm.common import terminal, yaml_file
 from ddpm.common.files import write_text
-from ddpm.config import params, yaml_file
+from ddpm.common.values import flatten
+from ddpm.config import params
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
     """`{"train": {"lr": 0.1}}` as `{"train.lr": 0.1}`."""
-    found: dict[str, Any] = {}
-    for section, keys in value.items():
-        if isinstance(keys, Mapping):
-            found |= {f"{section}.{key}": item for key, item in keys.items()}
-        elif keys is not None:  # not a section
-            found[section] = keys
-    return found
+    sections = {name: keys for name, keys in value.items() if keys is not None}
+    return dict(flatten(sections, depth=2))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -71,12 +71,12 @@ def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":
 
 def _write(out: Path, images: "NDArray[np.uint8]") -> None:
     from ddpm.common import files
-    from ddpm.report import film, pictures
+    from ddpm.imaging import animation, sheets
 
     if out.suffix == ".npy":
         files.write_npy(out, images)
-    elif out.suffix in film.KINDS:
-        files.write_bytes(out, film.film(images[None], out.suffix))
+    elif out.suffix in animation.FORMATS:
+        files.write_bytes(out, animation.animate(images[None], out.suffix))
     else:
         headings = {0: "from", len(images) - 1: "to"}
-        files.write_bytes(out, pictures.sheet([pictures.Row(list(images))], headings=headings))
+        files.write_bytes(out, sheets.sheet([sheets.Row(list(images))], headings=headings))

@@ -1,7 +1,6 @@
 """`ddpm sample`: images from a registered version or a checkpoint."""
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -27,7 +26,7 @@ app = typer.Typer()
 
 LARGEST_GRID = 10_000
 LARGEST_FILM = 100
-FILMS = (".gif", ".webp")  # as in report.film, which imports Pillow
+FILMS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
 COUNT = 64
 
 
@@ -121,8 +120,8 @@ def sample(
     from ddpm import registry, tracking
     from ddpm.common import files
     from ddpm.common.class_names import class_index
+    from ddpm.imaging import animation
     from ddpm.model import checkpoint
-    from ddpm.report import film
     from ddpm.sampling import generate
 
     shard = _company(context)
@@ -141,7 +140,7 @@ def sample(
     if moments:
         _alone("a film")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
-        files.write_bytes(out, film.film(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
+        files.write_bytes(out, animation.animate(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
         terminal.echo(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
         return
     kept = _drawn(
@@ -258,20 +257,18 @@ def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
 def _grid(out: Path, drawn: "Parts") -> None:
     """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
     from ddpm.common import files
-    from ddpm.report import pictures
+    from ddpm.imaging import pixels, sheets
 
     images = [image for part in drawn.read() for image in part]
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = [pictures.Row(images[first : first + columns]) for first in range(0, len(images), columns)]
-    files.write_bytes(out, pictures.sheet(rows))
+    files.write_bytes(out, sheets.grid(images, pixels.square_columns(len(images))))
 
 
 def _folder(out: Path, drawn: "Parts") -> None:
     """A PNG per image, named by its place; the folder appears whole or not at all."""
     from ddpm.common import files
-    from ddpm.report import pictures
+    from ddpm.imaging.pixels import to_pil
 
     digits = max(6, len(str(drawn.count - 1)))
     with files.fresh_folder(out) as new:
         for index, image in enumerate(image for part in drawn.read() for image in part):
-            pictures.enlarge(image, 1).save(new / f"{index:0{digits}d}.png")
+            to_pil(image).save(new / f"{index:0{digits}d}.png")

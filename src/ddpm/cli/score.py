@@ -131,7 +131,10 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
         case "classifier":
             folder = Path(path or FEATURES)
             if not (folder / reference.SUMMARY).is_file():
-                raise FileNotFoundError(f"{folder} holds no extractor. Run `dvc repro features`, or say --extractor")
+                raise FileNotFoundError(
+                    f"{folder} does not hold an extractor. In a project, run `dvc repro features`; elsewhere, "
+                    "name one: --extractor classifier:FOLDER (a project's out/features) or inception:FILE"
+                )
             found = extractor_store.from_folder(folder, device, resize or "none")
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name} and no classifier; say --extractor {found.name}")

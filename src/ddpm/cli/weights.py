@@ -66,11 +66,11 @@ def fetch(source: str, target: Path, sha256: str) -> None:
 
 def keep(target: Path) -> bool:
     """`dvc add`, where this folder is a DVC repository; whether it is."""
-    from ddpm.cli import switch
+    from ddpm.data import dvc
 
     if not Path(".dvc").is_dir():
         return False
-    switch.dvc("add", "--quiet", str(target))
+    dvc.run("add", "--quiet", str(target))
     return True
 
 

@@ -9,7 +9,6 @@ holds a lock on its own, so that two of them never take each other's away.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -24,6 +23,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm.common.locks import acquire
 
 PART = ".part"
 
@@ -180,6 +181,14 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
 
 
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that it holds; a link is deleted, not followed. Nothing there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block succeeds and vanishes when it fails.
@@ -210,8 +219,7 @@ def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tupl
     while True:
         lock, temporary = make(path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            if not temporary.exists():  # another process swept it away before it was locked
+            if not acquire(lock, shared=True) or not temporary.exists():  # another process is sweeping it away
                 continue
             yield temporary, lock
             return
@@ -253,10 +261,10 @@ def _sweep(path: Path) -> None:
     with os.scandir(path.parent) as entries:
         left = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
     for each in left:
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        with contextlib.suppress(FileNotFoundError):
             lock = os.open(each, os.O_RDONLY)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
+                if acquire(lock):
+                    remove(each)
             finally:
                 os.close(lock)

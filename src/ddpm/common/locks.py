@@ -11,6 +11,18 @@ class LockBusyError(ValueError):
     """Another process holds the lock; the message names it and the remedy."""
 
 
+def acquire(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file or folder without waiting, and return whether that worked.
+
+    The lock lasts until every copy of the descriptor is closed, those of child processes included.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[int]:
     """Hold the lock file `path` during the block; yield its descriptor. Raises LockBusyError after `patience` seconds.
@@ -20,14 +32,8 @@ def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise LockBusyError(
-                        f"{what} ({path} is locked). Wait until it ends, then run this again."
-                    ) from error
-                time.sleep(0.05)
+        while not acquire(file.fileno()):
+            if time.monotonic() >= deadline:
+                raise LockBusyError(f"{what} ({path} is locked). Wait until it ends, then run this again.")
+            time.sleep(0.05)
         yield file.fileno()

@@ -7,6 +7,7 @@ Values are redacted before they are serialised (`each`), so that JSON stays vali
 import contextlib
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
@@ -47,6 +48,14 @@ def shown_address(address: str) -> str:
     if found is None or not SCHEME.search(address[: found.start()]):
         return shown(address)
     return address[: found.end()] + _rest(address[: found.start()].strip(), address[found.end() :])
+
+
+def last_words(done: "subprocess.CompletedProcess[bytes]") -> str:
+    """The last lines of a process that failed, for a message; an empty text if it succeeded."""
+    if done.returncode == 0:
+        return ""
+    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-6:]
+    return "\n".join(map(shown, lines)) or "it said nothing"
 
 
 def each(value: Any, change: Callable[[str], str] = shown) -> Any:

@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
-from ddpm.config import named_files, yaml_file
+from ddpm.common import values, yaml_file
+from ddpm.common.yaml_file import ParamsError
+from ddpm.config import named_files
 from ddpm.config.sections import (
     Diffusion,
     Evaluate,
@@ -24,7 +26,6 @@ from ddpm.config.sections import (
     wording,
 )
 from ddpm.config.sections.pipeline import Name
-from ddpm.config.yaml_file import ParamsError
 
 __all__ = [
     "PARAMS_FILE",
@@ -192,11 +193,7 @@ def model_name(path: Path = PARAMS_FILE) -> str:
 
 def flatten(params: BaseModel) -> dict[str, str]:
     """`{"train.lr": "0.002", ...}`: every key with its value as text, for a record."""
-    flat: dict[str, str] = {}
-    for section, values in params.model_dump(mode="json").items():
-        for key, value in values.items():
-            flat[f"{section}.{key}"] = str(value)
-    return flat
+    return {key: str(value) for key, value in values.flatten(params.model_dump(mode="json"), depth=2)}
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ddpm.common.terminal import plain
+from ddpm.imaging.labels import label
+from ddpm.imaging.pixels import enlarge, to_pil
 
 COLUMNS = 16
 ROWS = 24
 CELL = 48  # pixels; smaller images are enlarged by a whole factor
 GAP = 2
+LONGEST = 24  # characters of a name
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -35,8 +37,7 @@ def _draw(images: NDArray[np.uint8], rows: Sequence[tuple[str, NDArray[np.intp]]
     font = ImageFont.load_default(size=14)
     factor = max(1, -(-CELL // images.shape[1]))
     cell = images.shape[1] * factor + GAP
-    lines = [plain(name) for name, _ in rows]
-    names = [line if len(line) <= 24 else line[:23] + "…" for line in lines]
+    names = [label(name, LONGEST) for name, _ in rows]
     margin = max(int(font.getlength(name)) for name in names)
     margin += 16 if margin else GAP
     columns = max(len(indices) for _, indices in rows)
@@ -46,11 +47,5 @@ def _draw(images: NDArray[np.uint8], rows: Sequence[tuple[str, NDArray[np.intp]]
         top = GAP + row * cell
         draw.text((8, top + cell // 2), name, INK, font, anchor="lm")
         for column, index in enumerate(indices):
-            sheet.paste(_enlarged(images[index], factor), (margin + column * cell, top))
+            sheet.paste(to_pil(enlarge(images[index], factor)), (margin + column * cell, top))
     return sheet
-
-
-def _enlarged(image: NDArray[np.uint8], factor: int) -> Image.Image:
-    """Each pixel as a square of `factor` pixels, in colour."""
-    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return Image.fromarray(colour.repeat(factor, axis=0).repeat(factor, axis=1))

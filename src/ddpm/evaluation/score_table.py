@@ -1,9 +1,10 @@
 """The table of scores on which the gate decides: candidate, champion, floor and limit of each score."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from ddpm.common.values import is_number
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,4 @@ def _judged(row: Row, *, most: float | None = None, least: float | None = None) 
 def number(metrics: Mapping[str, Any], key: str) -> float | None:
     """A finite number, or None."""
     value = metrics.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+    return float(value) if is_number(value) else None

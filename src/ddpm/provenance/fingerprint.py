@@ -17,13 +17,13 @@ PIPELINE = ("src", "flows")
 """Whose change gives a scheduled run something to do."""
 AROUND = (
     "__init__.py", "common/addresses.py", "common/environment.py", "common/faults.py", "common/files.py",
-    "common/locks.py", "common/outside.py", "common/progress.py", "common/redact.py", "common/terminal.py", "config/",
-    "data/errors.py", "data/prepared.py", "provenance/", "runtime/parent.py", "runtime/process_start.py",
-    "runtime/torchrun.py", "stages/__init__.py", "tracking/", "training/stopping.py",
+    "common/locks.py", "common/outside.py", "common/progress.py", "common/redact.py", "common/terminal.py",
+    "common/yaml_file.py", "config/", "data/errors.py", "data/prepared.py", "provenance/", "runtime/parent.py",
+    "runtime/process_start.py", "runtime/torchrun.py", "stages/__init__.py", "tracking/", "training/stopping.py",
 )  # fmt: skip
 """What reads parameters and files, starts processes, and shows or records what happens: it shapes no result."""
 BESIDE = {
-    "train": ("sampling/", "report/"),  # the preview pictures that are recorded meanwhile
+    "train": ("sampling/", "report/", "imaging/"),  # the preview pictures that are recorded meanwhile
     "evaluate": ("nets/", "diffusion/denoiser.py"),  # draws the noise schedule and builds no network
 }
 """What a computation imports for something beside its result."""

@@ -6,7 +6,6 @@ edit made meanwhile would be recorded, in dvc.lock and in DVC's run cache, as wh
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.common.values import flatten
 from ddpm.config.params import read_yaml
 
 STAGES_FILE = "dvc.yaml"
@@ -55,7 +55,7 @@ def unchanged(stage: str, folder: Path = Path(), *, started: float | None = None
     yield
     if changed := differences(before, read(definition, folder)):
         for out in _outputs(definition):
-            _remove(folder / out)
+            files.remove(folder / out)
         lines = "\n".join(f"  {line}" for line in changed)
         raise InputsChangedError(
             f"inputs of stage {stage} were changed while it ran:\n{lines}\n"
@@ -104,7 +104,7 @@ def _params(definition: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, 
         for name, keys in wanted.items():
             content = read_yaml(folder / name)
             for key in keys or list(content):
-                yield from _flat(f"{name}: {key}" if name != PARAMS_FILE else key, _at(content, key))
+                yield from flatten({f"{name}: {key}" if name != PARAMS_FILE else key: _at(content, key)})
 
 
 def _at(content: Any, key: str) -> Any:
@@ -112,14 +112,6 @@ def _at(content: Any, key: str) -> Any:
     for part in key.split("."):
         content = content.get(part, ABSENT) if isinstance(content, Mapping) else ABSENT
     return content
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flat(f"{name}.{key}", item)
-    else:
-        yield name, value
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -151,13 +143,6 @@ def _outputs(definition: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("outs", "metrics", "plots"):
         for entry in definition.get(kind, []):
             yield entry if isinstance(entry, str) else next(iter(entry))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _how(name: str, before: Inputs, after: Inputs) -> str:

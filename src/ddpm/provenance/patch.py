@@ -5,14 +5,12 @@ Nothing in the repository is touched: the patch is made with an index and an obj
 
 import os
 import re
-import shlex
-import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm.common import files
+from ddpm.provenance import git
 
 LARGEST = 10 * 2**20
 """Bytes of new files, and of the whole patch."""
@@ -50,8 +48,8 @@ class Changes:
 
 def changes(folder: Path = Path()) -> Changes:
     """The changes since the last commit of the repository at `folder`, new files that git does not ignore included."""
-    listed = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_wanted(), folder=folder)
-    if listed is None or git("rev-parse", "HEAD", folder=folder) is None:
+    listed = git.output("ls-files", "--others", "--exclude-standard", "-z", "--", *_wanted(), folder=folder)
+    if listed is None or git.output("rev-parse", "HEAD", folder=folder) is None:
         return Changes()
     new = [folder / name for name in os.fsdecode(listed).split("\0") if name]
     size = sum(path.lstat().st_size for path in new if path.exists())
@@ -65,47 +63,9 @@ def changes(folder: Path = Path()) -> Changes:
     return Changes(*_without_secrets(patch))
 
 
-def git_trouble(folder: Path = Path()) -> str:
-    """Why git names no commit of this folder, and what to do; empty if it does."""
-    try:
-        answer = _run_git("rev-parse", "--verify", "HEAD", folder=folder)
-    except FileNotFoundError:
-        return "git is not installed: install it with the system's package manager"
-    said = answer.stderr.decode(errors="replace").strip()
-    if answer.returncode == 0:
-        return ""
-    here = folder.resolve()
-    if "dubious ownership" in said:
-        return (
-            f"git refuses {here}, because it belongs to another user: "
-            f"git config --global --add safe.directory {shlex.quote(str(here))}"
-        )
-    if "not a git repository" in said:
-        return "this folder is not a git repository: get the project by `git clone`, or run `git init` here and commit"
-    if "single revision" in said:
-        return "the repository has no commit yet: `git add --all` and `git commit` make one"
-    return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {answer.returncode})'}"
-
-
-def git(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> bytes | None:
-    """What git answers, or None outside a repository (or without a commit, or without git)."""
-    try:
-        answer = _run_git(*arguments, folder=folder, environment=environment)
-    except FileNotFoundError:
-        return None
-    return answer.stdout if answer.returncode == 0 else None
-
-
-def _run_git(
-    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
-) -> "subprocess.CompletedProcess[bytes]":
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **(environment or {})}
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, check=False, timeout=120, env=quiet)
-
-
 def _patch(folder: Path) -> bytes:
     """Against HEAD, binary files in full. Raises ValueError when git cannot make it."""
-    objects = git("rev-parse", "--git-path", "objects", folder=folder) or b""
+    objects = git.output("rev-parse", "--git-path", "objects", folder=folder) or b""
     with tempfile.TemporaryDirectory() as temporary:
         (Path(temporary) / "objects").mkdir()
         own = {
@@ -113,11 +73,12 @@ def _patch(folder: Path) -> bytes:
             "GIT_OBJECT_DIRECTORY": f"{temporary}/objects",
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str((folder / os.fsdecode(objects.strip())).resolve()),
         }
+        wanted = ("--", *_wanted())
         plain = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames")
         prefixes = ("--src-prefix=a/", "--dst-prefix=b/")
-        read = git("read-tree", "HEAD", folder=folder, environment=own)
-        added = git("add", "--all", "--", *_wanted(), folder=folder, environment=own)
-        patch = git("diff", "--cached", *plain, *prefixes, "HEAD", "--", *_wanted(), folder=folder, environment=own)
+        read = git.output("read-tree", "HEAD", folder=folder, variables=own)
+        added = git.output("add", "--all", *wanted, folder=folder, variables=own)
+        patch = git.output("diff", "--cached", *plain, *prefixes, "HEAD", *wanted, folder=folder, variables=own)
     if read is None or added is None or patch is None:
         raise ValueError("git cannot say what differs from the last commit; see `git status` and `git add --all -n`")
     return patch

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from ddpm.common import files
 from ddpm.config.params import PARAMS_FILE, read_yaml
+from ddpm.provenance import git
 from ddpm.provenance.fingerprint import PROJECT
-from ddpm.provenance.patch import NEVER, Changes, changes, git, git_trouble
+from ddpm.provenance.patch import NEVER, Changes, changes
 
 LINEAGE_TAGS = (
     "mlflow.source.git.commit",
@@ -27,8 +28,8 @@ def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, 
     changed: what `changes` found, if that is known. The tree counts as dirty when any file differs from the commit, new
     ones included; dvc.lock is left out because a run writes it.
     """
-    sha = _said("rev-parse", "HEAD", folder=folder)
-    status = _said("status", "--porcelain", "--", ".", f":(exclude){NEVER[0]}", folder=folder)
+    sha = git.text("rev-parse", "HEAD", folder=folder)
+    status = git.text("status", "--porcelain", "--", ".", f":(exclude){NEVER[0]}", folder=folder)
     values = {
         "ddpm.git_sha": sha or ABSENT,
         "ddpm.git_dirty": ABSENT if status is None else str(bool(status)).lower(),
@@ -41,13 +42,8 @@ def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, 
     if sha:
         values["mlflow.source.git.commit"] = sha  # MLflow's pages show this one
     else:
-        values["ddpm.no_commit"] = git_trouble(folder)
+        values["ddpm.no_commit"] = git.trouble(folder)
     return values
-
-
-def _said(*arguments: str, folder: Path) -> str | None:
-    answer = git(*arguments, folder=folder)
-    return answer.decode().strip() if answer is not None else None
 
 
 def _code_hash(folder: Path) -> str:

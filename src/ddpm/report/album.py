@@ -13,10 +13,10 @@ from ddpm.common import files
 from ddpm.data.prepared import PreparedSet
 from ddpm.evaluation import score_folder
 from ddpm.evaluation.score_folder import Samples
+from ddpm.imaging.pixels import Pixels
 from ddpm.metrics.extractors import Extractor
 from ddpm.report import figures, picture, schedules
 from ddpm.report.picture import Picture
-from ddpm.report.pictures import Pixels
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.report import html, pictures, uncertainty
+from ddpm.imaging import sheets
+from ddpm.imaging.pixels import Pixels
+from ddpm.report import html, uncertainty
 from ddpm.report.picture import Picture
-from ddpm.report.pictures import Pixels
 
 COLUMNS = 8  # pairs beside each other
 NAMES = ("champion", "candidate", "difference")
@@ -110,7 +111,7 @@ def _rows(pairs: Pairs, apart: NDArray[np.float64]) -> list[tuple[str, str, str,
 def _sheet(pairs: Pairs, chosen: NDArray[np.int64], most: float, what: str) -> Picture:
     """Champion above, candidate below, and where they differ, for the chosen pairs."""
     gaps = _gaps(pairs)
-    rows: list[pictures.Row] = []
+    rows: list[sheets.Row] = []
     groups: list[int] = []
     for start in range(0, len(chosen), COLUMNS):
         some = chosen[start : start + COLUMNS]
@@ -119,6 +120,6 @@ def _sheet(pairs: Pairs, chosen: NDArray[np.int64], most: float, what: str) -> P
             [uncertainty.heat(gaps[i], most) for i in some],
         ]  # fmt: skip
         groups.append(len(rows))
-        rows += [pictures.Row(images, name) for images, name in zip(sets, NAMES, strict=True)]
+        rows += [sheets.Row(images, name) for images, name in zip(sets, NAMES, strict=True)]
     alt = f"{what}: {len(chosen)} images of the champion, each above the candidate's of its seed and their difference"
-    return Picture(pictures.sheet(rows, row_groups=groups), what, "", alt)
+    return Picture(sheets.sheet(rows, row_groups=groups), what, "", alt)

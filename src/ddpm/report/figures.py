@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.imaging import sheets
+from ddpm.imaging.pixels import Pixels
 from ddpm.report import pictures, plots
 from ddpm.report.picture import Picture
-from ddpm.report.pictures import Pixels
 
 Labels = NDArray[np.int64]
 
@@ -49,7 +50,8 @@ def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     asked = " Classes are asked for in turn." if (labels >= 0).all() else ""
     caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
     alt = f"Grid of {shown} generated images"
-    return Picture(pictures.grid(images, side), "Samples", caption, alt, name="samples", part="images")
+    grid = sheets.grid(list(images[: side * side]), side)
+    return Picture(grid, "Samples", caption, alt, name="samples", part="images")
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.common.values import flatten
 from ddpm.report import champion, drift, html, lineage, picture, scores, times
 from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture
@@ -125,15 +126,12 @@ def headline(metrics: Mapping[str, Any], facts: Facts | None, *, outdated: bool)
     )
 
 
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(mapping: Mapping[str, Any]) -> dict[str, str]:
     """Nested sections as `section.key` to text."""
-    rows: dict[str, str] = {}
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            rows |= flat(value, f"{prefix}{key}.")
-        else:
-            rows[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return rows
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for key, value in flatten(mapping)
+    }
 
 
 def _sentence(words: str) -> str:

@@ -1,85 +1,12 @@
-"""Sheets of images as PNG: every pixel of an image becomes a square of equal pixels, so nothing is smoothed over.
+"""The sheets of an evaluation: real beside generated images, the best and the worst, the way from noise, neighbours."""
 
-Sheets are transparent between the images, with grey lettering that reads on a light and on a dark page.
-"""
-
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
-from ddpm.report.labels import label
-
-Pixels = NDArray[np.uint8]
-
-CELL = 84  # an image is enlarged to the largest whole multiple of its side that fits
-GAP, GROUP_GAP = 3, 18
-FONT_SIZE = 18
-GREY = (122, 127, 135, 255)
-
-
-@dataclass(frozen=True)
-class Row:
-    """Images (H, W, C) uint8, with a name at the left; None leaves a place empty."""
-
-    images: Sequence[Pixels | None]
-    name: str = ""
-
-
-def sheet(
-    rows: Sequence[Row],
-    *,
-    headings: Mapping[int, str] | None = None,
-    groups: Sequence[int] = (),
-    row_groups: Sequence[int] = (),
-) -> bytes:
-    """Rows of equally sized images as one PNG.
-
-    headings: text above the columns from that index on; groups, row_groups: columns and rows that stand apart from the
-    one before.
-    Raises ValueError for rows without an image.
-    """
-    first = next((image for row in rows for image in row.images if image is not None), None)
-    if first is None:
-        raise ValueError("a sheet needs one image at least")
-    height, width = first.shape[:2]
-    scale = max(1, CELL // max(height, width))
-    font = ImageFont.load_default(size=FONT_SIZE)
-    named = [label(row.name) for row in rows]
-    names = max(map(font.getlength, named), default=0)
-    left = int(names) + 12 if names else 0
-    top = FONT_SIZE + 10 if headings else 0
-    columns = max(len(row.images) for row in rows)
-    x = [left + i * (width * scale + GAP) + sum(i >= group for group in groups) * GROUP_GAP for i in range(columns)]
-    breaks = [sum(0 < group <= i for group in row_groups) for i in range(len(rows))]
-    y = [top + i * (height * scale + GAP) + breaks[i] * GROUP_GAP for i in range(len(rows))]
-    canvas = Image.new("RGBA", (x[-1] + width * scale, y[-1] + height * scale))
-    draw = ImageDraw.Draw(canvas)
-    for column, text in (headings or {}).items():
-        draw.text((x[column], 0), label(text), GREY, font)
-    for row, name, at in zip(rows, named, y, strict=True):
-        draw.text((left - 12, at + height * scale / 2), name, GREY, font, anchor="rm")
-        for image, across in zip(row.images, x, strict=False):
-            if image is not None:
-                canvas.paste(enlarge(image, scale), (across, at))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def enlarge(image: Pixels, scale: int) -> Image.Image:
-    """(H, W, 1 or 3) uint8, each pixel as a square of `scale` pixels."""
-    squares = image.repeat(scale, axis=0).repeat(scale, axis=1)
-    return Image.fromarray(squares[:, :, 0] if image.shape[2] == 1 else squares)
-
-
-def grid(images: Pixels, side: int) -> bytes:
-    """The first `side * side` images (N, H, W, C), in rows."""
-    shown = images[: side * side]
-    return sheet([Row(list(shown[start : start + side])) for start in range(0, len(shown), side)])
+from ddpm.imaging.pixels import Pixels
+from ddpm.imaging.sheets import Row, sheet
 
 
 def real_and_generated(

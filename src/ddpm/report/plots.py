@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from ddpm.report.labels import label
+from ddpm.imaging.labels import label
 
 GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
 WIDTH, HEIGHT, DPI = 9.0, 3.1, 160

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 from ddpm import tracking
 from ddpm.common import files, outside
+from ddpm.data import dvc
+from ddpm.provenance import git
 from ddpm.registry.chain import NOT_RECORDED, Chain
 
 CHECKED = {
@@ -26,13 +25,6 @@ class ReproduceError(ValueError):
     """The model cannot be rebuilt; the message gives the reason and the remedy."""
 
 
-def run(folder: Path, *command: str, environment: Mapping[str, str] | None = None, content: bytes = b"") -> str | None:
-    """Run a command in a folder; None when it succeeds, or its last words without credentials."""
-    done = subprocess.run(command, cwd=folder, input=content, capture_output=True, check=False, env=environment)
-    words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-6:]
-    return "\n".join(map(tracking.shown, words)) or "it said nothing" if done.returncode else None
-
-
 def clone(repository: str, sha: str, folder: Path) -> None:
     """Clone into the empty folder at the commit. Raises ReproduceError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -40,20 +32,20 @@ def clone(repository: str, sha: str, folder: Path) -> None:
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise ReproduceError(f"the record names no commit (it says: {sha}), so there is nothing to rebuild from")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if said := run(Path(), "git", "clone", "--quiet", "--no-checkout", "--", repository, str(folder)):
+    if said := git.failure("clone", "--quiet", "--no-checkout", "--", repository, str(folder), limit=None):
         raise ReproduceError(f"{tracking.shown(repository)} cannot be cloned: {said}")
-    if run(folder, "git", "cat-file", "-e", f"{sha}^{{commit}}"):
+    if git.failure("cat-file", "-e", f"{sha}^{{commit}}", folder=folder):
         raise ReproduceError(
             f"commit {sha} is not in {tracking.shown(repository)}. Fetch it there first (`git fetch --all`), or name "
             "the repository that has it: --repository"
         )
-    if said := run(folder, "git", "checkout", "--quiet", "--detach", sha):
+    if said := git.failure("checkout", "--quiet", "--detach", sha, folder=folder, limit=None):
         raise ReproduceError(f"commit {sha} cannot be checked out: {said}")
 
 
 def apply(patch: bytes, folder: Path) -> None:
     """Bring the recorded changes back. Raises ReproduceError."""
-    if patch and (said := run(folder, "git", "apply", "--whitespace=nowarn", "-", content=patch)):
+    if patch and (said := git.failure("apply", "--whitespace=nowarn", "-", folder=folder, content=patch)):
         raise ReproduceError(
             f"the recorded changes do not fit the commit: {said}\n"
             "Addresses with credentials are taken out of what is kept; a change beside one cannot be brought back."
@@ -86,11 +78,9 @@ def fetch_data(folder: Path, expected: str, repository: Path | None, python: str
     outside.dvc_md5(expected, "the recorded hash of the data", ReproduceError)
     if repository is not None:
         _take_along(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
-    dvc = (python, "-m", "dvc")
-    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    said = run(folder, *dvc, "pull", "--quiet", POINTER, environment=quiet)
+    said = dvc.failure("pull", "--quiet", POINTER, folder=folder, python=python)
     if said and repository is not None and _from_cache(repository / ".dvc/cache", folder / ".dvc/cache", expected):
-        said = run(folder, *dvc, "checkout", "--quiet", POINTER, environment=quiet)
+        said = dvc.failure("checkout", "--quiet", POINTER, folder=folder, python=python)
     if said:
         raise ReproduceError(
             f"the recorded data ({expected}) are neither in a remote nor in this machine's cache. `dvc push` them from "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.common.values import is_number
 
 WITHIN = 2.0
 """Standard deviations of the difference that still count as the same score."""
@@ -65,7 +66,7 @@ def scores(recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> list[Scor
     differing = [key for key in theirs if key in ours and theirs[key] != ours[key]]
     if differing:
         raise ValueError(f"the scores were not measured alike: {', '.join(differing)} differ")
-    names = [name for name in recorded if _is_number(recorded[name]) and _is_number(rebuilt.get(name))]
+    names = [name for name in recorded if is_number(recorded[name]) and is_number(rebuilt.get(name))]
     return [
         Score(name, float(recorded[name]), float(rebuilt[name]), _spread(name, recorded, rebuilt))
         for name in names
@@ -81,8 +82,4 @@ def _conditions(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _spread(name: str, recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> float | None:
     """Spread over blocks of seeds if any (`spread`), else the standard deviation of the score (`NAME_std`)."""
     found = [each.get("spread", {}).get(name, {}).get("std", each.get(f"{name}_std")) for each in (recorded, rebuilt)]
-    return math.hypot(*found) if all(_is_number(each) for each in found) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return math.hypot(*found) if all(is_number(each) for each in found) else None

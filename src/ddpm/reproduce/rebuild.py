@@ -10,6 +10,7 @@ from typing import Any
 
 from ddpm import tracking
 from ddpm.common import files
+from ddpm.data import dvc
 from ddpm.registry import chain as chains
 from ddpm.registry.chain import NOT_RECORDED, Chain
 from ddpm.reproduce import checkout, compare, environment
@@ -99,7 +100,7 @@ def _environment(python: str | None, folder: Path, chain: Chain, say: Say) -> st
 def _repro(folder: Path, stage: str, python: str, chain: Chain, say: Say) -> None:
     """`dvc repro` of one stage and what it needs, nothing from a cache. Raises ReproduceError with the last words."""
     say(f"{stage:<10} dvc repro {stage}, {chain.tag('threads')} threads")
-    command = [python, "-m", "dvc", "repro", "--no-run-cache", stage]
+    command = dvc.command("repro", "--no-run-cache", stage, python=python)
     child = subprocess.Popen(
         command, cwd=folder, env=_settings(folder, python, chain), text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -119,12 +120,7 @@ def _repro(folder: Path, stage: str, python: str, chain: Chain, say: Say) -> Non
 def _settings(folder: Path, python: str, chain: Chain) -> dict[str, str]:
     """The environment of a rebuild: its own code and record, the recorded threads and device; nobody's servers."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PREFECT_", "PYTHON"))}
-    own |= {
-        "PYTHONPATH": str((folder / "src").resolve()),
-        "PYTHONUNBUFFERED": "1",
-        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "DVC_NO_ANALYTICS": "1",
-    }
+    own = dvc.environment(python, own | {"PYTHONPATH": str((folder / "src").resolve())})
     if chain.tag("threads").isdigit():
         own["OMP_NUM_THREADS"] = chain.tag("threads")
     if chain.tag("device") == "cpu":

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common import files
+from ddpm.imaging import sheets
+from ddpm.imaging.pixels import enlarge, to_pil
 from ddpm.metrics import psnr_ssim
-from ddpm.report import pictures, uncertainty
+from ddpm.report import uncertainty
 from ddpm.restore.inputs import Inputs
 from ddpm.restore.run import Restored
 from ddpm.restore.tasks import TASKS, Plan
@@ -75,11 +77,11 @@ def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
     if inputs.truth is not None:
         columns += [("truth", list(inputs.truth))]
     rows = [
-        pictures.Row([_large(column[index]) for _, column in columns], _short(name))
+        sheets.Row([_large(column[index]) for _, column in columns], _short(name))
         for index, name in enumerate(inputs.names[:MOST_ROWS])
     ]
     first_after = 1 + turns
-    return pictures.sheet(
+    return sheets.sheet(
         rows,
         headings={place: heading for place, (heading, _) in enumerate(columns) if heading},
         groups=[1, first_after],
@@ -92,16 +94,16 @@ def _write_images(folder: Path, names: Sequence[str], restored: Restored) -> Non
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
         for turn, image in enumerate(restored.images[index]):
-            pictures.enlarge(image, 1).save(own / f"restored-{turn}.png")
+            to_pil(image).save(own / f"restored-{turn}.png")
         if spread is not None:
-            pictures.enlarge(mean[index], 1).save(own / "mean.png")
+            to_pil(mean[index]).save(own / "mean.png")
             files.write_npy(own / "spread.npy", spread[index])
             files.write_bytes(own / "spread.png", uncertainty.picture(spread[index], uncertainty.top(spread)))
 
 
 def _observed(plan: Plan, inputs: Inputs) -> list[Pixels]:
     """The input at the size of the restored image, with its unknown part in grey."""
-    large = inputs.observed.repeat(plan.scale, axis=1).repeat(plan.scale, axis=2)
+    large = enlarge(inputs.observed, plan.scale)
     if inputs.known is not None:
         large = np.where(inputs.known[None, :, :, None], large, np.uint8(HOLE))
     return list(large)
@@ -125,7 +127,7 @@ def _summary(each: Sequence[Mapping[str, NDArray[np.float64] | None]]) -> dict[s
 def _large(image: Pixels) -> Pixels:
     """Enlarge by an integer factor, to at least the width of the heading."""
     times = max(1, math.ceil(NARROWEST / max(image.shape[:2])))
-    return image.repeat(times, axis=0).repeat(times, axis=1)
+    return enlarge(image, times)
 
 
 def _short(name: str) -> str:

@@ -1,8 +1,6 @@
 """What one request may ask of a served model, and the forms of its answer. Packed with every registered model."""
 
 import base64
-import io
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from ddpm.imaging.pixels import square_columns, tile, to_png
 from ddpm.sampling.options import Sampling
 
 Images = NDArray[np.uint8]
@@ -119,13 +117,7 @@ def pngs(images: Images) -> list[str]:
 
 def grid(images: Images) -> list[str]:
     """One PNG, in base64, of all images in rows, as near to a square as their number allows."""
-    count, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
-    cells[:count] = images
-    sheet = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return [_png(sheet.reshape(rows * height, columns * width, channels))]
+    return [_png(tile(images, square_columns(len(images))))]
 
 
 FORMATS: Mapping[str, Callable[[Images], Any]] = {"array": arrays, "png": pngs, "grid": grid}
@@ -140,6 +132,4 @@ def form(name: str) -> Callable[[Images], Any]:
 
 def _png(image: Images) -> str:
     """(H, W, 1 or 3)."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(to_png(image)).decode()

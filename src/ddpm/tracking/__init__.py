@@ -5,7 +5,7 @@
 
 from ddpm.common.redact import shown
 from ddpm.provenance.machine import MACHINE_TAGS, machine
-from ddpm.provenance.patch import Changes, changes, git_trouble
+from ddpm.provenance.patch import Changes, changes
 from ddpm.provenance.tags import LINEAGE_TAGS, lineage
 from ddpm.tracking.attach import attach
 from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
@@ -29,7 +29,6 @@ __all__ = [
     "client",
     "complete",
     "fetch",
-    "git_trouble",
     "in_words",
     "kept",
     "lineage",

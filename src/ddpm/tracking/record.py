@@ -1,13 +1,13 @@
 """Completing the record: after evaluation, on a machine that never trained, and after a trainer was killed."""
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ddpm.common import files, outside
 from ddpm.common.locks import LockBusyError
+from ddpm.common.values import flatten, is_number
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.ship import log_scores, log_tags, ship
@@ -108,15 +108,10 @@ def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
                 raise ValueError(f"{history} is damaged at {row}. Run the train stage again.") from error
 
 
-def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Finite numbers by dotted name; `conditions` are no scores."""
-    for key, value in metrics.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            if name != "conditions":
-                yield from _numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Finite numbers by dotted name, without `conditions`, which are not scores."""
+    scores = {key: value for key, value in metrics.items() if key != "conditions"}
+    yield from ((name, float(value)) for name, value in flatten(scores) if is_number(value))
 
 
 def contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:

@@ -167,6 +167,8 @@ def _encoded(picture: Path | NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """PNG bytes in full size, and a small WebP copy. Raises ValueError for an array that is not an image."""
     from PIL import Image
 
+    from ddpm.imaging.pixels import to_pil
+
     image: Image.Image
     if isinstance(picture, Path):
         image = Image.open(picture)
@@ -174,7 +176,7 @@ def _encoded(picture: Path | NDArray[np.uint8]) -> tuple[bytes, bytes]:
         array = np.asarray(picture)
         if array.dtype != np.uint8 or array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {1, 3}):
             raise ValueError(f"a picture is uint8 (H, W) or (H, W, 1 or 3); this is {array.dtype} {array.shape}")
-        image = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+        image = to_pil(array)
     full, small = io.BytesIO(), io.BytesIO()
     image.save(full, "PNG")
     copy = image.convert("RGB")

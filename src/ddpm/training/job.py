@@ -15,6 +15,7 @@ from ddpm.common import files, terminal
 from ddpm.common.progress import Progress, progress
 from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.imaging.pixels import tile
 from ddpm.model import build, checkpoint
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
@@ -166,8 +167,7 @@ def preview_grid(ema: dict[str, torch.Tensor], config: dict[str, Any], sample: p
         checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels, known=known,
         batch=4 * count,
     )  # fmt: skip
-    rows = images.reshape(4, count, *images.shape[1:])
-    return rows.transpose(0, 2, 1, 3, 4).reshape(4 * images.shape[1], count * images.shape[2], -1)
+    return tile(images, count)
 
 
 def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool = True) -> None:

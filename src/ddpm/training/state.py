@@ -6,7 +6,6 @@ newer one is safe. The digest covers parameters, data and code, so that a change
 """
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ddpm.common import files, terminal
+from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
 
@@ -50,13 +50,11 @@ def owned(folder: Path) -> Iterator[None]:
     """Lock the state folder for this process. Raises StateError if another training holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not acquire(lock.fileno()):
             raise StateError(
                 f"another process is training this model already (it holds {folder / 'lock'}). "
                 "Wait for it, or stop it: it saves and can be resumed."
-            ) from None
+            )
         yield
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ddpm.config import yaml_file
+from ddpm.common import yaml_file
 
 
 def in_words(problem: Any, root: type[BaseModel]) -> str:

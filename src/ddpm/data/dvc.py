@@ -1,0 +1,89 @@
+"""DVC as a child process: its command line, its environment, and the meaning of its output.
+
+DVC has no stable output format, so every pattern that reads its words is in this file (DVC 3.67).
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ddpm.common.redact import last_words
+
+BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
+CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
+RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
+RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
+KILLED = re.compile(r"exited with (-9|137)\b")
+CHATTER = re.compile(
+    r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
+    r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
+    r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
+    r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
+    r"|WARNING: stage: '.+' is frozen)"
+)
+"""Progress and hints for interactive use."""
+ADVERTISEMENT = re.compile(r"\s*$|Having any troubles\?|.*https?://(error\.)?dvc\.org/\S*$")
+"""Empty lines and addresses of DVC's pages, around the one line that says why a command failed."""
+
+
+def command(*arguments: str, python: str = sys.executable) -> list[str]:
+    """The command line of DVC as installed for an interpreter."""
+    return [python, "-m", "dvc", *arguments]
+
+
+def environment(python: str = sys.executable, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of DVC. `python` is first on the path, where the stages' commands look up `python`."""
+    return {
+        **base,
+        "PATH": f"{Path(python).parent}{os.pathsep}{base.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def words(lines: Iterable[str]) -> list[str]:
+    """The lines of DVC's output that are not chatter."""
+    return [line for line in lines if not CHATTER.match(line)]
+
+
+def is_busy(lines: Iterable[str]) -> bool:
+    """Whether DVC failed because another DVC process holds a lock, so that trying again later helps."""
+    return any(BUSY.search(line) for line in lines)
+
+
+def run(*arguments: str) -> str:
+    """Run DVC here and return its standard output. On a terminal, its progress and its errors appear there.
+
+    DVC ends with this process. It inherits the descriptors that are inheritable, and with them `replace.LOCK`, so the
+    next command waits until both have ended.
+
+    Raises:
+        ValueError: DVC failed; the message has its words.
+    """
+    on_terminal = sys.stderr.isatty()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ddpm.runtime.parent", str(os.getpid()), "dvc", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=None if on_terminal else subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+        close_fds=False,
+        env=environment(),
+    )
+    if done.returncode:
+        lines = [line for line in words((done.stderr or "").splitlines()) if not ADVERTISEMENT.match(line)]
+        why = "DVC says why, above." if on_terminal else "\n".join(lines)
+        raise ValueError(f"`dvc {' '.join(arguments)}` failed, and nothing was changed. {why}")
+    return done.stdout
+
+
+def failure(*arguments: str, folder: Path, python: str) -> str:
+    """Run the DVC of another environment in another folder; its last words if it fails, and else an empty text."""
+    done = subprocess.run(
+        command(*arguments, python=python), cwd=folder, env=environment(python), capture_output=True, check=False
+    )
+    return last_words(done)

@@ -1,0 +1,139 @@
+"""Replace `data` all-or-nothing: by a command (`ddpm data use`) or by the scheduled update of its source.
+
+The new data are made beside the old ones, as `data.incoming`, checked, and then swapped in by renames. Until then
+`data` is not touched. The journal is written before the first rename, so after a kill the next call of `recover`
+puts back what was there. One process at a time does this (`alone`).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ddpm.common import files
+from ddpm.common.locks import locked
+from ddpm.data import dvc, pointer
+from ddpm.data.pointer import DATA, POINTER
+
+INCOMING, INCOMING_POINTER = Path("data.incoming"), Path("data.incoming.dvc")
+BEFORE = Path(".state/data.before")
+JOURNAL = Path(".state/update.json")
+"""While data are swapped: the text of data.dvc before, and whether `data` existed."""
+LOCK = Path(".state/update.lock")
+IGNORE = Path(".gitignore")
+
+
+@contextmanager
+def alone(patience: float = 0.0) -> Iterator[int]:
+    """Hold the lock for changes of `data`; yield its descriptor, which DVC inherits.
+
+    Raises:
+        LockBusyError: another process held it for `patience` seconds.
+    """
+    with locked(LOCK, "another command or run is changing the data", patience=patience) as lock:
+        os.set_inheritable(lock, True)
+        yield lock
+
+
+@contextmanager
+def clean(patience: float = 0.0) -> Iterator[int]:
+    """Hold the lock, and begin and end with nothing left over; yield the lock's descriptor."""
+    with alone(patience) as lock:
+        recover()
+        try:
+            yield lock
+        finally:
+            recover()
+
+
+def unsaved() -> str:
+    """Why the present data could not be brought back once replaced; empty if they could."""
+    if not DATA.exists():
+        return ""
+    if not POINTER.exists():
+        return "data.dvc does not exist"
+    state = json.loads(dvc.run("data", "status", "--json") or "{}")
+    names = {f"{DATA}/", str(DATA)}
+    if names & {path for kind in ("modified", "added") for path in state.get("uncommitted", {}).get(kind, [])}:
+        return "it was changed since"
+    return "DVC's cache has no copy" if names & set(state.get("not_in_cache", [])) else ""
+
+
+def fetch(source: str, *, is_embedded: bool = False) -> None:
+    """Fetch new data beside the old ones: an embedded set by its name, or whatever `dvc import-url` takes."""
+    if is_embedded:
+        files.write_text(INCOMING_POINTER, pointer.with_output(pointer.embedded_text(source), INCOMING))
+        dvc.run("pull", str(INCOMING_POINTER))
+    else:
+        dvc.run("import-url", "--", source, str(INCOMING))
+
+
+def point_beside() -> None:
+    """Write `data.incoming.dvc` as a copy of data.dvc, for `dvc update` to work on in its place."""
+    text = POINTER.read_text(encoding="utf-8")
+    files.write_text(INCOMING_POINTER, pointer.with_output(text, INCOMING))
+
+
+def swap(source: str = "", *, is_embedded: bool = False) -> None:
+    """Replace `data` and data.dvc by what was fetched. The old data are kept until the last step is done."""
+    text = pointer.embedded_text(source) if is_embedded else _final_pointer()
+    files.write_json(JOURNAL, {"pointer": _text(POINTER), "present": DATA.exists()})
+    if DATA.exists():
+        os.replace(DATA, BEFORE)
+    os.replace(INCOMING, DATA)
+    files.write_text(POINTER, text)  # from here on, the new data count
+    JOURNAL.unlink()
+
+
+def _final_pointer() -> str:
+    """The text of data.dvc for what was imported beside."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo  # only the library computes the checksum of a stage
+
+    files.write_text(INCOMING_POINTER, pointer.with_output(INCOMING_POINTER.read_text(encoding="utf-8"), DATA))
+    try:
+        with Repo(".") as repo:
+            stage: Any = repo.stage.load_one(str(INCOMING_POINTER))
+            stage.md5 = stage.compute_md5()
+            stage.dump()
+    except DvcException as error:
+        raise ValueError(f"DVC could not note the new data, and nothing was changed: {error}") from error
+    return INCOMING_POINTER.read_text(encoding="utf-8")
+
+
+def interrupted() -> bool:
+    """Whether a replacement was killed, or is under way in another process."""
+    return INCOMING_POINTER.exists() or INCOMING.exists() or JOURNAL.exists()
+
+
+def recover() -> None:
+    """Undo a swap that did not reach its last step, and remove everything that lies beside.
+
+    A data.dvc that differs from the journal's is either the new one, so the swap was done, or one that somebody chose
+    after a kill. In both cases `data` stays as it is.
+    """
+    if JOURNAL.exists():
+        journal = files.read_json(JOURNAL)
+        if _text(POINTER) == journal["pointer"]:
+            _put_back(was_present=journal["present"])
+        JOURNAL.unlink()
+    files.remove(BEFORE)
+    files.remove(INCOMING)
+    files.remove(INCOMING_POINTER)
+    if IGNORE.exists() and f"/{INCOMING}\n" in (text := IGNORE.read_text(encoding="utf-8")):
+        files.write_text(IGNORE, text.replace(f"/{INCOMING}\n", ""))
+
+
+def _put_back(*, was_present: bool) -> None:
+    """Bring `data` to what it was before the swap. What is not moved yet needs nothing."""
+    if BEFORE.exists():
+        files.remove(DATA)
+        os.replace(BEFORE, DATA)
+    elif not was_present and not INCOMING.exists():
+        files.remove(DATA)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None

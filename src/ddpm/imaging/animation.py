@@ -1,0 +1,28 @@
+"""Animations: images that change, side by side, as an endless GIF or WebP."""
+
+import io
+
+from ddpm.imaging.pixels import Pixels, enlarge, square_columns, tile, to_pil
+from ddpm.imaging.sheets import CELL
+
+FORMATS = {".gif": "GIF", ".webp": "WEBP"}
+"""By file name ending."""
+MILLISECONDS, HOLD = 90, 2000  # of a frame, and of the last one
+GAP, BETWEEN = 2, 40  # pixels between images, and their grey
+
+
+def animate(moments: Pixels, ending: str) -> bytes:
+    """moments (N, F, H, W, C), N images at F moments: F frames, each a grid of the N, enlarged by whole pixels."""
+    scale = max(1, CELL // max(moments.shape[2:4]))
+    columns = square_columns(len(moments))
+    frames = [
+        to_pil(tile(enlarge(moments[:, moment], scale), columns, gap=GAP, between=BETWEEN))
+        for moment in range(moments.shape[1])
+    ]
+    kind = FORMATS[ending]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, kind, save_all=True, append_images=frames[1:], loop=0,
+        duration=[MILLISECONDS] * (len(frames) - 1) + [HOLD], **({"lossless": True} if kind == "WEBP" else {}),
+    )  # fmt: skip
+    return buffer.getvalue()

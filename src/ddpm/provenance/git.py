@@ -1,0 +1,93 @@
+"""git as a child process: asked in English, without optional locks, and its refusals explained."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ddpm.common.redact import last_words, shown
+
+PATIENCE = 120.0
+"""Seconds for a command that only reads or writes this repository."""
+HERE = Path()
+
+
+class GitError(ValueError):
+    """git refused; the message has its words."""
+
+
+def environment(variables: Mapping[str, str] | None = None, *, prompts: bool = True) -> dict[str, str]:
+    """The environment of git: no lock for what only reads, English messages.
+
+    variables: added to it. prompts: whether git may ask for a password on the terminal.
+    """
+    quiet = {} if prompts else {"GIT_TERMINAL_PROMPT": "0"}
+    return {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **quiet, **(variables or {})}
+
+
+def run(
+    *arguments: str,
+    folder: Path = HERE,
+    variables: Mapping[str, str] | None = None,
+    content: bytes = b"",
+    limit: float | None = PATIENCE,
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run git in a folder. Raises FileNotFoundError without git, subprocess.TimeoutExpired after `limit` seconds.
+
+    variables: of this command, such as GIT_INDEX_FILE. content: its standard input.
+    """
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder, env=environment(variables), input=content, capture_output=True, check=False, timeout=limit,
+    )  # fmt: skip
+
+
+def output(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] | None = None) -> bytes | None:
+    """The output of git; None if it refuses: outside a repository, without a commit, or without git."""
+    try:
+        done = run(*arguments, folder=folder, variables=variables)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def text(*arguments: str, folder: Path = HERE) -> str | None:
+    """The output of git as one stripped text; None if it refuses."""
+    found = output(*arguments, folder=folder)
+    return os.fsdecode(found).strip() if found is not None else None
+
+
+def require(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] | None = None) -> str:
+    """The output of git as one stripped text. Raises GitError if it refuses."""
+    done = run(*arguments, folder=folder, variables=variables)
+    if done.returncode:
+        raise GitError(f"`git {arguments[0]}` failed: {shown(done.stderr.decode(errors='replace').strip())}")
+    return os.fsdecode(done.stdout).strip()
+
+
+def failure(*arguments: str, folder: Path = HERE, content: bytes = b"", limit: float | None = PATIENCE) -> str:
+    """Run git; its last words, without credentials, if it fails, and else an empty text."""
+    return last_words(run(*arguments, folder=folder, content=content, limit=limit))
+
+
+def trouble(folder: Path = HERE) -> str:
+    """Why git has no commit for this folder, and the remedy; empty if it has one."""
+    try:
+        done = run("rev-parse", "--verify", "HEAD", folder=folder)
+    except FileNotFoundError:
+        return "git is not installed: install it with the system's package manager"
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode == 0:
+        return ""
+    here = folder.resolve()
+    if "dubious ownership" in said:
+        return (
+            f"git refuses {here}, because it belongs to another user: "
+            f"git config --global --add safe.directory {shlex.quote(str(here))}"
+        )
+    if "not a git repository" in said:
+        return "this folder is not a git repository: get the project by `git clone`, or run `git init` here and commit"
+    if "single revision" in said:
+        return "the repository has no commit yet: `git add --all` and `git commit` make one"
+    return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {done.returncode})'}"
