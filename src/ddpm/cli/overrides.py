@@ -11,9 +11,9 @@ from typing import Any
 import typer
 
 from ddpm.cli import edit
-from ddpm.common import terminal
+from ddpm.common import terminal, yaml_file
 from ddpm.common.locks import locked
-from ddpm.config import params, yaml_file
+from ddpm.config import params
 
 SOURCE = "params.yaml with --set"
 
