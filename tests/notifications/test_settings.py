@@ -41,7 +41,7 @@ def test_a_receivers_library_reads_the_same_key(secret: str) -> None:
 
 
 def test_the_documented_command_makes_a_secret_of_32_bytes() -> None:
-    command = f"printf %s {settings.NEW_SECRET}"
+    command = f"printf %s {settings.COMMAND}"
     made = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     assert len(configured(made).key) == 32
 
@@ -59,7 +59,14 @@ def test_a_missing_secret_is_refused_with_the_remedy() -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["correct horse battery staple", "a-passphrase_of_enough_characters", "A" * 25, "ü" * 32, "whsec_" + "A" * 30],
+    [
+        "correct horse battery staple",
+        "correct horse battery staple abc",
+        "a-passphrase_of_enough_characters",
+        "A" * 25,
+        "ü" * 32,
+        "whsec_" + "A" * 30,
+    ],
 )
 def test_text_that_is_not_base64_is_refused_with_a_command_that_encodes_it(secret: str) -> None:
     with pytest.raises(NotificationError, match="not base64") as refused:

@@ -16,7 +16,7 @@ SHORTEST = 24
 """Characters of a secret, without its prefix."""
 SHORTEST_REPLACED = 8
 """Characters of a value that `redacted` replaces: one letter, which is never accepted, would be in every word."""
-NEW_SECRET = 'whsec_"$(openssl rand -base64 32)"'
+COMMAND = 'whsec_"$(openssl rand -base64 32)"'
 """Shell text that makes a secret."""
 
 
@@ -54,19 +54,19 @@ def signing_key(secret: str) -> bytes:
     if not secret:
         raise NotificationError(
             f"{URL} is set and {SECRET} is not: a receiver could not distinguish notifications from forged ones. Set a "
-            f"secret and give the receiver the same: export {SECRET}={NEW_SECRET}"
+            f"secret and give the receiver the same: export {SECRET}={COMMAND}"
         )
     if len(text) < SHORTEST:
         raise NotificationError(
             f"{SECRET} is too short: it must have at least {SHORTEST} characters (after {PREFIX}) and has {len(text)}. "
-            f"Make one: export {SECRET}={NEW_SECRET}"
+            f"Make one: export {SECRET}={COMMAND}"
         )
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise NotificationError(
             f"{SECRET} is not base64, with its padding, as receivers' libraries require. Make one: export "
-            f"{SECRET}={NEW_SECRET}; or encode the text you have: whsec_\"$(printf %s 'TEXT' | openssl base64 -A)\""
+            f"{SECRET}={COMMAND}; or encode the text you have: whsec_\"$(printf %s 'TEXT' | openssl base64 -A)\""
         ) from None
 
 
