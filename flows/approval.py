@@ -105,7 +105,12 @@ def announce(known: "Question", name: str, text: str, reasons: list[str]) -> Non
     from ddpm.registry import approval
 
     identifier = str(uuid5(NAMESPACE, f"{name}/{known.version}/{known.asked}"))
-    facts = {"version": known.version, "champion": known.champion, "until": known.until, "reasons": reasons}
+    facts: dict[str, Any] = {
+        "version": known.version,
+        "champion": known.champion,
+        "until": known.until,
+        "reasons": reasons,
+    }
     if notify.send("approval-asked", name, text, identifier=identifier, **facts):
         approval.set_notified(name, known)
 

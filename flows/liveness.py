@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
@@ -53,7 +53,9 @@ def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
             continue
         # The server refuses to leave a final state: the run may have ended meanwhile, and of several that look (a run
         # that begins, the service, its runner) it accepts one, which notifies.
-        answer = client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(
+            run.id, Crashed(message="the process of this run was killed")
+        )
         if answer.status is SetStateStatus.ACCEPT:
             dead.append(run)
             _crash_tasks(client, run.id)

@@ -73,7 +73,7 @@ def crashed(flow_run: "FlowRun") -> None:
 def judged(report: "Report") -> None:
     """Notify of a promotion or an inconclusive comparison; other verdicts are no news."""
     made, verdict = report.registered, report.verdict
-    facts = {"version": made.version, "reasons": list(verdict.reasons), "run": made.run_id}
+    facts: dict[str, Any] = {"version": made.version, "reasons": list(verdict.reasons), "run": made.run_id}
     warn = report.warnings.append
     if verdict.promote:
         text = f"version {made.version} of {made.name} is the champion now"
