@@ -192,10 +192,10 @@ def test_the_log_of_a_delivery(hook: Receiver, caplog: pytest.LogCaptureFixture)
     assert "notified of 'ddpm.test'" in caplog.text
 
 
-def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def command(*arguments: str, module: str = "flows.notify", **environment: str) -> "subprocess.CompletedProcess[str]":
     known = {name: value for name, value in os.environ.items() if not name.startswith("DDPM_WEBHOOK")}
     return subprocess.run(
-        [sys.executable, "-m", "flows.notify", *arguments], cwd=ROOT, env=known | environment, capture_output=True,
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=known | environment, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
 
@@ -214,3 +214,9 @@ def test_the_command_posts_a_test_message_and_says_what_came_of_it() -> None:
     assert "error: DDPM_WEBHOOK_URL is not set" in command("--test").stderr
     for wrong in ((), ("--setup",)):
         assert command(*wrong).returncode == 2
+
+
+def test_a_service_with_wrong_settings_is_refused_at_its_start() -> None:
+    done = command(module="flows.serve", DDPM_WEBHOOK_URL="https://h/token", DDPM_WEBHOOK_SECRET="short")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: DDPM_WEBHOOK_SECRET is too short")

@@ -56,5 +56,11 @@ def champion_moved(move: "Move", page: str | None = None) -> Message | None:
     """The notification of a move by hand, or None when nothing changed. page: of the flow run, if there is one."""
     if not move.changed:
         return None
-    facts = {"version": move.target, "before": move.origin, "who": move.who, "reasons": [move.why], "page": page}
+    facts: dict[str, Any] = {
+        "version": move.target,
+        "before": move.origin,
+        "who": move.who,
+        "reasons": [move.why],
+        "page": page,
+    }
     return message("promoted" if move.kind == "promote" else "rolled-back", move.name, str(move), **facts)
