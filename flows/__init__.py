@@ -17,8 +17,6 @@ SETTINGS = {
     "PREFECT_HOME": str(Path.cwd() / ".state" / "prefect"),
     # A slot held by a process that was killed is freed when its lease ends, even if the server died with it.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # The server writes down within a second what happened, so that a run soon knows whether a notification arrived.
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     # Without an address, Prefect would start a server of its own, which asks nobody for a secret.
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     # Nobody is told anything, and nothing is asked of the internet.

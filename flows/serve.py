@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm import notifications
 from ddpm.common import terminal
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.config import params
 from ddpm.config.sections import texts
-from flows import ROOT, notify, process, server, supervise
+from ddpm.notifications import NotificationError
+from flows import ROOT, process, server, supervise
 from flows.exposure import Exposure, ExposureError
 from flows.pages import Pages, pages
 from flows.supervise import Member, SupervisionError
@@ -53,11 +55,11 @@ def main() -> None:
         else:
             exposure = Exposure(chosen.host)
             exposure.check()
-            notify.settings()
+            notifications.webhook()  # refuse wrong settings at once
             with locked(LOCK, "the service runs in this checkout already", patience=0):
                 serve(_cron(chosen.cron), chosen.mlflow_port, chosen.prefect_port, exposure)
     except (
-        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, notify.NotifyError
+        server.ServerError, SupervisionError, ExposureError, LockBusyError, params.ParamsError, NotificationError
     ) as error:  # fmt: skip
         terminal.error(error)
         sys.exit(1)
@@ -137,7 +139,6 @@ class Rounds:
         say(schedule_in_words(self.cron))
         self.pages.show()
         terminal.echo("  Ctrl-C stops all.")
-        notify.prepare()
 
     def _see_to_runs(self) -> None:
         """Runs whose process was killed are told as crashed, and run again once."""

@@ -77,7 +77,7 @@ def _turn() -> Iterator[None]:
 
 
 def bury_the_dead() -> None:
-    """Tell Prefect of the runs that were killed here: with the turn in hand, none of them is at work."""
+    """Set the runs that were killed here to Crashed: with the turn in hand, none of them is at work."""
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
             liveness.crash_the_dead(client)

@@ -43,6 +43,7 @@ TOOLS = {
     "typer": ("cli/",),
     "starlette": ("flows/", "review/app.py"),
     "uvicorn": ("flows/", "review/server.py"),
+    "httpx": ("notifications/", "flows/"),
 }
 
 
@@ -100,7 +101,7 @@ FLOORS = (
     {"restore", "review", "provenance"},
     {"serving", "tracking"},
     {"registry", "training"},
-    {"reproduce"},
+    {"reproduce", "notifications"},
     {"stages"},
     {"flows"},
     {"cli"},
