@@ -198,6 +198,10 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"sample__guidance_rescale": 0.5}, ["guidance_rescale = 0.5 applies to guidance other than 1 only"]),
         ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
         ({"prepare__labels": "none"}, ["features.extractor = classifier needs labels", "inception"]),
+        (
+            {"features__extractor": "own"},
+            ["features.extractor: own (layers declared in JSON) is not supported; use classifier", "or inception"],
+        ),
         ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
         ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),

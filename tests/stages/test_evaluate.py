@@ -320,7 +320,7 @@ def test_an_empty_history_is_named(project: Path) -> None:
 def test_missing_inception_weights_are_named_and_nothing_stands_in(project: Path) -> None:
     before = contents(project / "out/features")
     write_params(CHANGES | {"features": {"extractor": "inception", "weights": "models/inception.pth"}})
-    with pytest.raises(ValueError, match=r"'models/inception\.pth' is no file.*weights-inception-2015-12-05-6726825d"):
+    with pytest.raises(ValueError, match=r"'models/inception\.pth' is not a file.*weights-inception-2015-12-05-67268"):
         features.main()
     assert contents(project / "out/features") == before
 

@@ -10,18 +10,14 @@ from ddpm.config.sections import Diffusion, Features, Prepare, Sample, Train
 from ddpm.metrics.published import INCEPTION_FILE, INCEPTION_SHA256
 
 CHECKPOINT = ("config.json", "weights.safetensors")
-OWN = ("extractor.json", "extractor.safetensors")
 GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 """Keys of section diffusion in which a guide may differ from the model."""
 
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
     """One sentence for each that is missing or is not what it should be. Reads no weights but Inception's."""
-    weights = features.weights
     if features.extractor == "inception":
-        yield from _inception(weights)
-    elif features.extractor == "own" and (lacking := _lacking(weights, OWN)):
-        yield f"features.weights = {weights!r} {lacking}; docs/extractors.md says what belongs in an extractor's folder"
+        yield from _inception(features.weights)
     if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
         yield (
             f"train.initial = {train.initial!r} {lacking}; name the folder of a checkpoint, such as a copy of "

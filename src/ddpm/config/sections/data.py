@@ -1,8 +1,8 @@
 """Sections prepare and features: the images and what looks at them."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Seed
 
@@ -24,7 +24,7 @@ class Prepare(Section):
 class Features(Section):
     """What evaluation looks at images with."""
 
-    extractor: Literal["classifier", "inception", "own"]
+    extractor: Literal["classifier", "inception"]
     weights: Place
     resize: Literal["clean", "legacy"]
     images: Count
@@ -32,3 +32,14 @@ class Features(Section):
     width: int = Field(ge=4, le=1024, multiple_of=4)
     lr: float = Field(gt=0, le=1)
     seed: Seed
+
+    @field_validator("extractor", mode="before")
+    @classmethod
+    def without_declared_layers(cls, value: Any) -> Any:
+        """Older files may name an extractor whose layers are declared in JSON."""
+        if value == "own":
+            raise ValueError(
+                "own (layers declared in JSON) is not supported; use classifier, which is trained on the labels, or "
+                "inception with the weights that `ddpm weights inception` fetches"
+            )
+        return value
