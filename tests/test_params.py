@@ -2,8 +2,9 @@
 
 import copy
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -11,6 +12,7 @@ from ddpm.cli.edit import changed, flat
 from ddpm.config import params
 from ddpm.config.sections.diffusion import Ddpm
 from ddpm.diffusion.conditioning import CONDITIONS
+from ddpm.sampling.options import OPTIONS, Sampler, Sampling, Spacing, Variance
 
 ROOT = Path(__file__).parents[1]
 VALID = params.read_yaml(ROOT / "params.yaml")
@@ -371,3 +373,16 @@ def test_a_name_is_one_that_mlflow_takes() -> None:
     for name in ("ddpm-mnist", "a..b", "a.", "0", "a-_.", "x" * 100):
         params.parse(with_changes(promote__name=name))
         _validate_model_name(name)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_sampler_option_has_its_type_default_and_range_in_section_sample(name: str) -> None:
+    """The types are stated twice, for the type checker; everything else has one definition."""
+    given, option = params.Sample.model_fields[name], OPTIONS[name]
+    assert given.annotation == {"sampler": Sampler, "spacing": Spacing, "variance": Variance}.get(
+        name, get_type_hints(Sampling)[name]
+    )
+    for value in (option.least, option.most):
+        if value not in {None, math.inf} and name != "steps":
+            wrong = value + (1 if value == option.most else -1)
+            assert f"sample.{name} = {wrong}: input should be" in refusal(with_changes(**{f"sample__{name}": wrong}))

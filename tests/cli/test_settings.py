@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ddpm import registry, tracking
@@ -18,7 +19,7 @@ from ddpm.common import files
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.sampling import generate, interpolate
-from ddpm.sampling.options import Sampling
+from ddpm.sampling.options import OPTIONS, Sampling
 from tests import tiny
 from tests.records import DIGEST
 
@@ -41,6 +42,16 @@ def register(project: Path) -> Register:
         return number
 
     return register
+
+
+def test_every_sampler_option_is_one_of_the_command_with_its_description_and_range() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    offered = {each.name: each for each in commands["sample"].params}
+    for name, option in OPTIONS.items():
+        assert option.described.lower() in offered[name].help.lower()
+    assert "ddim: 0 deterministic, 1 as noisy as ddpm (0 to 1); else 0.0." in offered["eta"].help
+    restored = {each.name: each.help for each in commands["restore"].params}
+    assert all(OPTIONS[name].described[1:] in restored[name] for name in ("sampler", "steps"))
 
 
 def ddpm(*arguments: str) -> str:

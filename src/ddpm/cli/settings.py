@@ -6,7 +6,7 @@ from typing import Any
 from ddpm.common import terminal
 from ddpm.sampling.options import GUIDE, Sampling, without_guide
 
-STEPS = 20
+STEPS = Sampling.steps
 """Steps of a model without settings of its own, or T if that is less."""
 
 
