@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.metrics import inception, published
 from tests import tiny
 from tests.test_params import ROOT, with_changes
@@ -29,8 +29,8 @@ def missing(**changes: Any) -> list[str]:
 
 
 def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
-    for path in (ROOT / "params.yaml", ROOT / "presets/quick.yaml"):
-        params.load(path).require_files()
+    params.load(ROOT / "params.yaml").require_files()
+    presets.load(ROOT / "presets/quick.yaml").require_files()
 
 
 @pytest.mark.parametrize(

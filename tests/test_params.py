@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from ddpm.cli.edit import changed, flat
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.config.sections.diffusion import Ddpm
 from ddpm.diffusion.conditioning import CONDITIONS
 from ddpm.sampling.options import OPTIONS, Sampler, Sampling, Spacing, Variance
@@ -258,7 +258,10 @@ def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
     value = with_changes(train__lr=-1.0, prepare__background=-1)
     del value["net"]["blocks"]
     told = refusal(value)
-    assert all(part in told for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing"))
+    assert all(
+        part in told
+        for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing; its default is 1")
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,7 +320,7 @@ def test_a_condition_has_the_scale_that_the_mathematics_give_it(condition: str) 
     ("preset", "low", "high"), [("vp-sde", "beta_min", "beta_max"), ("ve-sde", "sigma_min", "sigma_max")]
 )
 def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) -> None:
-    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"][low] = value["diffusion"][high]
     assert f"{low} = {value['diffusion'][low]} must be below {high} = " in refusal(value)
 
@@ -331,7 +334,7 @@ def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) ->
     ],
 )
 def test_noise_beyond_float32_is_refused_in_every_process(preset: str, changes: dict[str, Any]) -> None:
-    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"] |= changes
     assert "largest level of noise would be" in refusal(value)
 

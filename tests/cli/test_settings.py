@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
+from ddpm.config import presets
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.sampling import generate, interpolate
@@ -153,7 +154,7 @@ def test_the_same_weights_with_other_settings_are_another_version(register: Regi
 
 def test_canary_draws_each_by_its_own_settings(register: Register) -> None:
     yaml = YAML(typ="safe")
-    values = yaml.load((Path(__file__).parents[2] / "presets/quick.yaml").read_text())
+    values = presets.values(Path(__file__).parents[2] / "presets/quick.yaml")
     values["promote"]["name"] = "digits"
     with Path("params.yaml").open("w") as file:
         yaml.dump(values, file)

@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
+from ddpm.config import presets
+
 MARK = "DDPM_TEST_ROUND"
 """In the environment of everything that a flow starts, so that nothing of it is overlooked."""
 PATIENCE = 900.0
@@ -34,7 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def write_params(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
     """The quick preset, made smaller, with changes."""
     yaml = YAML(typ="safe")
-    params = yaml.load((folder / "presets" / "quick.yaml").read_text())
+    params = presets.values(folder / "presets" / "quick.yaml")
     for each in (SMALL, changes):
         for section, values in each.items():
             params[section].update(values)

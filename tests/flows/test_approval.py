@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.evaluation import gate
 from ddpm.registry import approval as questions
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
@@ -304,7 +304,7 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
 
     from flows import promote
 
-    settings = params.load(ROOT / "presets" / "quick.yaml")
+    settings = presets.load(ROOT / "presets" / "quick.yaml")
     no_limits = {"max_fid": None, "min_inception_score": None, "min_class_share": None}
     chosen = settings.promote.model_copy(
         update={"name": "first", "approval": "person", "approval_hours": 0.1, **no_limits}

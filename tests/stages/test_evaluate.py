@@ -12,7 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data import prepared
 from ddpm.evaluation import gate, reference, score_folder
@@ -57,7 +57,7 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def write_params(changes: dict[str, dict[str, object]]) -> None:
     yaml = YAML(typ="safe")
-    settings = yaml.load(PRESET.read_text())
+    settings = presets.values(PRESET)
     for section, values in changes.items():
         settings[section].update(values)
     with Path("params.yaml").open("w") as file:

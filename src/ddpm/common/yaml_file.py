@@ -68,6 +68,15 @@ def parse(text: str, source: str) -> Any:
     return value
 
 
+def writer() -> YAML:
+    """A writer, and reader for changes, that keeps comments, quotes and layout, and builds no object of a tag."""
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))
+    return yaml
+
+
 def shown(value: Any) -> str:
     """A value in a message: as Python writes it, shortened."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:

@@ -7,7 +7,7 @@ valid name for a misspelt one. Everything below `build.py` receives plain argume
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from ddpm.common import values, yaml_file
 from ddpm.common.yaml_file import ParamsError
@@ -25,6 +25,8 @@ from ddpm.config.sections import (
     Train,
     wording,
 )
+from ddpm.config.sections.diffusion import Ddpm
+from ddpm.config.sections.net import UNet
 from ddpm.config.sections.pipeline import Name
 
 __all__ = [
@@ -56,15 +58,15 @@ LONGEST_LIST = 20  # problems that a message names
 class Params(Section):
     """All sections, and the rules between them."""
 
-    prepare: Prepare
-    features: Features
-    diffusion: Diffusion
-    net: Net
-    train: Train
-    sample: Sample
-    evaluate: Evaluate
-    promote: Promote
-    flow: Flow
+    prepare: Prepare = Field(default_factory=Prepare)
+    features: Features = Field(default_factory=Features)
+    diffusion: Diffusion = Field(default_factory=Ddpm)
+    net: Net = Field(default_factory=UNet)
+    train: Train = Field(default_factory=Train)
+    sample: Sample = Field(default_factory=Sample)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    promote: Promote = Field(default_factory=Promote)
+    flow: Flow = Field(default_factory=Flow)
 
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
@@ -159,17 +161,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def parse(value: dict[str, Any], source: str = "params") -> Params:
-    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it."""
+def parse(value: dict[str, Any], source: str = "params", *, complete: bool = True) -> Params:
+    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it.
+
+    complete: whether a missing key is an error. Otherwise it has its default.
+    """
+    problems = list(wording.missing(value, Params)) if complete else []
     try:
-        return Params.model_validate(_lists_to_tuples(value))
+        found = Params.model_validate(_lists_to_tuples(value))
     except ValidationError as error:
-        problems = [f"  {wording.in_words(problem, Params)}" for problem in error.errors()]
-        if len(problems) > LONGEST_LIST:
-            problems[LONGEST_LIST:] = [f"  and {len(problems) - LONGEST_LIST:,} more"]
-        raise ParamsError("\n".join([f"{source} is not valid:", *problems])) from error
+        problems += [wording.in_words(problem, Params) for problem in error.errors()]
     except RecursionError as error:
         raise ParamsError(f"{source} is not valid: it is nested too deeply.") from error
+    if len(problems) > LONGEST_LIST:
+        problems[LONGEST_LIST:] = [f"and {len(problems) - LONGEST_LIST:,} more"]
+    if problems:
+        raise ParamsError("\n".join([f"{source} is not valid:", *(f"  {each}" for each in problems)]))
+    return found
 
 
 def load(path: Path = PARAMS_FILE) -> Params:

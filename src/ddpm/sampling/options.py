@@ -20,6 +20,8 @@ Variance = Literal["small", "large", "reverse-diffusion", "learned"]
 _CHURN = ("euler", "heun")
 _CORRECTOR = ("predictor-corrector", "predictor-corrector-ve")
 T = TypeVar("T")
+LARGEST_SHOWN = 1_000_000
+"""Upper limits from here on only guard against absurd values, so help and comments leave them out."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Option:
         """The description with all choices or the range."""
         if self.choices:
             return f"{self.description}: {', '.join(self.choices)}"
-        bounded = self.least is not None and self.most < math.inf
-        return f"{self.description} ({self.least} to {self.most})" if bounded else self.description
+        bounded = self.least is not None and self.most < LARGEST_SHOWN
+        return f"{self.description} ({self.least:g} to {self.most:g})" if bounded else self.description
 
     def check(self, name: str, value: Any) -> None:
         """Refuse a value that is not a choice, or out of range. Raises ValueError with name, value and limit."""

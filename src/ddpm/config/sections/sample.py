@@ -6,22 +6,24 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from ddpm.config.sections.base import Batch, Count, Place, Section, Seed
-from ddpm.sampling.options import NAMES, OPTIONS, Sampler, Sampling, Spacing, Variance
+from ddpm.sampling.options import NAMES, OPTIONS, Sampler, Sampling, Spacing, Variance, default
 
 
-def option(name: str) -> Any:
-    """A field with the description and the range of a sampler option."""
+def option(name: str, tuned: Any = None) -> Any:
+    """A field with the default (unless another was tuned), the range and the description of a sampler option."""
     found = OPTIONS[name]
-    return Field(ge=found.least, le=found.most if found.most < math.inf else None)
+    most = found.most if found.most < math.inf else None
+    text = f"{found.description}; null: {found.none}" if found.none else found.description
+    return Field(default(name) if tuned is None else tuned, ge=found.least, le=most, description=text)
 
 
 class Sample(Section):
     """How images are drawn from the trained model. Sampler options: `sampling.options` defines them."""
 
-    count: Count
-    seed: Seed
+    count: Count = Field(2000, description="images drawn")
+    seed: Seed = Field(0, description="image i is drawn from seed + i")
     sampler: Sampler = option("sampler")
-    steps: Count = option("steps")
+    steps: Count = option("steps", 12)
     spacing: Spacing = option("spacing")
     eta: float = option("eta")
     variance: Variance = option("variance")
@@ -32,13 +34,13 @@ class Sample(Section):
     corrections: int = option("corrections")
     snr: float = option("snr")
     tolerance: float = option("tolerance")
-    guidance: float = option("guidance")
-    guidance_interval: tuple[float, float] | None = option("guidance_interval")
+    guidance: float = option("guidance", 1.35)
+    guidance_interval: tuple[float, float] | None = option("guidance_interval", (0.3, 100.0))
     guidance_rescale: float = option("guidance_rescale")
-    guide: Place
+    guide: Place = Field("", description='folder of a weaker checkpoint to push away from (autoguidance); "": none')
     clamp: bool = option("clamp")
-    batch: Batch
-    strip: int = Field(ge=2, le=64)
+    batch: Batch = Field(250, description="images drawn at a time")
+    strip: int = Field(10, ge=2, le=64, description="moments shown of the way from noise to image")
 
     @property
     def sampling(self) -> Sampling:
