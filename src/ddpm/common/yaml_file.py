@@ -1,4 +1,4 @@
-"""YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
+"""Read YAML in bounded time and memory, or refuse it in one sentence that names the file; write it with comments."""
 
 import re
 import warnings
@@ -25,7 +25,7 @@ SHOWN = 80  # characters of a value in a message
 
 
 class ParamsError(ValueError):
-    """The parameters are wrong; the message says which, why, and what is allowed."""
+    """The parameters are invalid; the message names them, the reason, and what is allowed."""
 
 
 def read(path: Path) -> Any:

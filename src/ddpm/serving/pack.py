@@ -1,6 +1,6 @@
-"""A checkpoint as an MLflow model that loads without this project: code, weights, config and pinned requirements.
+"""Pack a checkpoint as an MLflow model that loads without this project: code, weights, config, pinned requirements.
 
-What it needs of the package is read from the import statements, so that it is never more or less than that.
+The modules that it needs are derived from import statements.
 """
 
 import shutil
@@ -33,7 +33,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The config of a checkpoint folder. Raises FileNotFoundError."""
     for name in PACKED_FILES:
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no checkpoint: it has no {name}. Train a model first (`make run`).")
+            raise FileNotFoundError(
+                f"{folder} is not a checkpoint: it has no {name}. Train a model first (`make run`)."
+            )
     config: dict[str, Any] = files.read_json(folder / CONFIG)
     return config
 

@@ -1,4 +1,4 @@
-"""Sections prepare and features: the images and what looks at them."""
+"""Sections prepare and features: the images, and the extractor of the features they are compared by."""
 
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ class Prepare(Section):
 
 
 class Features(Section):
-    """What evaluation looks at images with."""
+    """The extractor of evaluation."""
 
     extractor: Literal["classifier", "inception"] = Field(
         "classifier", description="classifier: trained here on the labels; inception: Inception-v3 of 2015-12-05"
@@ -58,7 +58,7 @@ class Features(Section):
     @field_validator("extractor", mode="before")
     @classmethod
     def without_declared_layers(cls, value: Any) -> Any:
-        """Older files may name an extractor whose layers are declared in JSON."""
+        """Name what can be used in place of an extractor with layers declared in JSON, which older files may have."""
         if value == "own":
             raise ValueError(
                 "own (layers declared in JSON) is not supported; use classifier, which is trained on the labels, or "
