@@ -32,7 +32,7 @@ def text(params: Params, header: Sequence[str]) -> str:
 def comment(section: type[Section], name: str) -> str:
     """What params.yaml says of a key: its description, then the choices that this leaves out, or the range."""
     schema = _properties(section)[name]
-    description, null, rest = schema["description"].partition("; null: ")
+    description, null, rest = str(schema["description"]).partition("; null: ")
     choices = [str(each) for each in schema.get("enum", [schema["const"]] if "const" in schema else [])]
     if not all(re.search(rf"(?<![\w-]){re.escape(each)}(?![\w+-])", description) for each in choices):
         description += f": {', '.join(choices)}"
