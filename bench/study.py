@@ -21,7 +21,7 @@ import numpy as np
 from training import trained
 
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.data import prepared
 from ddpm.evaluation import reference
 from ddpm.metrics.record import score
@@ -116,7 +116,7 @@ def main() -> None:
     base = params.read_yaml(params.PARAMS_FILE)
     common = {key: json.loads(value) for key, value in (each.split("=") for each in arguments.set)}
     for name in arguments.names:
-        values = base if name in VARIANTS else params.read_yaml(PRESETS / f"{name}.yaml")
+        values = base if name in VARIANTS else presets.values(PRESETS / f"{name}.yaml")
         settings = varied(values, common | VARIANTS.get(name, {}))
         picture = arguments.pictures / f"{name}.png" if arguments.pictures else None
         row = {"variant": name, **run(settings, arguments.guidance, picture)}

@@ -19,8 +19,6 @@ SETTINGS = {
     "PREFECT_HOME": str(Path.cwd() / ".state" / "prefect"),
     # File leases: a killed process's slot is freed when its lease ends, even if the server died with it.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # Events are stored within a second, so that a run soon knows whether a notification arrived.
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     # Without an address, Prefect would start a server of its own, without a secret.
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     # No telemetry, and no request to the internet.

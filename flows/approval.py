@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
@@ -24,6 +24,7 @@ from pydantic import Field
 from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
+from ddpm.notifications import redacted
 from flows import markdown, notify, run_liveness
 from flows.console import reporter
 from flows.registry_lock import registry_lock
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ddpm.registry.approval import Question
 
 SECONDS_BETWEEN_LOOKS = 2.0
+NAMESPACE = UUID("6d1f3c0e-5a0b-4d57-9f61-2c8f0e7c4a19")
+"""Of the identifiers of notified questions."""
 GRACE = 600
 """Seconds that Prefect's own limit of the pause is beyond ours: after it, a run cannot even be resumed to end."""
 KEYS = keyset_from_base_key("paused-approval")
@@ -80,20 +83,36 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
 
     run_liveness.show_life()
     run = UUID(str(flow_run.id))
-    known, new = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
+    known = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
     if known.state == "asked":
         pause(known, name, run, reasons)
         text = f"version {number} of {name} waits for a person until {known.until}: `ddpm approve {number} --why ...`"
         text += f" or `ddpm reject {number} --why ...`, or the form on the run's page"
         reporter.ended("approval", "Waiting", text)
         get_run_logger().info("%s", text)
-        if new:
-            notify.tell(
-                "approval-asked", name, text, version=number, champion=champion, until=known.until, reasons=reasons
-            )
+        if not known.notified:
+            announce(known, name, text, reasons)
         known = answered(known, name, run)
         resume(run)
     return finish("approval", known.state.title(), str(known), known)
+
+
+def announce(known: "Question", name: str, text: str, reasons: list[str]) -> None:
+    """Notify of the question, and keep with it that this was done: the next run repeats what was killed before.
+
+    A receiver recognises a repetition by its identifier, which is the question's own.
+    """
+    from ddpm.registry import approval
+
+    identifier = str(uuid5(NAMESPACE, f"{name}/{known.version}/{known.asked}"))
+    facts: dict[str, Any] = {
+        "version": known.version,
+        "champion": known.champion,
+        "until": known.until,
+        "reasons": reasons,
+    }
+    if notify.send("approval-asked", name, text, identifier=identifier, **facts):
+        approval.set_notified(name, known, lock=registry_lock)
 
 
 def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:
@@ -139,7 +158,7 @@ def answered(known: "Question", name: str, run: UUID) -> "Question":
             if datetime.now(UTC) > last:
                 raise
             if not away:
-                get_run_logger().warning("waiting on, though a server does not answer: %s", notify.redacted(str(error)))
+                get_run_logger().warning("waiting on, though a server does not answer: %s", redacted(str(error)))
             away = True
         time.sleep(SECONDS_BETWEEN_LOOKS)
 

@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
@@ -44,18 +45,21 @@ PAGE = 200
 
 
 def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
-    """Set every unfinished run of this checkout whose process has gone to Crashed; those runs."""
+    """Set every unfinished run of this checkout whose process has died to Crashed, and notify; those runs."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
     dead = []
     for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
         if run_liveness.lives(run.id) is not False:
             continue
-        # It may have ended between the question and the look: the server refuses to leave a final state.
-        client.set_flow_run_state(run.id, Crashed(message="the process of this run was killed"))
-        if client.read_flow_run(run.id).state_type is StateType.CRASHED:
+        # The server refuses to leave a final state: the run may have ended meanwhile, and of several that look (a run
+        # that begins, the service, its runner) it accepts one, which notifies.
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(
+            run.id, Crashed(message="the process of this run was killed")
+        )
+        if answer.status is SetStateStatus.ACCEPT:
             dead.append(run)
             _crash_tasks(client, run.id)
-            notify.crashed(run)  # its own process can run no hook any more
+            notify.crashed(run)
         run_liveness.forget(run.id)
     return dead
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import terminal
@@ -47,7 +47,7 @@ class Registered:
 class Report:
     """What a run found and did. champion: the champion's scores under the same conditions.
 
-    uncommitted: files of results and parameters that git does not have as they are.
+    uncommitted: files of results and parameters that git does not have as they are. warnings: for the end of the page.
     """
 
     outcomes: Sequence[Outcome]
@@ -58,6 +58,7 @@ class Report:
     champion: dict[str, Any] | None = None
     drift: Mapping[str, Any] | None = None
     uncommitted: Sequence[str] = ()
+    warnings: list[str] = field(default_factory=list)
 
 
 def heading(verdict: Verdict) -> tuple[str, str]:
@@ -150,6 +151,7 @@ def places(report: Report, prefect: str) -> "RenderableType":
     if report.uncommitted:
         add = f"git add {' '.join(report.uncommitted)} && git commit -m results"
         known.append(("Compare", f"{add}  (`dvc metrics diff` and `dvc plots diff` compare later runs with this one)"))
+    known += [("Warning", each) for each in report.warnings]
     return pairs(known)
 
 
@@ -190,6 +192,7 @@ def markdown(report: Report) -> str:
         f"| {marks[row.ok]} |"
         for row in report.verdict.rows
     ]
+    lines += ["", *(f"- warning: {text(each)}" for each in report.warnings)]
     lines += ["", "| stage | state | time |", "|---|---|---:|"]
     lines += [f"| {text(each.stage)} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
     return "\n".join(lines)

@@ -88,7 +88,7 @@ def test_every_verb_has_help_and_refuses_an_unknown_option(verb: tuple[str, ...]
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["run", "retrain", "serve", "ui", "notify"])
+@pytest.mark.parametrize("verb", ["run", "retrain", "serve", "ui"])
 def test_outside_a_checkout_one_sentence_names_the_project_folder(verb: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)

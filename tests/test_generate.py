@@ -168,12 +168,12 @@ def test_an_unlabelled_model_takes_neither_label_nor_guidance(tmp_path: Path) ->
 
 def test_the_light_table_of_names_is_that_of_the_functions() -> None:
     """`sampling` may not import torch; what it lists has to be what there is."""
-    assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS) == tuple(sampling.OPTIONS)
+    assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS)
     assert get_args(sampling.Spacing) == tuple(schedule.SPACINGS)
     assert get_args(sampling.Variance) == (*samplers.VARIANCES, "learned")
     for name, draw in samplers.SAMPLERS.items():
         options = [each for each in inspect.signature(draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
-        assert {each.name for each in options} == {*sampling.OPTIONS[name], "callback"}
+        assert {each.name for each in options} == {*sampling.used(name), "callback"}
         for each in options:
             if each.name != "callback":
                 assert each.default == getattr(Sampling, each.name), f"{name}: {each.name}"

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ddpm import registry, tracking
+from ddpm import notifications, registry, tracking
 from ddpm.cli import app, doctor, edit, models
 from ddpm.data import statistics, survey
 from ddpm.data.contact import contact_sheet
@@ -24,7 +24,7 @@ from ddpm.imaging import sheets
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import canary, page, plots
-from flows import console, markdown, notify, summary
+from flows import console, markdown, summary
 from flows.dvc import Did, Outcome
 from flows.tasks import artifacts
 from tests import hostile
@@ -249,8 +249,8 @@ def test_pictures_take_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_notification_stays_json() -> None:
-    body = {"text": TEXT, "facts": {TEXT: [TEXT]}, "quoted": 'no "https://h/x?sig=SECRET": 403', "version": 3}
-    text = notify.message(body)
+    quoted = 'no "https://h/x?sig=SECRET": 403'
+    text = notifications.message("failed", TEXT, TEXT, facts={TEXT: [TEXT]}, quoted=quoted, version=3).body.decode()
     assert "SECRET" not in text
-    assert json.loads(text)["version"] == 3
-    assert "<script>" in json.loads(text)["text"], "only secrets are taken out; the receiver has a parser"
+    assert json.loads(text)["data"]["version"] == 3
+    assert "<script>" in json.loads(text)["data"]["text"], "only secrets are taken out; the receiver has a parser"

@@ -48,6 +48,7 @@ TOOLS = {
     "typer": ("cli/",),
     "starlette": ("flows/", "review/app.py"),
     "uvicorn": ("flows/", "review/server.py"),
+    "httpx": ("notifications/", "flows/"),
 }
 
 
@@ -105,7 +106,7 @@ FLOORS = (
     {"restore", "review", "provenance"},
     {"serving", "tracking"},
     {"registry", "training"},
-    {"reproduce"},
+    {"reproduce", "notifications"},
     {"stages"},
     {"flows"},
     {"flows/tasks"},

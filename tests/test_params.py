@@ -2,15 +2,17 @@
 
 import copy
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from ddpm.cli.edit import changed, flat
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.config.sections.diffusion import Ddpm
 from ddpm.diffusion.conditioning import CONDITIONS
+from ddpm.sampling.options import OPTIONS, Sampler, Sampling, Spacing, Variance
 
 ROOT = Path(__file__).parents[1]
 VALID = params.read_yaml(ROOT / "params.yaml")
@@ -198,6 +200,10 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"sample__guidance_rescale": 0.5}, ["guidance_rescale = 0.5 applies to guidance other than 1 only"]),
         ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
         ({"prepare__labels": "none"}, ["features.extractor = classifier needs labels", "inception"]),
+        (
+            {"features__extractor": "own"},
+            ["features.extractor: own (layers declared in JSON) is not supported; use classifier", "or inception"],
+        ),
         ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
         ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
@@ -252,7 +258,10 @@ def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
     value = with_changes(train__lr=-1.0, prepare__background=-1)
     del value["net"]["blocks"]
     told = refusal(value)
-    assert all(part in told for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing"))
+    assert all(
+        part in told
+        for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing; its default is 1")
+    )
 
 
 @pytest.mark.parametrize(
@@ -311,7 +320,7 @@ def test_a_condition_has_the_scale_that_the_mathematics_give_it(condition: str) 
     ("preset", "low", "high"), [("vp-sde", "beta_min", "beta_max"), ("ve-sde", "sigma_min", "sigma_max")]
 )
 def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) -> None:
-    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"][low] = value["diffusion"][high]
     assert f"{low} = {value['diffusion'][low]} must be below {high} = " in refusal(value)
 
@@ -325,7 +334,7 @@ def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) ->
     ],
 )
 def test_noise_beyond_float32_is_refused_in_every_process(preset: str, changes: dict[str, Any]) -> None:
-    value = params.read_yaml(ROOT / "presets" / f"{preset}.yaml")
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"] |= changes
     assert "largest level of noise would be" in refusal(value)
 
@@ -367,3 +376,16 @@ def test_a_name_is_one_that_mlflow_takes() -> None:
     for name in ("ddpm-mnist", "a..b", "a.", "0", "a-_.", "x" * 100):
         params.parse(with_changes(promote__name=name))
         _validate_model_name(name)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_sampler_option_has_its_type_default_and_range_in_section_sample(name: str) -> None:
+    """The types are stated twice, for the type checker; everything else has one definition."""
+    given, option = params.Sample.model_fields[name], OPTIONS[name]
+    assert given.annotation == {"sampler": Sampler, "spacing": Spacing, "variance": Variance}.get(
+        name, get_type_hints(Sampling)[name]
+    )
+    for value in (option.least, option.most):
+        if value not in {None, math.inf} and name != "steps":
+            wrong = value + (1 if value == option.most else -1)
+            assert f"sample.{name} = {wrong}: input should be" in refusal(with_changes(**{f"sample__{name}": wrong}))

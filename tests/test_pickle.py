@@ -133,13 +133,6 @@ def some_parts(folder: Path, name: str, trap: bytes) -> object:
     return list(chunks.opened(folder, {"seed": 0}, 2, 1).read())
 
 
-def an_extractor(folder: Path, name: str, trap: bytes) -> object:
-    files.write_json(folder / extractor_store.EXTRACTOR, {"side": 8})
-    write(folder / extractor_store.WEIGHTS, b"")
-    write(folder / name, trap)
-    return extractor_store.open_own(str(folder), "clean", "cpu")
-
-
 def features(folder: Path, name: str, trap: bytes) -> object:
     files.write_json(folder / extractor_store.EXTRACTOR, {
         "name": "classifier", "sha256": "", "resolution": 8, "channels": 1, "classes": 2, "width": 4,
@@ -210,8 +203,6 @@ READERS: dict[str, Callable[[Path, bytes], object]] = {
     "moments": lambda at, trap: reference.read_moments(write(at / reference.REFERENCE, trap)),
     "a classifier": lambda at, trap: features(at, extractor_store.WEIGHTS, trap),
     "which classifier": lambda at, trap: features(at, extractor_store.EXTRACTOR, trap),
-    "an own extractor": lambda at, trap: an_extractor(at, extractor_store.WEIGHTS, trap),
-    "the layers of one": lambda at, trap: an_extractor(at, extractor_store.EXTRACTOR, trap),
     "Inception": lambda at, trap: extractor_store.open_inception(
         str(write(at / "inception.pth", trap)), "clean", "cpu"
     ),

@@ -103,7 +103,7 @@ def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: 
         ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
         ({}, {"sampler": "eular"}, "sampler = 'eular' is unknown; possible"),
         ({}, {"guidance": -1.0}, "guidance"),
-        ({}, {"guidance": float("inf")}, "guidance = inf: must be 0 or more, and finite"),
+        ({}, {"guidance": float("inf")}, "guidance = inf: must be from 0 to 100"),
         ({}, {"format": "gif"}, "format = 'gif' is unknown; possible: array, png, grid"),
         ({}, {"seed": -1}, "seed"),
     ],

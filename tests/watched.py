@@ -8,6 +8,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from ddpm import registry, tracking
+from ddpm.config import presets
 from ddpm.registry.versions import VERIFIED_TAG
 from tests.records import DIGEST
 
@@ -17,7 +18,7 @@ NAME = "ddpm-digits"  # as in the preset
 
 def write_params(**prepare: object) -> None:
     yaml = YAML()
-    settings = yaml.load(PRESET.read_text())
+    settings = presets.values(PRESET)
     settings["features"].update(images=6000, width=4, lr=0.01)
     settings["prepare"].update(near_duplicate=0.0, **prepare)
     with Path("params.yaml").open("w") as file:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ddpm.registry import Move
 
 
-@flow(name="promote", flow_run_name="promote-{version}", persist_result=False)
+@flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.ended])
 def promote(version: int, why: str) -> State[None]:
     """Make a version the champion: your decision, whatever the gate said.
 
@@ -28,7 +28,7 @@ def promote(version: int, why: str) -> State[None]:
     return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
 
 
-@flow(name="rollback", flow_run_name="rollback", persist_result=False)
+@flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.ended])
 def rollback(to: int | None = None, why: str = "") -> State[None]:
     """Make the previous champion the champion again, or version `to`. Safe to repeat.
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm import notifications
 from ddpm.common import terminal
 from ddpm.common.locks import locked
 from ddpm.config import params
 from ddpm.config.sections import texts
-from flows import ROOT, notify, processes
+from flows import ROOT, processes
 from flows.service import prefect_server, supervise
 from flows.service.access import Exposure
 from flows.service.servers import Pages, pages
@@ -41,7 +42,7 @@ def start(cron: str | None, mlflow_port: int, prefect_port: int, host: str) -> N
     """
     exposure = Exposure(host)
     exposure.check()
-    notify.settings()
+    notifications.webhook()  # refuse invalid settings at once
     with locked(LOCK, "the service runs in this checkout already", patience=0):
         _serve(_cron(cron), mlflow_port, prefect_port, exposure)
 
@@ -119,7 +120,6 @@ class Rounds:
         say(schedule_in_words(self.cron))
         self.pages.show()
         terminal.echo("  Ctrl-C stops all.")
-        notify.prepare()
 
     def _see_to_runs(self) -> None:
         """Mark runs whose process was killed as crashed, and run them again once."""

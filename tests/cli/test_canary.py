@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.report.canary import rms
@@ -40,7 +40,7 @@ def checkpoint_of(folder: Path, scale: float, image: dict[str, Any]) -> Path:
 def versions(project: Path) -> list[Path]:
     """Version 1 is champion; 2 has other weights, 3 another resolution, 4 other classes, 5 its own in another order."""
     yaml = YAML(typ="safe")
-    settings = yaml.load(PRESET.read_text())
+    settings = presets.values(PRESET)
     settings["sample"] |= {"steps": 4, "batch": 10}
     with Path("params.yaml").open("w") as file:
         yaml.dump(settings, file)

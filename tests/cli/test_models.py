@@ -15,6 +15,7 @@ from ddpm.model import checkpoint
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.sampling import generate
 from tests import tiny
+from tests.flows.receiving import SECRET, receiver
 
 NAME = ["--name", "digits"]
 
@@ -70,6 +71,32 @@ def test_a_person_promotes_against_the_gate_and_rolls_back(versions: None) -> No
         "promote", "promote", "rollback", "rollback",
     ]  # fmt: skip
     assert "sharper sevens" in " ".join(told.split())
+
+
+def test_moves_by_hand_are_notified_of_and_never_fail_for_it(versions: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as web:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        assert ddpm("promote", "2", "--why", "sharper sevens", *NAME).stderr == ""
+        made = web.next()
+        assert (made["type"], made["version"], made["before"]) == ("ddpm.promoted", 2, 1)
+        assert (made["who"], made["reasons"]) == (registry.audit.person(), ["sharper sevens"])
+        ddpm("rollback", "--why", "no", *NAME)
+        assert web.next()["type"] == "ddpm.rolled-back"
+        ddpm("rollback", *NAME)  # changes nothing
+        assert web.empty()
+        web.statuses = [404]
+        moved = ddpm("promote", "2", "--why", "after all", *NAME)
+        assert (moved.exit_code, moved.stderr) == (
+            0, "warning: the notification 'ddpm.promoted' was not delivered: the receiver answered 404\n"
+        )  # fmt: skip
+    monkeypatch.setenv("DDPM_WEBHOOK_SECRET", "short")
+    moved = ddpm("rollback", "--why", "no", *NAME)
+    assert moved.exit_code == 0
+    assert moved.stderr.startswith(
+        "warning: the notification 'ddpm.rolled-back' was not delivered: DDPM_WEBHOOK_SECRET"
+    )
+    assert registry.status("digits").aliases["champion"] == 1
 
 
 def test_a_promotion_needs_a_reason(versions: None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddpm.config import params
+from ddpm.config import params, presets
 from tests.cli.conftest import ROOT, run
 
 
@@ -32,7 +32,7 @@ def test_a_preset_is_put_in_place_to_the_byte_and_the_difference_shown(folder: P
     assert not any(line[:1] == ["train.optimizer"] for line in lines)  # it does not differ
     assert (folder / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     assert "ddpm data use digits" in run("ddpm", "preset", "quick", cwd=folder).stdout
-    assert (folder / "params.yaml").read_bytes() == (ROOT / "presets/quick.yaml").read_bytes()
+    assert (folder / "params.yaml").read_text() == presets.text(ROOT / "presets/quick.yaml")
     assert "has the values of quick already" in run("ddpm", "preset", "quick", cwd=folder).stdout
 
 
@@ -44,10 +44,11 @@ def test_a_broken_or_missing_file_is_replaced_and_a_broken_preset_is_not_used(fo
     (folder / "params.yaml").unlink()
     run("ddpm", "preset", "mnist", cwd=folder)
     assert params.load(folder / "params.yaml")
-    (folder / "presets/quick.yaml").write_text("prepare: {}")
+    (folder / "presets/quick.yaml").write_text("prepare: {resolution: 3}")
     done = run("ddpm", "preset", "quick", cwd=folder, check=False)
     assert done.returncode == 1
-    assert "prepare.resolution is missing" in done.stderr
+    assert "presets/quick.yaml is not valid:" in done.stderr
+    assert "prepare.resolution = 3: input should be greater than or equal to 4" in done.stderr
     assert (folder / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 

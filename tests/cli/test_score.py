@@ -1,16 +1,16 @@
 """`ddpm score`, as a person types it: two sets of images of any program, with the conditions of every number."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from ddpm.cli import app
+from ddpm.common import files
 from ddpm.evaluation import extractor_store, reference
 from ddpm.metrics import classifier, frechet
 from ddpm.metrics.extractors import ClassifierExtractor
@@ -155,27 +155,6 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     assert stretched["fid"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
-    declared = {
-        "side": 8, "channels": 1, "mean": [0.5], "std": [0.5], "classes": True,
-        "layers": [{"layer": "flatten"}, {"layer": "linear", "inputs": 64, "outputs": 6}],
-        "head": {"layer": "linear", "inputs": 6, "outputs": 2},
-    }  # fmt: skip
-    generator = torch.Generator().manual_seed(0)
-    shapes = {"layers.1.weight": (6, 64), "layers.1.bias": (6,), "head.weight": (2, 6), "head.bias": (2,)}
-    tensors = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    (tmp_path / "extractor.json").write_text(json.dumps(declared))
-    save_file(tensors, tmp_path / "extractor.safetensors")
-    said = told("--real", "real", "--fake", "fake", "--extractor", f"own:{tmp_path}")
-    assert said["conditions"]["extractor"] == "own"  # type: ignore[index]
-    assert set(said["class_histogram"]) == {"0", "1"}  # type: ignore[call-overload]
-    copied = extractor_store.write_own(tmp_path / "copy", str(tmp_path), "legacy", "cpu")  # as the features stage does
-    (tmp_path / "extractor.json").unlink()
-    again = extractor_store.from_folder(tmp_path / "copy", "cpu")
-    assert (again.sha256, again.resize) == (copied.sha256, "legacy")
-    assert again.sha256 == said["conditions"]["extractor_sha256"]  # type: ignore[index]
-
-
 @pytest.mark.parametrize(("asked", "said"), [
     (["--real", "real", "--fake", "few"], "--fake few: 49 images are too few to score; 50 at least"),
     (["--real", "real", "--fake", "fake", "--count", "20"], "--count 20: 20 images are too few"),
@@ -187,13 +166,21 @@ def test_an_extractor_of_ones_own_is_used_by_its_folder(tmp_path: Path) -> None:
     (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
     (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "possible are classifier"),
     (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
-    (["--real", "real", "--fake", "fake", "--extractor", "own"], "holds no extractor of your own"),
+    (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "possible are classifier"),
     (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real does not hold an extractor"),
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_refused_in_words(asked: list[str], said: str) -> None:
     result = ddpm(*asked)
     assert result.exit_code == 1
     assert said in result.stderr
+
+
+def test_features_of_an_extractor_that_went_are_refused(tmp_path: Path) -> None:
+    old = shutil.copytree("out/features", tmp_path / "old")
+    config = files.read_json(old / extractor_store.EXTRACTOR)
+    files.write_json(old / extractor_store.EXTRACTOR, config | {"name": "own"})
+    refused = ddpm("--real", "real", "--fake", "fake", "--extractor", f"classifier:{old}").stderr
+    assert "names the extractor 'own', which is not supported. Set features.extractor to classifier" in refused
 
 
 def test_unequal_counts_are_taken_when_asked() -> None:

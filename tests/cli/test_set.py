@@ -11,7 +11,7 @@ import typer
 
 from ddpm.cli import overrides
 from ddpm.common.locks import LockBusyError, locked
-from ddpm.config import params
+from ddpm.config import params, presets
 from flows import RUN_LOCK
 from tests.cli.conftest import ROOT, run
 
@@ -19,7 +19,7 @@ from tests.cli.conftest import ROOT, run
 @pytest.fixture(autouse=True)
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The parameters of the quick preset, in the current folder."""
-    shutil.copy(ROOT / "presets/quick.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(presets.text(ROOT / "presets" / "quick.yaml"))
     monkeypatch.chdir(tmp_path)
     return Path("params.yaml").read_text()
 

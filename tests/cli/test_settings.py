@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
+from ddpm.config import presets
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.sampling import generate, interpolate
-from ddpm.sampling.options import Sampling
+from ddpm.sampling.options import OPTIONS, Sampling
 from tests import tiny
 from tests.records import DIGEST
 
@@ -41,6 +43,16 @@ def register(project: Path) -> Register:
         return number
 
     return register
+
+
+def test_every_sampler_option_is_one_of_the_command_with_its_description_and_range() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    offered = {each.name: each for each in commands["sample"].params}
+    for name, option in OPTIONS.items():
+        assert option.described.lower() in offered[name].help.lower()
+    assert "ddim: 0 deterministic, 1 as noisy as ddpm (0 to 1); else 0.0." in offered["eta"].help
+    restored = {each.name: each.help for each in commands["restore"].params}
+    assert all(OPTIONS[name].described[1:] in restored[name] for name in ("sampler", "steps"))
 
 
 def ddpm(*arguments: str) -> str:
@@ -142,7 +154,7 @@ def test_the_same_weights_with_other_settings_are_another_version(register: Regi
 
 def test_canary_draws_each_by_its_own_settings(register: Register) -> None:
     yaml = YAML(typ="safe")
-    values = yaml.load((Path(__file__).parents[2] / "presets/quick.yaml").read_text())
+    values = presets.values(Path(__file__).parents[2] / "presets/quick.yaml")
     values["promote"]["name"] = "digits"
     with Path("params.yaml").open("w") as file:
         yaml.dump(values, file)

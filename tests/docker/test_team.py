@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ddpm.config import presets
 from flows import processes
 from flows.service import prefect_server
 from tests.docker import servers
@@ -37,7 +38,7 @@ def clone(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with the quick preset, made quicker."""
     folder = tmp_path_factory.mktemp("team") / "clone"
     sh(team, ROOT, "git", "clone", "-q", str(ROOT), str(folder))
-    text = (folder / "presets" / "quick.yaml").read_text()
+    text = presets.text(folder / "presets" / "quick.yaml")
     (folder / "params.yaml").write_text(
         text.replace("images: 16000 ", "images: 1600 ").replace("warmup: 640 ", "warmup: 160 ")
     )

@@ -52,9 +52,9 @@ ELSEWHERE: dict[str, str] = {
     # a question that a run asks, and a webhook
     'ddpm approve 4 --why "sharper sevens"': "flows/test_approval.py",
     'ddpm reject 4 --why "the eights are broken"': "flows/test_approval.py",
-    "export DDPM_WEBHOOK_URL=https://chat.example.org/hooks/ddpm": "flows/test_notify.py",
-    "export DDPM_WEBHOOK_SECRET=$(openssl rand -hex 32)": "flows/test_notify.py",
-    "ddpm notify --test": "flows/test_notify.py",
+    "export DDPM_WEBHOOK_URL=https://chat.example.org/hooks/ddpm": "notifications/test_settings.py",
+    'export DDPM_WEBHOOK_SECRET=whsec_"$(openssl rand -base64 32)"': "notifications/test_settings.py",
+    "ddpm notify --test": "cli/test_notify.py",
     # a team's servers, in containers
     "docker/secrets.sh": "docker/test_compose.py",
     "cp docker/.env.example docker/.env": "docker/test_compose.py",
@@ -76,5 +76,9 @@ IN_TEXT = (
 )  # fmt: skip
 """Whole commands that stand in a sentence, in the order in which they are run here."""
 
-OTHER_PYTHON: dict[str, str] = {"small_images": "test_pyfunc.py", "def verify(": "flows/test_notify.py"}
+OTHER_PYTHON: dict[str, str] = {
+    "small_images": "test_pyfunc.py",
+    "def verify(": "notifications/test_delivery.py",
+    "from standardwebhooks": "notifications/test_delivery.py",
+}
 """A word of a block of Python that needs another model, or is only defined; and the file of tests that runs it."""

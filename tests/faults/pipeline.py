@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
+from ddpm.config import presets
 from tests.flows.repositories import DDPM
 
 MARK = "DDPM_TEST_ROUND"
@@ -35,7 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def write_params(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
     """The quick preset, made smaller, with changes."""
     yaml = YAML(typ="safe")
-    params = yaml.load((folder / "presets" / "quick.yaml").read_text())
+    params = presets.values(folder / "presets" / "quick.yaml")
     for each in (SMALL, changes):
         for section, values in each.items():
             params[section].update(values)

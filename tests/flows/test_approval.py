@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.evaluation import gate
 from ddpm.registry import approval as questions
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
-from tests.flows.receiving import SECRET, receiver
+from tests.flows.receiving import SECRET, Receiver, receiver
 from tests.records import DIGEST
 
 NAME = "digits"
@@ -68,6 +68,15 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
         connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
     registry.keep(NAME, 2, {"verdict": BETTER.as_json()})
     registry.promote(NAME, 1, why="first", expected_champion=None)
+
+
+@contextlib.contextmanager
+def notified(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver, named in the environment."""
+    with receiver() as web:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        yield web
 
 
 Asked = Callable[..., "Future[Any]"]
@@ -131,15 +140,13 @@ def ddpm(*arguments: str) -> None:
 def test_the_form_on_the_page_approves_and_the_trail_says_who(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
-    with receiver() as web:
-        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
-        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+    with notified(monkeypatch) as web:
         future = ask()
         run = paused()
-        told = web.next()
-    assert (told["what"], told["version"], told["champion"]) == ("ddpm.approval-asked", 2, 1)
-    assert "ddpm approve 2 --why" in told["text"]
-    assert told["page"].endswith(f"/runs/flow-run/{run}")
+        message = web.next()
+    assert (message["type"], message["version"], message["champion"]) == ("ddpm.approval-asked", 2, 1)
+    assert "ddpm approve 2 --why" in message["text"]
+    assert message["page"].endswith(f"/runs/flow-run/{run}")
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(run).state
         assert state is not None
@@ -239,11 +246,15 @@ def killed() -> UUID:
 
 
 @pytest.mark.slow
-def test_killed_while_it_waits_the_next_run_asks_nothing_anew(ask: Asked) -> None:
-    run = killed()
-    before = questions.question(NAME, 2)
-    future = ask()
-    paused(before=1)
+def test_killed_while_it_waits_the_next_run_asks_nothing_anew(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with notified(monkeypatch) as web:
+        run = killed()
+        before = questions.question(NAME, 2)
+        future = ask()
+        paused(before=1)
+        first = web.posted.get(timeout=PATIENCE)
+        while not web.empty():  # killed after it had notified, and before it had noted that
+            assert web.posted.get().headers["webhook-id"] == first.headers["webhook-id"]
     now = questions.question(NAME, 2)
     assert before is not None
     assert now is not None
@@ -260,6 +271,34 @@ def test_an_answer_while_nobody_waits_counts_for_the_next_run(ask: Asked) -> Non
     assert champion() == 2
 
 
+def test_killed_between_asking_and_notifying_the_next_run_notifies_once(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
+    with notified(monkeypatch) as web:
+        future = ask()
+        paused(before=1)
+        assert web.next()["type"] == "ddpm.approval-asked"
+        while not questions.question(NAME, 2).notified:  # type: ignore[union-attr]
+            time.sleep(0.1)  # the test's own time limit ends this
+        ddpm("approve", "2", "--why", "fine")
+        assert verdict_of(future).promote
+        assert web.empty()
+
+
+def test_a_question_that_was_not_delivered_is_notified_of_again_as_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import approval
+
+    known = questions.ask(NAME, 2, 1, 1, "run")
+    with notified(monkeypatch) as web:
+        web.statuses = [404]
+        for delivered in (False, True):
+            approval.announce(known, NAME, "a question", [])
+            assert questions.question(NAME, 2).notified is delivered  # type: ignore[union-attr]
+        first, second = web.posted.get_nowait(), web.posted.get_nowait()
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
 def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
     """From finished stages to a first champion. The version was verified before, which spares seconds."""
     from prefect import flow
@@ -267,7 +306,7 @@ def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
     from flows import promotion
     from flows.tasks import candidate
 
-    settings = params.load(ROOT / "presets" / "quick.yaml")
+    settings = presets.load(ROOT / "presets" / "quick.yaml")
     no_limits = {"max_fid": None, "min_inception_score": None, "min_class_share": None}
     chosen = settings.promote.model_copy(
         update={"name": "first", "approval": "person", "approval_hours": 0.1, **no_limits}

@@ -103,6 +103,16 @@ def test_summary_says_what_to_commit_so_that_later_runs_can_be_compared() -> Non
         assert ("dvc metrics diff" in seen.getvalue()) is said
 
 
+def test_summary_ends_with_warnings() -> None:
+    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    warning = "the notification was not delivered: the receiver answered 500"
+    report = summary.Report([], decide({"fid": 31.25, "conditions": {}}, None), made, {}, warnings=[warning])
+    seen = io.StringIO()
+    summary.show(report, Console(file=seen, width=200))
+    assert seen.getvalue().rstrip().endswith(warning)
+    assert f"- warning: {warning}" in summary.markdown(report)
+
+
 def test_a_first_champion_without_any_limits_is_not_in_green_and_a_run_without_champion_says_so() -> None:
     """What nobody asked for is no success; and where nothing was promoted, nothing is drawn from the champion."""
     scores = {"fid": 900.0, "conditions": {}}

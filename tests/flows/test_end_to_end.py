@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ddpm.config import presets
 from tests.flows.repositories import DDPM, sh
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def clone(folder: Path) -> Path:
     """A fresh clone with the quick preset and the 8x8 digits, which it gets from the remote inside git."""
     sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
     sh(folder, "git", "remote", "remove", "origin")  # retraining pushes its branch there
-    shutil.copy(folder / "presets" / "quick.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(presets.text(folder / "presets" / "quick.yaml"))
     shutil.copy(folder / "assets" / "datasets" / "digits.yaml", folder / "data.dvc")
     return folder
 

@@ -4,8 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from flows.service.serve import DEPLOYMENTS
+from tests.flows.receiving import SECRET, receiver
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("prefect", "project")
@@ -108,6 +111,65 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
         assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
         assert run_liveness.lives(first) is None
         assert crash_recovery.crash_the_dead(connection) == []
+
+
+def test_of_several_that_find_a_killed_run_one_notifies(
+    run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the service, and a run that begins: both know that it died before either has written so."""
+    from flows import crash_recovery, run_liveness
+
+    first = started(run)
+    kill(run)
+    lives, alone, both = run_liveness.lives, threading.Lock(), threading.Barrier(2)
+
+    def seen_by_both(flow_run: Any) -> bool | None:
+        with alone:
+            found = lives(flow_run)
+        both.wait(60)
+        return found
+
+    def look() -> list[UUID]:
+        with client() as connection:
+            return [each.id for each in crash_recovery.crash_the_dead(connection)]
+
+    with receiver() as web, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        monkeypatch.setattr(run_liveness, "lives", seen_by_both)
+        found = [each.result() for each in (pool.submit(look), pool.submit(look))]
+        message = web.next()
+        assert web.empty()
+    assert sorted(found) == [[], [first]]
+    assert (message["type"], message["run"], message["state"]) == ("ddpm.failed", "retrain", "Crashed")
+    assert message["page"].endswith(f"/runs/flow-run/{first}")
+
+
+def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
+    run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hooks run only if Prefect takes the state from it, and the other way round."""
+    from prefect.client.orchestration import get_client
+    from prefect.runner._state_proposer import StateProposer
+
+    from flows import crash_recovery
+
+    first = started(run)
+    kill(run)
+
+    async def proposed() -> Any:
+        async with get_client() as connection:
+            return await StateProposer(client=connection).propose_crashed(
+                await connection.read_flow_run(first), "exit -9"
+            )
+
+    with receiver() as web, client() as connection:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        assert asyncio.run(proposed()) is not None
+        assert crash_recovery.crash_the_dead(connection) == []
+        assert asyncio.run(proposed()) is None
+        assert web.empty()
 
 
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:

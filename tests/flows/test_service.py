@@ -18,6 +18,7 @@ from uuid import UUID
 import psutil
 import pytest
 
+from ddpm.config import presets
 from flows.service import prefect_server
 from tests.flows.repositories import DDPM, sh
 from tests.flows.test_end_to_end import environment, left_over
@@ -109,7 +110,7 @@ def wait_until(done: Callable[[], Any], service: Service) -> None:
 def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service") / "clone"
     sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
-    text = (folder / "presets" / "quick.yaml").read_text()
+    text = presets.text(folder / "presets" / "quick.yaml")
     for name, quick, quicker in (("images", 16000, 1600), ("warmup", 640, 160), ("checkpoint_every", 3200, 160)):
         assert f" {name}: {quick} " in text
         text = text.replace(f" {name}: {quick} ", f" {name}: {quicker} ")

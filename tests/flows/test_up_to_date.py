@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
-from ddpm.config import params
+from ddpm.config import params, presets
 from flows import up_to_date
 from tests.flows.repositories import sh
 
@@ -53,7 +53,7 @@ def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) ->
 
 def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin(clone: Path) -> None:
     """Results and data.dvc, which a run writes itself, and comments in params.yaml may change; nothing else."""
-    quick = (ROOT / "presets" / "quick.yaml").read_text()
+    quick = presets.text(ROOT / "presets" / "quick.yaml")
     (clone / "params.yaml").write_text(quick)
     settings, before = params.load(), up_to_date.fingerprint()
     for path, text in (("params.yaml", quick + "# a remark\n"), ("dvc.lock", "made"), ("data.dvc", "outs: []\n")):

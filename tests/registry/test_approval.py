@@ -47,17 +47,16 @@ def ended(number: int) -> None:
 
 
 def test_a_question_is_asked_once_and_answered_once() -> None:
-    first, new = approval.ask(NAME, 2, 1, 24, "run-1")
-    assert new
-    again, new = approval.ask(NAME, 2, 1, 24, "run-2")
-    assert not new
-    assert (again.until, again.runs) == (first.until, ("run-1", "run-2"))
+    first = approval.ask(NAME, 2, 1, 24, "run-1")
+    assert first.runs == ("run-1",)
+    again = approval.ask(NAME, 2, 1, 24, "run-2")
+    assert (again.asked, again.until, again.runs) == (first.asked, first.until, ("run-1", "run-2"))
     said = ddpm("approve", "2", "--why", "sharper sevens").output
     assert "version 2 of digits: approved by " in said
     assert "the run that waits makes it the champion" in said
     assert "is closed: approved by" in refused("reject", "2", "--why", "no")
-    known, new = approval.ask(NAME, 2, 1, 24, "run-3")
-    assert (known.state, known.why, new) == ("approved", "sharper sevens", False)
+    known = approval.ask(NAME, 2, 1, 24, "run-3")
+    assert (known.state, known.why, known.asked) == ("approved", "sharper sevens", first.asked)
     assert known.who == registry.audit.person()
 
 
@@ -65,10 +64,10 @@ def test_a_rejection_stands_until_the_champion_is_another() -> None:
     approval.ask(NAME, 2, 1, 24, "run-1")
     assert "rejected by" in ddpm("reject", "2", "--why", "blurred").output
     assert "rejected" in ddpm("status").output
-    assert approval.ask(NAME, 2, 1, 24, "run-2")[0].state == "rejected"
+    assert approval.ask(NAME, 2, 1, 24, "run-2").state == "rejected"
     registry.promote(NAME, 3, why="by hand", expected_champion=1)
-    known, new = approval.ask(NAME, 2, 3, 24, "run-3")
-    assert (known.state, known.champion, known.who, known.runs, new) == ("asked", 3, "", ("run-3",), True)
+    known = approval.ask(NAME, 2, 3, 24, "run-3")
+    assert (known.state, known.champion, known.who, known.runs) == ("asked", 3, "", ("run-3",))
 
 
 def test_what_cannot_be_answered_is_refused_in_words() -> None:
@@ -87,16 +86,37 @@ def test_after_the_time_there_is_no_answer_and_a_new_run_asks_anew() -> None:
     approval.ask(NAME, 2, 1, 24, "run-1")
     ended(2)
     assert "is closed: expired: nobody answered until" in refused("approve", "2", "--why", "x")
-    known, new = approval.ask(NAME, 2, 1, 24, "run-2")
-    assert (known.state, new, known.runs) == ("asked", True, ("run-2",))
+    known = approval.ask(NAME, 2, 1, 24, "run-2")
+    assert (known.state, known.runs) == ("asked", ("run-2",))
     assert approval.expire(NAME, 2).state == "expired"
-    assert approval.ask(NAME, 2, 1, 24, "run-3")[1]
+    assert approval.ask(NAME, 2, 1, 24, "run-3").runs == ("run-3",)
 
 
 def test_an_answer_in_the_last_moment_is_not_overwritten_by_the_end_of_the_time() -> None:
     approval.ask(NAME, 2, 1, 24, "run-1")
     approval.answer(NAME, 2, approve=True, why="x")
     assert approval.expire(NAME, 2).state == "approved"
+
+
+def test_that_a_question_was_notified_of_is_kept_with_it_and_not_with_the_next() -> None:
+    first = approval.ask(NAME, 2, 1, 24, "run-1")
+    assert not first.notified
+    approval.answer(NAME, 2, approve=False, why="blurred")
+    approval.set_notified(NAME, first)
+    known = approval.ask(NAME, 2, 1, 24, "run-2")
+    assert (known.notified, known.state, known.why) == (True, "rejected", "blurred")
+    registry.promote(NAME, 3, why="by hand", expected_champion=1)
+    assert not approval.ask(NAME, 2, 3, 24, "run-3").notified
+    approval.set_notified(NAME, first)  # which is not the open question any more
+    assert not approval.ask(NAME, 2, 3, 24, "run-3").notified
+
+
+def test_a_question_of_an_earlier_version_is_read() -> None:
+    approval.ask(NAME, 2, 1, 24, "run-1")
+    known = json.loads(registry.version(NAME, 2).tags[TAG])
+    del known["notified"]
+    registry.annotate(NAME, 2, {TAG: json.dumps(known)})
+    assert not approval.ask(NAME, 2, 1, 24, "run-1").notified
 
 
 def test_of_two_answers_at_once_one_counts() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data import prepared
 from ddpm.evaluation import gate, reference, score_folder
@@ -57,7 +57,7 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def write_params(changes: dict[str, dict[str, object]]) -> None:
     yaml = YAML(typ="safe")
-    settings = yaml.load(PRESET.read_text())
+    settings = presets.values(PRESET)
     for section, values in changes.items():
         settings[section].update(values)
     with Path("params.yaml").open("w") as file:
@@ -320,7 +320,7 @@ def test_an_empty_history_is_named(project: Path) -> None:
 def test_missing_inception_weights_are_named_and_nothing_stands_in(project: Path) -> None:
     before = contents(project / "out/features")
     write_params(CHANGES | {"features": {"extractor": "inception", "weights": "models/inception.pth"}})
-    with pytest.raises(ValueError, match=r"'models/inception\.pth' is no file.*weights-inception-2015-12-05-6726825d"):
+    with pytest.raises(ValueError, match=r"'models/inception\.pth' is not a file.*weights-inception-2015-12-05-67268"):
         features.main()
     assert contents(project / "out/features") == before
 

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from ddpm import registry, tracking
 from ddpm.common import files
+from ddpm.config import presets
 from ddpm.data.prepared import load as load_prepared
 from ddpm.model import checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
@@ -37,7 +38,7 @@ LEARNT_FID = 0.25
 def write_params(name: str, **diffusion: str) -> None:
     """A preset, cut down to 8x8 digits and seconds; with keys of its section diffusion changed."""
     yaml = YAML(typ="safe")
-    settings = yaml.load((PRESETS / f"{name}.yaml").read_text())
+    settings = presets.values(PRESETS / f"{name}.yaml")
     for section, values in SHORT.items():
         settings[section].update(values)
     settings["diffusion"].update(diffusion)

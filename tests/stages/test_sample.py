@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.model import alike, checkpoint
 from ddpm.sampling import generate
 from tests import tiny
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def section(**changes: Any) -> params.Sample:
-    values = params.read_yaml(ROOT / "presets" / "quick.yaml")["sample"]
+    values = presets.values(ROOT / "presets" / "quick.yaml")["sample"]
     few = {"count": 4, "steps": 4, "strip": 3, "batch": 4, "sampler": "dpm-solver++", "guidance": 2.0}
     return params.Sample(**{**values, **few, **changes})
 

@@ -16,6 +16,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from ddpm.common import files
+from ddpm.config import presets
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -58,7 +59,7 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 
 def write_params(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
     yaml = YAML(typ="safe")
-    params = yaml.load((ROOT / "presets" / "quick.yaml").read_text())
+    params = presets.values(ROOT / "presets" / "quick.yaml")
     for section, values in changes.items():
         params[section].update(values)
     with (folder / "params.yaml").open("w") as file:

@@ -10,7 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from ddpm.common import files
-from ddpm.config import params
+from ddpm.config import params, presets
 from ddpm.model import checkpoint
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.stages import prepare, sample, train
@@ -28,7 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def write_params(**changes: dict[str, Any]) -> None:
     yaml = YAML(typ="safe")
-    settings = yaml.load(PRESET.read_text())
+    settings = presets.values(PRESET)
     for section, values in [*SMALL.items(), *changes.items()]:
         settings[section].update(values)
     with Path("params.yaml").open("w") as file:

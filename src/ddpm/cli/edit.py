@@ -1,11 +1,9 @@
-"""Changing params.yaml for a person: what differs, and writing it without losing a comment."""
+"""Change params.yaml without losing a comment, and show what differs."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from ddpm.common import terminal, yaml_file
 from ddpm.common.files import write_text
@@ -27,10 +25,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[st
 
 def changed(text: str, changes: Mapping[str, Any]) -> str:
     """The YAML text with some flat keys changed; comments, order and layout stay."""
-    yaml = YAML(typ="rt")  # round trip: keeps comments, and builds no object of a tag
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml = yaml_file.writer()
     document = yaml.load(text)
     for key, value in changes.items():
         section, name = key.split(".")

@@ -37,6 +37,7 @@ def promote(
     with tracking.in_words():
         move = registry.promote_by_hand(model, version, why, say=terminal.echo)
     terminal.echo(move)
+    _notify(move)
 
 
 @app.command()
@@ -54,7 +55,9 @@ def rollback(
     from ddpm import registry, tracking
 
     with tracking.in_words():
-        terminal.echo(registry.rollback(_name(name), to, why=why))
+        move = registry.rollback(_name(name), to, why=why)
+    terminal.echo(move)
+    _notify(move)
 
 
 @app.command()
@@ -112,6 +115,14 @@ def prune(
         gone = registry.prune(model, keep, dry=dry)
     numbers = ", ".join(map(str, gone)) or "none"
     terminal.echo(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
+
+
+def _notify(move: "Move") -> None:
+    """Notify the webhook of a move, if one is configured; a failure is a warning, because the move was made."""
+    from ddpm import notifications
+
+    if message := notifications.champion_moved(move):
+        notifications.deliver(message, lambda text: terminal.error(text, label="warning: "))
 
 
 def _versions(versions: tuple["Version", ...]) -> "Table":

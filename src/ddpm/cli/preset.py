@@ -9,8 +9,6 @@ from ddpm.common import terminal
 
 app = typer.Typer()
 
-PRESETS = Path("presets")
-
 
 @app.command()
 def preset(
@@ -21,42 +19,33 @@ def preset(
     import difflib
 
     from ddpm.cli import edit
-    from ddpm.config import params
+    from ddpm.common import yaml_file
+    from ddpm.config import params, presets
 
-    known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+    known = presets.paths()
     if not known:
         raise FileNotFoundError(f"{Path.cwd()} has no presets/*.yaml. Run this in the project's folder.")
     if not name:
         for path in known.values():
-            terminal.echo(f"{path.stem:<12}{_header(path)[0]}")
+            terminal.echo(f"{path.stem:<12}{presets.header(path)[0]}")
         terminal.echo("Put one in place: `ddpm preset NAME`.")
         return
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
         raise ValueError(f"There is no preset {name}; {hint}")
-    params.load(known[name])
+    text = presets.text(known[name])
     try:
         old = edit.flat(params.read_yaml(params.PARAMS_FILE)) if params.PARAMS_FILE.exists() else {}
     except params.ParamsError as error:
         terminal.echo(f"note: the present file is replaced whole, because it cannot be compared: {error}")
         old = {}
-    changes = edit.differences(old, edit.flat(params.read_yaml(known[name])))
+    changes = edit.differences(old, edit.flat(yaml_file.parse(text, name)))
     if not changes:
         terminal.echo(f"params.yaml has the values of {name} already.")
     else:
         edit.table(changes)
     if not dry_run:
-        edit.write(params.PARAMS_FILE, known[name].read_text(encoding="utf-8"))
-        terminal.echo(f"params.yaml is now the preset {name}. {' '.join(_header(known[name])[1:])}".rstrip())
+        edit.write(params.PARAMS_FILE, text)
+        terminal.echo(f"params.yaml is now the preset {name}. {' '.join(presets.header(known[name])[1:])}".rstrip())
         terminal.echo("next: `make run`")
-
-
-def _header(path: Path) -> list[str]:
-    """The comment at the head of a preset: what it is for, then what it needs."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").strip())
-    return lines

@@ -40,15 +40,10 @@ def restore(
     count: Annotated[int, typer.Option(help="Restorations of each input; from 2 on, their spread is shown.")] = 1,
     seed: Annotated[int, typer.Option(help="Another seed gives other restorations.", min=0)] = 0,
     sampler: Annotated[
-        str | None,
-        typer.Option(
-            help="As of `ddpm sample`; else ddpm. A version that was trained to enlarge has settings of its own.",
-            show_default=False,
-        ),
+        str | None, options.of_sampler("sampler", "ddpm, or the setting of a version trained to enlarge")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(help="Levels visited; 20, or 1 for a single denoising (the mean of all).", show_default=False),
+        int | None, options.of_sampler("steps", "20, or 1 for a single denoising (the mean of all)")
     ] = None,
     rounds: Annotated[
         int | None,

@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ddpm.cli import interpolate as between
 from ddpm.cli import options, settings
 from ddpm.common import terminal
-from ddpm.sampling.options import NAMES, Sampler, Spacing
+from ddpm.sampling.options import NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +30,6 @@ FILMS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
 COUNT = 64
 
 
-def _own(text: str, **options: Any) -> Any:
-    """An option whose default is the model's own setting."""
-    return typer.Option(help=text, show_default=False, **options)
-
-
 @app.command()
 def sample(
     context: typer.Context,
@@ -44,9 +39,10 @@ def sample(
         typer.Option(help=f"How many images; {COUNT}, or {between.COUNT} with --from.", min=1, show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
-    sampler: Annotated[str | None, _own(f"{', '.join(get_args(Sampler))}; else dpm-solver++.")] = None,
+    sampler: Annotated[str | None, options.of_sampler("sampler")] = None,
     steps: Annotated[
-        int | None, _own(f"Levels visited; else {settings.STEPS}, or T if that is less; {between.STEPS} with --from.")
+        int | None,
+        options.of_sampler("steps", f"{settings.STEPS}, or T if that is less; {between.STEPS} with --from"),
     ] = None,
     label: Annotated[
         str | None,
@@ -54,32 +50,26 @@ def sample(
             "--label", "--class", help="A class, by name or index; by default all in turn.", show_default=False
         ),
     ] = None,
-    guidance: Annotated[
-        float | None, _own("How far to push away from the model without label, or from --guide; 1: none.", min=0)
-    ] = None,
+    guidance: Annotated[float | None, options.of_sampler("guidance")] = None,
     guidance_interval: Annotated[
-        tuple[float, float] | None, _own("Levels of noise, lowest and highest, at which to guide; 0 1e9: all.")
+        tuple[float, float] | None, options.of_sampler("guidance_interval", "all levels, as by 0 1e9")
     ] = None,
-    guidance_rescale: Annotated[
-        float | None, _own("How much of the contrast that guidance adds is taken back, 0 to 1.")
-    ] = None,
+    guidance_rescale: Annotated[float | None, options.of_sampler("guidance_rescale")] = None,
     guide: Annotated[
         str | None,
         typer.Option(help="A weaker model to push away from (autoguidance); given like --model.", show_default=False),
     ] = None,
-    spacing: Annotated[str | None, _own(f"Which levels: {', '.join(get_args(Spacing))}; else log-snr.")] = None,
-    eta: Annotated[float | None, _own("ddim only: 0 deterministic, 1 as noisy as ddpm.")] = None,
-    variance: Annotated[
-        str | None, _own("ddpm, predictor-corrector: small, large, reverse-diffusion; ddpm: learned.")
-    ] = None,
-    churn: Annotated[float | None, _own("euler, heun: noise stirred in (S_churn).")] = None,
-    churn_min: Annotated[float | None, _own("euler, heun: none below this level.")] = None,
-    churn_max: Annotated[float | None, _own("euler, heun: none above it.")] = None,
-    churn_noise: Annotated[float | None, _own("euler, heun: deviation of the noise stirred in.")] = None,
-    corrections: Annotated[int | None, _own("predictor-corrector: Langevin steps at each level.")] = None,
-    snr: Annotated[float | None, _own("predictor-corrector: their signal-to-noise ratio.")] = None,
-    tolerance: Annotated[float | None, _own("ode: relative and absolute error.")] = None,
-    clamp: Annotated[bool | None, _own("Keep the denoised estimate in [-1, 1].")] = None,
+    spacing: Annotated[str | None, options.of_sampler("spacing")] = None,
+    eta: Annotated[float | None, options.of_sampler("eta")] = None,
+    variance: Annotated[str | None, options.of_sampler("variance")] = None,
+    churn: Annotated[float | None, options.of_sampler("churn")] = None,
+    churn_min: Annotated[float | None, options.of_sampler("churn_min")] = None,
+    churn_max: Annotated[float | None, options.of_sampler("churn_max")] = None,
+    churn_noise: Annotated[float | None, options.of_sampler("churn_noise")] = None,
+    corrections: Annotated[int | None, options.of_sampler("corrections")] = None,
+    snr: Annotated[float | None, options.of_sampler("snr")] = None,
+    tolerance: Annotated[float | None, options.of_sampler("tolerance")] = None,
+    clamp: Annotated[bool | None, options.of_sampler("clamp")] = None,
     batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
     device: options.Device = "auto",
     frames: Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 FEATURES = "out/features"
-KINDS = f"classifier (of {FEATURES}), classifier:FOLDER, inception, inception:FILE or own:FOLDER"
+KINDS = f"classifier (of {FEATURES}), classifier:FOLDER, inception or inception:FILE"
 
 
 @app.command()
@@ -142,9 +142,6 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
         case "inception":
             file = path or f"weights/{inception.FILE}"
             return extractor_store.open_inception(file, resize or "clean", device), ()
-        case "own":
-            own = extractor_store.open_own(path, resize or "clean", device)
-            return own, tuple(map(str, range(own.classes)))
         case _:
             raise ValueError(f"--extractor {said}: possible are {KINDS}")
 

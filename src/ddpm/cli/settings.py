@@ -1,4 +1,4 @@
-"""How a model is drawn on the command line: by its version's own settings, where no option overrides them."""
+"""Sampling settings on the command line: those of the model's version, overridden by options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ddpm.common import terminal
 from ddpm.sampling.options import GUIDE, Sampling, without_guide
 
-STEPS = 20
+STEPS = Sampling.steps
 """Steps of a model without settings of its own, or T if that is less."""
 
 
@@ -19,10 +19,10 @@ def sampling(
     guide: bool = False,
     named: str = "--guide",
 ) -> tuple[Sampling, list[str]]:
-    """The settings to draw `model` with, and a line for each thing that a person should know of them.
+    """The settings to draw `model` with, and notes about them.
 
-    own: those of its version, None for a checkpoint folder; chosen: by options; total: T; guide: whether a weaker model
-    is given; named: where it would be named. Raises ValueError.
+    own: settings of its version, None for a checkpoint folder; chosen: options given; total: T; guide: whether a weaker
+    model is given; named: the option that names it. Raises ValueError.
     """
     notes: list[str] = []
     if not own:
@@ -37,7 +37,7 @@ def sampling(
 
 
 def without(model: str) -> str:
-    """The words for a version of a program that did not keep them."""
+    """The note for a version that was registered without settings."""
     return f"{model} carries no sampling settings (it is an older version)"
 
 

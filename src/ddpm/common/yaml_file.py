@@ -1,4 +1,4 @@
-"""YAML files that people write: read in bounded time and memory, or refused in one sentence that names the file."""
+"""Read YAML in bounded time and memory, or refuse it in one sentence that names the file; write it with comments."""
 
 import re
 import warnings
@@ -25,7 +25,7 @@ SHOWN = 80  # characters of a value in a message
 
 
 class ParamsError(ValueError):
-    """The parameters are wrong; the message says which, why, and what is allowed."""
+    """The parameters are invalid; the message names them, the reason, and what is allowed."""
 
 
 def read(path: Path) -> Any:
@@ -66,6 +66,15 @@ def parse(text: str, source: str) -> Any:
     except (YAMLError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ParamsError(f"{source} is not valid YAML: {_in_words(error)}") from error
     return value
+
+
+def writer() -> YAML:
+    """A writer, and reader for changes, that keeps comments, quotes and layout, and builds no object of a tag."""
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))
+    return yaml
 
 
 def shown(value: Any) -> str:

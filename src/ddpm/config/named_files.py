@@ -1,4 +1,4 @@
-"""What params.yaml names outside itself: weights of an extractor, checkpoints to start from or to push away from."""
+"""Check the files that params.yaml names: weights of an extractor, checkpoints to fine-tune or to guide with."""
 
 import json
 from collections.abc import Iterator
@@ -10,18 +10,14 @@ from ddpm.config.sections import Diffusion, Features, Prepare, Sample, Train
 from ddpm.metrics.published import INCEPTION_FILE, INCEPTION_SHA256
 
 CHECKPOINT = ("config.json", "weights.safetensors")
-OWN = ("extractor.json", "extractor.safetensors")
 GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 """Keys of section diffusion in which a guide may differ from the model."""
 
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
-    """One sentence for each that is missing or is not what it should be. Reads no weights but Inception's."""
-    weights = features.weights
+    """One sentence for each file that is missing or invalid. Reads no weights but Inception's."""
     if features.extractor == "inception":
-        yield from _inception(weights)
-    elif features.extractor == "own" and (lacking := _lacking(weights, OWN)):
-        yield f"features.weights = {weights!r} {lacking}; docs/extractors.md says what belongs in an extractor's folder"
+        yield from _inception(features.weights)
     if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
         yield (
             f"train.initial = {train.initial!r} {lacking}; name the folder of a checkpoint, such as a copy of "
@@ -45,7 +41,7 @@ def _inception(weights: str) -> Iterator[str]:
 
 
 def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:
-    """A guide is drawn at the model's own levels of noise, of images of the same size."""
+    """Require a guide with the model's noise levels and image size."""
     if lacking := _lacking(guide, CHECKPOINT):
         yield (
             f"sample.guide = {guide!r} {lacking}; keep the checkpoint of a training for fewer images (a copy of its "
@@ -69,7 +65,7 @@ def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:
 
 
 def _lacking(folder: str, names: tuple[str, ...]) -> str:
-    """What keeps a folder from being what it should be; "" when nothing does."""
+    """What a folder lacks, as the end of a sentence; "" for nothing."""
     if not folder or not Path(folder).is_dir():
         return "is not a folder"
     missing = [name for name in names if not (Path(folder) / name).is_file()]

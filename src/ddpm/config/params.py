@@ -1,13 +1,13 @@
-"""Parameters: frozen, strict, typed. This module is the only reader of params.yaml.
+"""Parameters: frozen, strict, typed. The only reader of params.yaml.
 
-A file that is wrong in any way fails here, before any work, in words: the key, its value, the limit, and the nearest
-valid name for a misspelt one. Everything below `build.py` receives plain arguments and never sees these classes.
+An invalid file fails here, before any work, with the key, its value, the limit, and the nearest valid name of a
+misspelt key. Packages below `config` receive plain arguments and never see these classes.
 """
 
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from ddpm.common import values, yaml_file
 from ddpm.common.yaml_file import ParamsError
@@ -25,6 +25,8 @@ from ddpm.config.sections import (
     Train,
     wording,
 )
+from ddpm.config.sections.diffusion import Ddpm
+from ddpm.config.sections.net import UNet
 from ddpm.config.sections.pipeline import Name
 
 __all__ = [
@@ -56,19 +58,19 @@ LONGEST_LIST = 20  # problems that a message names
 class Params(Section):
     """All sections, and the rules between them."""
 
-    prepare: Prepare
-    features: Features
-    diffusion: Diffusion
-    net: Net
-    train: Train
-    sample: Sample
-    evaluate: Evaluate
-    promote: Promote
-    flow: Flow
+    prepare: Prepare = Field(default_factory=Prepare)
+    features: Features = Field(default_factory=Features)
+    diffusion: Diffusion = Field(default_factory=Ddpm)
+    net: Net = Field(default_factory=UNet)
+    train: Train = Field(default_factory=Train)
+    sample: Sample = Field(default_factory=Sample)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    promote: Promote = Field(default_factory=Promote)
+    flow: Flow = Field(default_factory=Flow)
 
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
-        """The rules that no section can check alone."""
+        """Check the rules between sections."""
         self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
         if self.prepare.resolution % self.diffusion.shrinks_by:
@@ -91,7 +93,7 @@ class Params(Section):
         return self
 
     def _sizes_are_possible(self) -> None:
-        """Nothing alone needs a terabyte; lower limits are the machine's."""
+        """Refuse what alone would need a terabyte; smaller limits depend on the machine."""
         image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
         first = self.net.values(self.prepare.resolution)
         features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
@@ -106,15 +108,15 @@ class Params(Section):
                 raise ValueError(f"{what} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
 
     def require_files(self) -> None:
-        """Refuse files and folders that are named and not there, or not what they should be. Raises ParamsError.
+        """Refuse files and folders that are named but are missing or invalid. Raises ParamsError.
 
-        For the start of a run: afterwards, what a stage has made of them may be all that is left.
+        For the start of a run: later, only what a stage has made of them may be left.
         """
         if problems := self.missing_files():
             raise ParamsError("\n".join(["params.yaml names what is not there:", *(f"  {each}" for each in problems)]))
 
     def missing_files(self) -> list[str]:
-        """One sentence for each file or folder that is named and not there, or not what it should be."""
+        """One sentence for each file or folder that is named but is missing or invalid."""
         return list(named_files.problems(self.prepare, self.features, self.diffusion, self.train, self.sample))
 
     def _blocks_are_equal_and_large_enough(self) -> None:
@@ -159,17 +161,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def parse(value: dict[str, Any], source: str = "params") -> Params:
-    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it."""
+def parse(value: dict[str, Any], source: str = "params", *, complete: bool = True) -> Params:
+    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it.
+
+    complete: whether a missing key is an error. Otherwise it has its default.
+    """
+    problems = list(wording.missing(value, Params)) if complete else []
     try:
-        return Params.model_validate(_lists_to_tuples(value))
+        found = Params.model_validate(_lists_to_tuples(value))
     except ValidationError as error:
-        problems = [f"  {wording.in_words(problem, Params)}" for problem in error.errors()]
-        if len(problems) > LONGEST_LIST:
-            problems[LONGEST_LIST:] = [f"  and {len(problems) - LONGEST_LIST:,} more"]
-        raise ParamsError("\n".join([f"{source} is not valid:", *problems])) from error
+        problems += [wording.in_words(problem, Params) for problem in error.errors()]
     except RecursionError as error:
         raise ParamsError(f"{source} is not valid: it is nested too deeply.") from error
+    if len(problems) > LONGEST_LIST:
+        problems[LONGEST_LIST:] = [f"and {len(problems) - LONGEST_LIST:,} more"]
+    if problems:
+        raise ParamsError("\n".join([f"{source} is not valid:", *(f"  {each}" for each in problems)]))
+    return found
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
@@ -178,7 +186,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
 
 
 def model_name(path: Path = PARAMS_FILE) -> str:
-    """promote.name alone, whatever else the file holds. Raises ParamsError."""
+    """Read only promote.name; the rest of the file may be invalid. Raises ParamsError."""
     section = read_yaml(path).get("promote")
     if not isinstance(section, dict) or "name" not in section:
         raise ParamsError(f"{path} has no promote.name, the name of the registered model; add it, or say --name.")
@@ -197,7 +205,7 @@ def flatten(params: BaseModel) -> dict[str, str]:
 
 
 def _lists_to_tuples(value: Any) -> Any:
-    """YAML has lists where the frozen sections have tuples."""
+    """Convert the lists of YAML to the tuples of the frozen sections."""
     if isinstance(value, dict):
         return {key: _lists_to_tuples(item) for key, item in value.items()}
     return tuple(_lists_to_tuples(item) for item in value) if isinstance(value, list) else value

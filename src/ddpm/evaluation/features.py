@@ -28,13 +28,11 @@ def build(
 ) -> dict[str, Any]:
     """Write extractor, features and reference statistics to `folder`; returns the summary.
 
-    extractor: `classifier` is trained here (training: arguments of `train_classifier`); any other is read from
+    extractor: `classifier` is trained here (training: arguments of `train_classifier`); `inception` is read from
     `weights` and resizes images by the method `resize`.
     """
     if extractor == "inception":
         made = extractor_store.write_inception(folder, weights, resize, device)
-    elif extractor == "own":
-        made = extractor_store.write_own(folder, weights, resize, device)
     else:
         made = extractor_store.write_classifier(folder, train_classifier(data, device, seed=seed, **training), device)
     return write_reference(folder, made, data, seed)

@@ -21,7 +21,8 @@ State = Literal["asked", "approved", "rejected", "expired"]
 class Question:
     """Whether `version` replaces `champion`. until: when the time to answer ends. runs: the flow runs that asked.
 
-    asked, until, when: ISO 8601, UTC. who, when, why: of the answer; empty before.
+    asked, until, when: ISO 8601, UTC. who, when, why: of the answer; empty before. notified: whether the notification
+    of the question was delivered.
     """
 
     version: int
@@ -33,6 +34,7 @@ class Question:
     who: str = ""
     when: str = ""
     why: str = ""
+    notified: bool = False
 
     @property
     def over(self) -> bool:
@@ -69,8 +71,8 @@ def read(found: Version) -> Question | None:
 
 def ask(
     name: str, number: int, champion: int | None, hours: float, run: str, *, lock: RegistryLock = file_lock
-) -> tuple[Question, bool]:
-    """Ask whether the version replaces the champion, unless that was asked or answered: (question, whether it is new).
+) -> Question:
+    """Ask whether the version replaces the champion, unless that was asked or answered already; return the question.
 
     A question whose time has ended without an answer is asked again; so is one that was about another champion.
     """
@@ -79,10 +81,10 @@ def ask(
         if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.over):
             if _open(known) and run not in known.runs:
                 known = _keep(held, replace(known, runs=(*known.runs, run)))
-            return known, False
+            return known
         now = datetime.now(UTC)
         until = now + timedelta(hours=hours)
-        return _keep(held, Question(number, champion, "asked", _text(now), _text(until), (run,))), True
+        return _keep(held, Question(number, champion, "asked", _text(now), _text(until), (run,)))
 
 
 def answer(
@@ -108,6 +110,14 @@ def answer(
         state: State = "approved" if approve else "rejected"
         now = _text(datetime.now(UTC))
         return _keep(held, replace(known, state=state, who=who or person(), when=now, why=why.strip()))
+
+
+def set_notified(name: str, asked: Question, *, lock: RegistryLock = file_lock) -> None:
+    """Note that the notification of a question was delivered, unless another was asked meanwhile."""
+    with lock(name) as held:
+        known = question(name, asked.version)
+        if known and known.asked == asked.asked:
+            _keep(held, replace(known, notified=True))
 
 
 def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Question:

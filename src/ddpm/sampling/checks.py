@@ -1,4 +1,4 @@
-"""What can be asked of a model: checked from its config, before weights are loaded, and refused in words."""
+"""Validate sampling requests against a model's config before loading its weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +18,10 @@ def check(
     known: tuple[int, ...] | None = None,
     guide: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse, in words, what a model of this config cannot do. Raises ValueError; needs no weights.
+    """Refuse what a model of this config cannot do. Raises ValueError; needs no weights.
 
-    labels: one per image, NO_LABEL for none; known: shape of the small images that a model of super-resolution is
-    given; guide: config of the weaker model that guidance pushes away from.
+    labels: one per image, NO_LABEL for none; known: shape of the small images given to a super-resolution model;
+    guide: config of the weaker model that guidance pushes away from.
     """
     _check_known(config, count, known)
     total, classes = config["diffusion"]["steps"], config["image"]["classes"]
@@ -41,7 +41,7 @@ def check(
 
 
 def _check_labels(image: Mapping[str, Any], count: int, labels: Sequence[int]) -> None:
-    """One of the classes for each image, or none for a model that has also learnt without."""
+    """Require a class for each image, or none for a model that was also trained without labels."""
     if len(labels) != count:
         raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
     names = ", ".join(f"{i} ({name})" for i, name in enumerate(image["classes"]))
@@ -55,7 +55,7 @@ def _check_labels(image: Mapping[str, Any], count: int, labels: Sequence[int]) -
 
 
 def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str, Any] | None) -> None:
-    """Guidance needs a worse model: this one without labels, or a guide of the same images and levels of noise."""
+    """Require a worse model for guidance: this one without labels, or a guide of the same images and noise levels."""
     if guide is None:
         if scale != 1 and not config["image"]["classes"]:
             raise ValueError("this model was trained without labels: leave out guidance (1), or give a weaker model")
@@ -76,7 +76,7 @@ def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str,
 
 
 def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] | None) -> None:
-    """A model of super-resolution needs small images; no other model takes them."""
+    """Require small images for a super-resolution model, and refuse them for any other."""
     scale, image = conditioning.CONDITIONS[config["diffusion"]["condition"]], config["image"]
     if not scale and known is not None:
         raise ValueError("this model was not trained for super-resolution (diffusion.condition = none)")

@@ -1,6 +1,6 @@
-"""A checkpoint as an MLflow model that loads without this project: code, weights, config and pinned requirements.
+"""Pack a checkpoint as an MLflow model that loads without this project: code, weights, config, pinned requirements.
 
-What it needs of the package is read from the import statements, so that it is never more or less than that.
+The modules that it needs are derived from import statements.
 """
 
 import shutil
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 MODEL_FILE = Path(__file__).with_name("pyfunc.py")
-DEFAULTS: dict[str, Any] = {"seed": 0, "steps": 20, "sampler": "dpm-solver++", "guidance": 1.0}
-CHOSEN = ("steps", "sampler", "guidance")  # by each request
+FIXED = tuple(name for name in options.NAMES if name not in options.REQUESTED)
+"""The sampler options that a packed model keeps, as no request sets them."""
 WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
 """The files of a checkpoint that are packed: `ddpm.model.checkpoint` has their names too, but imports torch."""
 
@@ -33,7 +33,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The config of a checkpoint folder. Raises FileNotFoundError."""
     for name in PACKED_FILES:
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no checkpoint: it has no {name}. Train a model first (`make run`).")
+            raise FileNotFoundError(
+                f"{folder} is not a checkpoint: it has no {name}. Train a model first (`make run`)."
+            )
     config: dict[str, Any] = files.read_json(folder / CONFIG)
     return config
 
@@ -65,7 +67,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
         input_example=_example(config),
         pip_requirements=requirements([*modules, MODEL_FILE]),
         metadata={"classes": list(config["image"]["classes"])},
-        model_config={key: conditions[key] for key in options.NAMES if key in conditions and key not in CHOSEN},
+        model_config={key: conditions[key] for key in FIXED if key in conditions},
     )
     shutil.rmtree(staging)
 
@@ -78,9 +80,11 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     from mlflow.types.schema import Array
 
     side, channels = config["image"]["resolution"], config["image"]["channels"]
-    default = DEFAULTS | {key: conditions[key] for key in CHOSEN if key in conditions}
-    if conditions.get("guide_sha256"):
-        default["guidance"] = 1.0  # the weaker model it was guided with is not packed
+    kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
+    default = {key: conditions.get(key, options.default(key)) for key in options.REQUESTED}
+    if conditions.get(options.GUIDE):
+        default["guidance"] = options.default("guidance")  # the weaker model it was guided with is not packed
+    default = {key: type(options.default(key))(value) for key, value in default.items()}  # guidance may be written as 2
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, "label", required=False),
         ColSpec(DataType.string, "class", required=False),
@@ -93,12 +97,10 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
         params=ParamSchema(
             [
                 ParamSpec("count", DataType.long, 0),
-                ParamSpec("seed", DataType.long, default["seed"]),
-                ParamSpec("steps", DataType.long, default["steps"]),
-                ParamSpec("sampler", DataType.string, default["sampler"]),
+                ParamSpec("seed", DataType.long, 0),
+                *(ParamSpec(key, kinds[type(value)], value) for key, value in default.items()),
                 ParamSpec("label", DataType.long, -1),
                 ParamSpec("class", DataType.string, ""),
-                ParamSpec("guidance", DataType.double, float(default["guidance"])),
                 ParamSpec("format", DataType.string, "array"),
             ]
         ),

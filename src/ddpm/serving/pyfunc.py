@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from ddpm.common.class_names import class_index
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
+from ddpm.sampling.options import REQUESTED
 from ddpm.serving import requests
 
 BATCH = 250
 ANY = generate.NO_LABEL
 LIGHTEST = 255
-FROM_REQUEST = ("steps", "sampler", "guidance")
 
 
 class DiffusionModel(PythonModel):
@@ -60,7 +60,7 @@ class DiffusionModel(PythonModel):
             count = self._count(len(model_input), asked)
             labels = self._labels(_column(model_input, count, asked, self.model.classes))
             known = _small(model_input, count)
-            chosen = {key: asked[key] for key in FROM_REQUEST if key in asked}
+            chosen = {key: asked[key] for key in REQUESTED if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
             generate.check(self.model.config, sampling, count, labels, None if known is None else known.shape)
             size = count * self.model.resolution**2 * self.model.channels

@@ -1,4 +1,4 @@
-"""What one request may ask of a served model, and the forms of its answer. Packed with every registered model."""
+"""Limits of a request to a served model, and the formats of its answer. Packed with every registered model."""
 
 import base64
 import time
@@ -22,7 +22,7 @@ SHARE = 0.9  # of MLflow's own time limit: after that it hangs up, while the dra
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask for. Each has a variable of the server's environment: DDPM_SERVE_IMAGES and so on.
+    """Limits of one request. Each has an environment variable of the server: DDPM_SERVE_IMAGES and so on.
 
     images: drawn; evaluations: images that go through the network, over all steps; values: numbers in an answer of
     arrays; seconds: from its arrival to its answer, 0 for no limit.
@@ -35,7 +35,7 @@ class Limits:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """As the environment says; under `mlflow models serve`, `seconds` follows its time limit. Raises ValueError."""
+        """Read the environment; under `mlflow models serve`, `seconds` follows its limit. Raises ValueError."""
         chosen = {}
         if theirs := environment.get(MLFLOW_SECONDS):
             chosen["seconds"] = max(1, int(SHARE * float(theirs)))
@@ -49,7 +49,7 @@ class Limits:
         return cls(**chosen)
 
     def check(self, count: int, sampling: Sampling, values: int) -> None:
-        """Refuse, before any work, what is too much. values: numbers in the answer. Raises ValueError."""
+        """Refuse a request that is too large before any work. values: numbers in the answer. Raises ValueError."""
         self.check_count(count)
         needed = count * evaluations(sampling)
         if needed > self.evaluations:
@@ -95,7 +95,7 @@ class Limits:
 
 
 def evaluations(sampling: Sampling) -> int:
-    """Of the network for one image, at most; 1 for `ode`, which only finds out on its way (`Limits.held` counts)."""
+    """Network evaluations for one image, at most; 1 for `ode`, which adapts its steps (`Limits.held` counts them)."""
     steps = {
         "heun": 2 * sampling.steps,
         "predictor-corrector": (1 + sampling.corrections) * sampling.steps,
@@ -124,7 +124,7 @@ FORMATS: Mapping[str, Callable[[Images], Any]] = {"array": arrays, "png": pngs, 
 
 
 def form(name: str) -> Callable[[Images], Any]:
-    """What turns images into an answer. Raises ValueError for an unknown name."""
+    """The function that turns images into an answer. Raises ValueError for an unknown name."""
     if name not in FORMATS:
         raise ValueError(f"format = {name!r} is unknown; possible: {', '.join(FORMATS)}")
     return FORMATS[name]

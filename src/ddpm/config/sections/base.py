@@ -1,4 +1,4 @@
-"""What every section of params.yaml shares."""
+"""Base class and types of the sections of params.yaml."""
 
 from typing import Annotated
 
@@ -13,6 +13,10 @@ Place = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class Section(BaseModel):
-    """What every section shares: no unknown keys, no conversions, no changes afterwards."""
+    """Base class of all sections: no unknown keys, no conversions, no changes afterwards.
+
+    Every field has a default and a description: `config.render` writes params.yaml from them. A default only counts in
+    a preset; params.yaml itself has to be complete (`wording.missing`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -1,8 +1,8 @@
-"""Sections prepare and features: the images and what looks at them."""
+"""Sections prepare and features: the images, and the extractor of the features they are compared by."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Seed
 
@@ -10,25 +10,58 @@ from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Se
 class Prepare(Section):
     """From a folder of image files to one array."""
 
-    resolution: int = Field(ge=4, le=1024)
-    channels: Literal[1, 3]
-    labels: Literal["folders", "none"]
-    background: int = Field(ge=0, le=255)
-    holdout: float = Field(gt=0, lt=0.9)
-    max_pixels: int = Field(ge=1, le=10**10)
-    max_bad_fraction: Fraction
-    near_duplicate: float = Field(ge=0, le=64)
-    max_drift: Fraction | None
+    resolution: int = Field(
+        28, ge=4, le=1024, description="side of the square images in pixels; other originals are resized"
+    )
+    channels: Literal[1, 3] = Field(1, description="1 grey, 3 colour")
+    labels: Literal["folders", "none"] = Field(
+        "folders", description="folders: sub-folders are classes; none: unlabelled"
+    )
+    background: int = Field(0, ge=0, le=255, description="grey value (black to white) behind transparent pixels")
+    holdout: float = Field(0.2, gt=0, lt=0.9, description="share of images kept away from training, chosen by content")
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=10**10, description="pixels above which an image is refused as a decompression bomb"
+    )
+    max_bad_fraction: Fraction = Field(
+        0.01, description="share of unreadable images above which preparation stops; below, they are set aside"
+    )
+    near_duplicate: float = Field(
+        2.0,
+        ge=0,
+        le=64,
+        description="root mean square difference in grey levels below which two images are near duplicates",
+    )
+    max_drift: Fraction | None = Field(
+        0.15, description="difference from the champion's data that stops a scheduled run; null: no limit"
+    )
 
 
 class Features(Section):
-    """What evaluation looks at images with."""
+    """The extractor of evaluation."""
 
-    extractor: Literal["classifier", "inception", "own"]
-    weights: Place
-    resize: Literal["clean", "legacy"]
-    images: Count
-    batch: Batch
-    width: int = Field(ge=4, le=1024, multiple_of=4)
-    lr: float = Field(gt=0, le=1)
-    seed: Seed
+    extractor: Literal["classifier", "inception"] = Field(
+        "classifier", description="classifier: trained here on the labels; inception: Inception-v3 of 2015-12-05"
+    )
+    weights: Place = Field("", description="inception: its weights file")
+    resize: Literal["clean", "legacy"] = Field(
+        "clean", description="inception: clean (antialiased bicubic) or legacy (bilinear of TensorFlow)"
+    )
+    images: Count = Field(60_000, description="classifier: training images seen")
+    batch: Batch = Field(64, description="classifier: images per optimiser step")
+    width: int = Field(
+        32, ge=4, le=1024, multiple_of=4,
+        description="classifier: channels of its first layer; its features have four times as many",
+    )  # fmt: skip
+    lr: float = Field(0.002, gt=0, le=1, description="classifier: peak learning rate")
+    seed: Seed = Field(0, description="first weights, order and augmentation of the classifier, and the floors' noise")
+
+    @field_validator("extractor", mode="before")
+    @classmethod
+    def without_declared_layers(cls, value: Any) -> Any:
+        """Name what can be used in place of an extractor with layers declared in JSON, which older files may have."""
+        if value == "own":
+            raise ValueError(
+                "own (layers declared in JSON) is not supported; use classifier, which is trained on the labels, or "
+                "inception with the weights that `ddpm weights inception` fetches"
+            )
+        return value

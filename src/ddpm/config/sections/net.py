@@ -8,24 +8,35 @@ from ddpm.config.sections.base import Count, Section
 
 Patch = Literal[1, 2, 4]
 Width = Annotated[int, Field(ge=8, le=8192)]
+KINDS = "unet, dit (transformer) or plain (convolutions only); each has keys of its own"
+PATCH = "side of the pixel blocks folded into channels at the input, 1 for none (published layout)"
 
 
 class UNet(Section):
     """The U-Net of DDPM and ADM."""
 
-    kind: Literal["unet"]
-    channels: int = Field(ge=8, le=1024)
-    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(min_length=1, max_length=8)
-    blocks: int = Field(ge=1, le=16)
-    attention: tuple[Count, ...] = Field(max_length=8)
-    middle_attention: bool
-    head_channels: int = Field(ge=1, le=1024)
-    groups: Count
-    scale_shift: bool
-    resample: Literal["conv", "residual"]
-    dropout: float = Field(ge=0, lt=1)
-    patch: Patch
-    layout: Literal["adm", "ddpm"]
+    kind: Literal["unet"] = Field("unet", description=KINDS)
+    channels: int = Field(32, ge=8, le=1024, description="width of the first level")
+    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
+        (1, 2), min_length=1, max_length=8,
+        description="width of each level, in multiples of channels; each further level halves the side",
+    )  # fmt: skip
+    blocks: int = Field(1, ge=1, le=16, description="residual blocks per level")
+    attention: tuple[Count, ...] = Field((7,), max_length=8, description="sides at which self-attention is used")
+    middle_attention: bool = Field(True, description="also in the middle of the network, at its smallest side")
+    head_channels: int = Field(32, ge=1, le=1024, description="channels of one attention head")
+    groups: Count = Field(8, description="groups of GroupNorm")
+    scale_shift: bool = Field(
+        True, description="time and class scale and shift the normalised features (ADM), not only add to them"
+    )
+    resample: Literal["conv", "residual"] = Field(
+        "conv", description="halves and doubles sides: conv (convolutions) or residual (blocks of ADM)"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="in every residual block")
+    patch: Patch = Field(2, description=PATCH)
+    layout: Literal["adm", "ddpm"] = Field(
+        "adm", description="details of padding, GroupNorm and time sinusoids: adm, or ddpm (Ho et al. 2020)"
+    )
 
     @property
     def weights(self) -> float:
@@ -74,13 +85,13 @@ class UNet(Section):
 class DiT(Section):
     """The diffusion transformer."""
 
-    kind: Literal["dit"]
-    patch: Annotated[int, Field(ge=1, le=64)]
-    width: Width
-    depth: int = Field(ge=1, le=128)
-    heads: Count
-    mlp_ratio: int = Field(ge=1, le=16)
-    dropout: float = Field(ge=0, lt=1)
+    kind: Literal["dit"] = Field("dit", description=KINDS)
+    patch: int = Field(4, ge=1, le=64, description="side of the pixel blocks that are tokens")
+    width: Width = Field(128, description="channels of a token")
+    depth: int = Field(6, ge=1, le=128, description="transformer blocks")
+    heads: Count = Field(4, description="attention heads")
+    mlp_ratio: int = Field(4, ge=1, le=16, description="hidden width of a block's MLP, in multiples of width")
+    dropout: float = Field(0.0, ge=0, lt=1, description="in every block")
 
     @property
     def weights(self) -> float:
@@ -109,13 +120,13 @@ class DiT(Section):
 class Plain(Section):
     """The plain encoder and decoder."""
 
-    kind: Literal["plain"]
-    channels: int = Field(ge=8, le=1024)
-    levels: int = Field(ge=1, le=8)
-    blocks: int = Field(ge=1, le=16)
-    skips: bool
-    groups: Count
-    patch: Patch
+    kind: Literal["plain"] = Field("plain", description=KINDS)
+    channels: int = Field(56, ge=8, le=1024, description="width of the first level")
+    levels: int = Field(2, ge=1, le=8, description="levels; each further one halves the side and doubles the channels")
+    blocks: int = Field(2, ge=1, le=16, description="convolutions per level")
+    skips: bool = Field(True, description="join each level of the encoder to that of the decoder")
+    groups: Count = Field(8, description="groups of GroupNorm")
+    patch: Patch = Field(2, description=PATCH)
 
     @property
     def weights(self) -> float:

@@ -1,39 +1,46 @@
 """Section sample: how images are drawn."""
 
-from typing import Annotated, Any, Self
+import math
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Seed
-from ddpm.sampling.options import NAMES, Sampler, Sampling, Spacing, Variance
+from ddpm.config.sections.base import Batch, Count, Place, Section, Seed
+from ddpm.sampling.options import NAMES, OPTIONS, Sampler, Sampling, Spacing, Variance, default
 
-Level = Annotated[float, Field(ge=0)]
+
+def option(name: str, tuned: Any = None) -> Any:
+    """A field with the default (unless another was tuned), the range and the description of a sampler option."""
+    found = OPTIONS[name]
+    most = found.most if found.most < math.inf else None
+    text = f"{found.description}; null: {found.none}" if found.none else found.description
+    return Field(default(name) if tuned is None else tuned, ge=found.least, le=most, description=text)
 
 
 class Sample(Section):
-    """How images are drawn from the trained model."""
+    """How images are drawn from the trained model. Sampler options: `sampling.options` defines them."""
 
-    count: Count
-    seed: Seed
-    sampler: Sampler
-    steps: Count
-    spacing: Spacing
-    eta: float = Field(ge=0, le=1)
-    variance: Variance
-    churn: float = Field(ge=0, le=1e6)
-    churn_min: float = Field(ge=0)
-    churn_max: float | None = Field(ge=0)
-    churn_noise: float = Field(ge=0, le=100)
-    corrections: int = Field(ge=0, le=1000)
-    snr: float = Field(ge=0, le=1)
-    tolerance: float = Field(ge=1e-12, le=0.1)
-    guidance: float = Field(ge=0, le=100)
-    guidance_interval: tuple[Level, Level] | None
-    guidance_rescale: Fraction
-    guide: Place
-    clamp: bool
-    batch: Batch
-    strip: int = Field(ge=2, le=64)
+    count: Count = Field(2000, description="images drawn")
+    seed: Seed = Field(0, description="image i is drawn from seed + i")
+    sampler: Sampler = option("sampler")
+    steps: Count = option("steps", 12)
+    spacing: Spacing = option("spacing")
+    eta: float = option("eta")
+    variance: Variance = option("variance")
+    churn: float = option("churn")
+    churn_min: float = option("churn_min")
+    churn_max: float | None = option("churn_max")
+    churn_noise: float = option("churn_noise")
+    corrections: int = option("corrections")
+    snr: float = option("snr")
+    tolerance: float = option("tolerance")
+    guidance: float = option("guidance", 1.35)
+    guidance_interval: tuple[float, float] | None = option("guidance_interval", (0.3, 100.0))
+    guidance_rescale: float = option("guidance_rescale")
+    guide: Place = Field("", description='folder of a weaker checkpoint to push away from (autoguidance); "": none')
+    clamp: bool = option("clamp")
+    batch: Batch = Field(250, description="images drawn at a time")
+    strip: int = Field(10, ge=2, le=64, description="moments shown of the way from noise to image")
 
     @property
     def sampling(self) -> Sampling:
@@ -54,7 +61,7 @@ class Sample(Section):
 
     @model_validator(mode="after")
     def choices_agree(self) -> Self:
-        """An option of one sampler is not given to another, nor one of guidance without guidance."""
+        """Apply the rules between sampler options, and refuse a guide without guidance."""
         _ = self.sampling
         if self.guide and self.guidance == 1:
             raise ValueError(

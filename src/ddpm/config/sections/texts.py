@@ -1,4 +1,4 @@
-"""Texts that another program reads later: a schedule of cron, a branch of git."""
+"""Check texts that other programs read later: a cron schedule, a git branch."""
 
 import re
 from datetime import datetime

@@ -10,30 +10,38 @@ from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Se
 class Train(Section):
     """The optimisation, counted in images."""
 
-    seed: Seed
-    initial: Place
-    images: Count
-    batch: Batch
-    accumulation: Count
-    optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float = Field(gt=0, le=10)
-    warmup: int = Field(ge=0)
-    decay: Fraction
-    weight_decay: float = Field(ge=0, le=10)
-    beta2: float = Field(gt=0, lt=1)
-    clip: float = Field(gt=0, le=1e9)
-    ema: int = Field(ge=0, le=10**12)
-    label_dropout: Fraction
-    flip: bool
-    precision: Literal["fp32", "bf16"]
-    compile: bool
-    channels_last: bool
-    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)]
-    sharding: Literal["none", "full"]
-    log_every: Count
-    sample_every: Count
-    checkpoint_every: Count
-    keep: int = Field(ge=2, le=100)
+    seed: Seed = Field(0, description="first weights, order, noise and dropout")
+    initial: Place = Field(
+        "", description='checkpoint folder whose averaged weights training starts from (fine-tuning); "": none'
+    )
+    images: Count = Field(102_400, description="budget: training images seen")
+    batch: Batch = Field(32, description="images per optimiser step")
+    accumulation: Count = Field(1, description="micro-batches per optimiser step")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adamw", description="optimiser")
+    lr: float = Field(0.002, gt=0, le=10, description="peak learning rate")
+    warmup: int = Field(1600, ge=0, description="images over which the learning rate rises")
+    decay: Fraction = Field(0.5, description="share of the run, at its end, over which the learning rate falls to zero")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw")
+    beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw: decay of the squared-gradient average")
+    clip: float = Field(1.0, gt=0, le=1e9, description="largest norm of the gradient")
+    ema: int = Field(
+        9600, ge=0, le=10**12, description="images over which weights are averaged (e-folding); 0: no average"
+    )
+    label_dropout: Fraction = Field(0.1, description="share of labels hidden in training, so that guidance can be used")
+    flip: bool = Field(False, description="mirror half of the images")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="fp32, or bf16 autocast")
+    compile: bool = Field(False, description="torch.compile: takes minutes, and pays on GPUs")
+    channels_last: bool = Field(True, description="memory layout of images and convolutions")
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
+        "auto", description="number of processes, by torchrun; auto: one for each GPU of this machine, or one"
+    )
+    sharding: Literal["none", "full"] = Field(
+        "none", description="none: every process holds the whole model; full: they divide it (FSDP)"
+    )
+    log_every: Count = Field(1600, description="images between log lines")
+    sample_every: Count = Field(14_400, description="images between sample grids")
+    checkpoint_every: Count = Field(6400, description="images between resumable checkpoints")
+    keep: int = Field(2, ge=2, le=100, description="resumable checkpoints kept")
 
     @model_validator(mode="after")
     def batch_divides(self) -> Self:

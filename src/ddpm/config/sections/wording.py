@@ -1,6 +1,7 @@
-"""What pydantic finds wrong with parameters, in words."""
+"""Messages about invalid and missing parameters."""
 
 import difflib
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel
@@ -10,13 +11,11 @@ from ddpm.common import yaml_file
 
 
 def in_words(problem: Any, root: type[BaseModel]) -> str:
-    """One line for one problem: key, value, limit, and the nearest valid name of a misspelt key."""
+    """One line for an error of pydantic: key, value, limit, and the nearest valid name of a misspelt key."""
     keys, section = _place(problem["loc"], root)
     key = ".".join(_printable(each) for each in keys)
     if problem["type"] == "extra_forbidden":
         return f"{key} is not a parameter; {_nearest(keys[-1], list(section.model_fields))}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
     if problem["type"] == "value_error":
         return f"{key + ': ' if key else ''}{problem['ctx']['error']}"
     if problem["type"] in {"union_tag_invalid", "union_tag_not_found"}:
@@ -28,6 +27,22 @@ def in_words(problem: Any, root: type[BaseModel]) -> str:
         return f"{key} = {yaml_file.shown(tag)} is unknown; {_nearest(tag, kinds)}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{key} = {yaml_file.shown(problem['input'])}: {message}"
+
+
+def missing(value: Mapping[str, Any], root: type[BaseModel]) -> Iterator[str]:
+    """One line for each section and key that is missing, with the default of the key."""
+    for name, field in root.model_fields.items():
+        if name not in value:
+            yield f"{name} is missing"
+            continue
+        section, keys = field.annotation, value[name]
+        if field.discriminator and isinstance(keys, dict):
+            section = _kinds(field).get(str(keys.get(str(field.discriminator))))
+        if not isinstance(keys, dict) or not _is_section(section):
+            continue  # an error of pydantic
+        for key, each in section.model_fields.items():
+            if key not in keys:
+                yield f"{name}.{key} is missing; its default is {yaml_file.shown(each.default)}"
 
 
 def _printable(key: str) -> str:
