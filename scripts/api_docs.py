@@ -3,6 +3,7 @@
 pdoc imports what it documents; a warning of pdoc is an error here.
 """
 
+import argparse
 import os
 import pkgutil
 import shutil
@@ -23,7 +24,9 @@ INDEX = "search.js"
 
 def main() -> int:
     """Write the pages; the exit status."""
-    (folder,) = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="FOLDER")
+    folder = parser.parse_args().folder
     if Path(folder).exists() and not Path(folder, INDEX).exists():
         sys.exit(f"docs: {folder} exists and does not hold API pages, so it is not replaced. Name another folder.")
     with tempfile.TemporaryDirectory() as home:

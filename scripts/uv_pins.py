@@ -4,6 +4,7 @@
 writes them; with --clear it removes them, for `make lock`, since uv would hold its own resolution to them as well.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ BEGIN, END = "constraint-dependencies = [  # written by scripts/uv_pins.py from 
 
 def main() -> int:
     """The exit status."""
-    pins = "" if sys.argv[1:] == ["--clear"] else LOCK.read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clear", action="store_true", help="remove the versions")
+    pins = "" if parser.parse_args().clear else LOCK.read_text(encoding="utf-8")
     PROJECT.write_text(with_pins(PROJECT.read_text(encoding="utf-8"), pins), encoding="utf-8")
     return 0
 

@@ -4,7 +4,6 @@ import datetime
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from ddpm.notifications import delivery
 from ddpm.registry import Move
 from tests.flows.receiving import SECRET, Receiver, receiver
+from tests.flows.repositories import DDPM
 
 ROOT = Path(__file__).parents[2]
 WHEN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -192,31 +192,31 @@ def test_the_log_of_a_delivery(hook: Receiver, caplog: pytest.LogCaptureFixture)
     assert "notified of 'ddpm.test'" in caplog.text
 
 
-def command(*arguments: str, module: str = "flows.notify", **environment: str) -> "subprocess.CompletedProcess[str]":
+def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     known = {name: value for name, value in os.environ.items() if not name.startswith("DDPM_WEBHOOK")}
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=known | environment, capture_output=True,
+        [DDPM, *arguments], cwd=ROOT, env=known | environment, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
 
 
 def test_the_command_posts_a_test_message_and_says_what_came_of_it() -> None:
     with receiver() as web:
-        done = command("--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
+        done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
         assert (done.returncode, done.stdout) == (0, "notify: the receiver took the test message\n"), done.stderr
         assert web.next()["type"] == "ddpm.test"
         web.statuses = [404]
-        done = command("--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
+        done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
         assert (done.returncode, done.stderr) == (1, "error: the receiver answered 404\n")
-    done = command("--test", DDPM_WEBHOOK_URL="https://h/token", DDPM_WEBHOOK_SECRET="short")
+    done = command("notify", "--test", DDPM_WEBHOOK_URL="https://h/token", DDPM_WEBHOOK_SECRET="short")
     assert done.returncode == 1
     assert done.stderr.startswith("error: DDPM_WEBHOOK_SECRET is too short")
-    assert "error: DDPM_WEBHOOK_URL is not set" in command("--test").stderr
+    assert "error: DDPM_WEBHOOK_URL is not set" in command("notify", "--test").stderr
     for wrong in ((), ("--setup",)):
-        assert command(*wrong).returncode == 2
+        assert command("notify", *wrong).returncode == 2
 
 
 def test_a_service_with_wrong_settings_is_refused_at_its_start() -> None:
-    done = command(module="flows.serve", DDPM_WEBHOOK_URL="https://h/token", DDPM_WEBHOOK_SECRET="short")
+    done = command("serve", DDPM_WEBHOOK_URL="https://h/token", DDPM_WEBHOOK_SECRET="short")
     assert done.returncode == 1
     assert done.stderr.startswith("error: DDPM_WEBHOOK_SECRET is too short")
