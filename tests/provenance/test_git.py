@@ -1,5 +1,8 @@
 """git as a child process: what it is asked, and how it refuses."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 
 from ddpm.provenance import git
 from flows import processes
+from tests.waiting import wait_until
 
 
 def test_no_git_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +39,34 @@ def test_what_a_command_of_git_sees(prompts: bool, monkeypatch: pytest.MonkeyPat
     told = git.environment(prompts=prompts)
     ended = processes.run([sys.executable, "-c", program], lambda line: None, environment=told)
     assert ended.lines == (f"C 0 {None if prompts else 0}",)
+
+
+SLOW_GIT = """\
+#!/bin/sh
+touch started
+sleep 1
+echo an answer
+"""
+ASKING = """\
+import signal
+from ddpm.provenance import git
+signal.signal(signal.SIGINT, lambda *_: None)
+print(git.text("status"))
+"""
+
+
+def test_ctrl_c_does_not_end_a_command_of_git_under_way(tmp_path: Path) -> None:
+    """The terminal sends it to the whole process group."""
+    (tmp_path / "git").write_text(SLOW_GIT)
+    (tmp_path / "git").chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASKING],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until((tmp_path / "started").exists)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "an answer\n"

@@ -35,11 +35,13 @@ def run(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run git in a folder. Raises FileNotFoundError without git, subprocess.TimeoutExpired after `limit` seconds.
 
-    variables: of this command, such as GIT_INDEX_FILE. content: its standard input.
+    variables: of this command, such as GIT_INDEX_FILE. content: its standard input. A command with a limit is out of
+    reach of Ctrl-C, which is for this process: a training that saves and stops still writes its record.
     """
     return subprocess.run(
         ["git", *arguments],
         cwd=folder, env=environment(variables), input=content, capture_output=True, check=False, timeout=limit,
+        start_new_session=limit is not None,
     )  # fmt: skip
 
 
