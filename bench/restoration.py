@@ -92,7 +92,7 @@ def measured(model: checkpoint.Model, images: Images, task: str, options: dict[s
     chosen = {key: value for key, value in options.items() if key != "true"}
     plan = tasks.plan(model.config, task, mask=known is not None, count=count, **chosen)
     names = tuple(map(str, range(len(images))))
-    given = run.observe(plan, inputs.Inputs(names, observed, known, images), model.config["diffusion"])
+    given = run.observe(plan, inputs.Inputs(names, observed, known, images), model.config.diffusion)
     scores = outputs.scores(plan, run.restore(model, plan, given), images)
     if task == "denoise" and count > 1:  # the mean of all, by one evaluation
         plan = tasks.plan(model.config, task, **chosen)

@@ -24,6 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ddpm.model import build
+from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.training import loop, state
 
@@ -49,7 +50,7 @@ def ours() -> Contestant:
         "diffusion": {"process": "ddpm", "steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
                       "prediction": "eps", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     }  # fmt: skip
-    denoiser = build.denoiser(config)
+    denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-4, weight_decay=0.0, beta2=0.999)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}

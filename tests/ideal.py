@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ddpm.diffusion import conditioning, process
 from ddpm.diffusion.pixels import to_tensor
 from ddpm.model import checkpoint
+from ddpm.model.config import ModelConfig
 
 DIFFUSION = {
     "process": "ddpm", "steps": 200, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02, "prediction": "x0",
@@ -55,5 +56,5 @@ def model(
     """The ideal model of images (N, H, W, C) uint8."""
     image = {"resolution": images.shape[1], "channels": images.shape[3], "classes": list(classes), "label_dropout": 0.1}
     diffusion = DIFFUSION | ({"condition": f"low-resolution-{scale}"} if scale else {})
-    config: dict[str, Any] = {"image": image, "diffusion": diffusion, "net": {}, "digest": "0" * 64}
-    return checkpoint.Model(Ideal(images, labels, scale), config, "0" * 64)  # type: ignore[arg-type]  # what is used of one
+    config: dict[str, Any] = {"image": image, "diffusion": diffusion, "net": {"kind": "unet"}, "digest": "0" * 64}
+    return checkpoint.Model(Ideal(images, labels, scale), ModelConfig.from_json(config), "0" * 64)  # type: ignore[arg-type]  # what is used of one

@@ -51,7 +51,7 @@ def replicas(rank: int, count: int) -> tuple[state.State, data_parallel.DDPGroup
 def shards(rank: int, count: int) -> tuple[state.State, data_parallel.FSDPGroup]:
     """A training that the processes divide."""
     torch.manual_seed(0)
-    denoiser = build.denoiser(CONFIG)
+    denoiser = build.denoiser(tiny.typed(CONFIG))
     data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}

@@ -57,7 +57,7 @@ def test_guidance_one_and_zero_are_the_two_models_it_mixes(model: checkpoint.Mod
 def test_an_image_of_no_class_is_what_guidance_zero_draws(model: checkpoint.Model) -> None:
     none = generate.generate(model, 3, Sampling(steps=4), labels=[generate.NO_LABEL] * 3, seed=2)
     np.testing.assert_array_equal(none, generate.generate(model, 3, Sampling(steps=4, guidance=0.0), seed=2))
-    by_class = {**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}}
+    by_class = tiny.typed({**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}})
     for labels in (None, [0, generate.NO_LABEL]):
         with pytest.raises(ValueError, match=r"by their class only .* give a label of 0 \(dark\), 1 \(light\)"):
             generate.check(by_class, Sampling(), 2, labels, known=(2, 4, 4, 1))
@@ -107,11 +107,11 @@ def test_a_guide_is_pushed_away_from(model: checkpoint.Model, tmp_path: Path) ->
     ("diffusion", {"steps": 60}, "diffusion.steps is 60"),
 ])  # fmt: skip
 def test_a_guide_of_other_images_or_levels_is_refused(section: str, change: dict[str, Any], words: str) -> None:
-    guide = {**tiny.CONFIG, section: {**tiny.CONFIG[section], **change}}
+    guide = tiny.typed({**tiny.CONFIG, section: {**tiny.CONFIG[section], **change}})
     with pytest.raises(ValueError, match=words):
-        generate.check(tiny.CONFIG, Sampling(guidance=2.0), 1, guide=guide)
+        generate.check(tiny.typed(), Sampling(guidance=2.0), 1, guide=guide)
     with pytest.raises(ValueError, match="makes no use of a guide"):
-        generate.check(tiny.CONFIG, Sampling(), 1, guide=tiny.CONFIG)
+        generate.check(tiny.typed(), Sampling(), 1, guide=tiny.typed())
 
 
 def test_an_unlabelled_model_can_be_guided_by_a_weaker_one(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_checkpoint_comes_back_with_both_weights(tmp_path: Path) -> None:
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="is not a checkpoint"):
         checkpoint.load(tmp_path)
     folder = tiny.random_checkpoint(tmp_path / "model")
     weights = folder / "weights.safetensors"

@@ -74,8 +74,8 @@ def test_a_learned_variance_shapes_the_images(learned: checkpoint.Model, guidanc
 
 def test_a_variance_that_was_not_learnt_is_refused_before_weights_are_loaded() -> None:
     with pytest.raises(ValueError, match="variance = 'learned': this model was trained with a fixed variance"):
-        generate.check(tiny.CONFIG, Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
-    generate.check(LEARNED, Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
+        generate.check(tiny.typed(), Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
+    generate.check(tiny.typed(LEARNED), Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [

@@ -52,7 +52,7 @@ def noisy(images: np.ndarray, sigma: float) -> np.ndarray:
 
 def scores(model: checkpoint.Model, source: inputs.Inputs, task: str, **options: Any) -> dict[str, Any]:
     plan = tasks.plan(model.config, task, mask=source.known is not None, **options)
-    restored = run.restore(model, plan, run.observe(plan, source, model.config["diffusion"]))
+    restored = run.restore(model, plan, run.observe(plan, source, model.config.diffusion))
     return outputs.scores(plan, restored, source.truth)
 
 
@@ -68,7 +68,7 @@ def test_a_model_that_was_trained_to_enlarge_is_given_the_small_picture() -> Non
     source = given(pooled(TRUTH, 2), TRUTH)
     plan = tasks.plan(trained.config, "super-resolution", count=2)
     assert (plan.scale, plan.rounds, plan.trained) == (2, 1, True)
-    restored = run.restore(trained, plan, run.observe(plan, source, trained.config["diffusion"]))
+    restored = run.restore(trained, plan, run.observe(plan, source, trained.config.diffusion))
     found = outputs.scores(plan, restored, TRUTH)
     assert found["restored"]["psnr"] > found["bicubic"]["psnr"] + 10
     assert outputs.conditions(plan, "", "")["trained"]
@@ -96,7 +96,7 @@ def test_noise_that_a_file_cut_off_does_not_make_black_brighter() -> None:
     assert observed.mean() > 20
     plan = tasks.plan(ideal.model(flat).config, "denoise", noise="0.5")
     model = ideal.model(flat)
-    restored = run.restore(model, plan, run.observe(plan, given(observed, flat[:1]), model.config["diffusion"]))
+    restored = run.restore(model, plan, run.observe(plan, given(observed, flat[:1]), model.config.diffusion))
     assert restored.images.max() <= 8
 
 
@@ -122,7 +122,7 @@ def test_the_label_chooses_among_what_could_have_been() -> None:
     known[0] = True
     source = given(TRUTH[:1], TRUTH[:1], known)
     plan = tasks.plan(MODEL.config, "inpaint", mask=True, count=6, rounds=1, label=3)
-    restored = run.restore(MODEL, plan, run.observe(plan, source, MODEL.config["diffusion"]))
+    restored = run.restore(MODEL, plan, run.observe(plan, source, MODEL.config.diffusion))
     nearest = [np.square(GREY.astype(float) - image).sum(axis=(1, 2, 3)).argmin() for image in restored.images[0]]
     assert {int(LABELS[index]) for index in nearest} == {3}
 
@@ -130,7 +130,7 @@ def test_the_label_chooses_among_what_could_have_been() -> None:
 def test_a_restoration_depends_on_seed_name_and_turn_alone() -> None:
     def restored(source: inputs.Inputs, batch: int, **options: Any) -> np.ndarray:
         plan = tasks.plan(MODEL.config, "inpaint", mask=True, rounds=1, steps=5, **options)
-        return run.restore(MODEL, plan, run.observe(plan, source, MODEL.config["diffusion"]), batch=batch).images
+        return run.restore(MODEL, plan, run.observe(plan, source, MODEL.config.diffusion), batch=batch).images
 
     source = given(TRUTH, TRUTH, MASK)
     together = restored(source, 64, count=3).astype(int)
@@ -143,7 +143,7 @@ def test_a_restoration_depends_on_seed_name_and_turn_alone() -> None:
 
 def test_what_is_known_stays_as_it_was() -> None:
     plan = tasks.plan(MODEL.config, "inpaint", mask=True, rounds=1)
-    restored = run.restore(MODEL, plan, run.observe(plan, given(TRUTH, TRUTH, MASK), MODEL.config["diffusion"]))
+    restored = run.restore(MODEL, plan, run.observe(plan, given(TRUTH, TRUTH, MASK), MODEL.config.diffusion))
     np.testing.assert_array_equal(restored.images[:, 0][:, MASK], TRUTH[:, MASK])
     np.testing.assert_array_equal(restored.baseline[:, MASK], TRUTH[:, MASK])
     assert restored.spread is None
@@ -152,7 +152,7 @@ def test_what_is_known_stays_as_it_was() -> None:
 def test_files_hold_what_was_restored(tmp_path: Path) -> None:
     plan = tasks.plan(MODEL.config, "inpaint", mask=True, rounds=1, steps=5, count=3)
     source = given(TRUTH, TRUTH, MASK)
-    restored = run.restore(MODEL, plan, run.observe(plan, source, MODEL.config["diffusion"]))
+    restored = run.restore(MODEL, plan, run.observe(plan, source, MODEL.config.diffusion))
     outputs.write(tmp_path / "out", plan, source, restored, outputs.conditions(plan, "a model", MODEL.sha256))
     own = tmp_path / "out" / "4"
     for turn in range(3):
@@ -201,11 +201,11 @@ def test_pictures_of_uncertainty_share_one_scale() -> None:
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_words(task: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        tasks.plan(tiny.CONFIG, task, **options)
+        tasks.plan(tiny.typed(), task, **options)
 
 
 def test_models_that_cannot_restore_are_refused() -> None:
-    enlarging = tiny.enlarging()
+    enlarging = tiny.typed(tiny.enlarging())
     for task, options in (("denoise", {"noise": "0.1"}), ("inpaint", {"mask": True}), ("colourise", {})):
         with pytest.raises(ValueError, match=f"was trained to enlarge .* super-resolution by 2, and not {task}"):
             tasks.plan(enlarging, task, **options)
@@ -214,7 +214,7 @@ def test_models_that_cannot_restore_are_refused() -> None:
     with pytest.raises(ValueError, match=r"noise = auto: this model was trained on small pictures without noise"):
         tasks.plan(enlarging, "super-resolution", noise="auto")
     assert tasks.plan(enlarging, "super-resolution", scale=2) == tasks.plan(enlarging, "super-resolution")
-    by_class = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "label_dropout": 0.0}}
+    by_class = tiny.typed({**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "label_dropout": 0.0}})
     with pytest.raises(ValueError, match="give --label, one of dark, light"):
         tasks.plan(by_class, "denoise", noise="0.1")
     assert tasks.plan(by_class, "denoise", noise="0.1", label=1).label == 1
@@ -268,7 +268,7 @@ def test_noise_that_is_not_there_is_said_for_the_picture() -> None:
     flat = np.zeros_like(TRUTH[:2])
     flat[0] = noisy(TRUTH[:1], 0.3)
     with pytest.raises(ValueError, match=r"^1: noise = 0: must be above 0"):
-        run.observe(plan, given(flat, TRUTH[:2]), MODEL.config["diffusion"])
+        run.observe(plan, given(flat, TRUTH[:2]), MODEL.config.diffusion)
 
 
 def test_fidelity_of_known_errors() -> None:

@@ -176,7 +176,7 @@ def test_history_is_written_without_times(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     training = tiny.training()
     run(training)
-    write_outputs(training, tiny.CONFIG)
+    write_outputs(training, tiny.typed())
     rows = list(csv.DictReader(Path("out/train/history.csv").read_text().splitlines()))
     assert list(rows[0]) == ["images", "loss", "lr", "grad_norm"]
     assert [int(row["images"]) for row in rows] == [24, 48, 72, 96, 120, 144, 160]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ddpm.model import build, checkpoint
+from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.sampling.to_folder import sample_to_folder
 from ddpm.training import loop, state
@@ -30,6 +31,11 @@ TRAIN_CONFIG = loop.TrainConfig(
 )  # fmt: skip
 
 
+def typed(config: dict[str, Any] = CONFIG) -> ModelConfig:
+    """As a checkpoint has it."""
+    return ModelConfig.from_json(config)
+
+
 def unlabelled(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     """The same model without labels."""
     return {**config, "image": {**config["image"], "classes": []}}
@@ -51,7 +57,7 @@ def data(labelled: bool = True) -> loop.TrainingSet:
 def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state.State:
     """A training at step 0."""
     torch.manual_seed(0)
-    denoiser = build.denoiser(config)
+    denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
@@ -61,9 +67,11 @@ def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state
 def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG) -> Path:
     """A checkpoint with random weights everywhere; raw and averaged differ."""
     torch.manual_seed(1)
-    denoiser = build.denoiser(config)
+    denoiser = build.denoiser(ModelConfig.from_json(config))
     averaged = {name: torch.randn_like(tensor) * 0.2 for name, tensor in denoiser.state_dict().items()}
-    checkpoint.save(folder, config, averaged, {name: tensor * 2 for name, tensor in averaged.items()})
+    checkpoint.save(
+        folder, ModelConfig.from_json(config), averaged, {name: tensor * 2 for name, tensor in averaged.items()}
+    )
     return folder
 
 

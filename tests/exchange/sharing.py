@@ -44,7 +44,7 @@ def ancestral(model: checkpoint.Model, y: Tensor, levels: Tensor, noise: Noise, 
         x0, fraction = model.denoiser.with_variance(y, torch.full((2,), sigma), labels)
         return x0.clamp(-1, 1), fraction
 
-    if model.config["diffusion"]["variance"] == "learned":
+    if model.config.diffusion.learned_variance:
         return samplers.ddpm_learned(both, y, levels, noise)
     return samplers.ddpm(denoise, y, levels, noise)
 

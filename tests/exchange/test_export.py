@@ -14,6 +14,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.exchange.weights import theirs
 from ddpm.model import build, checkpoint
+from ddpm.model.config import VERSION
 from tests import tiny
 from tests.exchange.sharing import CONFIG, STEPS, ancestral, changed, our_image, their_image
 
@@ -96,7 +97,7 @@ def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
     ],
 )
 def test_what_diffusers_has_no_place_for_is_refused_by_name(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
-    files.write_json(tmp_path / "model/config.json", {"version": checkpoint.VERSION, **changed(**changes)})
+    files.write_json(tmp_path / "model/config.json", {"version": VERSION, **changed(**changes)})
     with pytest.raises(ValueError, match="no place for this model") as refused:
         exchange.export(tmp_path / "model", tmp_path / "out")
     assert told in str(refused.value)
@@ -139,7 +140,7 @@ def test_the_commands_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_every_weight_has_a_name_of_its_own_there() -> None:
-    weights = build.network(changed(net={"resample": "residual"})).state_dict()
+    weights = build.network(tiny.typed(changed(net={"resample": "residual"}))).state_dict()
     assert sum(value.numel() for value in theirs(weights).values()) == sum(value.numel() for value in weights.values())
 
 

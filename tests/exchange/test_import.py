@@ -53,7 +53,7 @@ def test_the_published_cifar10_network(tmp_path: Path) -> None:
     exchange.take(folder, tmp_path / "model")
     model = checkpoint.load(tmp_path / "model")
     assert sum(each.numel() for each in model.denoiser.net.parameters()) == 35_746_307
-    assert model.config["net"]["layout"] == "ddpm"
+    assert model.config.net.options["layout"] == "ddpm"
     x, time = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)), torch.tensor([3.0, 700.0])
     with torch.no_grad():
         expected = unet(x, time).sample
@@ -91,7 +91,7 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
     config = exchange.take(folder, tmp_path / "model", names)
     model = checkpoint.load(tmp_path / "model")
     assert model.classes == classes
-    assert bool(config["image"]["label_dropout"]) == (len(classes) == 2)  # only then is there a label for none
+    assert bool(config.image.label_dropout) == (len(classes) == 2)  # only then is there a label for none
     x, time, labels = torch.randn(3, 3, 8, 8), torch.tensor([0.0, 10.0, 999.0]), torch.tensor([0, 1, 2])
     with torch.no_grad():
         expected = unet(x, time, labels).sample
@@ -107,7 +107,7 @@ def test_back_and_forth_changes_nothing(variance: str, patch: int, tmp_path: Pat
               "diffusion": CONFIG["diffusion"] | {"variance": variance}}  # fmt: skip
     folder = tiny.random_checkpoint(tmp_path / "model", config)
     exchange.export(folder, tmp_path / "theirs")
-    found = exchange.take(tmp_path / "theirs", tmp_path / "back", ["dark", "light"])
+    found = exchange.take(tmp_path / "theirs", tmp_path / "back", ["dark", "light"]).source
     assert found["image"] == config["image"]
     assert found["net"] == config["net"]
     same = ("process", "steps", "schedule", "prediction", "variance", "condition")
@@ -125,7 +125,7 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "8 x 8, 1 channel(s), no classes, T = 50" in done.output
     net = YAML(typ="safe").load(done.output[done.output.index("net:") :])["net"]
-    assert net == checkpoint.read_config(tmp_path / "model")["net"]
+    assert net == checkpoint.read_config(tmp_path / "model").source["net"]
     values = params.read_yaml(Path(__file__).parents[2] / "params.yaml")
     values["prepare"] |= {"resolution": 8}
     assert params.parse(values | {"net": net}).net.kind == "unet"  # what is printed can be put there
@@ -133,9 +133,9 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert generate.generate(model, 3, generate.Sampling(steps=5)).shape == (3, 8, 8, 1)
     pack.pack(tmp_path / "model", tmp_path / "packed", {})
     assert (tmp_path / "packed" / "MLmodel").is_file()
-    training = tiny.training(dict(model.config))
+    training = tiny.training(dict(model.config.source))
     training.denoiser.load_state_dict(files.read_tensors(tmp_path / "model" / checkpoint.RAW))
-    tiny.loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, tiny.loop.Order(0, 27))
+    tiny.loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, tiny.loop.EpochSampler(0, 27))
     assert training.step == 1
 
 

@@ -10,6 +10,7 @@ from ddpm.cli.proposal import propose
 from ddpm.config import params
 from ddpm.data.survey import Survey
 from ddpm.model import build
+from ddpm.model.config import ModelConfig
 
 ROOT = Path(__file__).parents[2]
 KINDS: dict[str, dict[str, Any]] = {
@@ -21,11 +22,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def config(net: dict[str, Any], **diffusion: Any) -> dict[str, Any]:
+def config(net: dict[str, Any], **diffusion: Any) -> ModelConfig:
     chain = {"process": "ddpm", "steps": 50, "schedule": "cosine", "beta_start": 1e-4, "beta_end": 0.02,
              "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"}  # fmt: skip
     image = {"resolution": 8, "channels": 1, "classes": ["dark", "light"], "label_dropout": 0.1}
-    return {"image": image, "net": net, "diffusion": chain | diffusion}
+    return ModelConfig.from_json({"image": image, "net": net, "diffusion": chain | diffusion})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -95,9 +95,9 @@ def test_a_model_of_super_resolution_becomes_champion_and_enlarges(prepared: Pat
     data = load_prepared()
     truth = data.images[data.heldout_indices[:100]]
     small = np.rint(truth.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))).astype(np.uint8)
-    plan = tasks.plan(files.read_json(Path("out/train/model/config.json")), "super-resolution", count=4)
+    plan = tasks.plan(checkpoint.read_config(Path("out/train/model")), "super-resolution", count=4)
     model = checkpoint.load(registry.download("models:/enlarging@champion"))
     given = inputs.Inputs(tuple(map(str, range(100))), small, None, truth)
-    restored = run.restore(model, plan, run.observe(plan, given, model.config["diffusion"]))
+    restored = run.restore(model, plan, run.observe(plan, given, model.config.diffusion))
     scores = outputs.scores(plan, restored, truth)
     assert scores["mean of restorations"]["psnr"] > scores["bicubic"]["psnr"] + 1

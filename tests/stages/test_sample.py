@@ -47,7 +47,7 @@ def test_a_guide_that_is_missing_or_does_not_fit_is_refused(tmp_path: Path, tiny
 def test_a_champion_with_its_classes_in_another_order_is_drawn_by_their_names(tmp_path: Path) -> None:
     turned = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["light", "dark"]}}
     folder = tiny.random_checkpoint(tmp_path / "turned", turned)
-    assert not alike.differences(tiny.CONFIG, turned)
+    assert not alike.differences(tiny.typed(), tiny.typed(turned))
     tiny.draw(folder, tmp_path / "own", section())
     tiny.draw(folder, tmp_path / "by-name", section(), classes=["dark", "light"])
     assert np.load(tmp_path / "by-name/labels.npy").tolist() == [0, 1, 0, 1]  # dark, light, dark, light

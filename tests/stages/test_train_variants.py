@@ -60,7 +60,9 @@ def test_training_starts_from_a_checkpoint(ready: Path) -> None:
     train.main()
     tuned = files.read_tensors(MODEL / checkpoint.WEIGHTS)
     assert max((tuned[name] - first[name]).abs().max().item() for name in first) < 1e-7
-    assert checkpoint.read_config(MODEL)["initial_sha256"] == files.sha256_file(Path("base") / checkpoint.WEIGHTS)
+    assert checkpoint.read_config(MODEL).source["initial_sha256"] == files.sha256_file(
+        Path("base") / checkpoint.WEIGHTS
+    )
 
 
 def test_an_unlabelled_checkpoint_learns_classes(ready: Path) -> None:

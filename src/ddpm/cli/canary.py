@@ -106,7 +106,7 @@ def _drawn(
     for config, (sampling, guide) in zip(configs, how, strict=True):
         weak = guide_config(str(guide)) if guide else None
         generate.check(config, sampling, count, labels, None if known is None else known.shape, weak)
-    models, classes = [checkpoint.load(folder) for folder in folders], configs[0]["image"]["classes"]
+    models, classes = [checkpoint.load(folder) for folder in folders], configs[0].image.classes
     every = labels or generate.default_labels(count, len(classes)) or [generate.NO_LABEL] * count
     with progress("canary", 2 * count, "images") as shown:
         champion, candidate = (

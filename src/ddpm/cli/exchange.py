@@ -43,12 +43,12 @@ def export_(
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)
-    trust = ", trust_remote_code=True" if config["net"]["patch"] > 1 else ""  # the folder brings a module then
+    trust = ", trust_remote_code=True" if config.net.patch > 1 else ""  # the folder brings a module then
     terminal.echo(
         f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}"{trust})'
     )
-    terminal.echo(f"its chain has {config['diffusion']['steps']} steps: pass num_inference_steps, at most as many")
-    classes = config["image"]["classes"]
+    terminal.echo(f"its chain has {config.diffusion.steps} steps: pass num_inference_steps, at most as many")
+    classes = config.image.classes
     if classes and label is None:
         terminal.echo(
             f"it is class-conditional, which DDPMPipeline is not: call its unet with class_labels "
@@ -76,14 +76,14 @@ def import_(
     from ddpm import exchange
 
     config = exchange.take(folder, out, None if classes is None else [name.strip() for name in classes.split(",")])
-    image, steps = config["image"], config["diffusion"]["steps"]
-    side, labels = image["resolution"], len(image["classes"])
+    image, steps = config.image, config.diffusion.steps
+    side, labels = image.resolution, len(image.classes)
     terminal.echo(
-        f"import: {side} x {side}, {image['channels']} channel(s), {labels or 'no'} classes, T = {steps}: in {out}"
+        f"import: {side} x {side}, {image.channels} channel(s), {labels or 'no'} classes, T = {steps}: in {out}"
     )
     terminal.echo(f"draw from it with: ddpm sample --model {out}")
     terminal.echo(f"train it further with `train.initial: {out}` and this network in params.yaml:")
-    terminal.echo("net:", *(f"  {key}: {json.dumps(value)}" for key, value in config["net"].items()))
+    terminal.echo("net:", *(f"  {key}: {json.dumps(value)}" for key, value in config.source["net"].items()))
 
 
 def _must_be_new(folder: Path) -> None:

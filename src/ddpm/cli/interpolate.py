@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddpm.model.config import ModelConfig
     from ddpm.sampling.options import Sampling
 
 ENDINGS = (".png", ".gif", ".webp", ".npy")
@@ -37,7 +38,7 @@ def interpolate(
     with tracking.in_words():
         folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
-    chosen = None if label is None else class_index(label, config["image"]["classes"])
+    chosen = None if label is None else class_index(label, config.image.classes)
     first, last = _end(start, config), _end(end, config)
     sampling = _guidance(own or {}, guidance, label is not None and isinstance(first, int) and isinstance(last, int))
     way.check(config, count, steps, chosen, sampling)
@@ -56,16 +57,15 @@ def _guidance(own: Mapping[str, Any], chosen: float | None, suits: bool) -> "Sam
     return Sampling.overriding(kept, {} if chosen is None else {"guidance": chosen})
 
 
-def _end(given: str, config: Mapping[str, Any]) -> "NDArray[np.uint8] | int":
+def _end(given: str, config: "ModelConfig") -> "NDArray[np.uint8] | int":
     """A seed, or a picture (H, W, C) of the model's size. Raises ValueError in words."""
     if given.isdecimal() and not Path(given).exists():
         return int(given)
     from ddpm.data import exact
 
-    image = config["image"]
     if not Path(given).is_file():
         raise ValueError(f"{given} is neither a picture nor a seed (a whole number)")
-    found = exact.read(Path(given), image["resolution"], image["channels"], "the size of the model's images")
+    found = exact.read(Path(given), config.image.resolution, config.image.channels, "the size of the model's images")
     return next(iter(found.values()))
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ddpm.model.config import ImageConfig, ModelConfig
+
 app = typer.Typer()
 
 HELDOUT = "heldout"
@@ -120,9 +122,9 @@ def report(result: Mapping[str, Any], *, as_json: bool) -> None:
         terminal.echo(f"  {name.replace('_', ' ')}: {value}")
 
 
-def chosen_variance(config: Mapping[str, Any], asked: str) -> str:
+def chosen_variance(config: "ModelConfig", asked: str) -> str:
     """The variance of a step of the bound. Raises ValueError for one that the model has not."""
-    learned = config["diffusion"].get("variance") == "learned"
+    learned = config.diffusion.learned_variance
     possible = ["small", "large", *(["learned"] if learned else [])]
     if not asked:
         return possible[-1] if learned else "small"
@@ -132,7 +134,7 @@ def chosen_variance(config: Mapping[str, Any], asked: str) -> str:
 
 
 def pictures(
-    source: str, config: Mapping[str, Any], count: int | None, label: str | None
+    source: str, config: "ModelConfig", count: int | None, label: str | None
 ) -> tuple["NDArray[np.uint8]", Any, str]:
     """Images (N, H, W, C) uint8, labels (N,) or None, and in words which labels. Raises ValueError in words."""
     import numpy as np
@@ -140,8 +142,8 @@ def pictures(
     from ddpm.common.class_names import class_index
     from ddpm.data import prepared
 
-    image, classes = config["image"], list(config["image"]["classes"])
-    if config["diffusion"].get("condition", "none") != "none":
+    image, classes = config.image, list(config.image.classes)
+    if config.diffusion.scale:
         raise ValueError("this model needs a small image beside each image; its likelihood is not offered")
     if source == HELDOUT:
         data = prepared.load()
@@ -149,7 +151,7 @@ def pictures(
         found, known = data.images[indices], data.labels[indices]
     else:
         found, known = _from_path(Path(source), image, count or COUNT), None
-    needed = (image["resolution"], image["resolution"], image["channels"])
+    needed = (image.resolution, image.resolution, image.channels)
     if found.shape[1:] != needed:
         raise ValueError(f"images of the shape {found.shape[1:]} in {source}; this model needs {needed}")
     if count is not None and len(found) < count:
@@ -162,12 +164,12 @@ def pictures(
         if list(data.classes) != classes:
             raise ValueError(f"the held-out images have the classes {data.classes}, and this model {classes}")
         return found, known, "their own"
-    if not image.get("label_dropout"):
+    if not image.label_dropout:
         raise ValueError(f"this model always needs a class (trained without label_dropout): --label {classes[0]}")
     return found, np.full(len(found), len(classes), np.int64), "hidden"
 
 
-def _from_path(path: Path, image: Mapping[str, Any], count: int) -> "NDArray[np.uint8]":
+def _from_path(path: Path, image: "ImageConfig", count: int) -> "NDArray[np.uint8]":
     """The first images of a .npy file, or of a folder or archive."""
     import numpy as np
 
@@ -179,5 +181,5 @@ def _from_path(path: Path, image: Mapping[str, Any], count: int) -> "NDArray[np.
         if array.dtype != np.uint8 or array.ndim != 4:
             raise ValueError(f"{path} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, C)")
         return np.asarray(array[:count])
-    found = exact.read(path, image["resolution"], image["channels"], "the size of the model's images", count)
+    found = exact.read(path, image.resolution, image.channels, "the size of the model's images", count)
     return np.stack(list(found.values()))

@@ -77,12 +77,12 @@ def restore(
     plan = tasks.plan(
         config, task, mask=mask is not None, scale=scale, noise=noise, sampler=sampler, steps=steps, own=own,
         rounds=rounds,
-        count=count, seed=seed, label=None if label is None else class_index(label, config["image"]["classes"]),
+        count=count, seed=seed, label=None if label is None else class_index(label, config.image.classes),
     )  # fmt: skip
     if plan.trained and own == {}:
         settings.say([f"{settings.without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
     read = inputs.read(plan, given, mask, truth)
-    observation = run.observe(plan, read, config["diffusion"])
+    observation = run.observe(plan, read, config.diffusion)
     loaded = checkpoint.load(folder)
     with progress("restore", len(read.names) * count, "images") as shown:
         restored = run.restore(loaded, plan, observation, batch=batch, device=device, advance=shown.advance)

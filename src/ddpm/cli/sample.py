@@ -120,8 +120,8 @@ def sample(
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
-    sampling, notes = settings.sampling(model, own, chosen, config["diffusion"]["steps"], guide=weak is not None)
-    labels = None if label is None else [class_index(label, config["image"]["classes"])] * count
+    sampling, notes = settings.sampling(model, own, chosen, config.diffusion.steps, guide=weak is not None)
+    labels = None if label is None else [class_index(label, config.image.classes)] * count
     moments = _moments(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
     if shard.rank == 0:

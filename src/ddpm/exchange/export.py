@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ddpm.diffusion import schedule
 from ddpm.exchange import names
 from ddpm.exchange.weights import theirs
 from ddpm.model import checkpoint
+from ddpm.model.config import ImageConfig, ModelConfig
 
 NONE = "none"
 CARRIED: dict[str, tuple[Any, ...]] = {
@@ -39,7 +41,7 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
         name.removeprefix("net."): value for name, value in files.read_tensors(model / checkpoint.WEIGHTS).items()
     }
     if label is not None:
-        weights = _narrowed(weights, config["image"], label)
+        weights = _narrowed(weights, config.image, label)
     classes = len(weights["embedding.classes.weight"]) if "embedding.classes.weight" in weights else None
     unet = unet_config(config, classes)
     patched = unet["_class_name"] == names.PATCHED_CLASS
@@ -53,35 +55,35 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
         }
         files.write_json(new / names.PIPELINE, pipeline)
         files.write_json(new / names.UNET, unet)
-        files.write_json(new / names.SCHEDULER, scheduler_config(config["diffusion"]))
+        files.write_json(new / names.SCHEDULER, scheduler_config(config.diffusion.options))
         files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), renamed, {"format": "pt"})
         if patched:
             module = f"{names.PATCHED}.py"  # a text here, since this package imports nothing of diffusers
             shutil.copyfile(Path(__file__).with_name(f"{module}.txt"), new / Path(names.UNET).with_name(module))
 
 
-def unet_config(config: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
+def unet_config(config: ModelConfig, classes: int | None) -> dict[str, Any]:
     """The config of UNet2DModel for a checkpoint's, or that of `patched_unet` around it."""
-    patch, image = config["net"]["patch"], config["image"]
+    patch, image = config.net.patch, config.image
     if patch == 1:
-        return _plain_config(config, classes)
-    smaller = {"resolution": image["resolution"] // patch, "channels": image["channels"] * patch**2}
-    inside = _plain_config({**config, "image": smaller}, classes)
+        return _plain_config(config, image, classes)
+    smaller = replace(image, resolution=image.resolution // patch, channels=image.channels * patch**2)
+    inside = _plain_config(config, smaller, classes)
     channels = {name: inside[name] // patch**2 for name in ("in_channels", "out_channels")}
-    whole = {"_class_name": names.PATCHED_CLASS, "sample_size": image["resolution"], **channels, "patch": patch}
+    whole = {"_class_name": names.PATCHED_CLASS, "sample_size": image.resolution, **channels, "patch": patch}
     return whole | {names.INSIDE: inside}
 
 
-def _plain_config(config: Mapping[str, Any], classes: int | None) -> dict[str, Any]:
-    image, net = config["image"], config["net"]
+def _plain_config(config: ModelConfig, image: ImageConfig, classes: int | None) -> dict[str, Any]:
+    net = config.net.options
     plain = names.LEVELS[net["resample"]]
-    attended = [image["resolution"] // 2**level in net["attention"] for level in range(len(net["multipliers"]))]
+    attended = [image.resolution // 2**level in net["attention"] for level in range(len(net["multipliers"]))]
     down, up = ([names.ATTENTION[way] if each else plain[way] for each in attended] for way in (0, 1))
     return {
         "_class_name": "UNet2DModel",
-        "sample_size": image["resolution"],
-        "in_channels": image["channels"],
-        "out_channels": image["channels"] * (2 if config["diffusion"]["variance"] == "learned" else 1),
+        "sample_size": image.resolution,
+        "in_channels": image.channels,
+        "out_channels": image.channels * (2 if config.diffusion.learned_variance else 1),
         "block_out_channels": [net["channels"] * multiplier for multiplier in net["multipliers"]],
         "layers_per_block": net["blocks"],
         "down_block_types": down,
@@ -119,25 +121,25 @@ def scheduler_config(diffusion: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check(config: Mapping[str, Any]) -> None:
+def _check(config: ModelConfig) -> None:
     problems = []
     for name, possible in CARRIED.items():
         section, key = name.split(".")
-        value = config[section].get(key, possible[0])
+        value = config.source[section].get(key, possible[0])
         if value not in possible:
             problems.append(f"{name} = {value} (can be carried: {', '.join(map(str, possible))})")
-    multipliers = config["net"].get("multipliers", [1])
+    multipliers = config.net.options.get("multipliers", [1])
     if multipliers[0] != 1:
         problems.append(f"net.multipliers = {multipliers} (can be carried: lists that begin with 1)")
     if problems:
         raise ValueError(f"diffusers has no place for this model: {'; '.join(problems)}")
 
 
-def _narrowed(weights: Mapping[str, Tensor], image: Mapping[str, Any], label: str) -> dict[str, Tensor]:
+def _narrowed(weights: Mapping[str, Tensor], image: ImageConfig, label: str) -> dict[str, Tensor]:
     """The weights of a model of one class, without labels."""
-    classes = list(image["classes"])
+    classes = list(image.classes)
     unlabelled = bool(classes) and label == NONE and NONE not in classes
-    if unlabelled and not image["label_dropout"]:
+    if unlabelled and not image.label_dropout:
         raise ValueError(
             f"label {label}: this model never learnt without labels (train.label_dropout = 0); name a class"
         )

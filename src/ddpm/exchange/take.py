@@ -11,12 +11,13 @@ from ddpm.common import files
 from ddpm.exchange import names, read
 from ddpm.exchange.weights import ours
 from ddpm.model import build, checkpoint
+from ddpm.model.config import ModelConfig
 
 LABEL_DROPOUT = 0.1
 """Noted for a model with a label for none: that it learnt without labels is known, and not how often."""
 
 
-def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[str, Any]:
+def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> ModelConfig:
     """Write the UNet2DModel and the scheduler in `folder` as the checkpoint `out`; returns its config.
 
     The files lie in the subfolders unet and scheduler, or all in `folder`. classes: names for a class-conditional
@@ -32,7 +33,7 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[
     problems.stop(folder)
     rows = image.pop("labels")
     image |= _classes(rows, classes)
-    config: dict[str, Any] = {"image": image, "net": net, "diffusion": diffusion}
+    config = ModelConfig.from_json({"image": image, "net": net, "diffusion": diffusion})
     path = _weights(unet.parent)
     with torch.device("meta"):
         expected = build.network(config).state_dict()
@@ -41,7 +42,8 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> dict[
         there = {name.removeprefix(names.PREFIX): value for name, value in there.items()}
     given = _with_row_for_none(there, rows, len(image["classes"]))
     weights = {f"net.{key}": value for key, value in ours(given, expected, sine_first=sine_first).items()}
-    config["digest"] = files.sha256_json({"config": config, "weights": files.sha256_file(path)})
+    digest = files.sha256_json({"config": config.source, "weights": files.sha256_file(path)})
+    config = config.extended(digest=digest)
     checkpoint.save(out, config, weights, weights)
     return config
 

@@ -8,19 +8,20 @@ from torch import nn
 
 from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
+from ddpm.model.config import ModelConfig
 from ddpm.nets.dit import Block, DiT
 from ddpm.nets.layers import Attention, ResidualBlock
 from ddpm.nets.plain import Plain, Stack
 from ddpm.nets.unet import UNet
 
 
-def denoiser(config: Mapping[str, Any]) -> Denoiser:
+def denoiser(config: ModelConfig) -> Denoiser:
     """Build a denoiser with fresh weights from the `image`, `net` and `diffusion` sections of a config.
 
     Draws the weights from torch's global generator: seed it first.
     """
-    diffusion = config["diffusion"]
-    return Denoiser(network(config), process(diffusion), diffusion["prediction"], diffusion["sigma_data"])
+    diffusion = config.diffusion
+    return Denoiser(network(config), process(diffusion.options), diffusion.prediction, diffusion.sigma_data)
 
 
 def process(diffusion: Mapping[str, Any]) -> processes.Process:
@@ -29,17 +30,17 @@ def process(diffusion: Mapping[str, Any]) -> processes.Process:
     return make(**{name: diffusion[name] for name in names})
 
 
-def network(config: Mapping[str, Any]) -> nn.Module:
+def network(config: ModelConfig) -> nn.Module:
     """Build the network of a config, with twice the outputs for a learned variance and more inputs for a condition.
 
     Raises KeyError for an unknown kind.
     """
-    image, diffusion = config["image"], config["diffusion"]
-    settings = dict(config["net"])
-    make, channels, classes = NETS[settings.pop("kind")], image["channels"], len(image["classes"])
-    outputs = channels * (2 if diffusion.get("variance") == "learned" else 1)
-    inputs = channels * (1 if diffusion["condition"] == "none" else 2)
-    return make(inputs, outputs, image["resolution"], classes + 1 if classes else 0, **settings)
+    image, diffusion = config.image, config.diffusion
+    classes = len(image.classes)
+    outputs = image.channels * (2 if diffusion.learned_variance else 1)
+    inputs = image.channels * (2 if diffusion.scale else 1)
+    make = NETS[config.net.kind]
+    return make(inputs, outputs, image.resolution, classes + 1 if classes else 0, **config.net.options)
 
 
 def units(network: nn.Module) -> list[nn.Module]:

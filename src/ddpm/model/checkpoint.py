@@ -7,7 +7,6 @@ sections, with the digest of the training.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +14,9 @@ from torch import Tensor
 from ddpm.common import files
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.model import build
+from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import choose_device
 
-VERSION = 2
 WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
 EMBEDDED_CLASSES = "net.embedding.classes.weight"  # of every network that is told a class
 
@@ -27,75 +26,65 @@ class Model:
     """A loaded checkpoint. `sha256` is that of its weights file; `config` is its config.json."""
 
     denoiser: Denoiser
-    config: Mapping[str, Any]
+    config: ModelConfig
     sha256: str
 
     @property
     def resolution(self) -> int:
         """Side of the images in pixels."""
-        return int(self.config["image"]["resolution"])
+        return self.config.image.resolution
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return int(self.config["image"]["channels"])
+        return self.config.image.channels
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels; empty for a model without."""
-        return tuple(self.config["image"]["classes"])
+        return self.config.image.classes
 
     @property
     def steps(self) -> int:
         """T, the steps of the forward process."""
-        return int(self.config["diffusion"]["steps"])
+        return self.config.diffusion.steps
 
 
-def save(folder: Path, config: Mapping[str, Any], averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> None:
+def save(folder: Path, config: ModelConfig, averaged: Mapping[str, Tensor], raw: Mapping[str, Tensor]) -> None:
     """Write a checkpoint; the folder appears whole or not at all."""
     with files.fresh_folder(folder) as new:
         files.write_tensors(new / WEIGHTS, averaged)
         files.write_tensors(new / RAW, raw)
-        files.write_json(new / CONFIG, {"version": VERSION, **config})
+        files.write_json(new / CONFIG, config.as_json())
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ModelConfig:
     """Read the config of a checkpoint, without its weights. Raises ValueError or FileNotFoundError."""
     path = folder / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
-    config: dict[str, Any] = files.read_json(path)
-    if config.get("version") == 1:
-        return _from_version_1(config)
-    if config.get("version") != VERSION:
-        raise ValueError(f"{path} has version {config.get('version')!r}; this program reads versions 1 and {VERSION}")
-    return config
+        raise FileNotFoundError(f"{folder} is not a checkpoint: it has no {CONFIG}. Train a model first (`make run`).")
+    try:
+        return ModelConfig.from_json(files.read_json(path))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read as the config of a checkpoint: {error}") from error
 
 
-def _from_version_1(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Upgrade a config of version 1, which had one process, one network and no condition."""
-    weighting = {"noise": "simple", "output": "output"}[config["diffusion"]["weighting"]]
-    added = {"process": "ddpm", "variance": "fixed", "condition": "none", "weighting": weighting}
-    net = {"kind": "unet", "middle_attention": True, "resample": "conv", "layout": "adm"} | config["net"]
-    return {**config, "version": VERSION, "net": net, "diffusion": config["diffusion"] | added}
-
-
-def fitting(folder: Path, config: Mapping[str, Any]) -> str:
+def fitting(folder: Path, config: ModelConfig) -> str:
     """SHA-256 of the weights of a checkpoint that training with `config` can start from.
 
     Raises ValueError that names what differs, FileNotFoundError for what is missing.
     """
-    theirs = read_config(folder)
+    ours, theirs = config.source, read_config(folder).source
     parts = (
-        *(("net", key) for key in {**config["net"], **theirs["net"]} if key != "dropout"),
+        *(("net", key) for key in {**ours["net"], **theirs["net"]} if key != "dropout"),
         ("image", "channels"), ("diffusion", "variance"), ("diffusion", "condition"),
         *([("image", "classes")] if theirs["image"]["classes"] else []),  # an unlabelled model can learn classes
     )  # fmt: skip
     for section, key in parts:
-        ours, found = config[section].get(key), theirs[section].get(key)
-        if ours != found:
+        here, there = ours[section].get(key), theirs[section].get(key)
+        if here != there:
             raise ValueError(
-                f"train.initial = {folder}: {section}.{key} is {found!r} there and {ours!r} here; make them equal"
+                f"train.initial = {folder}: {section}.{key} is {there!r} there and {here!r} here; make them equal"
             )
     return files.sha256_file(folder / WEIGHTS)
 

@@ -15,6 +15,7 @@ from ddpm.evaluation import score_folder
 from ddpm.evaluation.score_folder import Samples
 from ddpm.imaging.pixels import Pixels
 from ddpm.metrics.extractors import Extractor
+from ddpm.model import checkpoint
 from ddpm.report import figures, picture, schedules
 from ddpm.report.picture import Picture
 
@@ -88,7 +89,7 @@ def evaluation(
         score_folder.confidence(extractor, samples.features.features, samples.labels),
         samples.near[1][:, 0],
     )
-    config, typical = files.read_json(train / "model" / "config.json"), metrics["nearest_heldout_baseline"]
+    config, typical = checkpoint.read_config(train / "model"), metrics["nearest_heldout_baseline"]
     worst = [sample for sample, *_ in metrics["memorisation"]["worst"][:neighbours]]
     copies = score_folder.neighbours(samples, data.train_indices, worst)
     found = images(real, drawn, grid)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ddpm.diffusion import schedule
 from ddpm.model import build
+from ddpm.model.config import ModelConfig
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     **{
@@ -25,10 +26,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def levels(
-    config: Mapping[str, Any], conditions: Mapping[str, Any]
+    config: ModelConfig, conditions: Mapping[str, Any]
 ) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
     """Sigmas of every schedule by name, the name of the model's own, and the sigmas that its sampler visits."""
-    diffusion = config["diffusion"]
+    diffusion = config.diffusion.options
     own = f"{diffusion['process']}, {diffusion['schedule']}"
     found = {name: build.process(section).sigmas for name, section in PUBLISHED.items()}
     found[own] = build.process(diffusion).sigmas

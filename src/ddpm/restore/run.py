@@ -1,6 +1,6 @@
 """The work: observations and a model in, restorations out. Restoration k of an input depends on seed, name and k."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,6 +15,7 @@ from ddpm.diffusion import conditioning, restoration, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
+from ddpm.model.config import DiffusionConfig
 from ddpm.restore import baselines
 from ddpm.restore.inputs import Inputs
 from ddpm.restore.tasks import JUMP, Plan, check_noise
@@ -60,7 +61,7 @@ class Observation:
         return self.pictures if self.known is None else self.pictures * self.known
 
 
-def observe(plan: Plan, inputs: Inputs, diffusion: Mapping[str, Any]) -> Observation:
+def observe(plan: Plan, inputs: Inputs, diffusion: DiffusionConfig) -> Observation:
     """Inputs as numbers, with their noise: as planned, or estimated from each picture. Needs no weights.
 
     Raises ValueError that names the input whose noise this model cannot take away.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ddpm.diffusion import conditioning
 from ddpm.model import build
+from ddpm.model.config import DiffusionConfig, ModelConfig
 from ddpm.sampling import generate
 from ddpm.sampling.options import Sampling, without_guide
 
@@ -63,7 +64,7 @@ class Plan:
 
 
 def plan(
-    config: Mapping[str, Any],
+    config: ModelConfig,
     task: str,
     *,
     mask: bool = False,
@@ -83,7 +84,7 @@ def plan(
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
-    image, trained = config["image"], conditioning.CONDITIONS[config["diffusion"]["condition"]]
+    image, trained = config.image, config.diffusion.scale
     _check_model(config, task, label)
     if mask != (task == "inpaint"):
         raise ValueError(_mask_words(task))
@@ -92,12 +93,12 @@ def plan(
     chosen = {key: value for key, value in (("sampler", sampler), ("steps", steps)) if value is not None}
     if steps is None:
         # a single evaluation is the mean of all restorations of a noisy picture, the nearest to the truth
-        steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config["diffusion"]["steps"])
+        steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config.diffusion.steps)
     sampling = Sampling(sampler=sampler or "ddpm", steps=steps)
     if trained and own:
         fixed = {"variance": "small"} if own.get("variance") == "learned" else {}
         sampling = Sampling.overriding({**without_guide(own), **fixed}, chosen)
-    small = (1, image["resolution"] // trained, image["resolution"] // trained, image["channels"]) if trained else None
+    small = (1, image.resolution // trained, image.resolution // trained, image.channels) if trained else None
     generate.check(config, sampling, 1, None if label is None else [label], small)
     if task == "denoise" and count > 1 and (steps == 1 or sampling.sampler not in ALWAYS_NEW):
         raise ValueError(
@@ -105,32 +106,31 @@ def plan(
             f"would be equal; use 2 steps or more and one of {', '.join(ALWAYS_NEW)}"
         )
     return Plan(
-        task=task, side=image["resolution"], channels=image["channels"], sampling=sampling,
+        task=task, side=image.resolution, channels=image.channels, sampling=sampling,
         rounds=rounds or (1 if trained else TASKS[task].rounds),
-        scale=_trained_scale(scale, noise, trained) if trained else _scale(task, scale, image["resolution"]),
-        noise=_noise(task, noise, config["diffusion"]), count=count, seed=seed, label=label, trained=bool(trained),
+        scale=_trained_scale(scale, noise, trained) if trained else _scale(task, scale, image.resolution),
+        noise=_noise(task, noise, config.diffusion), count=count, seed=seed, label=label, trained=bool(trained),
     )  # fmt: skip
 
 
-def largest_noise(diffusion: Mapping[str, Any]) -> float:
-    """The highest level that a model of this `diffusion` section knows."""
-    return build.process(diffusion).sigmas[-1].item()
+def largest_noise(diffusion: DiffusionConfig) -> float:
+    """The highest noise level of the process."""
+    return build.process(diffusion.options).sigmas[-1].item()
 
 
-def _check_model(config: Mapping[str, Any], task: str, label: int | None) -> None:
-    image = config["image"]
-    condition = config["diffusion"]["condition"]
+def _check_model(config: ModelConfig, task: str, label: int | None) -> None:
+    image, condition = config.image, config.diffusion.condition
     if condition != "none" and task != "super-resolution":
         raise ValueError(
             f"this model was trained to enlarge (diffusion.condition = {condition}): it can do super-resolution by "
             f"{conditioning.CONDITIONS[condition]}, and not {task}, which needs a model with condition none"
         )
-    if task == "colourise" and image["channels"] != 3:
+    if task == "colourise" and image.channels != 3:
         raise ValueError("colourise needs a model of colour images, and this one makes grey ones (channels = 1)")
-    if label is None and image["classes"] and not image.get("label_dropout"):
+    if label is None and image.classes and not image.label_dropout:
         raise ValueError(
             f"this model knows images by their class only (label_dropout = 0): give --label, one of "
-            f"{', '.join(image['classes'])}"
+            f"{', '.join(image.classes)}"
         )
 
 
@@ -167,7 +167,7 @@ def _trained_scale(scale: int | None, noise: str | None, trained: int) -> int:
     return trained
 
 
-def _noise(task: str, noise: str | None, diffusion: Mapping[str, Any]) -> float | None:
+def _noise(task: str, noise: str | None, diffusion: DiffusionConfig) -> float | None:
     if noise is None:
         if task == "denoise":
             raise ValueError("denoise needs --noise: its standard deviation (grey levels / 127.5), or auto")
@@ -182,7 +182,7 @@ def _noise(task: str, noise: str | None, diffusion: Mapping[str, Any]) -> float 
     return sigma
 
 
-def check_noise(task: str, sigma: float, diffusion: Mapping[str, Any]) -> None:
+def check_noise(task: str, sigma: float, diffusion: DiffusionConfig) -> None:
     """Raises ValueError for noise that this model cannot take away."""
     most = largest_noise(diffusion)
     if not 0 <= sigma <= most or (task == "denoise" and sigma == 0):

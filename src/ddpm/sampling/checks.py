@@ -1,22 +1,21 @@
 """Validate sampling requests against a model's config before loading its weights."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ddpm.diffusion import conditioning
 from ddpm.diffusion.process import PROCESSES
+from ddpm.model.config import ImageConfig, ModelConfig
 from ddpm.sampling.options import Sampling
 
 NO_LABEL = -1
 
 
 def check(
-    config: Mapping[str, Any],
+    config: ModelConfig,
     sampling: Sampling,
     count: int,
     labels: Sequence[int] | None = None,
     known: tuple[int, ...] | None = None,
-    guide: Mapping[str, Any] | None = None,
+    guide: ModelConfig | None = None,
 ) -> None:
     """Refuse what a model of this config cannot do. Raises ValueError; needs no weights.
 
@@ -24,10 +23,10 @@ def check(
     guide: config of the weaker model that guidance pushes away from.
     """
     _check_known(config, count, known)
-    total, classes = config["diffusion"]["steps"], config["image"]["classes"]
+    total, classes = config.diffusion.steps, config.image.classes
     if sampling.steps > total:
         raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
-    if sampling.variance == "learned" and config["diffusion"].get("variance") != "learned":
+    if sampling.variance == "learned" and not config.diffusion.learned_variance:
         raise ValueError("variance = 'learned': this model was trained with a fixed variance; use small or large")
     if count < 1:
         raise ValueError(f"count = {count}: must be 1 or more")
@@ -37,37 +36,37 @@ def check(
     if labels is None and known is not None and classes:
         labels = [NO_LABEL] * count
     if labels is not None:
-        _check_labels(config["image"], count, labels)
+        _check_labels(config.image, count, labels)
 
 
-def _check_labels(image: Mapping[str, Any], count: int, labels: Sequence[int]) -> None:
+def _check_labels(image: ImageConfig, count: int, labels: Sequence[int]) -> None:
     """Require a class for each image, or none for a model that was also trained without labels."""
     if len(labels) != count:
         raise ValueError(f"{len(labels)} labels for {count} images: give one for each")
-    names = ", ".join(f"{i} ({name})" for i, name in enumerate(image["classes"]))
+    names = ", ".join(f"{i} ({name})" for i, name in enumerate(image.classes))
     for label in labels:
-        if label == NO_LABEL and not image.get("label_dropout"):
+        if label == NO_LABEL and not image.label_dropout:
             raise ValueError(
                 f"this model knows images by their class only (label_dropout = 0): give a label of {names}"
             )
-        if label != NO_LABEL and not 0 <= label < len(image["classes"]):
+        if label != NO_LABEL and not 0 <= label < len(image.classes):
             raise ValueError(f"label {label} does not exist; this model has {names}")
 
 
-def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str, Any] | None) -> None:
+def _check_guidance(config: ModelConfig, scale: float, guide: ModelConfig | None) -> None:
     """Require a worse model for guidance: this one without labels, or a guide of the same images and noise levels."""
     if guide is None:
-        if scale != 1 and not config["image"]["classes"]:
+        if scale != 1 and not config.image.classes:
             raise ValueError("this model was trained without labels: leave out guidance (1), or give a weaker model")
-        if scale != 1 and not config["image"].get("label_dropout"):
+        if scale != 1 and not config.image.label_dropout:
             raise ValueError(f"guidance = {scale}: other than 1 only for a model trained with label_dropout")
         return
     if scale == 1:
         raise ValueError("guidance = 1 makes no use of a guide: give another, such as 2, or leave out the guide")
-    process, names = config["diffusion"]["process"], ("resolution", "channels", "classes")
+    process, names = config.diffusion.process, ("resolution", "channels", "classes")
     for section, keys in (("image", names), ("diffusion", ("process", "condition", *PROCESSES[process][1]))):
         for key in keys:
-            ours, theirs = config[section][key], guide[section].get(key)
+            ours, theirs = (each.source[section].get(key) for each in (config, guide))
             if ours != theirs:
                 raise ValueError(
                     f"the guide does not fit this model: its {section}.{key} is {theirs!r}, and this model's {ours!r}; "
@@ -75,14 +74,14 @@ def _check_guidance(config: Mapping[str, Any], scale: float, guide: Mapping[str,
                 )
 
 
-def _check_known(config: Mapping[str, Any], count: int, known: tuple[int, ...] | None) -> None:
+def _check_known(config: ModelConfig, count: int, known: tuple[int, ...] | None) -> None:
     """Require small images for a super-resolution model, and refuse them for any other."""
-    scale, image = conditioning.CONDITIONS[config["diffusion"]["condition"]], config["image"]
+    scale, image = config.diffusion.scale, config.image
     if not scale and known is not None:
         raise ValueError("this model was not trained for super-resolution (diffusion.condition = none)")
     if scale:
-        side = image["resolution"] // scale
-        needed = (count, side, side, image["channels"])
+        side = image.resolution // scale
+        needed = (count, side, side, image.channels)
         if known is None:
             raise ValueError(
                 f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and draws "

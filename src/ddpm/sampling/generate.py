@@ -1,6 +1,6 @@
 """Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from ddpm.diffusion import conditioning, guidance, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
+from ddpm.model.config import ModelConfig
 from ddpm.runtime import randomness
 from ddpm.runtime.device import choose_device
 from ddpm.sampling.checks import NO_LABEL, check
@@ -79,20 +80,20 @@ def generate(
 
 
 def small_images(
-    config: Mapping[str, Any], images: Images, labels: NDArray[np.int64], count: int
+    config: ModelConfig, images: Images, labels: NDArray[np.int64], count: int
 ) -> tuple[Images | None, list[int] | None]:
     """Default input of a super-resolution model: (known, labels) for `generate`.
 
     images (N, H, W, C) uint8 in turn, shrunk; (None, None) for any other model.
     """
-    scale = conditioning.CONDITIONS[config["diffusion"]["condition"]]
+    scale = config.diffusion.scale
     if not scale:
         return None, None
     turn = np.arange(count) % len(images)
     chosen = images[turn]
     side, channels = chosen.shape[1] // scale, chosen.shape[3]
     small = chosen.reshape(count, side, scale, side, scale, channels).mean(axis=(2, 4)).round().astype(np.uint8)
-    return small, labels[turn].tolist() if config["image"]["classes"] else None
+    return small, labels[turn].tolist() if config.image.classes else None
 
 
 def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
@@ -159,7 +160,7 @@ def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> C
     """The network; that of a model of super-resolution is given small images (B, h, w, C) uint8."""
     if small is None:
         return network
-    scale = conditioning.CONDITIONS[model.config["diffusion"]["condition"]]
+    scale = model.config.diffusion.scale
     return conditioning.conditioned(network, conditioning.enlarged(to_tensor(small), scale))
 
 

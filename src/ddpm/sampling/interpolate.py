@@ -1,8 +1,6 @@
 """Images between two images: each end is a picture, or the noise of a seed."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from ddpm.diffusion import interpolation, schedule
 from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
+from ddpm.model.config import ModelConfig
 from ddpm.runtime import randomness
 from ddpm.runtime.device import choose_device
 from ddpm.sampling import generate
@@ -24,11 +23,11 @@ Images = NDArray[np.uint8]
 UNGUIDED = Sampling()
 
 
-def check(config: Mapping[str, Any], count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
+def check(config: ModelConfig, count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
     """Validate a request against a model's config, without its weights. Raises ValueError."""
     if count < 2:
         raise ValueError(f"count = {count}: from 2, the two ends")
-    if label is None and config["image"]["classes"] and not config["image"].get("label_dropout"):
+    if label is None and config.image.classes and not config.image.label_dropout:
         raise ValueError("this model knows images by their class only (label_dropout = 0): give a label")
     if label is None and sampling.guidance != 1:
         raise ValueError(f"guidance = {sampling.guidance}: it pushes towards a class, so give a label")

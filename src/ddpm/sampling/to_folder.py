@@ -12,6 +12,7 @@ from ddpm.common.progress import progress
 from ddpm.data import prepared
 from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.model import checkpoint
+from ddpm.model.config import ModelConfig
 from ddpm.sampling import generate
 from ddpm.sampling.options import Sampling
 
@@ -91,7 +92,7 @@ def _progress(count: int, shard: Shard) -> Iterator[Callable[[int], None] | None
         yield lambda images: shown.advance(min(images * shard.count, count - shown.done))
 
 
-def guide_config(guide: str) -> dict[str, Any] | None:
+def guide_config(guide: str) -> ModelConfig | None:
     """Read the config of `sample.guide`; None for "". Raises FileNotFoundError that names the parameter."""
     if not guide:
         return None
@@ -104,14 +105,14 @@ def guide_config(guide: str) -> dict[str, Any] | None:
         ) from error
 
 
-def small_heldout(config: Mapping[str, Any], count: int) -> tuple[generate.Images | None, list[int] | None]:
+def small_heldout(config: ModelConfig, count: int) -> tuple[generate.Images | None, list[int] | None]:
     """Shrink held-out images, in turn, for a super-resolution model; return them with their labels.
 
     (None, None) for any other model.
     """
-    if config["diffusion"]["condition"] == "none":
+    if not config.diffusion.scale:
         return None, None
     data = prepared.load()
     held = data.heldout_indices
     known, labels = generate.small_images(config, data.images[held], data.labels[held], count)
-    return known, labels and generate.renumbered(labels, data.classes, config["image"]["classes"])
+    return known, labels and generate.renumbered(labels, data.classes, config.image.classes)

@@ -99,7 +99,7 @@ class DiffusionModel(PythonModel):
         """Labels for the generator; where any will do, the classes in turn, or none for an image that is given."""
         if all(label == ANY for label in labels):
             return None
-        if self.model.config["diffusion"]["condition"] != "none":
+        if self.model.config.diffusion.scale:
             return labels
         turn = generate.default_labels(len(labels), len(self.model.classes)) or labels
         return [turn[i] if label == ANY else label for i, label in enumerate(labels)]

@@ -55,7 +55,7 @@ def rescore(champion: Path, target: Path) -> None:
             drawn,
             settings.sample.sampling,
             **settings.sample.drawing,
-            classes=config["image"]["classes"],
+            classes=config.image.classes,
             device=device,
         )
         files.write_json(target, {"candidate": scores(SAMPLE), "champion": scores(drawn)})

@@ -17,6 +17,7 @@ from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
 from ddpm.model import build, checkpoint
+from ddpm.model.config import ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
 from ddpm.runtime.process_group import process_group
@@ -43,12 +44,13 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
     config = setup.checkpoint_config(settings, dataset.resolution, dataset.channels, classes)
     initial = Path(settings.train.initial) if settings.train.initial else None
     if initial:
-        config["initial_sha256"] = checkpoint.fitting(initial, config)
-    config["digest"] = state.digest(
-        {"config": config, "train": settings.train.model_dump(mode="json", exclude=SHARING)},
+        config = config.extended(initial_sha256=checkpoint.fitting(initial, config))
+    digest = state.digest(
+        {"config": config.source, "train": settings.train.model_dump(mode="json", exclude=SHARING)},
         dataset.sha256,
         fingerprint.code_digest("train"),
     )
+    config = config.extended(digest=digest)
     with process_group() as (rank, count, _), data_parallel.peer_loss_explained():
         setup.require_possible(settings, count)
         train_config, where = setup.train_config(settings), choose_device(device)
@@ -56,7 +58,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
         data = loop.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
-        job = Job(training, data, train_config, config, STATE / config["digest"], settings, group, stop)
+        job = Job(training, data, train_config, config, STATE / digest, settings, group, stop)
         try:
             if group.is_main:
                 _train_main(job, where)
@@ -75,7 +77,7 @@ class Job:
     training: state.State
     data: loop.TrainingSet
     train_config: loop.TrainConfig
-    config: dict[str, Any]
+    config: ModelConfig
     folder: Path
     settings: params.Params
     group: data_parallel.ProcessGroup
@@ -116,7 +118,7 @@ def _train_worker(job: Job) -> None:
 
 def _train_main(job: Job, where: torch.device) -> None:
     """Train in the first process: with record, progress and outputs."""
-    train_config, digest = job.train_config, job.config["digest"]
+    train_config, digest = job.train_config, job.config.digest
     with state.owned(job.folder):
         state.prune_digests(STATE, digest)
         if job.resume():
@@ -156,12 +158,12 @@ def record(job: Job, tracker: Tracker, shown: Progress) -> None:
     job.fit(log, lambda images, grid: tracker.picture("samples", grid, images))
 
 
-def preview_grid(ema: dict[str, torch.Tensor], config: dict[str, Any], sample: params.Sample) -> Any:
+def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: params.Sample) -> Any:
     """A grid of samples drawn with the EMA weights: (H, W, C) uint8."""
     denoiser = build.denoiser(config)
     denoiser.load_state_dict(ema)
-    count = max(len(config["image"]["classes"]), 8)
-    steps = min(sample.steps, config["diffusion"]["steps"])
+    count = max(len(config.image.classes), 8)
+    steps = min(sample.steps, config.diffusion.steps)
     known, labels = small_heldout(config, 4 * count)
     images = generate.generate(
         checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels, known=known,
@@ -170,7 +172,7 @@ def preview_grid(ema: dict[str, torch.Tensor], config: dict[str, Any], sample: p
     return tile(images, count)
 
 
-def write_outputs(training: state.State, config: dict[str, Any], *, writes: bool = True) -> None:
+def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = True) -> None:
     """Write the checkpoint and the history, which holds no times: equal trainings write equal bytes.
 
     writes: as in `state.save`.

@@ -1,27 +1,27 @@
 """A training from its parameters: model and loop configuration, initial state and process group."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ddpm.config import params
 from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint
+from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.training import data_parallel, loop, state
 
 
-def checkpoint_config(
-    settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]
-) -> dict[str, Any]:
+def checkpoint_config(settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]) -> ModelConfig:
     """The config of a checkpoint: enough to rebuild the network and to validate requests."""
     image = {"resolution": resolution, "channels": channels, "classes": list(classes)}
-    return {
-        "image": image | {"label_dropout": settings.train.label_dropout},
-        "net": settings.net.model_dump(mode="json"),
-        "diffusion": settings.diffusion.model_dump(mode="json"),
-    }
+    return ModelConfig.from_json(
+        {
+            "image": image | {"label_dropout": settings.train.label_dropout},
+            "net": settings.net.model_dump(mode="json"),
+            "diffusion": settings.diffusion.model_dump(mode="json"),
+        }
+    )
 
 
 def train_config(settings: params.Params) -> loop.TrainConfig:
@@ -43,7 +43,7 @@ def require_possible(settings: params.Params, count: int) -> None:
 
 
 def new_state(
-    config: dict[str, Any], settings: params.Train, where: torch.device, initial: Path | None = None
+    config: ModelConfig, settings: params.Train, where: torch.device, initial: Path | None = None
 ) -> state.State:
     """A training at step 0 with weights drawn from the seed, or those of the checkpoint `initial`."""
     torch.manual_seed(settings.seed)
