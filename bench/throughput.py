@@ -26,7 +26,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ddpm.model import build
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
-from ddpm.training import loop, state
+from ddpm.training import batches, loop, state
+from ddpm.training.batches import EpochSampler
+from ddpm.training.config import TrainConfig
 
 BATCH, SIDE, STEPS = 64, 32, 1000
 
@@ -56,13 +58,13 @@ def ours() -> Contestant:
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     training = state.State(denoiser, ema, optimizer)
     images = np.random.default_rng(0).integers(0, 256, (2048, SIDE, SIDE, 1), dtype=np.uint8)
-    data = loop.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
-    recipe = loop.TrainConfig(
+    data = batches.in_memory(images, np.zeros(2048, dtype=np.int64), np.arange(2048), 0, torch.device("cpu"))
+    recipe = TrainConfig(
         seed=0, images=10**9, batch=BATCH, accumulation=1, lr=1e-4, warmup=0, decay=0.0, clip=1.0, ema=10**5,
         label_dropout=0.0, flip=False, precision="fp32", weighting="simple", condition_scale=0,
         log_every=1, sample_every=1, checkpoint_every=1,
     )  # fmt: skip
-    order = loop.EpochSampler(0, 2048)
+    order = EpochSampler(0, 2048)
     sample = torch.zeros(1, 1, SIDE, SIDE)
 
     def step() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.runtime.device import choose_device
-from ddpm.training import loop
+from ddpm.training import batches, loop
 from ddpm.training.setup import checkpoint_config, new_state, train_config
 
 
@@ -34,7 +34,7 @@ def trained(
     where = choose_device()
     config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
     training, recipe = new_state(config, settings.train, where), train_config(settings)
-    data = loop.in_memory(images, labels, indices, len(classes), where)
+    data = batches.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:
         """No record, no preview, no checkpoint."""

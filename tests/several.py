@@ -18,6 +18,8 @@ from ddpm.model import build
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import local_tensor
 from ddpm.training import data_parallel, loop, state
+from ddpm.training.batches import EpochSampler
+from ddpm.training.config import TrainConfig
 from tests import tiny
 from tests.stages.test_sample import section
 
@@ -33,7 +35,7 @@ def nothing(*values: Any) -> None:
 
 
 def fit(
-    training: state.State, group: data_parallel.ProcessGroup, recipe: loop.TrainConfig = TRAIN_CONFIG, **hooks: Any
+    training: state.State, group: data_parallel.ProcessGroup, recipe: TrainConfig = TRAIN_CONFIG, **hooks: Any
 ) -> None:
     """Train on the tiny set."""
     chosen: dict[str, Callable[..., Any]] = {"should_stop": lambda: False, **hooks}
@@ -64,7 +66,7 @@ def leave(folder: Path, training: state.State, group: data_parallel.ProcessGroup
     state.save(training, folder, 9, writes=group.is_main)
 
 
-def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: loop.TrainConfig) -> int:
+def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: TrainConfig) -> int:
     """How often gradients are exchanged in one step."""
     calls = []
 
@@ -74,7 +76,7 @@ def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: loop
         return work.get_future().then(lambda done: done.value()[0])
 
     group.replica.register_comm_hook(None, hook)
-    loop.train_step(training, tiny.data(), recipe, loop.EpochSampler(recipe.seed, 27), group)
+    loop.train_step(training, tiny.data(), recipe, EpochSampler(recipe.seed, 27), group)
     return calls.count(0)
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ddpm.common import files
-from ddpm.training import loop, state
+from ddpm.training import batches, state
+from ddpm.training.batches import EpochSampler
 from tests import several, tiny
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +77,7 @@ def test_parts_of_all_processes_are_the_batch_of_one() -> None:
 
     def drawn(rank: int, count: int) -> list[tuple[Any, ...]]:
         group = several.data_parallel.ProcessGroup(rank, count)
-        return list(loop.batches(tiny.data(), recipe, loop.EpochSampler(3, 27), 5, group))
+        return list(batches.batches(tiny.data(), recipe, EpochSampler(3, 27), 5, group))
 
     whole = drawn(0, 1)
     for count in (2, 3, 6):

@@ -11,16 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddpm.training import loop, state
+from ddpm.training import batches, loop, state
+from ddpm.training.batches import EpochSampler
+from ddpm.training.config import TrainConfig
 from tests import tiny
 
 
-def first_batch(recipe: loop.TrainConfig, step: int) -> tuple[Any, ...]:
-    return next(iter(loop.batches(tiny.data(), recipe, loop.EpochSampler(0, 27), step)))
+def first_batch(recipe: TrainConfig, step: int) -> tuple[Any, ...]:
+    return next(iter(batches.batches(tiny.data(), recipe, EpochSampler(0, 27), step)))
 
 
 def run(
-    training: state.State, recipe: loop.TrainConfig = tiny.TRAIN_CONFIG, *, stop_at: int | None = None, **hooks: Any
+    training: state.State, recipe: TrainConfig = tiny.TRAIN_CONFIG, *, stop_at: int | None = None, **hooks: Any
 ) -> None:
     """Train; with `stop_at`, ask to stop before that step."""
     nothing: dict[str, Callable[..., None]] = dict.fromkeys(("log", "preview", "save"), lambda *values: None)
@@ -68,13 +70,13 @@ def test_accumulated_micro_batches_equal_one_batch() -> None:
 
 
 def test_every_epoch_is_a_permutation_of_its_own() -> None:
-    order = loop.EpochSampler(seed=0, count=27)
+    order = EpochSampler(seed=0, count=27)
     positions = torch.cat([order.at(first, 9) for first in range(0, 54, 9)])
     first, second = positions[:27].tolist(), positions[27:].tolist()
     assert sorted(first) == sorted(second) == list(range(27))
     assert first != second
-    assert loop.EpochSampler(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
-    assert loop.EpochSampler(seed=1, count=27).at(0, 27).tolist() != first
+    assert EpochSampler(seed=0, count=27).at(30, 10).tolist() == positions[30:40].tolist()
+    assert EpochSampler(seed=1, count=27).at(0, 27).tolist() != first
 
 
 def test_batches_depend_on_seed_and_step_only() -> None:
@@ -82,7 +84,7 @@ def test_batches_depend_on_seed_and_step_only() -> None:
 
     def draw(seed: int, step: int) -> list[Tensor | None]:
         recipe = replace(tiny.TRAIN_CONFIG, seed=seed)
-        return [each for part in loop.batches(data, recipe, loop.EpochSampler(seed, 27), step) for each in part]
+        return [each for part in batches.batches(data, recipe, EpochSampler(seed, 27), step) for each in part]
 
     once, again, other_step, other_seed = draw(3, 7), draw(3, 7), draw(3, 8), draw(4, 7)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True) if a is not None and b is not None)
@@ -110,7 +112,7 @@ def test_heldout_images_are_never_drawn() -> None:
     data = tiny.data()
     data.images[27:] = 255
     for step in range(40):
-        for x, *_ in loop.batches(data, tiny.TRAIN_CONFIG, loop.EpochSampler(0, 27), step):
+        for x, *_ in batches.batches(data, tiny.TRAIN_CONFIG, EpochSampler(0, 27), step):
             assert (x.flatten(1).min(1).values < 1).all()
 
 

@@ -10,7 +10,9 @@ from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.sampling.to_folder import sample_to_folder
-from ddpm.training import loop, state
+from ddpm.training import batches, state
+from ddpm.training.batches import TrainingSet
+from ddpm.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from ddpm.config import params
@@ -24,7 +26,7 @@ CONFIG: dict[str, Any] = {
                   "prediction": "v", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
     "digest": "0" * 64,
 }  # fmt: skip
-TRAIN_CONFIG = loop.TrainConfig(
+TRAIN_CONFIG = TrainConfig(
     seed=3, images=160, batch=8, accumulation=1, lr=2e-3, warmup=16, decay=0.5, clip=1.0, ema=64, label_dropout=0.1,
     flip=True, precision="fp32", weighting="output", condition_scale=0,
     log_every=24, sample_every=80, checkpoint_every=40,
@@ -46,12 +48,12 @@ def enlarging(config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     return {**config, "diffusion": {**config["diffusion"], "condition": "low-resolution-2"}}
 
 
-def data(labelled: bool = True) -> loop.TrainingSet:
+def data(labelled: bool = True) -> TrainingSet:
     """30 images, of which 27 are for training: dark ones with label 0, light ones with label 1."""
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 2
     images = (generator.integers(0, 60, (30, 8, 8, 1)) + 180 * labels[:, None, None, None]).astype(np.uint8)
-    return loop.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
+    return batches.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
 
 
 def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state.State:

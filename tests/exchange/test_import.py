@@ -17,6 +17,8 @@ from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
 from ddpm.serving import pack
+from ddpm.training import loop
+from ddpm.training.batches import EpochSampler
 from tests import tiny
 from tests.exchange.sharing import CONFIG, SMALL, STEPS, our_image, published, random_unet, their_image
 
@@ -135,7 +137,7 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "packed" / "MLmodel").is_file()
     training = tiny.training(dict(model.config.source))
     training.denoiser.load_state_dict(files.read_tensors(tmp_path / "model" / checkpoint.RAW))
-    tiny.loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, tiny.loop.EpochSampler(0, 27))
+    loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, EpochSampler(0, 27))
     assert training.step == 1
 
 

@@ -25,7 +25,9 @@ from ddpm.runtime.sharded_tensors import full_tensor
 from ddpm.sampling import generate
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.tracking import Tracker, changes, lineage, machine
-from ddpm.training import data_parallel, loop, setup, state
+from ddpm.training import batches, data_parallel, loop, setup, state
+from ddpm.training.batches import TrainingSet
+from ddpm.training.config import TrainConfig
 from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
@@ -57,7 +59,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         deterministic()
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
-        data = loop.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
+        data = batches.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
         job = Job(training, data, train_config, config, STATE / digest, settings, group, stop)
         try:
             if group.is_main:
@@ -75,8 +77,8 @@ class Job:
     """A training with its data, configuration, checkpoints and process group."""
 
     training: state.State
-    data: loop.TrainingSet
-    train_config: loop.TrainConfig
+    data: TrainingSet
+    train_config: TrainConfig
     config: ModelConfig
     folder: Path
     settings: params.Params

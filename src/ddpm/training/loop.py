@@ -6,19 +6,17 @@ bit-identical weights. With several processes, each computes its part of the bat
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm.diffusion import conditioning
-from ddpm.diffusion.pixels import to_tensor
 from ddpm.runtime import randomness
 from ddpm.runtime.device import autocast
 from ddpm.runtime.sharded_tensors import full_tensor, local_tensor
+from ddpm.training.batches import EpochSampler, TrainingSet, batches
+from ddpm.training.config import TrainConfig
 from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 from ddpm.training.state import State
 
@@ -29,73 +27,6 @@ class NotFiniteError(ArithmeticError):
 
 class TrainingStopped(Exception):  # noqa: N818  # no error: it was asked for
     """Training stopped on request, after saving its state."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Optimisation settings; every length is a number of images. See params.yaml, section train."""
-
-    seed: int
-    images: int
-    batch: int
-    accumulation: int
-    lr: float
-    warmup: int
-    decay: float
-    clip: float
-    ema: int
-    label_dropout: float
-    flip: bool
-    precision: str
-    weighting: str
-    condition_scale: int
-    log_every: int
-    sample_every: int
-    checkpoint_every: int
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of the whole run; the last one may exceed the budget by part of a batch."""
-        return math.ceil(self.images / self.batch)
-
-    def require_shares(self, processes: int) -> None:
-        """Raise ValueError if `processes` do not divide each micro-batch equally."""
-        if self.batch % (self.accumulation * processes):
-            raise ValueError(
-                f"{processes} processes cannot share train.batch = {self.batch} equally in train.accumulation = "
-                f"{self.accumulation} parts: it must be a multiple of {self.accumulation * processes}. "
-                "Change one of them, or train.processes."
-            )
-
-    def passes(self, every: int, step: int) -> bool:
-        """Whether the step that ends at `step` crosses a multiple of `every` images."""
-        return step * self.batch // every > (step - 1) * self.batch // every
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Training images: images uint8 (N, H, W, C), labels int64 (N,) or None, `indices` of the training split.
-
-    null_label: the label that means "no class".
-    """
-
-    images: Tensor
-    labels: Tensor | None
-    indices: Tensor
-    null_label: int
-
-
-def in_memory(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], indices: NDArray[np.int64], classes: int, where: torch.device
-) -> TrainingSet:
-    """Wrap arrays as tensors: on the CPU a view of the memory map, on a GPU a copy if it fits a quarter of its memory.
-
-    classes: 0 for an unlabelled set, whose labels are ignored.
-    """
-    pixels = torch.from_numpy(images)
-    if where.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(where)[0] / 4:
-        pixels = pixels.to(where)
-    return TrainingSet(pixels, torch.from_numpy(labels) if classes else None, torch.from_numpy(indices), classes)
 
 
 def fit(
@@ -138,7 +69,7 @@ def fit(
 
 
 def train_step(
-    state: State, data: TrainingSet, config: TrainConfig, order: "EpochSampler", group: ProcessGroup = SINGLE_PROCESS
+    state: State, data: TrainingSet, config: TrainConfig, order: EpochSampler, group: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[float, float]:
     """Take one optimiser step; return its mean loss and the gradient norm before clipping. Raises NotFiniteError."""
     denoiser, optimizer = state.denoiser, state.optimizer
@@ -180,58 +111,6 @@ def train_step(
     state.step += 1
     update_ema(state, config)
     return total, norm
-
-
-def batches(
-    data: TrainingSet, config: TrainConfig, order: "EpochSampler", step: int, group: ProcessGroup = SINGLE_PROCESS
-) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-    """Yield this process's part of each micro-batch of one step: (x, u, noise, labels).
-
-    Every process draws the whole batch from (seed, step), then takes its part.
-
-    u in [0, 1) selects the noise level. The values of one batch are stratified: uniform, with lower variance than
-    independent draws (Kingma et al. 2021, appendix I.1).
-    """
-    generator = randomness.generator(config.seed, "batch", step)
-    size = config.batch
-    chosen = data.indices[order.at(step * size, size)]
-    offset = torch.rand(1, generator=generator, dtype=torch.float64)
-    u = (torch.arange(size) + offset) / size
-    noise = torch.randn(size, *[data.images.shape[i] for i in (3, 1, 2)], generator=generator)
-    flipped = torch.rand(size, generator=generator) < 0.5
-    hidden = torch.rand(size, generator=generator) < config.label_dropout
-    labels = None if data.labels is None else torch.where(hidden, data.null_label, data.labels[chosen])
-    micro = size // config.accumulation
-    share = micro // group.count
-    for i in range(group.rank * share, size, micro):
-        part = slice(i, i + share)
-        x = to_tensor(data.images[chosen[part].to(data.images.device)])
-        if config.flip:
-            x = torch.where(flipped[part].view(-1, 1, 1, 1).to(x.device), x.flip(3), x)
-        yield x, u[part], noise[part], None if labels is None else labels[part]
-
-
-class EpochSampler:
-    """Endless order of training images: a new permutation of `count` for every epoch, from (seed, epoch)."""
-
-    def __init__(self, seed: int, count: int) -> None:
-        self.seed, self.count = seed, count
-        self.permutations: dict[int, Tensor] = {}
-
-    def at(self, first: int, size: int) -> Tensor:
-        """Indices of the images at positions first .. first + size: (size,) int64."""
-        positions = torch.arange(first, first + size)
-        epochs = positions // self.count
-        return torch.stack([self._epoch(int(e))[int(p) % self.count] for p, e in zip(positions, epochs, strict=True)])
-
-    def _epoch(self, epoch: int) -> Tensor:
-        if epoch not in self.permutations:
-            permutation = torch.randperm(self.count, generator=randomness.generator(self.seed, "order", epoch))
-            self.permutations = {
-                **{e: p for e, p in self.permutations.items() if e >= epoch - 1},
-                epoch: permutation,
-            }
-        return self.permutations[epoch]
 
 
 def learning_rate(config: TrainConfig, images: int) -> float:

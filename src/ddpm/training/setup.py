@@ -9,7 +9,8 @@ from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
-from ddpm.training import data_parallel, loop, state
+from ddpm.training import data_parallel, state
+from ddpm.training.config import TrainConfig
 
 
 def checkpoint_config(settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]) -> ModelConfig:
@@ -24,13 +25,13 @@ def checkpoint_config(settings: params.Params, resolution: int, channels: int, c
     )
 
 
-def train_config(settings: params.Params) -> loop.TrainConfig:
+def train_config(settings: params.Params) -> TrainConfig:
     """The settings of the loop as plain values."""
-    names = set(loop.TrainConfig.__dataclass_fields__) - {"weighting", "condition_scale"}
+    names = set(TrainConfig.__dataclass_fields__) - {"weighting", "condition_scale"}
     chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
     diffusion = settings.diffusion
     scale = conditioning.CONDITIONS[diffusion.condition]
-    return loop.TrainConfig(**chosen, weighting=diffusion.weighting, condition_scale=scale)
+    return TrainConfig(**chosen, weighting=diffusion.weighting, condition_scale=scale)
 
 
 def require_possible(settings: params.Params, count: int) -> None:
