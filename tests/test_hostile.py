@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from ddpm import notifications, registry, tracking
 from ddpm.cli import app, doctor, edit, models
+from ddpm.cli.findings import Finding
 from ddpm.data import statistics, survey
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import listing
@@ -161,8 +162,8 @@ def test_changed_parameters_are_text(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_the_doctor_prints_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def check() -> Iterator[doctor.Finding]:
-        yield doctor.Finding("missing", "params", TEXT)
+    def check() -> Iterator[Finding]:
+        yield Finding("missing", "params", TEXT)
 
     monkeypatch.setattr(doctor, "CHECKS", (check,))
     done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "4000"})

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from ddpm.cli import data, doctor
+from ddpm.cli import data, project_checks
 from ddpm.config import params
 from ddpm.data import pointer, replace
 from tests.cli.conftest import environment, run
@@ -359,9 +359,9 @@ def test_settings_of_dvc_that_a_person_has(checkout: Path, tmp_path: Path, monke
     assert "name the default remote theirs" in done
     assert not [path for path in (checkout / "data").rglob("*") if path.is_symlink()]
     monkeypatch.chdir(checkout)
-    assert "theirs" in next(doctor.dvc_remote()).text
+    assert "theirs" in next(project_checks.dvc_remote()).text
     (checkout / ".dvc/config.local").write_text("[cache]\n    type = symlink\n[core]\n    remote = theirs\n")
-    assert not list(doctor.dvc_remote())
+    assert not list(project_checks.dvc_remote())
     before = state(checkout)
     done = run("ddpm", "data", "use", str(source), cwd=checkout, check=False)
     assert done.returncode == 1

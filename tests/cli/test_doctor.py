@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ddpm.cli import app, doctor, edit
+from ddpm.cli import app, edit, machine_checks, project_checks
+from ddpm.cli.findings import Finding
 
 ROOT = Path(__file__).parents[2]
 
 
-def states(findings: Iterable[doctor.Finding]) -> list[str]:
+def states(findings: Iterable[Finding]) -> list[str]:
     return [each.state for each in findings]
 
 
@@ -37,7 +38,7 @@ def test_empty_folder_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_versions_other_than_the_locked_ones_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("requirements.lock").write_text("# x\nnumpy==0.0.1\nno-such-thing==1.0\nwin==1 ; sys_platform == 'win32'\n")
-    (found,) = doctor.packages()
+    (found,) = machine_checks.packages()
     assert found.state == "missing"
     assert "not 0.0.1" in found.text
     assert "no-such-thing not installed" in found.text
@@ -47,22 +48,22 @@ def test_versions_other_than_the_locked_ones_are_named(tmp_path: Path, monkeypat
 def test_a_server_that_does_not_answer_is_missing_and_its_password_unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    found = list(doctor.servers())
+    found = list(machine_checks.servers())
     assert states(found) == ["ok", "missing"]
     assert "secret" not in found[1].text
 
 
 def test_locks_of_the_living_the_dead_and_the_reborn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert states(doctor.locks()) == []
+    assert states(machine_checks.locks()) == []
     lock = Path(".dvc/tmp/rwlock")
     lock.parent.mkdir(parents=True)
     dead = 2**22 + 1  # above the largest process id of Linux
     lock.write_text(json.dumps({"write": {"a": {"pid": dead, "cmd": "dvc repro"}}}))
-    assert states(doctor.locks()) == ["note"]
+    assert states(machine_checks.locks()) == ["note"]
     lock.write_text(json.dumps({"read": {"a": [{"pid": os.getppid(), "cmd": "dvc repro"}]}}))
-    monkeypatch.setattr(doctor, "_command", lambda pid: ["something", "else"])
-    assert states(doctor.locks()) == ["missing"]
+    monkeypatch.setattr(machine_checks, "_command", lambda pid: ["something", "else"])
+    assert states(machine_checks.locks()) == ["missing"]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +82,13 @@ def test_images_without_classes_are_told_before_any_work(
     for name in names:
         Path("data", name).parent.mkdir(parents=True, exist_ok=True)
         Path("data", name).write_bytes(b"x")
-    told = [found.text for found in doctor.scores() if found.state == "missing"]
+    told = [found.text for found in project_checks.scores() if found.state == "missing"]
     assert len(told) == bool(wrong)
     assert all(wrong in text and "Inception-v3" in text for text in told)
     unlabelled = {"prepare.labels": "none", "features.extractor": "inception", "promote.min_class_share": None}
     unguided = {"sample.guidance": 1.0, "sample.guidance_interval": None}
     text = edit.changed(Path("params.yaml").read_text(), unlabelled | unguided)
     Path("params.yaml").write_text(text)
-    assert ["ddpm weights inception" in found.text for found in doctor.scores() if found.state == "missing"] == [True]
+    assert [
+        "ddpm weights inception" in found.text for found in project_checks.scores() if found.state == "missing"
+    ] == [True]

@@ -1,0 +1,15 @@
+"""The result of a check."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check: `missing` must be repaired, `note` is for information."""
+
+    state: State
+    what: str
+    text: str

@@ -1,0 +1,90 @@
+"""Checks of `ddpm doctor` for the project: repository, data, parameters, extractor, remote."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ddpm.cli.findings import Finding, State
+from ddpm.common.redact import has_secret
+
+
+def repository() -> Iterator[Finding]:
+    """The git state that a model's lineage will name."""
+    from ddpm.provenance import git
+
+    if trouble := git.trouble():
+        if shutil.which("git"):  # what is not installed is among the tools
+            state: State = "note" if "no commit yet" in trouble else "missing"
+            yield Finding(state, "git", f"{trouble}. Until then a model has no commit on its record")
+        return
+    changed = git.text("status", "--porcelain")
+    if changed:
+        yield Finding("note", "git", f"{len(changed.splitlines())} uncommitted changes: models are marked as such")
+
+
+def data() -> Iterator[Finding]:
+    """The images."""
+    if Path("data.dvc").exists() and has_secret(Path("data.dvc").read_text(encoding="utf-8")):
+        remedy = "ddpm data use remote://NAME/PATH, with the secret in .dvc/config.local; then change the password"
+        yield Finding("missing", "data", f"data.dvc holds a password, and git keeps it: {remedy}")
+    if not Path("data.dvc").exists():
+        yield Finding("missing", "data", "no data.dvc; ddpm data use SOURCE, or git checkout data.dvc")
+    elif not Path("data").exists():
+        yield Finding("note", "data", "not fetched yet; make run does it (or: dvc pull data.dvc)")
+    else:
+        yield Finding("ok", "data", f"{sum(1 for each in Path('data').rglob('*') if each.is_file()):,} files in data/")
+
+
+def parameters() -> Iterator[Finding]:
+    """params.yaml."""
+    from ddpm.config import params
+
+    try:
+        settings = params.load()
+    except params.ParamsError as error:
+        yield Finding("missing", "params", str(error))
+        return
+    problems = settings.missing_files()
+    for each in problems:
+        yield Finding("missing", "params", each)
+    if not problems:
+        yield Finding("ok", "params", "params.yaml is valid")
+    if not settings.promote.limited:
+        yield Finding("note", "params", "no limits are set: the first model becomes champion, whatever its scores")
+
+
+def scores() -> Iterator[Finding]:
+    """Whether images and parameters agree on labels, and what scores the images is there."""
+    from ddpm.config import params
+    from ddpm.data.errors import DataError
+    from ddpm.data.sources import find
+
+    try:
+        now = params.load()
+    except params.ParamsError:
+        return  # told by `parameters`
+    if now.features.extractor == "inception" and not Path(now.features.weights or "?").is_file():
+        remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
+        yield Finding("missing", "scores", f"the weights of Inception-v3 that features.weights is to name: {remedy}")
+    if not Path("data").exists():
+        return
+    try:
+        found = find(Path("data"))
+    except (DataError, OSError) as error:
+        yield Finding("missing", "data", str(error))
+        return
+    for note in found.notes():
+        yield Finding("note", "data", note)
+    without = found.class_names([entry.path for entry in found.entries]).count(None)
+    if now.prepare.labels == "folders" and without * 100 > len(found.entries):
+        remedy = "put each class into a folder of its own, or set prepare.labels: none and score by Inception-v3"
+        more = "docs/data.md, `Without labels`"
+        yield Finding("missing", "labels", f"{without:,} files in data have no class: {remedy} ({more})")
+
+
+def dvc_remote() -> Iterator[Finding]:
+    """A default remote that the project does not name."""
+    from ddpm.data import dvc_settings
+
+    if Path(".dvc").is_dir() and (note := dvc_settings.outside_remote()):
+        yield Finding("note", "dvc", note)
