@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ddpm.evaluation import score_table
-from ddpm.evaluation.score_table import Limits, Row, number, row
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_table import Limits, Row, row
 
 if TYPE_CHECKING:
     from ddpm.metrics.paired_test import Comparison
@@ -68,24 +69,26 @@ def decide(
     KID, recall or memorisation), `outside limits`, `unchanged` (the champion's own weights), `withdrawn`, `refused`
     (numbers are missing, or were measured under different conditions).
     """
-    fid_floor, most_sure = (number(candidate, key) for key in ("fid_floor", "inception_score_real"))
+    ours = ScoreRecord.from_json(candidate)
+    theirs = None if champion is None else ScoreRecord.from_json(champion)
     limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
-    (fid_ratio, accuracy), guarded = score_table.relative(candidate, champion, limits)
+    (fid_ratio, accuracy), guarded = score_table.relative(ours, theirs, limits)
+    certain = ours.inception_score_real
     limited = (
-        row("FID", "fid", candidate, champion, fid_floor, most=max_fid),
+        row("FID", "fid", ours, theirs, ours.fid_floor, most=max_fid),
         fid_ratio,
-        row("Inception Score", "inception_score", candidate, champion, most_sure, least=min_inception_score),
-        row("smallest class share", "class_share_min", candidate, champion, least=min_class_share),
+        row("Inception Score", "inception_score", ours, theirs, certain, least=min_inception_score),
+        row("smallest class share", "class_share_min", ours, theirs, least=min_class_share),
         accuracy,
     )
-    found, compared = _alone(candidate, champion, (*limited, *guarded), withdrawn), None
+    found, compared = _alone(ours, theirs, (*limited, *guarded), withdrawn), None
     unlimited = not any(each.limit for each in (*limited, *guarded))
-    if champion is not None and not _same_weights(candidate, champion) and not _incomparable(candidate, champion):
+    if theirs is not None and not _same_weights(ours, theirs) and not _incomparable(ours, theirs):
         guarded = score_table.limited(
-            guarded, number(champion, "kid_se") or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
+            guarded, theirs.kid_se or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
         )
-        compared = _compare(candidate, champion, confidence)
-    outcome, reasons = found or _against(candidate, champion, guarded, compared, min_improvement)
+        compared = _compare(ours, theirs, confidence)
+    outcome, reasons = found or _against(ours, theirs, guarded, compared, min_improvement)
     if outcome in PROMOTES and unlimited:
         reasons = (reasons[0] if outcome == "better" else "there is no champion yet", NO_LIMITS)
     shown = tuple(
@@ -95,7 +98,7 @@ def decide(
 
 
 def _alone(
-    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, rows: tuple[Row, ...], withdrawn: str | None
+    candidate: ScoreRecord, champion: ScoreRecord | None, rows: tuple[Row, ...], withdrawn: str | None
 ) -> tuple[Outcome, tuple[str, ...]] | None:
     """Verdicts that need no comparison; None if the candidate is to be compared."""
     if champion is not None and _same_weights(candidate, champion):
@@ -112,8 +115,8 @@ def _alone(
 
 
 def _against(
-    candidate: Mapping[str, Any],
-    champion: Mapping[str, Any] | None,
+    candidate: ScoreRecord,
+    champion: ScoreRecord | None,
     guarded: Sequence[Row],
     compared: "Comparison | None",
     min_improvement: float,
@@ -123,7 +126,9 @@ def _against(
         return "first", ("it is within the limits and there is no champion yet",)
     if problems := _incomparable(candidate, champion):
         return "refused", problems
-    gain, numbers = _gain(candidate["fid"], champion["fid"])
+    if candidate.fid is None or champion.fid is None:
+        return "refused", ("candidate or champion has no FID, so there is nothing to compare",)
+    gain, numbers = _gain(candidate.fid, champion.fid)
     outcome, reason = _by_blocks(compared, gain, numbers, min_improvement)
     worse = [
         f"{each.name} is {each.candidate:.4g} against the champion's {each.champion:.4g}; the limit is {each.limit}"
@@ -163,25 +168,19 @@ def _gain(candidate: float, champion: float) -> tuple[float, str]:
     return gain, f"{numbers}: {gain:.1%} lower"
 
 
-def _compare(candidate: Mapping[str, Any], champion: Mapping[str, Any], confidence: float) -> "Comparison | None":
+def _compare(candidate: ScoreRecord, champion: ScoreRecord, confidence: float) -> "Comparison | None":
     """FID of the candidate minus the champion's, block by block; None without two blocks."""
     from ddpm.metrics.paired_test import compare  # scipy, which only a comparison needs
 
-    ours, theirs = _blocks(candidate), _blocks(champion)
+    ours, theirs = candidate.fid_blocks, champion.fid_blocks
     return compare(ours, theirs, confidence=confidence) if min(len(ours), len(theirs)) > 1 else None
 
 
-def _blocks(metrics: Mapping[str, Any]) -> list[float]:
-    """FID of each block of seeds, in their order."""
-    found: list[float] = metrics.get("blocks", {}).get("values", {}).get("fid", [])
-    return found
-
-
-def _missing(candidate: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
+def _missing(candidate: ScoreRecord, rows: tuple[Row, ...]) -> list[str]:
     """Required scores that are missing or not finite."""
     reasons = []
-    if number(candidate, "fid") is None:
-        reasons.append(f"the candidate's FID is {candidate.get('fid', 'missing')}, which is no score")
+    if candidate.fid is None:
+        reasons.append(f"the candidate's FID is {candidate.source.get('fid', 'missing')}, which is no score")
     return reasons + [
         f"{each.name} has a limit ({each.limit}) and the evaluation has no such score; or set no limit"
         for each in rows
@@ -189,21 +188,21 @@ def _missing(candidate: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
     ]
 
 
-def _same_weights(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:
-    ours, theirs = (each.get("conditions", {}).get("weights_sha256") for each in (candidate, champion))
+def _same_weights(candidate: ScoreRecord, champion: ScoreRecord) -> bool:
+    ours, theirs = (each.conditions.get("weights_sha256") for each in (candidate, champion))
     return ours is not None and ours == theirs
 
 
-def _incomparable(candidate: Mapping[str, Any], champion: Mapping[str, Any]) -> tuple[str, ...]:
+def _incomparable(candidate: ScoreRecord, champion: ScoreRecord) -> tuple[str, ...]:
     """Reasons why the two cannot be compared; empty if they can."""
-    if "refused" in champion:
-        return (f"the champion cannot be scored as the candidate was: {champion['refused']}",)
-    differences = _differences(candidate.get("conditions", {}), champion.get("conditions", {}))
+    if champion.refused:
+        return (f"the champion cannot be scored as the candidate was: {champion.refused}",)
+    differences = _differences(candidate.conditions, champion.conditions)
     if differences:
         return ("candidate and champion were measured under different conditions", *differences)
-    if number(champion, "fid") is None:
+    if champion.fid is None:
         return ("the champion's evaluation has no FID, so there is nothing to compare with",)
-    if not all(math.isfinite(value) for value in (*_blocks(candidate), *_blocks(champion))):
+    if not all(math.isfinite(value) for value in (*candidate.fid_blocks, *champion.fid_blocks)):
         return ("FID of a block of seeds is no finite number",)
     one_sided = [
         each.name

@@ -1,10 +1,8 @@
 """The table of scores on which the gate decides: candidate, champion, floor and limit of each score."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from ddpm.common.values import is_number
+from ddpm.evaluation.score_record import ScoreRecord
 
 
 @dataclass(frozen=True)
@@ -34,44 +32,30 @@ class Limits:
     min_memorisation_ratio: float | None = None
 
 
-def fid_ratio(metrics: Mapping[str, Any]) -> float | None:
-    """FID over its expected value for equally many real images; None if the evaluation has no such floor.
-
-    Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c.
-    """
-    halves, half = _floor(metrics, "fid", "halves"), number(metrics.get("floor_counts", {}), "halves")
-    conditions, fid = metrics.get("conditions", {}), number(metrics, "fid")
-    count, reference = number(conditions, "count"), number(conditions, "reference_count")
-    if fid is None or not halves or not half or not count or not reference:
-        return None
-    return fid / (halves * half / 2 * (1 / count + 1 / reference))
-
-
 def relative(
-    candidate: Mapping[str, Any], champion: Mapping[str, Any] | None, limits: Limits
+    candidate: ScoreRecord, champion: ScoreRecord | None, limits: Limits
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """The scores with limits relative to real images: FID ratio and class accuracy; KID, recall and memorisation.
 
-    A limit on classes or memorisation applies where the evaluation has such a score; FID and recall it always has.
+    A limit on classes or memorisation applies if the evaluation has such a score; FID and recall it always has.
     """
-    ours, theirs = fid_ratio(candidate), None if champion is None else fid_ratio(champion)
-    ratio = Row("FID ratio to real images", ours, theirs, 1.0, "", None)
+    theirs = None if champion is None else champion.fid_ratio
+    ratio = Row("FID ratio to real images", candidate.fid_ratio, theirs, 1.0, "", None)
     kid, recall, memorisation = guarded(candidate, champion)
     if limits.min_recall_ratio is not None:
-        recall = _share(recall, limits.min_recall_ratio, 0.0, _floor(candidate, "recall", "halves"))
+        recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
     accuracy = row("class accuracy", "class_accuracy", candidate, champion, _real_accuracy(candidate))
-    if candidate.get("class_accuracy") is not None and limits.min_class_skill is not None:
-        classes = len(candidate.get("class_histogram", {}))  # of which as many images each are drawn
-        accuracy = _share(accuracy, limits.min_class_skill, 1 / classes if classes else 0.0, accuracy.floor)
-    if candidate.get("memorisation_ratio") is not None:
+    if candidate.has("class_accuracy") and limits.min_class_skill is not None:
+        chance = 1 / candidate.classes if candidate.classes else 0.0  # equally many images are drawn of each class
+        accuracy = _share(accuracy, limits.min_class_skill, chance, accuracy.floor)
+    if candidate.has("memorisation_ratio"):
         memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
     return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)
 
 
-def guarded(candidate: Mapping[str, Any], champion: Mapping[str, Any] | None) -> tuple[Row, ...]:
+def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[Row, ...]:
     """The scores that must not regress, whatever the gain in FID."""
-    floors = candidate.get("floors", {})
-    kid, recall = (number(floors.get(key, {}), "heldout") for key in ("kid", "recall"))
+    kid, recall = (candidate.floor(score, "heldout") for score in ("kid", "recall"))
     return (
         row("KID", "kid", candidate, champion, kid),
         row("recall", "recall", candidate, champion, recall),
@@ -102,14 +86,10 @@ def limited(
     return kid, recall, memorisation
 
 
-def _floor(metrics: Mapping[str, Any], key: str, images: str) -> float | None:
-    return number(metrics.get("floors", {}).get(key, {}), images)
-
-
-def _real_accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """The classifier's accuracy on real images of the classes that were drawn, or else on all held-out images."""
-    drawn = _floor(metrics, "class_accuracy", "heldout")
-    return number(metrics, "extractor_accuracy") if drawn is None else drawn
+def _real_accuracy(scores: ScoreRecord) -> float | None:
+    """The classifier's accuracy on real images of the requested classes, or else on all held-out images."""
+    drawn = scores.floor("class_accuracy", "heldout")
+    return scores.extractor_accuracy if drawn is None else drawn
 
 
 def _share(row: Row, share: float, chance: float, real: float | None) -> Row:
@@ -122,16 +102,16 @@ def _share(row: Row, share: float, chance: float, real: float | None) -> Row:
 def row(
     name: str,
     key: str,
-    candidate: Mapping[str, Any],
-    champion: Mapping[str, Any] | None,
+    candidate: ScoreRecord,
+    champion: ScoreRecord | None,
     floor: float | None = None,
     *,
     most: float | None = None,
     least: float | None = None,
 ) -> Row:
     """One score beside the champion's, judged if it has a limit."""
-    theirs = None if champion is None else number(champion, key)
-    return _judged(Row(name, number(candidate, key), theirs, floor, "", None), most=most, least=least)
+    theirs = None if champion is None else getattr(champion, key)
+    return _judged(Row(name, getattr(candidate, key), theirs, floor, "", None), most=most, least=least)
 
 
 def _judged(row: Row, *, most: float | None = None, least: float | None = None) -> Row:
@@ -141,9 +121,3 @@ def _judged(row: Row, *, most: float | None = None, least: float | None = None) 
     if least is not None:
         return replace(row, limit=f"at least {least:g}", ok=row.candidate is not None and row.candidate >= least)
     return row
-
-
-def number(metrics: Mapping[str, Any], key: str) -> float | None:
-    """A finite number, or None."""
-    value = metrics.get(key)
-    return float(value) if is_number(value) else None

@@ -1,0 +1,40 @@
+"""The typed record of scores: what it takes from metrics.json, and what counts as missing."""
+
+import math
+
+import pytest
+
+from ddpm.evaluation.score_record import SCORES, ScoreRecord
+
+
+def test_an_empty_evaluation_has_no_scores() -> None:
+    record = ScoreRecord.from_json({})
+    assert all(getattr(record, name) is None for name in SCORES)
+    assert (record.classes, record.fid_blocks, record.refused, record.fid_ratio) == (0, (), "", None)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, True, "3", None, [3.0]])
+def test_only_a_finite_number_is_a_score(value: object) -> None:
+    record = ScoreRecord.from_json({"fid": value, "floors": {"recall": {"halves": value}}})
+    assert record.fid is None
+    assert record.floor("recall", "halves") is None
+    assert record.has("fid") == (value is not None)
+
+
+def test_the_ratio_is_one_for_as_many_real_images() -> None:
+    """Halves of 500 images at a distance of 4: 1,000 samples against 1,000 images are expected at 2."""
+    measured = {
+        "fid": 2,
+        "floors": {"fid": {"halves": 4.0}},
+        "floor_counts": {"halves": 500},
+        "conditions": {"count": 1000, "reference_count": 1000},
+        "blocks": {"values": {"fid": [2.5, 2.7]}},
+        "class_histogram": {"a": 0.5, "b": 0.5},
+    }
+    record = ScoreRecord.from_json(measured)
+    assert record.fid_ratio == pytest.approx(1)
+    assert (record.fid, record.fid_blocks, record.classes) == (2.0, (2.5, 2.7), 2)
+
+
+def test_a_refusal_is_kept() -> None:
+    assert ScoreRecord.from_json({"refused": "other classes"}).refused == "other classes"
