@@ -81,7 +81,7 @@ def wait(name: str, number: int, champion: int | None, hours: float, reasons: li
     """
     from ddpm.registry import approval
 
-    run_liveness.show_life()
+    run_liveness.hold_liveness_lock()
     run = UUID(str(flow_run.id))
     known = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
     if known.state == "asked":
@@ -149,7 +149,7 @@ def answered(known: "Question", name: str, run: UUID) -> "Question":
     away = False
     while True:
         try:
-            with get_client(sync_client=True) as client, tracking.in_words():
+            with get_client(sync_client=True) as client, tracking.friendly_errors():
                 found = look(client, known, name, run)
             if found.state != "asked":
                 return found

@@ -44,12 +44,12 @@ RECENT = timedelta(hours=1)
 PAGE = 200
 
 
-def crash_the_dead(client: SyncPrefectClient) -> list[FlowRun]:
+def mark_dead_runs_crashed(client: SyncPrefectClient) -> list[FlowRun]:
     """Set every unfinished run of this checkout whose process has died to Crashed, and notify; those runs."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
     dead = []
     for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
-        if run_liveness.lives(run.id) is not False:
+        if run_liveness.is_alive(run.id) is not False:
             continue
         # The server refuses to leave a final state: the run may have ended meanwhile, and of several that look (a run
         # that begins, the service, its runner) it accepts one, which notifies.

@@ -13,7 +13,7 @@ _lives: dict[Path, contextlib.ExitStack] = {}
 """The locks that this process holds until it ends."""
 
 
-def show_life() -> None:
+def hold_liveness_lock() -> None:
     """Hold this flow run's liveness lock in RUNS until the process ends.
 
     Not only until the flow's body ends: the run is over when its final state is reported.
@@ -27,7 +27,7 @@ def show_life() -> None:
         _lives[path].enter_context(locked(path, "this flow run has another process already"))
 
 
-def lives(flow_run: Any) -> bool | None:
+def is_alive(flow_run: Any) -> bool | None:
     """Whether the process of a flow run is alive; None if it has no lock file in this checkout."""
     path = RUNS / str(flow_run)
     if not path.exists():

@@ -40,7 +40,7 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
     @functools.wraps(work)
     def in_turn(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
         checkout.require_own_code()
-        run_liveness.show_life()
+        run_liveness.hold_liveness_lock()
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(_turn())
@@ -62,17 +62,17 @@ def _turn() -> Iterator[None]:
         files.write_json(HOLDER, {"run": _name(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()})
         _turns.append(here)
         try:
-            bury_the_dead()
+            recover_dead_runs()
             yield
         finally:
             _turns.remove(here)
 
 
-def bury_the_dead() -> None:
+def recover_dead_runs() -> None:
     """Mark killed runs as crashed in Prefect: while this process holds the lock, none of them is at work."""
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
-            crash_recovery.crash_the_dead(client)
+            crash_recovery.mark_dead_runs_crashed(client)
 
 
 def _holder() -> str:

@@ -120,7 +120,7 @@ def shown_line(text: str) -> str:
 
 def survey_of(text: str) -> str:
     found = survey.Survey(2, ((text, text),), {text: 2}, 0, {(8, 8): 2}, {"L": 2}, {text: 2}, False)
-    return rich_lines(survey.in_words(found))
+    return rich_lines(survey.lines(found))
 
 
 def rich_lines(lines: list[str]) -> str:
@@ -137,7 +137,7 @@ def stated(text: str) -> str:
         "modes": {"L": 1}, "formats": {text: 1}, "near": 0, "warnings": [text],
         "duplicates": {"exact": 0, "near": 0, "near_complete": True, "exact_across_classes": 0, "near_across_split": 0},
     }  # fmt: skip
-    return rich_lines(statistics.in_words(found))
+    return rich_lines(statistics.lines(found))
 
 
 def moves(text: str) -> str:

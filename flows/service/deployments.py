@@ -23,7 +23,7 @@ def promote(version: int, why: str) -> State[None]:
     """
     from ddpm import registry
 
-    run_liveness.show_life()
+    run_liveness.hold_liveness_lock()
     say = get_run_logger().info
     return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
 
@@ -36,7 +36,7 @@ def rollback(to: int | None = None, why: str = "") -> State[None]:
     """
     from ddpm import registry
 
-    run_liveness.show_life()
+    run_liveness.hold_liveness_lock()
     return _told(registry.rollback(params.model_name(), to, why=_signed(why), lock=registry_lock))
 
 

@@ -130,7 +130,7 @@ class Rounds:
         if not self.pages.prefect.answers():
             return  # it is being started again
         with get_client(sync_client=True) as client:
-            for run in crash_recovery.crash_the_dead(client):
+            for run in crash_recovery.mark_dead_runs_crashed(client):
                 say(f"{crash_recovery.described(run)} was killed: it is Crashed now")
             for run in crash_recovery.resume(client, self.deployments):
                 say(f"{crash_recovery.described(run)} goes on where the crashed run ended")
@@ -189,7 +189,7 @@ def close_records() -> None:
     from ddpm import tracking
 
     try:
-        with tracking.in_words():
+        with tracking.friendly_errors():
             closed = tracking.reconcile()
         for digest in closed:
             say(f"the record of the training {digest[:8]} is closed as KILLED")

@@ -39,7 +39,7 @@ def noise(random: np.random.Generator, low: int = 0, high: int = 256) -> np.ndar
 def warned(files: Files, folder: Write, tmp_path: Path, **changes: Any) -> list[str]:
     found = run(folder(files), tmp_path / "out", **changes)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    lines = [line.removeprefix("warning: ") for line in statistics.in_words(found) if line.startswith("warning: ")]
+    lines = [line.removeprefix("warning: ") for line in statistics.lines(found) if line.startswith("warning: ")]
     assert manifest["warnings"] == lines
     return lines
 

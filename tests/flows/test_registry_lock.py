@@ -237,7 +237,7 @@ def test_flows_change_the_registry_only_with_the_lease(
     from flows import limits, run_liveness
     from flows.tasks import candidate
 
-    monkeypatch.setattr(run_liveness, "show_life", lambda: None)
+    monkeypatch.setattr(run_liveness, "hold_liveness_lock", lambda: None)
     monkeypatch.setattr(params, "model_name", lambda: NAME)
     monkeypatch.setattr(candidate, "MODEL", tiny_checkpoint)
     monkeypatch.setattr(lock, "PATIENCE", 0.5)

@@ -101,16 +101,16 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
 
     first = started(run)
     with client() as connection:
-        assert run_liveness.lives(first) is True
-        assert crash_recovery.crash_the_dead(connection) == []
+        assert run_liveness.is_alive(first) is True
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
         assert connection.read_flow_run(first).state.is_running()
         kill(run)
-        assert run_liveness.lives(first) is False
-        assert [each.id for each in crash_recovery.crash_the_dead(connection)] == [first]
+        assert run_liveness.is_alive(first) is False
+        assert [each.id for each in crash_recovery.mark_dead_runs_crashed(connection)] == [first]
         state = connection.read_flow_run(first).state
         assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
-        assert run_liveness.lives(first) is None
-        assert crash_recovery.crash_the_dead(connection) == []
+        assert run_liveness.is_alive(first) is None
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
 
 
 def test_of_several_that_find_a_killed_run_one_notifies(
@@ -121,22 +121,22 @@ def test_of_several_that_find_a_killed_run_one_notifies(
 
     first = started(run)
     kill(run)
-    lives, alone, both = run_liveness.lives, threading.Lock(), threading.Barrier(2)
+    is_alive, alone, both = run_liveness.is_alive, threading.Lock(), threading.Barrier(2)
 
     def seen_by_both(flow_run: Any) -> bool | None:
         with alone:
-            found = lives(flow_run)
+            found = is_alive(flow_run)
         both.wait(60)
         return found
 
     def look() -> list[UUID]:
         with client() as connection:
-            return [each.id for each in crash_recovery.crash_the_dead(connection)]
+            return [each.id for each in crash_recovery.mark_dead_runs_crashed(connection)]
 
     with receiver() as web, ThreadPoolExecutor(2) as pool:
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-        monkeypatch.setattr(run_liveness, "lives", seen_by_both)
+        monkeypatch.setattr(run_liveness, "is_alive", seen_by_both)
         found = [each.result() for each in (pool.submit(look), pool.submit(look))]
         message = web.next()
         assert web.empty()
@@ -167,7 +167,7 @@ def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
         assert asyncio.run(proposed()) is not None
-        assert crash_recovery.crash_the_dead(connection) == []
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
         assert asyncio.run(proposed()) is None
         assert web.empty()
 
@@ -182,7 +182,7 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
         while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
             time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
         kill(run)
-        crash_recovery.crash_the_dead(connection)
+        crash_recovery.mark_dead_runs_crashed(connection)
         assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
 
 
@@ -195,7 +195,7 @@ def test_what_a_run_of_another_checkout_does_is_not_judged(
     kill(run)
     monkeypatch.chdir(tmp_path)
     with client() as connection:
-        assert crash_recovery.crash_the_dead(connection) == []
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
         assert connection.read_flow_run(first).state.is_running()
 
 

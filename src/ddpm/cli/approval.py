@@ -31,6 +31,6 @@ def _answer(version: int, why: str, name: str, *, approve: bool) -> None:
     from ddpm.registry import approval
 
     model = _name(name)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         answered = approval.answer(model, version, approve=approve, why=why)
     terminal.echo(f"version {version} of {model}: {answered}")

@@ -50,7 +50,7 @@ def canary(
     from ddpm.report import canary as report
 
     settings = params.load()
-    with tracking.in_words():
+    with tracking.friendly_errors():
         found = registry.status(name or settings.promote.name)
         candidate, champion = registry.version(found.name, version), found.champion
         if champion is None:

@@ -177,7 +177,7 @@ def _look(location: Path) -> "Survey":
             f"{location} has {found.count:,} images, and at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
             f"for training and {SMALLEST_SET} held out. Nothing was changed. Add images."
         )
-    terminal.echo(*survey.in_words(found))
+    terminal.echo(*survey.lines(found))
     if note := unlabelled(found, now):
         terminal.echo(f"note: {note}")
     if bad:

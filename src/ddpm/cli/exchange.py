@@ -39,7 +39,7 @@ def export_(
     from ddpm import exchange, registry, tracking
     from ddpm.model import checkpoint
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)

@@ -35,7 +35,7 @@ def interpolate(
     from ddpm.model import checkpoint
     from ddpm.sampling import interpolate as way
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
     chosen = None if label is None else class_index(label, config.image.classes)

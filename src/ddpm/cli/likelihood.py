@@ -60,7 +60,7 @@ def likelihood(
     from ddpm.common.progress import progress
     from ddpm.model import checkpoint
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         folder = registry.download(model)
     config = checkpoint.read_config(folder)
     chosen = chosen_variance(config, variance) if bound else ""

@@ -47,7 +47,7 @@ def lineage(
     from ddpm.registry import chain
 
     chosen = name or (params.model_name() if model.isdigit() else "")
-    with tracking.in_words():
+    with tracking.friendly_errors():
         links = chain.trace(model, chosen).links()
     if as_json:
         terminal.echo_json(links, indent=2)

@@ -34,7 +34,7 @@ def promote(
     from ddpm import registry, tracking
 
     model = _name(name)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         move = registry.promote_by_hand(model, version, why, say=terminal.echo)
     terminal.echo(move)
     _notify(move)
@@ -54,7 +54,7 @@ def rollback(
     """
     from ddpm import registry, tracking
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         move = registry.rollback(_name(name), to, why=why)
     terminal.echo(move)
     _notify(move)
@@ -68,7 +68,7 @@ def status(name: Name = "") -> None:
     from ddpm import registry, tracking
 
     model = _name(name)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         found = registry.status(model)
     terminal.echo(f"{model} at {shown_address(tracking.tracking_uri())}")
     if not found.versions:
@@ -93,7 +93,7 @@ def history(name: Name = "") -> None:
     from ddpm import registry, tracking
 
     model = _name(name)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         moves = registry.history(model)
     if not moves:
         terminal.echo(f"the champion of {model} has never moved")
@@ -111,7 +111,7 @@ def prune(
     from ddpm import registry, tracking
 
     model = _name(name)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         gone = registry.prune(model, keep, dry=dry)
     numbers = ", ".join(map(str, gone)) or "none"
     terminal.echo(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))

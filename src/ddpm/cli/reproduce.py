@@ -39,7 +39,7 @@ def reproduce(
     if here and python:
         raise ValueError("--here and --python exclude each other: each names the environment to use")
     target = into or Path(".state/reproduce") / re.sub(r"[^A-Za-z0-9_.-]+", "-", model.removeprefix("models:/"))
-    with tracking.in_words():
+    with tracking.friendly_errors():
         result = rebuild(
             model, target, repository, name="", python=sys.executable if here else python or None,
             say=terminal.echo,

@@ -71,7 +71,7 @@ def restore(
     from ddpm.model import checkpoint
     from ddpm.restore import inputs, outputs, run, tasks
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
     plan = tasks.plan(

@@ -79,7 +79,7 @@ def report_result(session: "Session", digest: str, *, record: bool) -> None:
         return
     from ddpm import tracking
 
-    with tracking.in_words():
+    with tracking.friendly_errors():
         run_id = tracking.run_of(digest)
         if run_id is None:
             terminal.echo("MLflow has no run of this model, so it is only in that file. `make run` makes the record.")

@@ -115,7 +115,7 @@ def sample(
     from ddpm.sampling import generate
 
     shard = _company(context)
-    with tracking.in_words():
+    with tracking.friendly_errors():
         folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)

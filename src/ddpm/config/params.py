@@ -170,7 +170,7 @@ def parse(value: dict[str, Any], source: str = "params", *, complete: bool = Tru
     try:
         found = Params.model_validate(_lists_to_tuples(value))
     except ValidationError as error:
-        problems += [wording.in_words(problem, Params) for problem in error.errors()]
+        problems += [wording.message(problem, Params) for problem in error.errors()]
     except RecursionError as error:
         raise ParamsError(f"{source} is not valid: it is nested too deeply.") from error
     if len(problems) > LONGEST_LIST:

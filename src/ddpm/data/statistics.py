@@ -70,7 +70,7 @@ def channel_moments(images: NDArray[np.uint8]) -> dict[str, list[float]]:
     return {"mean": [round(float(m), 6) for m in mean], "std": [round(float(s), 6) for s in np.sqrt(square - mean**2)]}
 
 
-def in_words(found: dict[str, Any]) -> list[str]:
+def lines(found: dict[str, Any]) -> list[str]:
     """Format the statistics as lines."""
     twins = found["duplicates"]
     lines = [

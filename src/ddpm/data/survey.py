@@ -74,7 +74,7 @@ def _ranked(counts: Counter[Any]) -> dict[Any, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
 
 
-def in_words(found: Survey) -> list[str]:
+def lines(found: Survey) -> list[str]:
     """Format the survey as lines."""
     if found.classes:
         shown = [f"{name} {count:,}" for name, count in list(found.classes.items())[:12]]

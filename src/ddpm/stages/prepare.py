@@ -26,7 +26,7 @@ def main() -> None:
         # The flow, which knows the champion, compares drift with max_drift.
         chosen = settings.prepare.model_dump(exclude={"max_drift"})
         found = prepare(source, OUT, **chosen, min_train=settings.train.batch, advance=shown.advance)
-    terminal.echo(*statistics.in_words(found))
+    terminal.echo(*statistics.lines(found))
     if aside := read_json(OUT / "manifest.json")["set_aside"]:
         bad = listing([f"{each['path']}: {each['reason']}" for each in aside])
         terminal.echo(f"set aside, {len(aside):,} files:", *bad.split("\n"))

@@ -12,7 +12,7 @@ from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepa
 from ddpm.tracking.record import complete, reconcile
 from ddpm.tracking.ship import replay, run_of
 from ddpm.tracking.spool import SPOOLS, Spool
-from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, in_words, tracking_uri
+from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "client",
     "complete",
     "fetch",
-    "in_words",
+    "friendly_errors",
     "kept",
     "lineage",
     "machine",

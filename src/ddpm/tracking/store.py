@@ -164,7 +164,7 @@ def experiment(connection: "MlflowClient", name: str) -> str:
 
 
 @contextlib.contextmanager
-def in_words() -> Iterator[None]:
+def friendly_errors() -> Iterator[None]:
     """MLflow's own errors inside the block as TrackingError, so that a command can show them without a traceback."""
     from mlflow.exceptions import MlflowException
 

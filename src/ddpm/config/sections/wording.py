@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from ddpm.common import yaml_file
 
 
-def in_words(problem: Any, root: type[BaseModel]) -> str:
+def message(problem: Any, root: type[BaseModel]) -> str:
     """One line for an error of pydantic: key, value, limit, and the nearest valid name of a misspelt key."""
     keys, section = _place(problem["loc"], root)
     key = ".".join(_printable(each) for each in keys)
