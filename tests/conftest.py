@@ -21,7 +21,8 @@ IMPORT_PATH = list(sys.path)
 
 LONGEST = (
     "flows/test_end_to_end.py", "docs/test_pages.py", "faults/test_surroundings.py", "flows/test_service.py",
-    "faults/test_killed.py", "docker/test_team.py", "stages/test_train.py", "test_pyfunc.py", "faults/test_crash_points.py",
+    "faults/test_killed.py", "docker/test_team.py", "stages/test_train.py", "test_pyfunc.py",
+    "faults/test_crash_points.py",
 )  # fmt: skip
 """Files of minutes: they begin first, so that no core waits for one of them at the end."""
 
