@@ -22,7 +22,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 MAKEFLAGS += --no-print-directory
 # Some images forbid Python to keep what it has compiled. With it, each of the many processes starts four times faster.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run serve ui test test-faults test-inception test-team lint secrets audit docs lock clean
+.PHONY: help run serve ui test test-unit test-faults test-inception test-team lint secrets audit docs lock clean
 
 help: ## List the targets.
 	@echo "make TARGET, where TARGET is:"
@@ -41,14 +41,18 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 	@echo "make ui: MLflow's and Prefect's pages on 127.0.0.1; Ctrl-C ends both"
 	@$(BIN)/ddpm ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
 
-test: $(VENV)/.dev ## Run all tests (TESTS=tests/flows for a part).
+test: $(VENV)/.dev ## Run all tests (TESTS=tests/func/flows for a part).
 	@scripts/chromium.sh
 	@echo "make test: pytest $(TESTS), a file per core at a time"
 	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
+test-unit: $(VENV)/.dev ## Run the tests that start no process (three minutes).
+	@echo "make test-unit: pytest tests/unit"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
+
 test-faults: $(VENV)/.dev ## Run the tests of faults with all their rounds: 20 kills at random moments (ten minutes).
-	@echo "make test-faults: pytest tests/faults, 20 rounds"
-	@DDPM_FAULTS_CYCLES=4 $(BIN)/python -m pytest tests/faults/test_killed.py
+	@echo "make test-faults: pytest tests/func/faults, 20 rounds"
+	@DDPM_FAULTS_CYCLES=4 $(BIN)/python -m pytest tests/func/faults/test_killed.py
 
 test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, in an environment of its own (5.5 GB).
 	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"
@@ -58,7 +62,7 @@ test-team: $(VENV)/.dev ## Run a small pipeline through a team's servers (instal
 	@echo "make test-team: MLflow and Prefect on PostgreSQL, data and artifacts in S3, without containers"
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
 	    { apt-get update -qq && apt-get install -qq --yes --no-install-recommends postgresql; } >/dev/null
-	@$(BIN)/python -m pytest tests/docker
+	@$(BIN)/python -m pytest tests/func/docker
 
 lint: $(VENV)/.dev ## Check style, format and types; look for secrets and known vulnerabilities.
 	@echo "make lint: ruff check, ruff format --check, mypy"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import records
+from tests.support import records
 
 # The models of the tests are too small for threads, and files of tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -20,9 +20,9 @@ IMPORT_PATH = list(sys.path)
 
 
 LONGEST = (
-    "flows/test_end_to_end.py", "docs/test_pages.py", "faults/test_surroundings.py", "flows/test_service.py",
-    "faults/test_killed.py", "docker/test_team.py", "stages/test_train.py", "test_pyfunc.py",
-    "faults/test_crash_points.py",
+    "func/flows/test_end_to_end.py", "func/docs/test_pages.py", "func/faults/test_surroundings.py",
+    "func/flows/test_service.py", "func/faults/test_killed.py", "func/docker/test_team.py",
+    "func/stages/test_train.py", "func/serving/test_pyfunc.py", "func/faults/test_crash_points.py",
 )  # fmt: skip
 """Files of minutes: they begin first, so that no core waits for one of them at the end."""
 

@@ -1,0 +1,275 @@
+"""Rounds on one clone: each kills one process of the pipeline at a random moment, and the next is the rerun.
+
+Every fifth round has a new seed of training, so that there is something to train, record and register again; before
+it the pipeline runs to its end. `DDPM_FAULTS_SEED` repeats the moments of a run that failed,
+`DDPM_FAULTS_CYCLES` asks for more cycles of five rounds than one; `make test-faults` for four: twenty rounds.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ddpm import registry
+from ddpm.common import files
+from ddpm.registry.aliases import finish_pending_moves
+from ddpm.registry.lock import file_lock
+from ddpm.tracking import store
+from tests.support import surroundings
+from tests.support.clones import clone, environment, states
+from tests.support.fault_pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
+from tests.support.records import free_port
+from tests.support.repositories import sh
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+NAME = "ddpm-faults"
+CYCLES = int(os.environ.get("DDPM_FAULTS_CYCLES") or 1)
+VICTIMS = ("trainer", "dvc", "flow", "mlflow", "prefect")
+MOMENTS = ("pipeline ", "data.dvc ", "prepare ", "features ", "train ", "sample ", "evaluate ", "record ", "register ")
+"""Starts of lines that every run says, in this order."""
+
+
+@dataclass
+class World:
+    """The clone, its servers, and the moments to come."""
+
+    folder: Path
+    servers: dict[str, Server]
+    environment: dict[str, str]
+    moments: random.Random
+
+    def flow(self) -> Flow:
+        """Start the pipeline with a mark of its own."""
+        return Flow(self.folder, self.environment | {MARK: f"{time.time_ns()}"})
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[None]:
+    """`python` and `dvc` beside this interpreter, and git without anybody's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+        yield
+
+
+@pytest.fixture(scope="module")
+def world(tools: None, tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("killed")
+    folder = clone(home / "clone")
+    (home / "tmp").mkdir()
+    shutil.copyfile(empty_database, home / "mlflow.db")
+    ports = {name: free_port() for name in ("mlflow", "prefect")}
+    told = environment(folder) | {
+        "TMPDIR": str(home / "tmp"),  # locks of a named MLflow server are there
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    at = ["--host", "127.0.0.1", "--port"]
+    commands = {
+        "prefect": ["prefect", "server", "start", *at, str(ports["prefect"])],
+        "mlflow": ["mlflow", "server", *at, str(ports["mlflow"]), "--workers", "1",
+                   "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
+                   "--artifacts-destination", str(home / "artifacts")],
+    }  # fmt: skip
+    healths = {"prefect": "/api/health", "mlflow": "/health"}
+    servers = {
+        name: Server([sys.executable, "-m", *command], f"http://127.0.0.1:{ports[name]}{healths[name]}",
+                     home / f"{name}.log", told)
+        for name, command in commands.items()
+    }  # fmt: skip
+    seed = int(os.environ.get("DDPM_FAULTS_SEED") or time.time_ns() % 10**6)
+    print(f"DDPM_FAULTS_SEED={seed}")
+    write_params(folder, {"train": {"seed": 1}})
+    for server in servers.values():
+        server.start()
+    try:
+        for server in servers.values():
+            server.wait()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", told["MLFLOW_TRACKING_URI"])
+            patch.setenv("TMPDIR", told["TMPDIR"])
+            yield World(folder, servers, told, random.Random(seed))
+    finally:
+        for server in servers.values():
+            server.kill()
+
+
+@pytest.mark.parametrize("cycle", range(1, CYCLES + 1))
+def test_killed_at_random_moments_the_pipeline_finishes_on_rerun(world: World, cycle: int) -> None:
+    write_params(world.folder, {"train": {"seed": cycle}})
+    for victim in VICTIMS:
+        flow = world.flow()
+        killed = KILL[victim](world, flow)
+        print(f"round {cycle}.{victim}: killed after {flow.lines[-1:]}")
+        assert killed, flow.end()
+        output = flow.end()
+        until(lambda mark=flow.environment[MARK]: not marked(mark))  # no orphan
+        assert locks_held(world.folder) == locks_held(world.folder.parent / "tmp") == []
+        if victim in {"trainer", "dvc"}:
+            assert "failed" in output
+            assert "Traceback" not in output, output
+    flow = world.flow()
+    output = flow.end()
+    assert flow.process.returncode == 0, output
+    assert states(output).keys() >= {"prepare", "features", "train", "sample", "evaluate", "record", "register"}
+    assert files.sha256_file(world.folder / "out/train/model/weights.safetensors") in registered().values()
+    assert list(registered()) == list(range(1, cycle + 1))
+
+
+def kill_trainer(world: World, flow: Flow) -> bool:
+    """While it imports, or some checkpoints later."""
+    found = caught(flow, "ddpm.stages.train")
+    if world.moments.random() < 0.75:
+        before, seen = checkpoints(world.folder), set()  # the trainer keeps two of them
+        more = world.moments.randint(1, 6)
+
+        def far_enough() -> bool:
+            seen.update(checkpoints(world.folder) - before)
+            return len(seen) >= more or not found.is_running()
+
+        flow.wait_for(far_enough)
+    time.sleep(world.moments.uniform(0, 0.3))
+    return killed(found)
+
+
+def kill_dvc(world: World, flow: Flow) -> bool:
+    """In any stage before the model is whole: not later, when a rerun has made it already."""
+    moment = world.moments.choice(MOMENTS[:4])
+    flow.wait_for(lambda: flow.said(moment))
+    found = caught(flow, "dvc")
+    time.sleep(world.moments.uniform(0, 0.5))
+    return killed(found) or killed(caught(flow, "dvc"))
+
+
+def kill_flow(world: World, flow: Flow) -> bool:
+    moment = world.moments.choice(MOMENTS)
+    flow.wait_for(lambda: flow.said(moment))
+    time.sleep(world.moments.uniform(0, 0.5))
+    flow.process.kill()
+    return True
+
+
+def kill_server(name: str) -> Callable[[World, Flow], bool]:
+    """It is started again at once, as a supervisor would."""
+
+    def kill(world: World, flow: Flow) -> bool:
+        moment = world.moments.choice(MOMENTS)
+        reached = flow.wait_for(lambda: flow.said(moment))
+        time.sleep(world.moments.uniform(0, 0.5))
+        world.servers[name].kill()
+        world.servers[name].start()
+        world.servers[name].wait()
+        return reached
+
+    return kill
+
+
+KILL: dict[str, Callable[[World, Flow], bool]] = {
+    "trainer": kill_trainer,
+    "dvc": kill_dvc,
+    "flow": kill_flow,
+    "mlflow": kill_server("mlflow"),
+    "prefect": kill_server("prefect"),
+}
+
+
+def caught(flow: Flow, word: str) -> psutil.Process:
+    """The first process of the flow with this word in its command, once there is one."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found.extend(each for each in [flow.find(word)] if each)
+        return bool(found)
+
+    flow.wait_for(there)
+    assert found, flow.end()
+    return found[0]
+
+
+def killed(process: psutil.Process) -> bool:
+    """Whether it could still be killed."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def checkpoints(folder: Path) -> set[Path]:
+    return set(folder.glob(".state/train/*/step-*"))
+
+
+def registered() -> dict[int, str]:
+    """Version to hash of its weights, oldest first."""
+    versions = sorted(registry.status(NAME).versions, key=lambda each: each.number)
+    return {each.number: each.tags["ddpm.weights"] for each in versions}
+
+
+def test_weights_are_those_of_undisturbed_trainings(world: World, tmp_path: Path) -> None:
+    undisturbed = []
+    for cycle in range(1, CYCLES + 1):
+        folder = tmp_path / str(cycle)
+        shutil.copytree(world.folder / "out/prepare", folder / "out/prepare")
+        shutil.copytree(world.folder / "presets", folder / "presets")
+        write_params(folder, {"train": {"seed": cycle}})
+        told = {key: value for key, value in world.environment.items() if key != "MLFLOW_TRACKING_URI"}
+        command = [sys.executable, "-m", "ddpm.stages.train"]
+        subprocess.run(command, cwd=folder, env=told, check=True, capture_output=True)
+        undisturbed.append(files.sha256_file(folder / "out/train/model/weights.safetensors"))
+    assert list(registered().values()) == undisturbed
+    assert len(set(undisturbed)) == CYCLES
+
+
+def test_nothing_is_recorded_twice_or_left_open(world: World) -> None:
+    connection = store.client()
+    with file_lock(NAME) as held:
+        finish_pending_moves(connection, held)
+    assert {move.outcome for move in registry.history(NAME)} == {"done"}
+    experiments = {each.name: each.experiment_id for each in connection.search_experiments()}
+    runs = {name: connection.search_runs([number]) for name, number in experiments.items()}
+    assert {run.info.status for found in runs.values() for run in found} == {"FINISHED"}
+    assert len(runs["ddpm"]) == CYCLES
+    for run in runs["ddpm"]:
+        steps = [metric.step for metric in connection.get_metric_history(run.info.run_id, "loss")]
+        assert sorted(steps) == list(range(320, 3201, 320))
+
+
+def test_dvc_is_usable_and_nothing_is_left_behind(world: World) -> None:
+    # What DVC's own file of locks says of the dead goes with the next command that would have to wait for them.
+    noted = json.loads((world.folder / ".dvc/tmp/rwlock").read_text() or "{}")
+    holders = [each for of_kind in noted.values() for found in of_kind.values() for each in listed(found)]
+    assert [each for each in holders if psutil.pid_exists(each["pid"])] == []
+    assert "up to date" in sh(world.folder, "dvc", "status")
+    parts = [path for path in world.folder.rglob(".*") if path.suffix in {".part", ".old"}]
+    assert [path for path in parts if ".dvc" not in path.parts] == []
+
+
+def listed(found: Any) -> list[dict[str, Any]]:
+    """DVC notes one writer or several readers."""
+    return found if isinstance(found, list) else [found]
+
+
+def test_databases_that_somebody_holds_are_waited_for(world: World) -> None:
+    """Longer than SQLite's own patience, on both servers."""
+    flow = world.flow()
+    flow.wait_for(lambda: flow.said("pipeline "))
+    home = world.folder.parent
+    with surroundings.held(home / "mlflow.db"), surroundings.held(home / "prefect" / "prefect.db"):
+        time.sleep(12)
+    output = flow.end()
+    assert flow.process.returncode == 0, output
+    assert states(output)["register"] == "Cached"

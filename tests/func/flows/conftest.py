@@ -1,0 +1,64 @@
+"""Small real repositories under git and DVC, and one real Prefect server for the whole session."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.repositories import DVC_YAML, SHOUT, sh
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools_on_path() -> None:
+    """DVC's stages look for `python`, and tests for `dvc`, beside this interpreter."""
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    os.environ.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
+    for who in ("AUTHOR", "COMMITTER"):
+        os.environ |= {f"GIT_{who}_NAME": "Somebody", f"GIT_{who}_EMAIL": "somebody@example.org"}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
+    """A repository with tracked data that a remote has as well; copied for each test."""
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "data").mkdir()
+    (folder / "data" / "a.txt").write_text("a")
+    sh(folder, "git", "init", "-q")
+    sh(folder, "dvc", "init", "-q")
+    sh(folder, "dvc", "remote", "add", "-q", "-d", "store", "store")  # in .dvc/config, relative to that
+    sh(folder, "dvc", "add", "-q", "data")
+    sh(folder, "dvc", "push", "-q")
+    shutil.rmtree(folder / ".dvc" / "tmp")
+    return folder
+
+
+@pytest.fixture
+def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that makes a repository, with the stages of a dvc.yaml. It is the current folder then."""
+
+    def make(dvc_yaml: str = DVC_YAML, **scripts: str) -> Path:
+        folder = tmp_path / "repository"
+        shutil.copytree(template, folder, symlinks=True)
+        (folder / "dvc.yaml").write_text(dvc_yaml)
+        for name, text in ({"shout": SHOUT} | scripts).items():
+            (folder / f"{name}.py").write_text(text)
+        monkeypatch.chdir(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """Prefect with a server and a database of its own; its start takes 10 to 20 seconds, so there is one."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    import flows  # noqa: F401 - its settings come before Prefect's import
+
+    with prefect_test_harness(server_startup_timeout=600):
+        yield

@@ -1,0 +1,119 @@
+"""From a trained candidate to its verdict: the scoring process, the gate, the evidence and the move, each for real."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ddpm import registry, tracking
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.registry.versions import VERIFIED_TAG
+from tests.support import tiny
+from tests.support.evaluated_project import CHANGES, write_images, write_params
+from tests.support.records import DIGEST, use_embedded
+
+pytestmark = pytest.mark.timeout(900)
+NAME = "ddpm-digits"
+
+
+def model(folder: Path, scale: float, **image: Any) -> Path:
+    """A checkpoint of random weights, of which `scale` makes another one."""
+    tiny.random_checkpoint(folder, {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **image}})
+    weights = files.read_tensors(folder / "weights.safetensors")
+    files.write_tensors(folder / "weights.safetensors", {name: scale * each for name, each in weights.items()})
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tools_on_path: None) -> Iterator[Path]:
+    """Stages have run on a candidate, which is version 2; version 1 is champion, and 3 is a model of other classes."""
+    from ddpm.stages import evaluate, features, prepare, sample
+
+    folder = tmp_path_factory.mktemp("promoting")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI"):
+            patch.delenv(name, raising=False)
+        use_embedded(folder, empty_database)
+        write_params(
+            CHANGES | {"sample": CHANGES["sample"] | {"count": 300}, "evaluate": CHANGES["evaluate"] | {"blocks": 6}}
+        )
+        write_images()
+        prepare.main()
+        features.main()
+        model(Path("out/train/model"), 1.0)
+        files.write_text(Path("out/train/history.csv"), "images,loss,lr,grad_norm\n80,0.9,0.001,1\n160,0.5,0,1\n")
+        sample.main()
+        evaluate.main()
+        run_id = tracking.complete(DIGEST, {"fid": 30.0})
+        candidates = [model(Path("one"), 0.2), Path("out/train/model"), model(Path("three"), 1.0, classes=["a", "b"])]
+        for number, each in enumerate(candidates, 1):
+            assert registry.register(each, NAME, run_id, files.read_json(evaluate.METRICS)) == number
+            registry.annotate(NAME, number, {VERIFIED_TAG: "{}"})
+        registry.promote(NAME, 1, why="first", expected_champion=None)
+        yield folder
+
+
+def step(task: Any, *arguments: Any) -> Any:
+    """The final state of a task, run without a flow around it."""
+    from prefect.logging import disable_run_logger
+
+    with disable_run_logger():
+        return task.fn(*arguments)
+
+
+def test_both_are_scored_in_one_process_judged_and_the_evidence_goes_with_the_move() -> None:
+    from flows.tasks import candidate
+
+    settings, metrics = params.load(), files.read_json(candidate.METRICS)
+    scored = step(candidate.rescore, NAME, 1, settings, metrics)
+    assert (scored.name, scored.data["candidate"]) == ("Completed", metrics)
+    assert scored.data["champion"]["conditions"]["weights_sha256"] == files.sha256_file(Path("one/weights.safetensors"))
+    again = step(candidate.rescore, NAME, 1, settings, metrics)
+    assert (again.name, again.data) == ("Cached", scored.data)
+
+    verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
+    assert verdict.verdict in {"better", "worse"}, verdict.reasons
+    turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
+    assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
+    evidence = registry.judged(NAME, 2)
+    assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
+    assert evidence["scores"] == scored.data
+    assert evidence["versions"] == {"name": NAME, "candidate": 2, "champion": 1}
+    assert evidence["limits"] == settings.promote.model_dump(exclude=candidate.NO_LIMITS)
+    assert registry.version(NAME, 2).tags["ddpm.verdict"] == verdict.verdict
+
+    step(candidate.move, NAME, 2, verdict, 1, {})
+    assert registry.status(NAME).aliases["champion"] == 2
+    told = tracking.client().download_artifacts(registry.history(NAME)[-1].run_id, "evidence.json")
+    assert json.loads(Path(told).read_text()) == evidence
+
+
+def test_a_champion_of_other_classes_cannot_be_scored_and_the_verdict_says_why() -> None:
+    from flows.tasks import candidate
+
+    settings, metrics = params.load(), files.read_json(candidate.METRICS)
+    scored = step(candidate.rescore, NAME, 3, settings, metrics)
+    assert scored.data["candidate"] == metrics
+    verdict = step(candidate.judge, settings.promote, NAME, 2, 3, scored.data).data
+    assert (verdict.verdict, verdict.promote) == ("refused", False)
+    assert "classes dark, light against a, b" in verdict.reasons[0]
+
+
+def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_is_named() -> None:
+    from flows import summary
+    from flows.tasks import candidate
+
+    scores = {"candidate": files.read_json(candidate.METRICS), "champion": files.read_json(candidate.METRICS)}
+    verdict = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
+    assert (verdict.verdict, verdict.promote) == ("unchanged", False)
+    assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
+    seen = io.StringIO()
+    made = summary.Registered(NAME, 2, True, ("candidate",), 1, "run")
+    summary.show(summary.Report([], verdict, made, {}), Console(file=seen, width=100))
+    assert "version 2 not promoted: the champion's own weights" in seen.getvalue()

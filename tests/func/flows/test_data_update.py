@@ -1,0 +1,330 @@
+"""Imported data and their source: real repositories, real `dvc update`, and sources that go away."""
+
+import contextlib
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ddpm.data import pointer, replace
+from flows import dvc
+from flows.tasks import data_update
+from tests.support.repositories import sh
+
+Make = Callable[..., Path]
+LIMIT = 300.0
+
+
+@pytest.fixture(scope="session")
+def world(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose data were imported from the folder `outside` beside it; copied for each test."""
+    folder = tmp_path_factory.mktemp("world")
+    shutil.copytree(template, folder / "repository", symlinks=True)
+    (folder / "outside").mkdir()
+    for name in "ab":
+        (folder / "outside" / f"{name}.txt").write_text(name)
+    shutil.rmtree(folder / "repository" / "data")
+    (folder / "repository" / ".gitignore").unlink()  # DVC writes the line for the data again
+    sh(folder / "repository", "dvc", "import-url", "-q", "--force", "../outside", "data")
+    shutil.rmtree(folder / "repository" / ".dvc" / "tmp")
+    return folder
+
+
+@pytest.fixture
+def repository(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it; the current folder."""
+    shutil.copytree(world, tmp_path / "world", symlinks=True)
+    monkeypatch.chdir(tmp_path / "world" / "repository")
+    return tmp_path / "world" / "repository"
+
+
+@pytest.fixture
+def outside(repository: Path) -> Path:
+    return repository.parent / "outside"
+
+
+def refresh() -> tuple[pointer.Version, pointer.Version]:
+    return data_update.refresh(lambda line: None, LIMIT)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted((folder / "data").iterdir())}
+
+
+def beside(folder: Path) -> list[str]:
+    """What a replacement leaves if it does not end properly."""
+    left = [*folder.glob("data.*"), *folder.glob(".state/data.*"), *folder.glob(".state/update.json")]
+    return sorted(path.name for path in left if path.name != "data.dvc")
+
+
+def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    before, now = refresh()
+    assert before == now
+    assert (repository / "data.dvc").read_text() == text
+    (outside / "c.txt").write_text("c")
+    before, now = refresh()
+    assert (before.count, now.count) == (2, 3)
+    assert files(repository) == {"a.txt": "a", "b.txt": "b", "c.txt": "c"}
+    assert beside(repository) == []
+    assert dvc.touched("data.dvc") == set()
+    assert (repository / "data.dvc").read_text().count("path: data\n") == 1
+    assert (repository / ".gitignore").read_text() == "/data\n"
+
+
+def test_data_that_were_added_have_no_source(make_repository: Make) -> None:
+    make_repository()
+    assert not data_update.imported()
+
+
+def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    shutil.rmtree(outside)
+    for made in ((), (outside,), (outside, outside / "deep")):
+        for folder in made:
+            folder.mkdir(exist_ok=True)
+        with pytest.raises(
+            data_update.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"
+        ):
+            refresh()
+        assert (repository / "data.dvc").read_text() == text
+        assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+        assert beside(repository) == []
+
+
+def test_a_source_that_cannot_be_copied_is_refused_before_dvc_waits_for_it(repository: Path, outside: Path) -> None:
+    text = (repository / "data.dvc").read_text()
+    os.mkfifo(outside / "pipe.png")
+    with pytest.raises(data_update.SourceError, match=r"pipe\.png: it is a named pipe"):
+        refresh()
+    assert (repository / "data.dvc").read_text() == text
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def journal(pointer: str | None, *, present: bool) -> None:
+    """Write the journal as a replacement does before its first rename; the current folder."""
+    Path(".state").mkdir(exist_ok=True)
+    replace.JOURNAL.write_text(json.dumps({"pointer": pointer, "present": present}))
+
+
+def test_what_a_killed_replacement_left_is_undone_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its two renames: the old data lie aside, and DVC would take data.incoming.dvc for a stage."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (".state/data.before", "data.incoming"):
+        Path(folder).mkdir(parents=True)
+    Path(".state/data.before/a.png").write_text("old")
+    Path("data.dvc").write_text("the old pointer")
+    Path("data.incoming.dvc").write_text("the new pointer")
+    journal("the old pointer", present=True)
+    said: list[str] = []
+    data_update.heal(said.append)
+    assert Path("data/a.png").read_text() == "old"
+    assert Path("data.dvc").read_text() == "the old pointer"
+    assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
+    assert beside(Path()) == []
+    assert "was killed" in said[0]
+
+
+def test_a_source_that_goes_while_it_is_fetched(
+    repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe still saw it. DVC deletes the data, then fails; they are put back."""
+    shutil.rmtree(outside)
+    monkeypatch.setattr(data_update, "probe", lambda: None)
+    with pytest.raises(data_update.SourceError, match="could not be fetched"):
+        refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+    assert dvc.touched("data.dvc") == set()
+
+
+def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
+    repository: Path, outside: Path
+) -> None:
+    """SIGKILL of the process that updates while DVC reads the source. DVC holds the lock until it has ended too."""
+    text = (repository / "data.dvc").read_text()
+    os.mkfifo(outside / "0.txt")  # whoever reads the source waits here, for ever
+    program = "from flows.tasks import data_update; data_update.probe = lambda: None; data_update.refresh(print, 300.0)"
+    environment = os.environ | {
+        "PYTHONPATH": f"{Path(__file__).parents[3]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    }
+    run = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    pipe = None
+    while pipe is None:
+        assert run.poll() is None
+        with contextlib.suppress(OSError):  # nobody reads it yet
+            pipe = os.open(outside / "0.txt", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert beside(repository) == ["data.incoming.dvc"]
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+    data_update.heal(lambda line: None)
+    os.close(pipe)
+    assert beside(repository) == []
+    assert (repository / "data.dvc").read_text() == text
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """data.dvc is no longer what the killed update found: nothing is put back over it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (".state/data.before", "data"):
+        Path(folder).mkdir(parents=True)
+    Path("data/a.png").write_text("chosen")
+    chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
+    journal(chosen.replace("22", "11"), present=True)
+    Path("data.dvc").write_text(chosen)
+    data_update.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == chosen
+    assert Path("data/a.png").read_text() == "chosen"
+    assert beside(Path()) == []
+
+
+@pytest.mark.parametrize(
+    "left", ["", "outs:\n- md5: 22.d", "outs:\n- md5: 22.dir\n  size: 0\n  path: data.incoming\n", "outs: [\n"]
+)
+def test_half_a_pointer_and_an_empty_version_are_undone(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill while DVC writes the copy of data.dvc leaves, and what it writes of an empty source."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.incoming.dvc").write_text(left)
+    Path("data.dvc").write_text("before")
+    data_update.heal(lambda line: None)
+    assert Path("data.dvc").read_text() == "before"
+    assert beside(Path()) == []
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_where_there_were_no_data_a_killed_swap_leaves_none(
+    renamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that came otherwise after the kill, as by `dvc pull`, are not what the swap had put there."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text("the pointer")
+    Path("data").mkdir()
+    if not renamed:
+        Path("data.incoming").mkdir()
+    journal("the pointer", present=False)
+    data_update.heal(lambda line: None)
+    assert Path("data").exists() == (not renamed)
+    assert beside(Path()) == []
+
+
+def test_an_update_keeps_what_else_the_pointer_holds(repository: Path, outside: Path) -> None:
+    with (repository / "data.dvc").open("a") as file:
+        file.write("desc: pets  # of ours\nmeta:\n  contact: us\n")
+    (outside / "c.txt").write_text("c")
+    refresh()
+    text = (repository / "data.dvc").read_text()
+    assert "desc: pets  # of ours\n" in text
+    assert "contact: us" in text
+    assert sh(repository, "dvc", "status", "--json", "data.dvc").strip() == "{}"
+
+
+def test_data_of_another_repository_are_updated_too(
+    repository: Path, make_repository: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_repository()
+    monkeypatch.chdir(repository)
+    sh(other, "git", "add", ".")
+    sh(other, "git", "commit", "-qm", "data")
+    sh(repository, "rm", "-rf", "data")
+    sh(repository, "dvc", "import", "-q", "--force", "-o", "data", str(other), "data")
+    before, now = refresh()
+    assert before == now
+    (other / "data" / "new.txt").write_text("new")
+    sh(other, "dvc", "add", "-q", "data")
+    sh(other, "dvc", "push", "-q")
+    sh(other, "git", "commit", "-qam", "more")
+    before, now = refresh()
+    assert now.count == before.count + 1
+    assert files(repository)["new.txt"] == "new"
+
+
+def test_a_fresh_clone_has_no_data_and_ends_with_none_when_the_source_is_gone(
+    repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sh(repository, "rm", "-rf", "data", ".dvc/cache")
+    moved = outside.rename(outside.with_name("moved"))
+    monkeypatch.setattr(data_update, "probe", lambda: None)
+    with pytest.raises(data_update.SourceError, match="could not be fetched"):
+        refresh()
+    assert not (repository / "data").exists()
+    moved.rename(outside)
+    refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outside: Path) -> None:
+    sh(repository, "rm", "-rf", ".dvc/cache")
+    (outside / "a.txt").unlink()
+    (outside / "b.txt").unlink()
+    (outside / "deep").mkdir()
+    with pytest.raises(data_update.SourceError, match="is empty"):
+        refresh()
+    assert files(repository) == {"a.txt": "a", "b.txt": "b"}
+
+
+def test_what_a_person_changed_by_hand_is_not_replaced(repository: Path, outside: Path) -> None:
+    (repository / "data" / "mine.txt").write_text("mine")
+    (outside / "c.txt").write_text("c")
+    with pytest.raises(data_update.SourceError, match="dvc add data"):
+        refresh()
+    assert "mine.txt" in files(repository)
+    known = dvc.Stage("data.dvc", data=True, slot=None, missing=())
+    assert dvc.run(known, lambda line: None).did == dvc.Did.RECORDED  # as `dvc repro` does
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """`/page` is an index, `/set.zip` an archive, `/nothing` has no content, all else is missing."""
+
+    def do_HEAD(self) -> None:
+        known = {"/page": ("text/html", 9), "/set.zip": ("application/zip", 9), "/nothing": ("application/zip", 0)}
+        kind, length = known.get(self.path, ("", 0))
+        self.send_response(200 if kind else 404)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("/page", "is a page"), ("/gone.zip", "is gone"), ("/nothing", "is empty"), ("/set.zip", "")]
+)
+def test_addresses(path: str, said: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text(f"deps:\n- path: {address}{path}\nouts:\n- path: data\n")
+    if not said:
+        data_update.probe()
+        return
+    with pytest.raises(data_update.SourceError, match=said):
+        data_update.probe()
+
+
+def test_credentials_in_the_address_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.dvc").write_text("deps:\n- path: http://me:hunter2@127.0.0.1:9/set.zip\nouts:\n- path: data\n")
+    with pytest.raises(data_update.SourceError, match="does not answer") as error:
+        data_update.probe()
+    assert "hunter2" not in str(error.value)
+    assert pointer.sources()[0]["path"].startswith("http://me:hunter2@")

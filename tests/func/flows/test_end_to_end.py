@@ -1,0 +1,210 @@
+"""The whole flow in real clones, on the quick preset: once, again, stopped in the middle, with a change, and worse.
+
+One story, told in order: each test goes on from the state that the one before left.
+"""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clones import clone, environment, left_over, states
+from tests.support.repositories import DDPM
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """The flow as `make run` starts it."""
+    return subprocess.Popen(
+        [DDPM, "run", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(run: "subprocess.Popen[str]", status: int = 0) -> str:
+    output, _ = run.communicate(timeout=800)
+    assert run.returncode == status, output
+    return output
+
+
+def registry(folder: Path, code: str) -> Any:
+    """Ask the clone's registry; the answer as JSON."""
+    program = f"import json\nfrom ddpm import registry\nprint(json.dumps({code}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def aliases(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = registry(folder, "dict(registry.status('ddpm-digits').aliases)")
+    return found
+
+
+def counts(folder: Path) -> list[int]:
+    """Versions, moves in the audit trail."""
+    name = "'ddpm-digits'"
+    found: list[int] = registry(folder, f"[len(registry.status({name}).versions), len(registry.history({name}))]")
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
+    return clone(tmp_path_factory.mktemp("first") / "clone")
+
+
+def test_a_fresh_clone_ends_with_a_champion_and_a_summary(first: Path) -> None:
+    output = finish(start(first))
+    said = states(output)
+    assert [said[name] for name in STAGES] == ["Fetched"] + ["Completed"] * 5
+    assert said["register"] == said["verify"] == said["promote"] == "Completed"
+    assert "ddpm-digits version 1 promoted: the first champion" in output
+    for word in ("FID", "limit", "Why", "out/report/index.html", "ddpm ui"):
+        assert word in output
+    assert "Traceback" not in output
+    assert "Error" not in output
+    assert aliases(first) == {"candidate": 1, "champion": 1}
+    assert left_over(first) == []
+
+
+def test_again_everything_is_cached_and_nothing_is_done_twice(first: Path) -> None:
+    before, lock = counts(first), (first / "dvc.lock").read_text()
+    output = finish(start(first))
+    assert {states(output)[name] for name in STAGES} == {"Cached"}
+    assert states(output)["register"] == "Cached"
+    assert not {"verify", "champion", "promote"} & set(states(output))
+    assert counts(first) == before == [1, 1]
+    assert (first / "dvc.lock").read_text() == lock
+
+
+def test_stopped_in_training_it_saves_and_dvc_alone_ends_with_the_same_results(first: Path, tmp_path: Path) -> None:
+    """SIGTERM, then Ctrl-C, the rest by `dvc repro`, in another clone: the lock files are equal to the byte."""
+    second = clone(tmp_path / "clone")
+    for number, status in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
+        run = start(second)
+        assert run.stdout is not None
+        for line in run.stdout:
+            if re.match(r"train .*(images \(|resuming at image)", line):
+                break
+        run.send_signal(number)
+        output = finish(run, status=status)
+        assert "the state is saved" in output
+        assert left_over(second) == []
+        assert list((second / ".state" / "train").rglob("*.safetensors"))
+    repro = subprocess.run(
+        ["dvc", "repro"], cwd=second, env=environment(second), capture_output=True, text=True, check=False
+    )
+    assert repro.returncode == 0, repro.stdout + repro.stderr
+    assert "resuming at image" in repro.stdout
+    assert (second / "dvc.lock").read_text() == (first / "dvc.lock").read_text()
+
+
+def test_a_parameter_of_evaluate_runs_evaluate_only_and_is_kept(first: Path) -> None:
+    before = (first / "params.yaml").read_text()
+    output = finish(start(first, "--set", "evaluate.grid=9"))
+    said = states(output)
+    assert [name for name in STAGES if said[name] != "Cached"] == ["evaluate"]
+    assert re.search(r"^evaluate\.grid +10 +9 *$", output, re.M)
+    assert (first / "params.yaml").read_text() == before.replace("grid: 10 ", "grid: 9  ")
+    assert "grid: 9\n" in (first / "dvc.lock").read_text()
+    assert counts(first) == [1, 1]
+
+
+def test_a_worse_model_is_registered_compared_anew_and_not_promoted(first: Path) -> None:
+    change(first, "images: 16000 ", "images: 1600 ")
+    change(first, "warmup: 640 ", "warmup: 160 ")
+    output = finish(start(first))
+    said = states(output)
+    assert [name for name in STAGES if said[name] == "Cached"] == ["data.dvc", "prepare", "features"]
+    assert said["champion"] == "Completed"
+    assert "version 2 not promoted: worse than the champion" in output
+    assert aliases(first) == {"candidate": 2, "champion": 1}
+    again = states(finish(start(first)))
+    assert again["champion"] == again["register"] == again["verify"] == "Cached"
+    assert counts(first) == [2, 1]
+
+
+def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Path) -> None:
+    """Same reference, seeds and extractor: the champion's numbers equal those of its promotion, not only nearly."""
+    (kept,) = (first / ".state" / "champion").glob("*/scores.json")
+    scores = json.loads(kept.read_text())
+    assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
+    assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
+    evidence = registry(first, "registry.judged('ddpm-digits', 2)")
+    assert evidence["scores"] == scores
+    assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
+    assert evidence["limits"]["confidence"] == 0.95
+    verdict = evidence["verdict"]
+    assert (verdict["verdict"], verdict["comparison"]["pairs"], verdict["comparison"]["valid"]) == ("worse", 10, True)
+    assert verdict["comparison"]["low"] > 0
+
+
+def test_retraining_skips_what_is_finished(first: Path) -> None:
+    once = [DDPM, "retrain"]
+    done = subprocess.run(once, cwd=first, env=environment(first), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\S+ +Skipped: .*those of the last finished run", done.stdout, re.M)
+    assert left_over(first) == []
+
+
+def test_the_pages_answer_and_end_together(first: Path) -> None:
+    from flows.service import prefect_server
+
+    ports = {"--mlflow-port": prefect_server.free_port(), "--prefect-port": prefect_server.free_port()}
+    pages = subprocess.Popen(
+        [DDPM, "ui", *(str(word) for pair in ports.items() for word in pair)],
+        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert pages.stdout is not None
+        said = []
+        for line in pages.stdout:
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+        for port in ports.values():
+            address = f"http://127.0.0.1:{port}"
+            assert address in "".join(said)
+            with urllib.request.urlopen(address, timeout=20) as page:
+                assert "<html" in page.read().decode().lower()
+    finally:
+        pages.send_signal(signal.SIGINT)
+        pages.communicate(timeout=60)
+    assert pages.returncode == 0
+    assert left_over(first) == []
+
+
+def test_what_is_wrong_is_said_before_anything_starts(first: Path) -> None:
+    change(first, "warmup: 160 ", "warmupp: 160 ")
+    output = finish(start(first), status=1)
+    assert "train.warmupp is not a parameter; did you mean warmup?" in output
+    assert "Traceback" not in output
+    assert "pipeline" not in states(output)
+    change(first, "warmupp: 160 ", "warmup: 160 ")
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    path = folder / "params.yaml"
+    text = path.read_text()
+    assert text.count(old) == 1, old
+    path.write_text(text.replace(old, new))

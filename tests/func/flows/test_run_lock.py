@@ -1,0 +1,333 @@
+"""One run at a time, signs of life, and what becomes of the dead: with real processes that are really killed."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from flows.service.serve import DEPLOYMENTS
+from tests.support.receiving import SECRET, receiver
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.usefixtures("prefect", "project")
+LIVES = """\
+import time
+from prefect import flow, task
+from flows import run_lock
+
+@task(name="work", persist_result=False)
+def work(run: str) -> None:
+    print(run, flush=True)
+    time.sleep(600)
+
+@flow(name="retrain", flow_run_name="retrain", persist_result=False)
+@run_lock.one_at_a_time
+def retrain() -> None:
+    from prefect.runtime import flow_run
+    work(flow_run.id)
+
+retrain()
+"""
+
+
+@pytest.fixture
+def run() -> Iterator["subprocess.Popen[str]"]:
+    """A flow run at work in the current folder, in a process of its own."""
+    from prefect.settings import PREFECT_API_URL
+
+    told = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", LIVES], env=os.environ | told, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    yield child
+    child.kill()
+    child.wait()
+
+
+def started(run: "subprocess.Popen[str]") -> UUID:
+    assert run.stdout is not None
+    return UUID(run.stdout.readline().strip())
+
+
+def kill(run: "subprocess.Popen[str]") -> None:
+    run.kill()
+    run.wait()
+
+
+def client() -> Any:
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)
+
+
+def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "subprocess.Popen[str]") -> None:
+    from prefect import flow
+
+    from flows import run_lock
+
+    worked = []
+
+    @flow(name="second", persist_result=False)
+    @run_lock.one_at_a_time
+    def second(text: str = "done") -> None:
+        @run_lock.one_at_a_time
+        def inner() -> None:  # a body that runs another goes on in its own turn
+            worked.append(text)
+
+        inner()
+
+    first = started(run)
+    state = second(return_state=True)
+    assert (state.name, state.is_completed(), worked) == ("Skipped", True, [])
+    assert f"another run is at work here: retrain ({first}), process {run.pid}, since " in state.message
+    kill(run)
+    assert second(text="then", return_state=True).name == "Completed"
+    assert worked == ["then"]
+    with client() as connection:  # which is told by the run that comes next
+        assert connection.read_flow_run(first).state.is_crashed()
+
+
+def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
+    from flows import crash_recovery, run_liveness
+
+    first = started(run)
+    with client() as connection:
+        assert run_liveness.is_alive(first) is True
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
+        assert connection.read_flow_run(first).state.is_running()
+        kill(run)
+        assert run_liveness.is_alive(first) is False
+        assert [each.id for each in crash_recovery.mark_dead_runs_crashed(connection)] == [first]
+        state = connection.read_flow_run(first).state
+        assert (state.name, state.message) == ("Crashed", "the process of this run was killed")
+        assert run_liveness.is_alive(first) is None
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
+
+
+def test_of_several_that_find_a_killed_run_one_notifies(
+    run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the service, and a run that begins: both know that it died before either has written so."""
+    from flows import crash_recovery, run_liveness
+
+    first = started(run)
+    kill(run)
+    is_alive, alone, both = run_liveness.is_alive, threading.Lock(), threading.Barrier(2)
+
+    def seen_by_both(flow_run: Any) -> bool | None:
+        with alone:
+            found = is_alive(flow_run)
+        both.wait(60)
+        return found
+
+    def look() -> list[UUID]:
+        with client() as connection:
+            return [each.id for each in crash_recovery.mark_dead_runs_crashed(connection)]
+
+    with receiver() as web, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        monkeypatch.setattr(run_liveness, "is_alive", seen_by_both)
+        found = [each.result() for each in (pool.submit(look), pool.submit(look))]
+        message = web.next()
+        assert web.empty()
+    assert sorted(found) == [[], [first]]
+    assert (message["type"], message["run"], message["state"]) == ("ddpm.failed", "retrain", "Crashed")
+    assert message["page"].endswith(f"/runs/flow-run/{first}")
+
+
+def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
+    run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hooks run only if Prefect takes the state from it, and the other way round."""
+    from prefect.client.orchestration import get_client
+    from prefect.runner._state_proposer import StateProposer
+
+    from flows import crash_recovery
+
+    first = started(run)
+    kill(run)
+
+    async def proposed() -> Any:
+        async with get_client() as connection:
+            return await StateProposer(client=connection).propose_crashed(
+                await connection.read_flow_run(first), "exit -9"
+            )
+
+    with receiver() as web, client() as connection:
+        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
+        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
+        assert asyncio.run(proposed()) is not None
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
+        assert asyncio.run(proposed()) is None
+        assert web.empty()
+
+
+def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    from flows import crash_recovery
+
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
+    with client() as connection:
+        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
+            time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
+        kill(run)
+        crash_recovery.mark_dead_runs_crashed(connection)
+        assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
+
+
+def test_what_a_run_of_another_checkout_does_is_not_judged(
+    run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import crash_recovery
+
+    first = started(run)
+    kill(run)
+    monkeypatch.chdir(tmp_path)
+    with client() as connection:
+        assert crash_recovery.mark_dead_runs_crashed(connection) == []
+        assert connection.read_flow_run(first).state.is_running()
+
+
+def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
+    from prefect import flow
+    from prefect.states import Crashed, Running
+
+    from flows import crash_recovery
+
+    @flow(name="retrain", persist_result=False)
+    def retrain(force: bool = False) -> None:
+        pass
+
+    with client() as connection:
+        deployment = connection.create_deployment(connection.create_flow(retrain), name="again")
+        first = connection.create_flow_run_from_deployment(deployment, parameters={"force": True})
+
+        def crash(run: UUID) -> None:
+            for state in (Running(), Crashed()):
+                connection.set_flow_run_state(run, state)
+
+        assert crash_recovery.resume(connection, [deployment]) == []
+        crash(first.id)
+        (second,) = crash_recovery.resume(connection, [deployment])
+        assert second.parameters == {"force": True}
+        assert set(second.tags) == {"resumed", f"resumes:{first.id}"}
+        assert crash_recovery.resume(connection, [deployment]) == []
+        crash(second.id)
+        assert crash_recovery.resume(connection, [deployment]) == []
+
+
+def recorded(cron: str) -> dict[str, Any]:
+    """The deployments once a runner has started."""
+    from prefect.runner import Runner
+
+    from flows.service import runner
+
+    asyncio.run(runner.record(Runner(name="ddpm"), cron))
+    with client() as connection:
+        return {each: connection.read_deployment_by_name(f"{each}/{each}") for each in DEPLOYMENTS}
+
+
+@pytest.fixture
+def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No deployments, and nothing noted of them."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    with client() as connection:
+        for each in connection.read_deployments():
+            connection.delete_deployment(each.id)
+
+
+@pytest.mark.usefixtures("fresh_deployments")
+def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
+    """A runner that stops pauses its deployments."""
+    from flows.service import runner, serve
+
+    for cron in ("0 3 * * *", "0 4 * * *"):
+        found = recorded(cron)
+        assert not any(each.paused for each in found.values())
+        assert [each.schedule.cron for each in found["retrain"].schedules if each.active] == [cron]
+        assert found["promote"].schedules == found["rollback"].schedules == []
+        runner.pause()
+        with client() as connection:
+            assert all(connection.read_deployment(each.id).paused for each in found.values())
+        for soon in (cron, "0 5 * * *"):  # before the next runner has recorded anything
+            assert serve.schedule_in_words(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
+
+
+@pytest.mark.usefixtures("fresh_deployments")
+@pytest.mark.parametrize("stops", [True, False], ids=["stopped", "killed"])
+def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
+    """Over a runner that dies, a restart of the service, and another `flow.cron`."""
+    from flows.service import runner, serve
+
+    found = recorded("0 3 * * *")
+    assert serve.schedule_in_words("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
+    with client() as connection:
+        (schedule,) = found["retrain"].schedules
+        connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=False)
+        connection.pause_deployment(found["promote"].id)
+    for cron in ("0 3 * * *", "0 3 * * *", "0 4 * * *"):
+        if stops:
+            runner.pause()
+            assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+        found = recorded(cron)
+        assert [each.active for each in found["retrain"].schedules] == [False]
+        assert [each.schedule.cron for each in found["retrain"].schedules] == [cron]
+        assert {name: each.paused for name, each in found.items()} == {
+            "retrain": False, "promote": True, "rollback": False
+        }  # fmt: skip
+        assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+    with client() as connection:
+        (schedule,) = found["retrain"].schedules
+        connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=True)
+        connection.resume_deployment(found["promote"].id)
+    found = recorded("0 4 * * *")
+    assert [each.active for each in found["retrain"].schedules] == [True]
+    assert not any(each.paused for each in found.values())
+
+
+@pytest.mark.usefixtures("fresh_deployments")
+def test_a_paused_deployment_stays_paused_when_a_runner_fails_at_its_start() -> None:
+    from flows.service import runner
+
+    found = recorded("0 3 * * *")
+    with client() as connection:
+        connection.pause_deployment(found["retrain"].id)
+    runner.pause()
+    runner.pause()  # a runner that ended before it had recorded anything
+    found = recorded("0 3 * * *")
+    assert {name: each.paused for name, each in found.items()} == {"retrain": True, "promote": False, "rollback": False}
+
+
+@pytest.mark.usefixtures("fresh_deployments")
+def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    from flows.service import serve
+
+    found = recorded("0 3 * * *")["retrain"]
+    weekly = CronSchedule(cron="0 6 * * 1", timezone="Europe/Berlin")
+    with client() as connection:
+        connection.create_deployment_schedules(found.id, [(weekly, True)])
+        connection.update_deployment_schedule(
+            found.id, found.schedules[0].id, schedule=CronSchedule(cron="30 2 * * *", timezone="UTC")
+        )
+    found = recorded("0 3 * * *")["retrain"]
+    assert {each.schedule.cron for each in found.schedules} == {"30 2 * * *", "0 6 * * 1"}
+    assert "as set on Prefect's page (flow.cron: '0 3 * * *')" in serve.schedule_in_words("0 3 * * *")
+    found = recorded("0 5 * * *")["retrain"]
+    assert {each.schedule.cron for each in found.schedules} == {"0 5 * * *", "0 6 * * 1"}
+    with client() as connection:
+        for each in found.schedules:
+            connection.delete_deployment_schedule(found.id, each.id)
+    assert recorded("0 5 * * *")["retrain"].schedules == []

@@ -1,0 +1,268 @@
+"""The service as a person starts it, in a clone of its own: one story, told in order, with everything killed once."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+
+from ddpm.config import presets
+from flows.service import prefect_server
+from tests.support.clones import environment, left_over
+from tests.support.repositories import DDPM, sh
+
+ROOT = Path(__file__).parents[3]
+PATIENCE = 1200
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE)]
+HOLDS_THE_SLOT = """\
+import time
+from ddpm.runtime import hardware
+from flows.tasks import stage
+hardware.gpu_present = lambda: True
+stage.SLOT_LEASE = 60.0
+with stage.slot("gpu"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    folder: Path
+    process: "subprocess.Popen[str]"
+    prefect: str
+    mlflow: str
+    log: Path
+
+    @property
+    def secret(self) -> str:
+        return (self.folder / ".state/prefect/secret").read_text().strip()
+
+    def client(self) -> Any:
+        from prefect.client.orchestration import SyncPrefectClient
+
+        return SyncPrefectClient(api=f"{self.prefect}/api", auth_string=self.secret)
+
+    def ask(self, name: str, **parameters: Any) -> UUID:
+        """Have a deployment run, as Prefect's page does."""
+        with self.client() as client:
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            found: UUID = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
+            return found
+
+    def runs(self, *tags: str) -> list[Any]:
+        """All runs of the flow `retrain`, with these tags."""
+        from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        named = FlowFilter(name=FlowFilterName(any_=["retrain"]))
+        with self.client() as client:
+            found = client.read_flow_runs(
+                flow_filter=named, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=200, offset=0
+            )
+        return [run for run in found if set(tags) <= set(run.tags) and run.state_type.value != "SCHEDULED"]
+
+    def state(self, run: UUID) -> Any:
+        with self.client() as client:
+            return client.read_flow_run(run).state
+
+    def final(self, run: UUID) -> Any:
+        """The state that a run ends in."""
+        wait_until(lambda: self.state(run).is_final(), self)
+        return self.state(run)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def ran(self) -> str:
+        """What the runs of the service have said."""
+        return (self.folder / ".state/prefect/runner.log").read_text()
+
+    def child(self, word: str) -> psutil.Process:
+        """The process that the service started with this word in its command."""
+        (found,) = [each for each in psutil.Process(self.process.pid).children() if word in each.cmdline()]
+        return found
+
+
+def wait_until(done: Callable[[], Any], service: Service) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        assert service.process.poll() is None, service.said()
+        assert time.monotonic() < deadline, service.said() + service.ran()
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service") / "clone"
+    sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    text = presets.text(folder / "presets" / "quick.yaml")
+    for name, quick, quicker in (("images", 16000, 1600), ("warmup", 640, 160), ("checkpoint_every", 3200, 160)):
+        assert f" {name}: {quick} " in text
+        text = text.replace(f" {name}: {quick} ", f" {name}: {quicker} ")
+    (folder / "params.yaml").write_text(text)
+    shutil.copy(folder / "assets" / "datasets" / "digits.yaml", folder / "data.dvc")
+    ports = [prefect_server.free_port(), prefect_server.free_port()]
+    log = folder.with_name("service.log")
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [DDPM, "serve", "--cron", "0 0 1 1 *",
+             "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])],
+            cwd=folder, env=environment(folder), stdout=output, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    made = Service(folder, process, *(f"http://127.0.0.1:{port}" for port in ports), log)
+    try:
+        wait_until(lambda: "Ctrl-C" in made.said(), made)
+        yield made
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def zombie(service: Service) -> None:
+    """A holder of the GPU's slot that was killed; the tests that follow take longer than its lease."""
+    told = environment(service.folder) | {
+        "PREFECT_API_URL": f"{service.prefect}/api",
+        "PREFECT_API_AUTH_STRING": service.secret,
+    }
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_THE_SLOT], cwd=service.folder, env=told, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+
+
+def slots_held(service: Service) -> int:
+    with service.client() as client:
+        return int(client.read_global_concurrency_limit_by_name("gpu").active_slots)
+
+
+def test_both_pages_answer_at_the_addresses_that_were_printed(service: Service) -> None:
+    for address in (service.prefect, service.mlflow):
+        assert address in service.said()
+        with urllib.request.urlopen(address, timeout=60) as page:
+            assert "<html" in page.read().decode().lower()
+
+
+def test_a_second_service_in_the_checkout_is_refused_in_words(service: Service) -> None:
+    second = subprocess.run(
+        [DDPM, "serve"], cwd=service.folder, env=environment(service.folder),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert "the service runs in this checkout already" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_three_at_once_one_works_and_two_are_skipped(service: Service, zombie: None) -> None:
+    assert slots_held(service) == 1
+    asked = [service.ask("retrain") for _ in range(2)]
+    now = subprocess.run(
+        [DDPM, "serve", "--now"], cwd=service.folder, env=environment(service.folder),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert now.returncode == 0, now.stderr
+    address = re.search(rf"{service.prefect}/runs/flow-run/(\S+)", now.stdout)
+    assert address is not None
+    asked.append(UUID(address[1]))
+
+    def skipped() -> list[UUID]:
+        return [run for run in asked if service.state(run).name == "Skipped"]
+
+    wait_until(lambda: len(skipped()) == 2, service)
+    (works,) = set(asked) - set(skipped())
+    assert service.state(works).is_running()
+    for run in skipped():
+        assert f"another run is at work here: retrain ({works}), process " in service.state(run).message
+
+
+def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: Service) -> None:
+    """The runner sees the death of its own run; to the lock it makes no difference who sees it."""
+    wait_until(lambda: list((service.folder / ".state/train").rglob("*.safetensors")), service)
+    holder = json.loads((service.folder / ".state/turn.json").read_text())
+    os.kill(holder["pid"], signal.SIGKILL)
+    (killed,) = re.findall(r"\((\S+)\)", holder["run"])
+    wait_until(lambda: service.state(UUID(killed)).is_crashed(), service)
+    wait_until(lambda: service.runs("resumed"), service)
+    (resumed,) = service.runs("resumed")
+    assert f"resumes:{killed}" in resumed.tags
+    assert service.final(resumed.id).name == "Completed", service.ran()
+    assert "resuming at image" in service.ran()
+    assert "goes on where the crashed run ended" in service.said()
+    assert service.runs("resumed")[0].id == resumed.id
+    program = (
+        "import json; from mlflow import MlflowClient; from ddpm import tracking; client = tracking.client();"
+        "found = client.get_experiment_by_name('ddpm');"
+        "print(json.dumps([run.info.status for run in client.search_runs([found.experiment_id])]))"
+    )
+    found = sh(service.folder, sys.executable, "-c", program)
+    assert json.loads(found.splitlines()[-1]) == ["FINISHED"], "one run, which was closed and went on"
+
+
+@pytest.mark.parametrize(("word", "name"), [("prefect", "Prefect's server"), ("mlflow", "MLflow's server")])
+def test_a_server_that_is_killed_is_started_again(service: Service, word: str, name: str) -> None:
+    first = service.child(word)
+    first.kill()
+    wait_until(lambda: f"{name} ended by SIGKILL; starting it again in 1 s" in service.said(), service)
+    address = {"prefect": f"{service.prefect}/api/health", "mlflow": f"{service.mlflow}/health"}[word]
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return True
+        except OSError:
+            return False
+
+    wait_until(answers, service)
+    assert service.child(word).pid != first.pid
+
+
+def test_the_champion_is_moved_from_prefects_page(service: Service) -> None:
+    again, back = service.ask("promote", version=1, why="seen by eye"), service.ask("rollback", why="a try")
+    state = service.final(again)
+    assert state.is_completed(), service.ran()
+    assert "champion of ddpm-digits is version 1" in state.message
+    refused = service.final(back)
+    assert refused.is_failed()
+    assert "has only had version 1 as champion" in refused.message or "no champion" in refused.message
+
+
+def test_the_slot_of_a_killed_holder_is_free_after_its_lease(service: Service) -> None:
+    wait_until(lambda: slots_held(service) == 0, service)
+
+
+def test_sigterm_in_training_saves_and_leaves_nothing_behind(service: Service) -> None:
+    params = service.folder / "params.yaml"
+    trainings = service.folder / ".state/train"
+    before = set(trainings.glob("*"))
+    params.write_text(params.read_text().replace("images: 1600 ", "images: 160000 "))
+    service.ask("retrain")
+    wait_until(lambda: set(trainings.glob("*")) - before, service)
+    (training,) = set(trainings.glob("*")) - before
+    wait_until(lambda: list(training.rglob("*.safetensors")), service)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(PATIENCE) == 0, service.said()
+    assert service.said().endswith("service: stopped\n")
+    assert "Traceback" not in service.said()
+    assert "the state is saved" in service.ran()
+    assert left_over(service.folder) == []
+    assert not (service.folder / ".state/prefect/server.json").exists()

@@ -1,0 +1,305 @@
+"""The registered model as others get it: in Python, in a clean environment without this project, and over HTTP."""
+
+import json
+import os
+import re
+import subprocess
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mlflow.exceptions import MlflowException
+
+from ddpm import registry, tracking
+from ddpm.model import checkpoint
+from ddpm.sampling import generate
+from ddpm.serving import pack
+from tests.support import records, served, tiny
+
+CONDITIONS = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5, "guidance": 1.0, "clamp": True}
+MEASURED: dict[str, Any] = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5}
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("packed") / "model"
+    pack.pack(tiny_checkpoint, target, CONDITIONS)
+    return target
+
+
+@pytest.fixture(scope="module")
+def model(packed: Path) -> mlflow.pyfunc.PyFuncModel:
+    return mlflow.pyfunc.load_model(str(packed))
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_checkpoint: Path) -> Callable[..., np.ndarray]:
+    """What the project itself draws, measured as the model was."""
+    loaded = checkpoint.load(tiny_checkpoint)
+
+    def drawn(count: int, *, guidance: float = 1.0, **options: Any) -> np.ndarray:
+        return generate.generate(loaded, count, generate.Sampling(**MEASURED, guidance=guidance), **options)
+
+    return drawn
+
+
+def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
+    images = model.predict(pd.DataFrame({"label": [1, 0, 1]}))
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, expected(3, labels=[1, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "options"),
+    [
+        ({"label": [-1, -1, -1]}, {}, {"count": 3}),
+        ({"label": [0, 1]}, {"count": 5}, {"count": 5, "labels": [0, 1, 0, 1, 0]}),
+        ({"label": [-1]}, {"count": 4, "label": 1}, {"count": 4, "labels": [1] * 4}),
+        ({"label": [1, -1]}, {}, {"count": 2, "labels": [1, 1]}),
+        ({"class": ["light", "", "0"]}, {}, {"count": 3, "labels": [1, 1, 0]}),
+        ({"class": ["light", "dark"], "label": [1, -1]}, {}, {"count": 2, "labels": [1, 0]}),
+        ({"label": [0]}, {"count": 2, "class": "light"}, {"count": 2, "labels": [1, 1]}),
+        ({}, {"count": 2, "class": "1", "label": 1}, {"count": 2, "labels": [1, 1]}),
+        ({}, {"count": 2, "seed": 7}, {"count": 2, "seed": 7}),
+        ({}, {"count": 2, "guidance": 2.0}, {"count": 2, "guidance": 2.0}),
+        ({}, {}, {"count": 1}),
+    ],
+)
+def test_parameters_mean_what_they_say(model: Any, expected: Any, rows: dict, params: dict, options: dict) -> None:
+    assert np.array_equal(model.predict(rows, params=params), expected(**options))
+
+
+def test_steps_and_sampler_are_chosen_per_request(model: Any, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    pack.pack(tiny_checkpoint, plain, {})
+    images = mlflow.pyfunc.load_model(str(plain)).predict({}, params={"count": 2, "steps": 3, "sampler": "ddpm"})
+    asked = generate.Sampling(steps=3, sampler="ddpm")
+    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, asked))
+
+
+def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: Any, tiny_checkpoint: Path) -> None:
+    images = model.predict({}, params={"count": 2, "sampler": "ddpm"})
+    asked = generate.Sampling(steps=4, spacing="uniform", sampler="ddpm")
+    assert np.array_equal(images, generate.generate(checkpoint.load(tiny_checkpoint), 2, asked))
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "said"),
+    [
+        ({"label": [9]}, {}, r"label 9 does not exist; this model has 0 \(dark\), 1 \(light\)"),
+        ({"label": [-2]}, {}, "label -2 does not exist"),
+        ({}, {"label": 5}, "label 5 does not exist"),
+        ({}, {"class": "lihgt"}, "label lihgt does not exist; this model has dark, light; nearest: light"),
+        ({"class": ["dark", "bright"]}, {}, "label bright does not exist"),
+        ({}, {"class": "dark", "label": 1}, "class dark and label 1 are two classes"),
+        ({}, {"count": -1}, "count = -1"),
+        ({}, {"count": 10_001}, "at most 10,000"),
+        ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
+        ({}, {"sampler": "eular"}, "sampler = 'eular' is unknown; possible"),
+        ({}, {"guidance": -1.0}, "guidance"),
+        ({}, {"guidance": float("inf")}, "guidance = inf: must be from 0 to 100"),
+        ({}, {"format": "gif"}, "format = 'gif' is unknown; possible: array, png, grid"),
+        ({}, {"seed": -1}, "seed"),
+    ],
+)
+def test_an_impossible_request_is_refused_in_words(model: Any, rows: dict, params: dict, said: str) -> None:
+    with pytest.raises(MlflowException, match=said) as raised:
+        model.predict(rows, params=params)
+    assert raised.value.get_http_status_code() == 400
+
+
+def test_a_number_means_the_class_of_that_name(tmp_path: Path) -> None:
+    """The folders 1 and 2: label 1 is the first of them, in the request as on the command line; label 0 is neither."""
+    named = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "classes": ["1", "2"]}}
+    folder = tiny.random_checkpoint(tmp_path / "checkpoint", named)
+    pack.pack(folder, tmp_path / "model", CONDITIONS)
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert served.metadata.metadata["classes"] == ["1", "2"]
+    own = generate.generate(checkpoint.load(folder), 2, generate.Sampling(**MEASURED), labels=[0, 1])
+    assert np.array_equal(served.predict({"label": [1, 2]}), own)
+    assert np.array_equal(served.predict({"class": ["1", "2"]}), own)
+    assert np.array_equal(served.predict({}, params={"count": 2, "label": 2})[1], own[1])
+    with pytest.raises(MlflowException, match="label 0 does not exist; this model has 1, 2"):
+        served.predict({}, params={"label": 0})
+
+
+def test_an_unlabelled_model_draws_and_refuses_labels(tmp_path: Path) -> None:
+    folder = tiny.random_checkpoint(tmp_path / "checkpoint", tiny.unlabelled())
+    pack.pack(folder, tmp_path / "model", CONDITIONS)
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert loaded.predict({"label": [-1, -1]}).shape == (2, 8, 8, 1)
+    with pytest.raises(MlflowException, match="without labels"):
+        loaded.predict({"label": [0]})
+
+
+@pytest.fixture(scope="module")
+def enlarging(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of super-resolution: its checkpoint, beside it the packed one."""
+    folder = tmp_path_factory.mktemp("enlarging")
+    tiny.random_checkpoint(folder / "checkpoint", tiny.enlarging())
+    pack.pack(folder / "checkpoint", folder / "model", CONDITIONS)
+    return folder
+
+
+SMALL = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8)
+
+
+def test_a_model_of_super_resolution_enlarges_the_image_of_each_row(enlarging: Path) -> None:
+    loaded, own = mlflow.pyfunc.load_model(str(enlarging / "model")), checkpoint.load(enlarging / "checkpoint")
+
+    def expected(known: np.ndarray, labels: list[int]) -> np.ndarray:
+        return generate.generate(own, len(known), generate.Sampling(**MEASURED), known=known, labels=labels)
+
+    rows = pd.DataFrame({"image": list(SMALL), "label": [1, -1]})
+    assert np.array_equal(loaded.predict(rows), expected(SMALL, [1, -1]))
+    assert np.array_equal(loaded.predict(pd.DataFrame({"image": SMALL.tolist()})), expected(SMALL, [-1, -1]))
+    four = loaded.predict(rows, params={"count": 4, "label": 0})
+    assert np.array_equal(four, expected(np.concatenate([SMALL, SMALL]), [0] * 4))
+    unknown = expected(SMALL, [-1, -1])
+    assert (unknown != expected(SMALL, [0, 0])).any()
+    assert (unknown != expected(SMALL, [1, 1])).any()
+
+
+@pytest.mark.parametrize(("images", "said"), [
+    ([SMALL[0], SMALL[0, :2]], "must be of one size"), (list(SMALL[:, :2]), r"this model needs \(2, 4, 4, 1\)"),
+    ([SMALL[0], SMALL[1].astype(int) - 300], "whole numbers from 0 to 255"), ([0.5, 0.5], "Expected data to be list"),
+])  # fmt: skip
+def test_an_image_that_cannot_be_enlarged_is_refused_in_words(enlarging: Path, images: list[Any], said: str) -> None:
+    loaded = mlflow.pyfunc.load_model(str(enlarging / "model"))
+    with pytest.raises(MlflowException, match=said):
+        loaded.predict(pd.DataFrame({"image": images}))
+
+
+def test_the_signature_says_all_of_it(model: Any) -> None:
+    signature = model.metadata.signature
+    assert [(each.name, each.required) for each in signature.inputs] == [("label", False), ("class", False)]
+    assert signature.outputs.inputs[0].shape == (-1, 8, 8, 1)
+    assert {each.name: each.default for each in signature.params} == {
+        "count": 0, "seed": 0, "steps": 4, "sampler": "ddim", "label": -1, "class": "", "guidance": 1.0,
+        "format": "array",
+    }  # fmt: skip
+
+
+def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
+    code = {path.relative_to(packed / "code/ddpm").as_posix() for path in (packed / "code/ddpm").rglob("*.py")}
+    assert {
+        "__init__.py",
+        "model/checkpoint.py",
+        "sampling/generate.py",
+        "nets/unet.py",
+        "diffusion/samplers/table.py",
+    } <= code
+    assert not [name for name in code if name.startswith(("stages", "tracking", "registry", "cli", "data", "params"))]
+    names = {line.split("==")[0] for line in (packed / "requirements.txt").read_text().split()}
+    assert names == {"mlflow", "numpy", "pandas", "pillow", "safetensors", "scipy", "torch"}
+    assert "+" not in (packed / "requirements.txt").read_text(), "a local build cannot be installed elsewhere"
+    files = {path.name for path in packed.rglob("*") if path.is_file()}
+    assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]
+    assert "input_example.json" in files
+
+
+# What follows installs the model's own requirements with pip into an empty environment: no project, no path to it.
+
+
+@pytest.fixture(scope="module")
+def registered(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A project folder with a champion in its record; the record's address."""
+    folder = tmp_path_factory.mktemp("registered")
+    records.use_embedded(folder, empty_database)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_id = tracking.complete(records.DIGEST, {})
+        number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": CONDITIONS})
+        registry.promote("digits", number, why="first", expected_champion=None)
+        yield tracking.tracking_uri()
+
+
+@pytest.fixture(scope="module")
+def clean(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a new environment with the model's requirements alone."""
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    venv.create(folder, with_pip=True)
+    install = [folder / "bin/pip", "install", "--quiet", "-r", packed / "requirements.txt"]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+def outside(uri: str) -> dict[str, str]:
+    """An environment that knows MLflow's address and nothing of Python paths."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MLFLOW", "VIRTUAL_ENV"))}
+    return kept | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+OUTSIDER = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("ddpm") is None, "the project is installed here"
+import mlflow.pyfunc
+model = mlflow.pyfunc.load_model("models:/digits@champion")
+images = model.predict({"label": [1, 0, 1]}, params={"seed": 5})
+print(json.dumps({"dtype": str(images.dtype), "images": images.tolist(), "file": sys.modules["ddpm"].__file__}))
+"""
+
+
+@pytest.mark.slow
+def test_it_loads_and_draws_where_the_project_is_not_installed(
+    clean: Path, registered: str, expected: Any, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [clean / "python", "-c", OUTSIDER],
+        cwd=tmp_path,
+        env=outside(registered),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["dtype"] == "uint8"
+    assert np.array_equal(said["images"], expected(3, labels=[1, 0, 1], seed=5))
+    assert "/code/ddpm/" in said["file"]
+
+
+@pytest.mark.slow
+def test_it_is_served_over_http_and_bad_requests_do_no_harm(
+    clean: Path, registered: str, expected: Any, tmp_path: Path
+) -> None:
+    port = records.free_port()
+    serve = [
+        str(clean / "mlflow"), "models", "serve", "-m", "models:/digits@champion", "--env-manager", "local",
+        "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    log = tmp_path / "serve.log"
+    environment = outside(registered) | {"PATH": f"{clean}:{os.environ['PATH']}"}
+    with records.group(serve, log, **environment, **served.ENVIRONMENT) as child:
+        records.wait_for(f"http://127.0.0.1:{port}/ping", child, log)
+        workers = {each.pid for each in psutil.Process(child.pid).children(recursive=True)}
+        for name, request in served.BAD.items():
+            status, answer = served.ask(port, request)
+            assert status == request.status, (name, answer)
+            assert re.search(request.said, answer), (name, answer)
+        rows = {"dataframe_split": {"columns": ["label"], "data": [[1], [0]]}, "params": {"seed": 5}}
+        status, answer = served.ask(port, served.Request(json.dumps(rows).encode()))
+        assert status == 200, answer
+        images = np.array(json.loads(answer)["predictions"], dtype=np.uint8)
+        assert np.array_equal(images, expected(2, labels=[1, 0], seed=5))
+        assert {each.pid for each in psutil.Process(child.pid).children(recursive=True)} == workers
+
+
+def test_a_model_that_was_measured_with_a_guide_draws_without_one() -> None:
+    """The weaker model is not packed, so its scale of guidance must not become the default."""
+
+    def default(**conditions: object) -> object:
+        params = pack.signature(tiny.CONFIG, {"guidance": 2.0, **conditions}).params
+        assert params is not None
+        return {each.name: each.default for each in params.params}["guidance"]
+
+    assert default() == 2.0
+    assert default(guide_sha256="0" * 64) == 1.0

@@ -1,0 +1,316 @@
+"""The features and evaluate stages on real files: two classes of 8x8 images and a model of random weights."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from ddpm.common import files
+from ddpm.config import params
+from ddpm.config.sections.pipeline import RELATIVE_LIMITS
+from ddpm.data import prepared
+from ddpm.evaluation import gate, reference, score_folder
+from ddpm.evaluation.features import train_classifier
+from ddpm.metrics.precision_recall import nearest
+from ddpm.report import page
+from ddpm.stages import evaluate, features, prepare, rescore, sample
+from tests.support import tiny
+from tests.support.evaluated_project import CHANGES, write_images, write_params
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder in which every stage has run once; read only."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_params(CHANGES)
+        write_images()
+        prepare.main()
+        features.main()
+        tiny.random_checkpoint(folder / "out/train/model")
+        files.write_text(folder / "out/train/history.csv", "images,loss,lr,grad_norm\n80,0.9,0.001,1\n160,0.5,0,1\n")
+        sample.main()
+        evaluate.main()
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, current, to change at will."""
+    shutil.copytree(finished, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
+    metrics = files.read_json(finished / evaluate.METRICS)
+    summary = files.read_json(finished / "out/features/features.json")
+    assert summary["heldout_accuracy"] == metrics["extractor_accuracy"] > 0.95
+    assert summary["floors"].items() <= metrics["floors"].items()
+    assert metrics["fid_floor"] == summary["floors"]["fid"]["heldout"]
+    assert metrics["fid"] > 5 * metrics["fid_halves"]  # random weights
+    assert set(metrics["class_histogram"]) == {"dark", "light"}
+    conditions = metrics["conditions"]
+    assert conditions["extractor_sha256"] == files.sha256_file(finished / "out/features/extractor.safetensors")
+    assert conditions["weights_sha256"] == files.sha256_file(finished / "out/train/model/weights.safetensors")
+    assert {"seed", "sampler", "steps", "spacing", "guidance", "clamp", "eta", "variance"} <= conditions.keys()
+    assert (conditions["count"], conditions["inception_score_splits"]) == (100, 2)
+    assert "batch" not in conditions
+
+
+def test_pictures_and_page_are_there(project: Path) -> None:
+    pictures = project / evaluate.PICTURES
+    names = {
+        "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training",
+        "classes", "extremes_confidence", "extremes_neighbour",
+    }  # fmt: skip
+    assert {path.stem for path in pictures.glob("*.png")} == names
+    for path in pictures.glob("*.png"):
+        Image.open(path).verify()
+    assert not page.make(None)
+    html = page.PAGE.read_text()
+    assert html.count("<img ") == len(names)
+    assert files.read_json(project / "out/train/model/config.json")["digest"] in html
+
+
+def test_the_worst_pairs_are_those_that_the_record_names(finished: Path) -> None:
+    worst = files.read_json(finished / evaluate.METRICS)["memorisation"]["worst"]
+    extractor, real = reference.load(finished / "out/features")
+    with score_folder.extracted(finished / "out/sample", extractor, real) as drawn:
+        train = np.flatnonzero(~prepared.load(finished / "out/prepare").heldout)
+        pairs = score_folder.neighbours(drawn, train, [sample for sample, *_ in worst])
+    assert [[pair["sample"], pair["training"][0], pair["distances"][0]] for pair in pairs] == worst
+    assert [pair["distances"][0] for pair in pairs] == sorted(pair["distances"][0] for pair in pairs)
+
+
+def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
+    pairs = files.read_json(finished / evaluate.PICTURES / "neighbours.json")
+    heldout = np.load(finished / "out/prepare/heldout.npy")
+    labels = np.load(finished / "out/sample/labels.npy")
+    assert [labels[pair["sample"]] for pair in pairs[:2]] in ([0, 1], [1, 0])
+    extractor, real = reference.load(finished / "out/features")
+    distances = nearest(extractor(np.load(finished / "out/sample/images.npy")), real.train)[1][:, 0]
+    for pair in pairs[:2]:
+        closest = distances[labels == labels[pair["sample"]]].min()
+        assert pair["distances"][0] == pytest.approx(closest, rel=1e-5)
+    for pair in pairs:
+        assert not heldout[pair["training"]].any()
+        assert pair["distances"] == sorted(pair["distances"])
+
+
+def test_running_again_gives_the_same_bytes(project: Path) -> None:
+    before = contents(project / "out")
+    shutil.rmtree("out/features")
+    shutil.rmtree("out/evaluate")
+    features.main()
+    evaluate.main()
+    after = contents(project / "out")
+    assert [name for name in before if after[name] != before[name]] == []
+    assert after.keys() == before.keys()
+
+
+def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
+    for folder in ("features", "evaluate"):
+        for name, content in contents(finished / "out" / folder).items():
+            assert str(finished).encode() not in content, name
+            if name.endswith((".json", ".html")):
+                assert not re.search(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", content), name
+
+
+def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(project: Path) -> None:
+    """A champion of the candidate's own weights has the candidate's own scores, which are those of the stage."""
+    rescore.rescore(Path("out/train/model"), Path("champion/scores.json"))
+    stage = files.read_json(evaluate.METRICS)
+    assert files.read_json(Path("champion/scores.json")) == {"candidate": stage, "champion": stage}
+
+
+def test_another_champion_is_judged_by_blocks_of_the_same_seeds(project: Path) -> None:
+    write_params(
+        CHANGES | {"sample": CHANGES["sample"] | {"count": 300}, "evaluate": CHANGES["evaluate"] | {"blocks": 6}}
+    )
+    sample.main()
+    evaluate.main()
+    champion = tiny.random_checkpoint(project / "champion")
+    weights = files.read_tensors(champion / "weights.safetensors")
+    files.write_tensors(champion / "weights.safetensors", {name: value * 0.2 for name, value in weights.items()})
+    rescore.rescore(champion, Path("scores.json"))
+    scores = files.read_json(Path("scores.json"))
+    assert scores["candidate"] == files.read_json(evaluate.METRICS)
+    assert scores["champion"]["conditions"]["weights_sha256"] == files.sha256_file(champion / "weights.safetensors")
+    verdict = gate.decide(scores["candidate"], scores["champion"])
+    assert verdict.comparison is not None
+    assert (verdict.comparison.pairs, verdict.comparison.valid) == (6, True)
+    for name in ("fid", "kid"):
+        gaps = np.subtract(*(scores[each]["blocks"]["values"][name] for each in ("candidate", "champion")))
+        assert len(gaps) == 6
+    fids = [scores[each]["blocks"]["values"]["fid"] for each in ("candidate", "champion")]
+    assert verdict.comparison.difference == pytest.approx(np.subtract(*fids).mean())
+    assert verdict.verdict == ("better" if verdict.comparison.high < 0 else "worse"), verdict.reasons
+    back = gate.decide(scores["champion"], scores["candidate"])
+    assert {verdict.verdict, back.verdict} == {"better", "worse"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"resolution": 16}, "resolution 8 against 16"),
+        ({"classes": ["dark", "bright"]}, "classes dark, light against dark, bright"),
+        ({"classes": []}, "classes dark, light against none"),
+    ],
+)
+def test_a_champion_of_something_else_is_refused_in_words(project: Path, change: dict[str, object], said: str) -> None:
+    champion = tiny.random_checkpoint(
+        project / "champion", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **change}}
+    )
+    with pytest.raises(ValueError, match=said):
+        rescore.rescore(champion, Path("scores.json"))
+    assert not Path("scores.json").exists()
+
+
+def test_images_of_other_weights_are_not_taken_for_the_candidates(project: Path) -> None:
+    champion = Path(shutil.copytree("out/train/model", "champion"))
+    weights = files.read_tensors(champion / "weights.safetensors")
+    files.write_tensors(Path("out/train/model/weights.safetensors"), {name: 2 * each for name, each in weights.items()})
+    with pytest.raises(ValueError, match="drawn from other weights than out/train has"):
+        rescore.rescore(champion, Path("scores.json"))
+
+
+def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
+    labels, heldout = np.load("out/prepare/labels.npy"), np.load("out/prepare/heldout.npy")
+    chosen = np.flatnonzero(~heldout)[:200]
+    files.write_npy(Path("out/sample/images.npy"), np.load("out/prepare/images.npy")[chosen])
+    files.write_npy(Path("out/sample/labels.npy"), labels[chosen])
+    evaluate.main()
+    assert files.read_json(evaluate.METRICS)["memorisation_ratio"] < 0.01
+    page.make(None)
+    assert "look for copies" in page.PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "outside"),
+    [
+        ("noise", ["FID ratio to real images", "class accuracy", "recall"]),
+        ("one image", ["FID ratio to real images", "class accuracy", "recall", "memorisation ratio"]),
+        ("new images of the same kind", []),
+        ("copies", ["memorisation ratio"]),
+    ],
+)
+def test_the_default_limits_tell_what_was_learnt(project: Path, kind: str, outside: list[str]) -> None:
+    images, labels = samples_of(kind)
+    files.write_npy(Path("out/sample/images.npy"), images)
+    files.write_npy(Path("out/sample/labels.npy"), labels)
+    evaluate.main()
+    verdict = gate.decide(files.read_json(evaluate.METRICS), None, **RELATIVE_LIMITS)
+    assert verdict.verdict == ("outside limits" if outside else "first"), verdict.reasons
+    assert {row.name for row in verdict.rows if row.ok is False} == set(outside), verdict.rows
+
+
+def samples_of(kind: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """200 images, half of them `dark`, half `light`, as a model would have drawn them that learnt this."""
+    random, labels = np.random.default_rng(1), np.arange(200) % 2
+    prepared_images, heldout = np.load("out/prepare/images.npy"), np.load("out/prepare/heldout.npy")
+    prepared_labels = np.load("out/prepare/labels.npy")
+    of_class = [np.flatnonzero(~heldout & (prepared_labels == label)) for label in (0, 1)]
+    match kind:
+        case "noise":
+            images = random.integers(0, 256, (200, 8, 8, 1))
+        case "one image":
+            images = np.repeat(prepared_images[of_class[0][:1]], 200, axis=0)
+        case "copies":
+            images = prepared_images[[of_class[label][i // 2] for i, label in enumerate(labels)]]
+        case _:
+            images = random.integers(0, 100, (200, 8, 8, 1)) + 150 * labels[:, None, None, None]
+    return images.astype(np.uint8), labels.astype(np.int64)
+
+
+def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(project: Path) -> None:
+    """With one rare class that the extractor never sees, all real images hardly ever, equal shares half of the time."""
+    extractor, real = reference.load()
+    data = prepared.load()
+    held = data.labels[data.heldout_indices]
+    features = real.heldout[np.concatenate([np.flatnonzero(held == 0)] * 2)][: len(held)]
+    equal = np.arange(100) % 2
+    found = score_folder.accuracy_of_real_images(equal, extractor, replace(real, heldout=features), data)
+    assert found == pytest.approx(0.5, abs=0.05)
+    assert score_folder.accuracy_of_real_images(equal, extractor, real, data) > 0.95
+    assert score_folder.accuracy_of_real_images(np.zeros(9, np.int64), extractor, real, data) > 0.95
+
+
+def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
+    files.write_npy(Path("out/sample/labels.npy"), np.full(100, -1))
+    evaluate.main()
+    assert "class_accuracy" not in files.read_json(evaluate.METRICS)
+
+
+def test_too_few_samples_are_refused_and_old_scores_stay(project: Path) -> None:
+    before = contents(project / "out/evaluate")
+    for name in ("images", "labels"):
+        files.write_npy(Path(f"out/sample/{name}.npy"), np.load(f"out/sample/{name}.npy")[:49])
+    with pytest.raises(ValueError, match=r"the samples: 49 images are too few"):
+        evaluate.main()
+    assert contents(project / "out/evaluate") == before
+
+
+def test_missing_inputs_say_which_stage_to_run(project: Path) -> None:
+    shutil.rmtree("out/sample")
+    with pytest.raises(FileNotFoundError, match="dvc repro sample"):
+        evaluate.main()
+    shutil.rmtree("out/features")
+    with pytest.raises(FileNotFoundError, match="dvc repro features"):
+        evaluate.main()
+
+
+def test_a_changed_extractor_is_refused(project: Path) -> None:
+    path = Path("out/features/extractor.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        reference.load()
+
+
+def test_features_of_other_images_are_refused(project: Path) -> None:
+    path = Path("out/features/train_features.npy")
+    files.write_npy(path, np.load(path)[:-1])
+    with pytest.raises(ValueError, match="made from other images"):
+        evaluate.main()
+
+
+def test_an_empty_history_is_named(project: Path) -> None:
+    files.write_text(Path("out/train/history.csv"), "images,loss,lr,grad_norm\n")
+    with pytest.raises(ValueError, match=r"history\.csv is empty"):
+        evaluate.main()
+
+
+def test_missing_inception_weights_are_named_and_nothing_stands_in(project: Path) -> None:
+    before = contents(project / "out/features")
+    write_params(CHANGES | {"features": {"extractor": "inception", "weights": "models/inception.pth"}})
+    with pytest.raises(ValueError, match=r"'models/inception\.pth' is not a file.*weights-inception-2015-12-05-67268"):
+        features.main()
+    assert contents(project / "out/features") == before
+
+
+def test_one_class_cannot_be_told_apart(project: Path) -> None:
+    single = replace(prepared.load(), classes=("dark",))
+    with pytest.raises(ValueError, match="needs at least two classes"):
+        train_classifier(single, "cpu", images=100, batch=10, width=8, lr=1e-3, seed=0)
+
+
+def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:
+    before = files.read_json(evaluate.METRICS)
+    write_params(CHANGES | {"evaluate": CHANGES["evaluate"] | {"splits": 6}})
+    assert params.load().evaluate.splits == 6
+    evaluate.main()
+    after = files.read_json(evaluate.METRICS)
+    assert before["inception_score_real"] != after["inception_score_real"]
+    assert before["fid"] == after["fid"]

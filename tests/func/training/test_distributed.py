@@ -1,0 +1,134 @@
+"""Real processes on gloo: what several train is what one trains, and all stop at one step."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ddpm.common import files
+from ddpm.training import batches, state
+from ddpm.training.batches import EpochSampler
+from tests.support import several, tiny
+
+ROOT = Path(__file__).parents[3]
+
+
+def torchrun(count: int, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a program in so many processes, to its end."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes leave."""
+    folder = tmp_path_factory.mktemp("two")
+    tiny.random_checkpoint(folder / "model")
+    done = torchrun(2, several.__file__, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(two: Path) -> dict[str, Any]:
+    """What they say of it."""
+    content: dict[str, Any] = files.read_json(two / "found.json")
+    return content
+
+
+@pytest.fixture(scope="module")
+def one() -> state.State:
+    """The same training by one process."""
+    training = tiny.training(several.CONFIG)
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
+    return training
+
+
+def read(folder: Path) -> state.State:
+    training = tiny.training(several.CONFIG)
+    assert state.restore(training, folder)
+    return training
+
+
+def assert_close(a: state.State, b: state.State) -> None:
+    """The same losses and gradients at every step, and nearly the same weights.
+
+    Adam divides by the size of a gradient: where that is rounding, so is the direction of the step.
+    """
+    assert [row["images"] for row in a.history] == [row["images"] for row in b.history]
+    for key in ("loss", "grad_norm"):
+        assert [row[key] for row in a.history] == pytest.approx([row[key] for row in b.history], rel=1e-5)
+    for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.ema, b.ema)]:
+        for name, tensor in one.items():
+            torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=5e-5)
+
+
+def test_parts_of_all_processes_are_the_batch_of_one() -> None:
+    """Image by image, with its level, noise and label, in any number of processes."""
+    recipe = replace(tiny.TRAIN_CONFIG, batch=12, accumulation=2)
+
+    def drawn(rank: int, count: int) -> list[tuple[Any, ...]]:
+        group = several.data_parallel.ProcessGroup(rank, count)
+        return list(batches.batches(tiny.data(), recipe, EpochSampler(3, 27), 5, group))
+
+    whole = drawn(0, 1)
+    for count in (2, 3, 6):
+        parts = [drawn(rank, count) for rank in range(count)]
+        for number, micro in enumerate(whole):
+            joined = [torch.cat(each) for each in zip(*(part[number] for part in parts), strict=True)]
+            assert all(torch.equal(a, b) for a, b in zip(joined, micro, strict=True))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"3 processes cannot share train\.batch = 8 .* must be a multiple of 6"):
+        replace(tiny.TRAIN_CONFIG, accumulation=2).require_shares(3)
+
+
+@pytest.mark.parametrize("name", ["replicas", "accumulated", "shards", "shards_resumed"])
+def test_two_processes_train_what_one_does(two: Path, one: state.State, name: str) -> None:
+    """Whole in each or divided, in one micro-batch or two, from the start or from the checkpoint of another kind."""
+    assert_close(read(two / name), one)
+
+
+@pytest.mark.parametrize("name", ["stopped", "shards"])
+def test_one_process_goes_on_where_two_stopped(two: Path, one: state.State, name: str) -> None:
+    training = read(two / name)
+    assert training.step == (several.STOPPED_AT if name == "stopped" else several.TRAIN_CONFIG.steps)
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
+    assert_close(training, one)
+
+
+def test_gradients_are_exchanged_once_a_step_however_many_micro_batches(found: dict[str, Any]) -> None:
+    assert found["exchanges"] == 1
+
+
+def test_when_one_is_asked_to_stop_all_stop_at_its_step(two: Path, found: dict[str, Any]) -> None:
+    assert found["stopped"] == [several.STOPPED_AT] * 2
+    assert max(path.name for path in (two / "stopped").glob("step-*")) == f"step-{several.STOPPED_AT:09d}"
+
+
+def test_a_loss_that_is_not_finite_in_one_stops_all_with_the_same_words(found: dict[str, Any]) -> None:
+    assert found["all_saw_it"] == [1, 1]
+    assert "loss is not finite at step 0, for sigma" in found["not_finite"]
+
+
+def test_a_divided_model_is_held_in_parts(found: dict[str, Any], one: state.State) -> None:
+    whole = sum(each.numel() for each in one.denoiser.parameters())
+    assert sum(found["shares"]) == whole
+    assert max(found["shares"]) < 0.6 * whole
+
+
+def test_two_processes_draw_the_images_of_one(two: Path, tmp_path: Path) -> None:
+    """To the byte, and count as many evaluations."""
+    tiny.draw(two / "model", tmp_path / "drawn", several.SAMPLE)
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert names == sorted(path.name for path in (two / "drawn").iterdir())
+    assert all((two / "drawn" / name).read_bytes() == (tmp_path / "drawn" / name).read_bytes() for name in names)

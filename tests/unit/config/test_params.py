@@ -1,0 +1,380 @@
+"""Wrong parameters fail before any work, in words: the key, its value, the limit, the nearest valid name."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from ddpm.cli.edit import changed, flat
+from ddpm.config import params, presets
+from ddpm.config.sections.diffusion import Ddpm
+from ddpm.diffusion.conditioning import CONDITIONS
+from ddpm.sampling.options import OPTIONS, Sampler, Sampling, Spacing, Variance
+from tests.support.changed_params import ROOT, VALID, with_changes
+
+# What the rules below speak of, so that tuning the default does not touch them.
+VALID["prepare"] |= {"resolution": 28, "labels": "folders"}
+VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
+VALID["net"] |= {"kind": "unet", "channels": 32, "multipliers": [1, 2], "attention": [7], "middle_attention": True}
+VALID["net"] |= {"head_channels": 32, "groups": 8, "patch": 2}
+VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
+VALID["sample"] |= {
+    "count": 2000,
+    "sampler": "dpm-solver++",
+    "steps": 20,
+    "eta": 0.0,
+    "guidance": 1.0,
+    "guidance_interval": None,
+}
+
+
+def refusal(value: dict[str, Any]) -> str:
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(value)
+    return str(error.value)
+
+
+def test_the_committed_file_is_valid_and_frozen() -> None:
+    found = params.load(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        found.train.lr = 1.0  # type: ignore[misc]  # that it cannot be set is what is tested
+
+
+@pytest.mark.parametrize(
+    ("section", "misspelt", "nearest"),
+    [
+        ("train", "learning_rates", "log_every"),
+        ("train", "acumulation", "accumulation"),
+        ("train", "optimiser", "optimizer"),
+        ("prepare", "resolutoin", "resolution"),
+        ("diffusion", "shedule", "schedule"),
+        ("net", "chanels", "channels"),
+        ("sample", "guidence", "guidance"),
+        ("evaluate", "neighbors", "neighbours"),
+        ("promote", "maxfid", "max_fid"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest_valid_one(section: str, misspelt: str, nearest: str) -> None:
+    value = with_changes()
+    value[section][misspelt] = 1
+    told = refusal(value)
+    assert f"{section}.{misspelt} is not a parameter" in told
+    if misspelt != "learning_rates":
+        assert f"did you mean {nearest}?" in told
+
+
+DIT = {"kind": "dit", "patch": 2, "width": 32, "depth": 2, "heads": 4, "mlp_ratio": 4, "dropout": 0.0}
+PLAIN = {"kind": "plain", "channels": 16, "levels": 2, "blocks": 2, "skips": True, "groups": 8, "patch": 2}
+
+
+@pytest.mark.parametrize("net", [DIT, PLAIN], ids=lambda net: str(net["kind"]))
+def test_other_kinds_of_network_have_their_own_keys(net: dict[str, Any]) -> None:
+    found = params.parse(VALID | {"net": net})
+    assert found.net.kind == net["kind"]
+    assert {key for key in params.flatten(found) if key.startswith("net.")} == {f"net.{key}" for key in net}
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (DIT | {"dept": 3}, ["net.dept is not a parameter; did you mean depth?"]),
+        (DIT | {"multipliers": [1, 2]}, ["net.multipliers is not a parameter", "valid: kind, patch, width, depth"]),
+        (PLAIN | {"skip": True}, ["net.skip is not a parameter; did you mean skips?"]),
+        ({key: value for key, value in DIT.items() if key != "heads"}, ["net.heads is missing"]),
+        ({key: value for key, value in DIT.items() if key != "kind"}, ["net.kind is missing", "unet, dit, plain"]),
+        (DIT | {"kind": "vit"}, ["net.kind = 'vit' is unknown; did you mean dit?"]),
+        (DIT | {"heads": 5}, ["net: heads = 5 must divide width = 32"]),
+        (DIT | {"width": 30, "heads": 5}, ["net: width = 30 must be divisible by 4"]),
+        (DIT | {"patch": 3}, ["net.patch = 3 must divide prepare.resolution = 28"]),
+        (DIT | {"depth": 0}, ["net.depth = 0: input should be greater than or equal to 1"]),
+        (PLAIN | {"groups": 3}, ["net: groups = 3 must divide channels = 16"]),
+        (PLAIN | {"levels": 3}, ["prepare.resolution = 28 must be divisible by 8", "net.levels = 3"]),
+    ],
+)
+def test_rules_of_other_kinds_of_network(net: dict[str, Any], told: list[str]) -> None:
+    refused = refusal(VALID | {"net": net})
+    for part in told:
+        assert part in refused
+
+
+def test_a_misspelt_section_and_a_name_unlike_any() -> None:
+    assert "trian is not a parameter; did you mean train?" in refusal(VALID | {"trian": {}})
+    value = with_changes()
+    value["promote"]["xyzzy"] = 1
+    assert "promote.xyzzy is not a parameter; valid: name, max_fid" in refusal(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limit"),
+    [
+        ("prepare__resolution", 3, "greater than or equal to 4"),
+        ("prepare__resolution", 28.0, "integer"),
+        ("prepare__channels", 2, "1 or 3"),
+        ("prepare__labels", "yes", "'folders' or 'none'"),
+        ("prepare__background", 256, "less than or equal to 255"),
+        ("prepare__holdout", 0.0, "greater than 0"),
+        ("prepare__holdout", 0.95, "less than 0.9"),
+        ("prepare__max_bad_fraction", 1.5, "less than or equal to 1"),
+        ("prepare__max_drift", 1.5, "less than or equal to 1"),
+        ("diffusion__steps", 0, "greater than or equal to 1"),
+        ("diffusion__steps", 5001, "less than or equal to 5000"),
+        ("diffusion__schedule", "cosin", "'linear', 'scaled-linear', 'cosine', 'quadratic' or 'sigmoid'"),
+        ("diffusion__beta_start", float("nan"), "finite"),
+        ("net__dropout", 1.0, "less than 1"),
+        ("net__patch", 3, "1, 2 or 4"),
+        ("train__seed", -1, "greater than or equal to 0"),
+        ("train__lr", 0.0, "greater than 0"),
+        ("train__lr", "2e-3", "valid number"),
+        ("train__batch", 0, "greater than or equal to 1"),
+        ("train__flip", 1, "boolean"),
+        ("train__keep", 1, "greater than or equal to 2"),
+        ("sample__eta", 1.5, "less than or equal to 1"),
+        ("promote__name", "has space", "pattern"),
+        ("promote__max_fid", -1.0, "greater than 0"),
+        ("promote__max_fid", float("inf"), "finite"),
+        ("promote__max_fid_ratio", 0.0, "greater than 0"),
+        ("promote__min_recall_ratio", 1.1, "less than or equal to 1"),
+        ("promote__min_class_skill", -0.1, "greater than or equal to 0"),
+        ("promote__min_improvement", 2.0, "less than or equal to 1"),
+        ("promote__approval_hours", 0.0, "greater than 0"),
+        ("promote__name", "", "pattern"),
+        ("promote__name", "a/b", "pattern"),
+        ("promote__name", "a:b", "pattern"),
+        ("promote__name", "..", "pattern"),
+        ("flow__time_limit", 0, "greater than or equal to 1"),
+        ("flow__time_limit", 10**11, "less than or equal to"),
+        ("flow__retries", 1_000_000, "less than or equal to 10"),
+        ("train__batch", 10**9, "less than or equal to"),
+        ("train__clip", float("nan"), "finite"),
+        ("train__initial", "a\0b", "pattern"),
+        ("sample__count", 10**30, "less than or equal to"),
+        ("evaluate__neighbours", 10**9, "less than or equal to 1000"),
+    ],
+)
+def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, limit: str) -> None:
+    told = refusal(with_changes(**{key: value}))
+    assert f"{key.replace('__', '.')} = {value!r}" in told
+    assert limit in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"prepare__resolution": 30}, ["prepare.resolution = 30 must be divisible by 4", "net.patch = 2"]),
+        (
+            {
+                "prepare__resolution": 30,
+                "net__patch": 1,
+                "net__attention": [15],
+                "diffusion__condition": "low-resolution-4",
+            },
+            ["diffusion.condition = low-resolution-4", "divisible by 4; it is 30"],
+        ),
+        ({"net__attention": [9]}, ["net.attention = 9", "[14, 7]"]),
+        ({"net__groups": 5}, ["groups = 5 must divide", "channels * 1 = 32"]),
+        ({"net__head_channels": 24}, ["head_channels = 24 must divide", "64"]),
+        ({"net__head_channels": 64, "net__attention": [14]}, ["head_channels = 64 must divide the width 32"]),
+        ({"train__accumulation": 3}, ["accumulation = 3 must divide batch = 32"]),
+        ({"train__images": 16, "train__warmup": 0}, ["images = 16 is below one batch = 32"]),
+        ({"train__warmup": 100_000_000}, ["warmup = 100000000 exceeds images"]),
+        ({"diffusion__beta_start": 0.5}, ["beta_start = 0.5 must be below beta_end = 0.02"]),
+        (
+            {"prepare__labels": "none", "features__extractor": "inception", "sample__guidance": 2.0},
+            ["sample.guidance = 2.0 needs labels", "prepare.labels = none"],
+        ),
+        ({"sample__guide": "weaker"}, ["guide = 'weaker' has no use at guidance = 1"]),
+        ({"sample__guidance": 2.0, "sample__guidance_interval": [2.0, 1.0]}, ["interval = [2.0, 1.0] is empty"]),
+        ({"sample__guidance_rescale": 0.5}, ["guidance_rescale = 0.5 applies to guidance other than 1 only"]),
+        ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
+        ({"prepare__labels": "none"}, ["features.extractor = classifier needs labels", "inception"]),
+        (
+            {"features__extractor": "own"},
+            ["features.extractor: own (layers declared in JSON) is not supported; use classifier", "or inception"],
+        ),
+        ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
+        ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
+        ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
+        ({"evaluate__blocks": 3}, ["evaluate.blocks = 3 must divide sample.count = 2000"]),
+        (
+            {"sample__count": 10, "evaluate__splits": 1, "evaluate__blocks": 1},
+            ["sample.count = 10", "50 images are the"],
+        ),
+        ({"sample__count": 10**10}, ["sample.count = 10000000000 images would take about", "TiB"]),
+        ({"prepare__resolution": 1024, "net__attention": [], "train__batch": 2**16}, ["train.batch = 65536 at once"]),
+        (
+            {"net__channels": 1024, "net__multipliers": [64, 64], "net__attention": [], "net__middle_attention": False},
+            ["net: the weights", "TiB"],
+        ),
+        ({"train__processes": 10**6}, ["less than or equal to 4096"]),
+        ({"train__processes": 3}, ["3 processes cannot share train.batch = 32", "multiple of 3"]),
+        (
+            {"train__processes": 1, "train__sharding": "full", "train__channels_last": False},
+            ["there is one. Raise train.processes"],
+        ),
+        (
+            {"diffusion__steps": 5000, "diffusion__schedule": "linear", "diffusion__beta_end": 0.9},
+            ["the largest level of noise would be sigma = 1e", "use smaller ones"],
+        ),
+        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "50 are the fewest"]),
+    ],
+)
+def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
+    refused = refusal(with_changes(**changes))
+    for part in told:
+        assert part in refused
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled-linear", "quadratic", "sigmoid"])
+@pytest.mark.parametrize(
+    ("steps", "start", "end"), [(1000, 1e-4, 0.02), (7, 0.001, 0.3), (1, 0.1, 0.2), (5000, 0.1, 0.9)]
+)
+def test_the_noise_of_a_schedule_is_known_without_torch(schedule: str, steps: int, start: float, end: float) -> None:
+    from ddpm.diffusion.schedule import betas
+
+    values = with_changes(diffusion__schedule="cosine", diffusion__steps=steps, sample__steps=1)["diffusion"]
+    section = Ddpm(**values | {"beta_start": start, "beta_end": end}).model_copy(update={"schedule": schedule})
+    assert section._betas() == pytest.approx(betas(schedule, steps, start, end).tolist())
+
+
+@pytest.mark.parametrize("steps", [1000, 2000, 5000])
+def test_long_forward_processes_are_allowed(steps: int) -> None:
+    assert params.parse(with_changes(diffusion__steps=steps)).diffusion.steps == steps
+
+
+def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
+    value = with_changes(train__lr=-1.0, prepare__background=-1)
+    del value["net"]["blocks"]
+    told = refusal(value)
+    assert all(
+        part in told
+        for part in ("train.lr = -1.0", "prepare.background = -1", "net.blocks is missing; its default is 1")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a: [1", "not valid YAML"), ("just text", "must hold sections"), ("", "must hold sections")],
+)
+def test_a_file_that_is_no_params_file(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(params.ParamsError, match=told) as error:
+        params.load(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(params.ParamsError, match="ddpm preset mnist"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_yaml_1_2_is_read_and_no_python_objects(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: !!python/object/apply:os.system ['true']")
+    with pytest.raises(params.ParamsError, match="not valid YAML"):
+        params.load(path)
+    path.write_text("a: no")
+    assert params.read_yaml(path) == {"a": "no"}
+
+
+def test_flatten_has_every_key_as_text() -> None:
+    found = params.flatten(params.parse(VALID))
+    assert set(found) == set(flat(VALID))
+    assert found["prepare.resolution"] == str(VALID["prepare"]["resolution"])
+
+
+def test_editing_keeps_every_other_byte() -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert changed(text, {}) == text
+    edited = changed(
+        text, {"prepare.resolution": 64, "net.attention": [8], "promote.max_fid": None, "train.flip": True}
+    )
+    before, after = text.splitlines(), edited.splitlines()
+    differing = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in differing] == [
+        "resolution: 64",
+        "attention: [8]",
+        "flip: true",
+        "max_fid: null",
+    ]
+    assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_has_the_scale_that_the_mathematics_give_it(condition: str) -> None:
+    found = params.parse(with_changes(diffusion__condition=condition)).diffusion
+    assert found.shrinks_by == max(1, CONDITIONS[condition])
+
+
+@pytest.mark.parametrize(
+    ("preset", "low", "high"), [("vp-sde", "beta_min", "beta_max"), ("ve-sde", "sigma_min", "sigma_max")]
+)
+def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) -> None:
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
+    value["diffusion"][low] = value["diffusion"][high]
+    assert f"{low} = {value['diffusion'][low]} must be below {high} = " in refusal(value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("vp-sde", {"beta_max": 1000.0}),
+        ("vp-sde", {"beta_max": 1000.0, "process": "sub-vp-sde"}),
+        ("edm", {"p_mean": 10.0, "p_std": 10.0}),
+    ],
+)
+def test_noise_beyond_float32_is_refused_in_every_process(preset: str, changes: dict[str, Any]) -> None:
+    value = presets.values(ROOT / "presets" / f"{preset}.yaml")
+    value["diffusion"] |= changes
+    assert "largest level of noise would be" in refusal(value)
+
+
+def test_a_message_about_endless_things_is_short() -> None:
+    value = with_changes(train__seed=10**5000, train__optimizer="x" * 10**6)
+    value["train"] |= {f"key{number}": number for number in range(1000)}
+    value["train"]["\x1b[31m"] = 1
+    told = refusal(value)
+    assert len(told) < 10_000
+    assert told.splitlines()[-1].strip().endswith("more")
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    "text", ["train: [1", "train: 5", "promote: {name: digits, max_fid: -1}\nnet: 3", "promote:\n  name: digits\n"]
+)
+def test_the_name_of_the_model_needs_nothing_else(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    if "digits" in text:
+        assert params.model_name(path) == "digits"
+    else:
+        with pytest.raises(params.ParamsError, match=r"not valid YAML|has no promote\.name"):
+            params.model_name(path)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", ".", "a\n", 3, None, "é"])
+def test_a_name_that_mlflow_refuses_is_refused_and_so_by_itself(name: Any, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"promote: {json.dumps({'name': name})}")
+    with pytest.raises(params.ParamsError, match=r"promote\.name"):
+        params.model_name(path)
+
+
+def test_a_name_is_one_that_mlflow_takes() -> None:
+    from mlflow.utils.validation import _validate_model_name
+
+    for name in ("ddpm-mnist", "a..b", "a.", "0", "a-_.", "x" * 100):
+        params.parse(with_changes(promote__name=name))
+        _validate_model_name(name)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_sampler_option_has_its_type_default_and_range_in_section_sample(name: str) -> None:
+    """The types are stated twice, for the type checker; everything else has one definition."""
+    given, option = params.Sample.model_fields[name], OPTIONS[name]
+    assert given.annotation == {"sampler": Sampler, "spacing": Spacing, "variance": Variance}.get(
+        name, get_type_hints(Sampling)[name]
+    )
+    for value in (option.least, option.most):
+        if value not in {None, math.inf} and name != "steps":
+            wrong = value + (1 if value == option.most else -1)
+            assert f"sample.{name} = {wrong}: input should be" in refusal(with_changes(**{f"sample__{name}": wrong}))

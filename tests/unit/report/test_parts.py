@@ -1,0 +1,179 @@
+"""The parts of the page that need more than scores, and which of them are left out when."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpm.common import files
+from ddpm.imaging import sheets
+from ddpm.report import drift, facts, page, picture, pictures, scores
+from tests.support import made_reports as made
+from tests.support.made_reports import CHAMPION, METRICS, MORE, composed
+
+
+def html(**known):
+    return page.render(composed(**known))
+
+
+def test_the_verdict_and_its_reasons_come_first():
+    top = composed(facts=made.facts()).headline
+    assert (top.title, top.verdict, top.tone) == ("digits version 3", "Promoted: the new champion", "good")
+    assert top.reasons == (
+        "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked; over 8 blocks of equal seeds the "
+        "difference is -0.8, 95% interval -0.863 to -0.737."
+    )
+    text = html(facts=made.facts())
+    assert text.index("Promoted: the new champion") < text.index("Candidate and champion") < text.index('id="scores"')
+
+
+def test_the_champion_stands_beside_the_candidate():
+    found = composed(facts=made.facts())
+    assert found.beside is not None
+    first = found.beside.rows[0]
+    values = (first.candidate, first.champion, first.change, first.limit, first.kept)
+    assert values == ("3.21", "4.00", "-19.8%", "at most 10", "yes")
+    novelty = next(row for row in found.beside.rows if row.name == "Memorisation ratio")
+    assert (novelty.candidate, novelty.limit, novelty.kept) == ("0.980", "at least 0.93", "yes")
+    assert found.scores[0].champion == "4.00"
+
+
+def test_without_another_champion_there_is_no_column_for_it():
+    alone = composed(facts=made.facts(champion=None))
+    assert alone.beside is not None
+    assert (alone.beside.champion, alone.beside.rows[0].change) == ("", "")
+    itself = composed(facts=made.facts(champion=METRICS))
+    assert itself.beside is not None
+    assert "is the champion itself" in itself.beside.words
+    told = html(facts=made.facts(champion=METRICS, heading="is the champion already: nothing to promote"))
+    assert "It is the champion already" in told
+    assert "Limit" in told
+    assert not any(line.champion for line in itself.scores)
+
+
+def test_without_a_run_the_page_says_that_nothing_is_judged():
+    assert "Not judged" in html()
+    assert "No run of the flow has judged these scores" in html()
+    assert "The last verdict was about other scores" in html(outdated=True)
+    assert "Candidate and champion" not in html()
+    assert "Times are kept by the flow" in html()
+
+
+def test_a_score_has_its_spread_floors_and_direction():
+    table = {line.name: line for line in scores.table(METRICS | MORE, CHAMPION)}
+    fid = table["FID"]
+    assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
+    assert fid.spread == "± 0.12 between blocks of seeds"
+    assert (list(fid.real), list(fid.cheats)) == (
+        ["1.41 held-out", "1.08 halves"],
+        ["310 pure noise", "0.410 copied images"],
+    )
+    assert table["KID"].spread == "± 0.0031 standard error"
+    assert table["Precision"].spread == "± 0.011 between blocks of seeds; 0.900 for k = 5"
+    assert table["Recall"].arrow == "↑"
+    assert "Coverage" not in table
+
+
+def test_what_is_no_number_is_not_shown_as_one():
+    assert scores.text(None) == scores.text("high") == scores.text(True) == ""
+    assert (scores.text(0.5), scores.text(1234.5), scores.text(12), scores.text(0.25, share=True)) == (
+        "0.500", "1,234", "12", "25.0%",
+    )  # fmt: skip
+
+
+def test_copies_are_told_in_words():
+    text = html(metrics=METRICS | MORE)
+    assert "Copies of training images are among the samples" in text
+    assert "3 exact copies of training images; 21 near ones (nearer than 0.300), where 20 of so many" in text
+    assert "p = 0.25" in text
+
+
+def test_drift_is_told_with_its_tests():
+    text = html(drifted=made.DRIFT)
+    for words in (
+        "Compared with the data of version 2", "Images: new 230, removed 30, kept 4,770.", "0: 500 → 510.",
+        "brightness", "4.00e-09", "mean 40.1",
+        "Distance in feature space: 1.40; 0.900 between samples of the same data.",
+    ):  # fmt: skip
+        assert words in text
+    assert "have not been compared" in html()
+
+
+def test_the_newest_finding_about_these_data_is_taken(tmp_path: Path):
+    for name, data, when in (("a", "x", 30), ("b", "y", 10), ("c", "y", 20)):
+        files.write_json(tmp_path / f"{name}.json", {"data_sha256": data, "words": name})
+        os.utime(tmp_path / f"{name}.json", (when, when))
+    assert (drift.find("y", tmp_path) or {})["words"] == "c"
+    assert drift.find("z", tmp_path) is None
+
+
+def test_lineage_names_hashes_and_how_to_make_the_model_again():
+    found = composed(facts=made.facts())
+    assert found.lineage["commit of the code"] == "5e" * 20
+    assert found.lineage["weights SHA-256"] == "77" * 32
+    assert found.commands[0][1] == f"git checkout {'5e' * 20} && make run"
+    assert not found.caveat
+    dirty = made.facts(lineage={"ddpm.git_sha": "5e" * 20, "ddpm.git_dirty": "true"})
+    assert "commit first" in composed(facts=dirty).caveat
+
+
+def test_times_are_those_of_this_run_and_of_the_run_that_made_the_files():
+    found = composed(facts=made.facts()).times
+    assert found is not None
+    prepare, train = found.rows
+    assert (prepare.did, prepare.took, prepare.cpu) == ("cached", "–", "–")
+    assert (train.took, train.cpu, found.total.cpu, found.gpu) == ("5m 00s", "0.15 h", "0.15 h", False)
+    assert "GPU hours" not in html(facts=made.facts())
+    held = made.TOOK | {"gpu_seconds": 300.0}
+    assert "GPU hours" in html(facts=made.facts(stages=[{"stage": "train", "did": "Completed", **held, "made": held}]))
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the stages leave, as far as the page needs it."""
+    monkeypatch.chdir(tmp_path)
+    files.write_json(page.METRICS, METRICS)
+    files.write_json(page.STATISTICS, made.STATISTICS)
+    files.write_json(page.CONFIG, made.CONFIG)
+    picture.save(page.PICTURES, made.PICTURES)
+    return tmp_path
+
+
+def test_facts_of_other_scores_give_no_verdict(outputs: Path):
+    facts.write(made.facts(scores_sha256=files.sha256_file(page.METRICS)))
+    assert page.make(facts.read())
+    assert "Promoted" in page.PAGE.read_text()
+    files.write_json(page.METRICS, METRICS | {"fid": 3.3})
+    assert not page.make(facts.read())
+    assert "The last verdict was about other scores" in page.PAGE.read_text()
+
+
+def test_what_is_missing_or_of_another_version_is_named(outputs: Path):
+    files.write_json(facts.FACTS, {"verdict": "better"})
+    with pytest.raises(ValueError, match="not what this version writes"):
+        facts.read()
+    files.write_json(page.PICTURES / picture.WORDS, [{"name": "samples", "heading": "?"}])
+    with pytest.raises(ValueError, match="dvc repro --force evaluate"):
+        page.make(None)
+    (page.PICTURES / picture.WORDS).unlink()
+    with pytest.raises(FileNotFoundError, match="dvc repro evaluate"):
+        page.make(None)
+    page.METRICS.unlink()
+    with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing"):
+        page.make(None)
+
+
+def test_the_best_are_left_and_the_worst_right():
+    images = np.arange(40, 46, dtype=np.uint8)[:, None, None, None].repeat(42, 1).repeat(42, 2)
+    labels, values = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.9, 0.4, 0.6, 0.2, 0.3])
+    png = pictures.extremes(images, labels, ["a", "b"], values, ("best", "worst"), columns=2)
+    sheet = np.asarray(Image.open(io.BytesIO(png)))
+    side = 84 + sheets.GAP
+    left = sheet.shape[1] - 4 * side + sheets.GAP - sheets.GROUP_GAP
+    across = [left + i * side + (sheets.GROUP_GAP if i > 1 else 0) + 42 for i in range(4)]
+    down = [sheet.shape[0] - 42 - side, sheet.shape[0] - 42]
+    shown = [[int(sheet[y, x, 0]) if sheet[y, x, 3] else None for x in across] for y in down]
+    assert shown == [[41, 43, 42, 40], [45, None, 44, None]]
