@@ -54,7 +54,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model with random weights; read only."""
-    from tests import tiny  # imports torch
+    from tests.support import tiny  # imports torch
 
     return tiny.random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "model")
 
