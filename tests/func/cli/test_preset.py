@@ -64,7 +64,7 @@ def test_help_needs_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
     told = run("ddpm", "--help", cwd=ROOT).stdout
-    assert all(name in told for name in ("data", "preset", "make run"))
+    assert all(name in told for name in ("data", "preset", "ddpm run"))
 
 
 def test_a_traceback_is_shown_on_request_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,7 +315,7 @@ def test_the_search_finds_what_it_looks_for(text: str) -> None:
 def test_no_source_opens_what_can_run_code() -> None:
     sources = [path for part in ("src", "flows", "scripts", "docker") for path in (ROOT / part).rglob("*.py")]
     assert len(sources) > 100
-    found = {
-        f"{path.relative_to(ROOT)}: {each}" for path in sources for each in forbidden(ast.parse(path.read_text()))
-    } - {"src/ddpm/cli/edit.py: yaml.load"}  # ruamel's round trip, which builds no object of a tag
+    found = {f"{path.relative_to(ROOT)}: {each}" for path in sources for each in forbidden(ast.parse(path.read_text()))}
+    # ruamel's round trip, which builds no object of a tag
+    found -= {"src/ddpm/cli/edit.py: yaml.load", "src/ddpm/data/pointer.py: yaml.load"}
     assert not found

@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ddpm import registry, tracking
-from ddpm.cli import app
-from ddpm.cli import doctor as doctors
+from ddpm.cli import app, project_checks
 from tests.support import records
 
 SECRET = "hunter2"
@@ -136,6 +135,6 @@ def test_data_from_an_address_with_a_password_are_refused_before_anything_is_fet
 
 
 def test_data_dvc_with_a_password_is_a_finding(planted: Path) -> None:
-    (first, *_) = doctors.data()
+    (first, *_) = project_checks.data()
     assert first.state == "missing"
     assert "data.dvc holds a password, and git keeps it" in first.text
