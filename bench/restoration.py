@@ -9,7 +9,7 @@ baseline. Observations are made from the images and rounded to 8 bits, as a file
 a baseline wins.
 
 The prepared images are grey. With --colour they are painted, a hue for each class and a little to either side of it,
-and a model of 3 channels is trained on them without labels: which colour a digit had can be told from its shape.
+and a model of 3 channels is trained on them without labels: the colour of a digit follows from its shape.
 """
 
 import argparse

@@ -153,7 +153,7 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The processes with their new children: a server told to stop while it starts continues for a moment."""
+    """The processes with their new children: a server that is stopped while it starts may still start some."""
     found: dict[int, psutil.Process] = {}
     for each in processes:
         found[each.pid] = each

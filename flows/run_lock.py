@@ -1,6 +1,6 @@
 """Run lock: at most one run of the pipeline per checkout.
 
-The kernel frees the lock when its holder dies, so there is no stale PID and nothing to clean up. A run that finds
+The kernel frees the lock when its holder dies, so no stale PID is left and nothing needs cleaning up. A run that finds
 another one at work ends at once in a state named Skipped.
 """
 

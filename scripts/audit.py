@@ -29,7 +29,7 @@ def main() -> int:
     command = ["pip_audit", "-r", lock, "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
     done = subprocess.run([sys.executable, "-m", *command, *ignore], capture_output=True, text=True, check=False)
     try:
-        return told(json.loads(done.stdout)["dependencies"], lock)
+        return report(json.loads(done.stdout)["dependencies"], lock)
     except ValueError:
         print(f"audit: NOT DONE, pip-audit failed:\n{done.stderr.strip()[-2000:]}")
         return 0 if unreachable() else 1
@@ -44,7 +44,7 @@ def unreachable() -> str:
         return str(error)
 
 
-def told(dependencies: list[dict[str, Any]], lock: str) -> int:
+def report(dependencies: list[dict[str, Any]], lock: str) -> int:
     """Say what was found; the exit status. A package that the database does not know was not audited."""
     found = [(each, one) for each in dependencies for one in each.get("vulns", [])]
     for each, one in found:

@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -228,5 +228,5 @@ def packed(gate: Gate) -> str:
 
 def unpacked(text: str) -> Gate:
     """The gate from the text of `packed`."""
-    found: Mapping[str, str | bool] = json.loads(text)
-    return Gate(**found)  # type: ignore[arg-type]
+    found: dict[str, Any] = json.loads(text)
+    return Gate(**found)

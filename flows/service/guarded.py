@@ -23,9 +23,9 @@ def launch(
     """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Not as arguments: command lines are public.
-    told = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
+    own = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
     command = processes.child("flows.service.guarded", gate.name, application)
-    return processes.launch(command, log, {**os.environ, **environment, **told}, keep=[listening.fileno()])
+    return processes.launch(command, log, {**os.environ, **environment, **own}, keep=[listening.fileno()])
 
 
 def main(application: str) -> None:

@@ -112,7 +112,7 @@ def connect(port: int = PORT) -> Server:
 
 def find() -> Server | None:
     """The server that the environment names, or the one that `ddpm ui` or `ddpm serve` runs here."""
-    named, record = os.environ.get("PREFECT_API_URL"), access.read(told())
+    named, record = os.environ.get("PREFECT_API_URL"), access.read(record_file())
     ours = record and f"{record.url}/api"
     if named and (named.rstrip("/") != ours or os.environ.get("PREFECT_API_AUTH_STRING")):
         return Server(named)
@@ -138,7 +138,7 @@ def launch(
     log().parent.mkdir(parents=True, exist_ok=True)
     place = record.url.removeprefix("http://")
     host, _, port = place.rpartition(":")
-    told = {
+    variables = {
         "PREFECT_API_URL": f"{record.url}/api",
         "PREFECT_UI_API_URL": f"{record.url}/api",
         "PREFECT_SERVER_API_HOST": host,
@@ -149,7 +149,7 @@ def launch(
         "PREFECT__SERVER_FINAL": "1",
     } | dict(environment or {})
     gate = guard.Gate(PREFECT, place, record.key, record.auth, cookie=False)
-    return guarded.launch(APPLICATION, gate, listening, log(), told)
+    return guarded.launch(APPLICATION, gate, listening, log(), variables)
 
 
 def new_record(place: str, auth: str) -> Record:
@@ -190,7 +190,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def told() -> Path:
+def record_file() -> Path:
     """The file with the record of a long-running server, while it runs."""
     return Path(os.environ["PREFECT_HOME"]) / "server.json"
 

@@ -80,7 +80,7 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, command: str)
             record = _settled(place, prefect.record if prefect else None, access.secret())
             prefect = prefect_server.Server(f"{record.url}/api", record)
             members.append(_prefect(record, held.enter_context(place), exposure))
-            held.callback(record.forget, prefect_server.told())
+            held.callback(record.forget, prefect_server.record_file())
         prefect.use()
         mlflow, found, own = _mlflow_address()
         if own:
@@ -88,7 +88,7 @@ def pages(mlflow_port: int, prefect_port: int, exposure: Exposure, command: str)
             found = _settled(place, found, access.secret() if exposure.local else "")
             mlflow = found.url
             members.append(_mlflow(found, held.enter_context(place), exposure))
-            held.callback(found.forget, _told())
+            held.callback(found.forget, _record_file())
         yield Pages(prefect, mlflow, found, members)
 
 
@@ -106,23 +106,23 @@ class Place:
         if self.listening:
             self.listening.close()
 
-    def take(self) -> bool:
-        """Bind the address, unless another process has it."""
+    def take(self) -> socket.socket | None:
+        """Bind the address; None if another process has it."""
         self.listening = self.listening or prefect_server.listen(self.host, self.port)
-        return self.listening is not None
+        return self.listening
 
-    def require(self) -> str:
-        """Bind and return the address. Raises ServerError if another process has it."""
-        if not self.take():
+    def require(self) -> socket.socket:
+        """Bind the address. Raises ServerError if another process has it."""
+        listening = self.take()
+        if listening is None:
             raise prefect_server.ServerError(f"port {self.port} of {self.host} is taken. Try: {self.remedy}")
-        assert self.listening is not None  # noqa: S101 - for the types
-        return prefect_server.address(self.host, self.listening)
+        return listening
 
 
 def _settled(place: Place, found: Record | None, auth: str) -> Record:
     """The record of a server this process runs: a server that was found keeps its address, key and secret."""
     if found is None:
-        return prefect_server.new_record(place.require(), auth)
+        return prefect_server.new_record(prefect_server.address(place.host, place.require()), auth)
     parts = urlsplit(found.url)
     place.host, place.port = parts.hostname or place.host, parts.port or place.port
     return replace(found, pid=os.getpid())
@@ -144,8 +144,7 @@ def _member(
         return False
 
     def started() -> "subprocess.Popen[str]":
-        assert place.listening is not None  # noqa: S101 - `ready` took it
-        return start(place.listening)
+        return start(place.require())
 
     return Member({PREFECT: "Prefect's server", MLFLOW: "MLflow's server"}[name], started, log, ready)
 
@@ -154,7 +153,7 @@ def _prefect(record: Record, place: Place, exposure: Exposure) -> Member:
     """Prefect's server, at an address that stays the same."""
 
     def start(listening: socket.socket) -> "subprocess.Popen[str]":
-        record.write(prefect_server.told())
+        record.write(prefect_server.record_file())
         return prefect_server.launch(record, listening, exposure.prefect())
 
     return _member(PREFECT, place, record, prefect_server.log(), start)
@@ -167,7 +166,7 @@ def _mlflow_address() -> tuple[str, Record | None, bool]:
     uri = tracking.tracking_uri()
     if uri.startswith("http"):
         return tracking.shown(uri), None, False
-    record = access.read(_told())
+    record = access.read(_record_file())
     return "", record if record and record.proven(MLFLOW) else None, True
 
 
@@ -181,14 +180,14 @@ def _mlflow(record: Record, place: Place, exposure: Exposure) -> Member:
 
     def start(listening: socket.socket) -> "subprocess.Popen[str]":
         store.client()  # creates the database
-        record.write(_told())
-        told = page.environment(address) | exposure.mlflow()
-        return guarded.launch(exposure.mlflow_application, gate, listening, log, told)
+        record.write(_record_file())
+        variables = page.environment(address) | exposure.mlflow()
+        return guarded.launch(exposure.mlflow_application, gate, listening, log, variables)
 
     return _member(MLFLOW, place, record, log, start)
 
 
-def _told() -> Path:
+def _record_file() -> Path:
     """The file that names MLflow's server while it runs."""
     from ddpm.tracking import store
 

@@ -52,14 +52,13 @@ class Member:
         """Start it when it is due. Raises SupervisionError if it has ended too often."""
         now = time.monotonic()
         if self.child is not None and self.child.poll() is not None:
-            self._ended(now, say)
+            self._ended(self.child, now, say)
         if self.child is None and now >= self.due and self.ready():
             self.child = self.start()
 
-    def _ended(self, now: float, say: Say) -> None:
-        assert self.child is not None  # noqa: S101 - for the types
-        how = _how(self.child.returncode)
-        processes.stop(self.child, self.grace)  # its own children
+    def _ended(self, child: "subprocess.Popen[str]", now: float, say: Say) -> None:
+        how = _how(child.returncode)
+        processes.stop(child, self.grace)  # its own children
         self.child = None
         self.deaths = [each for each in self.deaths if now - each < WINDOW] + [now]
         if len(self.deaths) >= DEATHS:

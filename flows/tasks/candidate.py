@@ -132,7 +132,7 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
 def move(name: str, number: int, verdict: Verdict, champion: int | None, approval: dict[str, Any]) -> Any:
     """Make the version the champion, if the champion is still the one it was judged against.
 
-    approval: evidence of a person's consent for the audit trail; empty if nobody was asked.
+    approval: evidence of the approval for the audit trail; empty if none was required.
     """
     from ddpm import registry
 

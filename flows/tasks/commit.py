@@ -140,16 +140,16 @@ def deliver() -> Any:
 
     That does not affect the model; the next run tries again.
     """
-    told = push(reporter.sayer("push", get_run_logger()))
-    return finish("push", "Owed" if owes() else "Completed", told)
+    text = push(reporter.sayer("push", get_run_logger()))
+    return finish("push", "Owed" if owes() else "Completed", text)
 
 
 def push(say: Say) -> str:
     """Push data and results to DVC's default remote, and the branch to git's; a summary of both."""
-    told = [_push_data(say), _push_branch(files.read_json(OWED)["branch"])]
-    if all(done for done, _ in told):
+    pushed = [_push_data(say), _push_branch(files.read_json(OWED)["branch"])]
+    if all(done for done, _ in pushed):
         OWED.unlink()
-    return "; ".join(text for _, text in told)
+    return "; ".join(text for _, text in pushed)
 
 
 def owes() -> bool:

@@ -103,9 +103,9 @@ def probe() -> None:
 
 def _probe_address(path: str) -> None:
     """Ask an HTTP server for the head. If it refuses HEAD requests, DVC finds out whether the source is there."""
-    request = urllib.request.Request(path, method="HEAD")  # noqa: S310 - http(s), see above
+    request = urllib.request.Request(path, method="HEAD")  # noqa: S310 - `probe` passes http(s) only
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - `probe` passes http(s) only
             kind, length = answer.headers.get_content_type(), answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         if error.code in GONE:

@@ -86,8 +86,8 @@ def measure(champion: "Version", limit: float) -> dict[str, Any]:
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
         if ended.timed_out or ended.code:
-            told = "\n".join(ended.lines[-12:])
-            raise RuntimeError(f"the data could not be compared with those of version {champion.number}:\n{told}")
+            last = "\n".join(ended.lines[-12:])
+            raise RuntimeError(f"the data could not be compared with those of version {champion.number}:\n{last}")
         found: dict[str, Any] = files.read_json(target)
     return found
 

@@ -58,7 +58,7 @@ def _guidance(own: Mapping[str, Any], chosen: float | None, suits: bool) -> "Sam
 
 
 def _end(given: str, config: "ModelConfig") -> "NDArray[np.uint8] | int":
-    """A seed, or a picture (H, W, C) of the model's size. Raises ValueError in words."""
+    """A seed, or an image (H, W, C) of the model's size. Raises ValueError."""
     if given.isdecimal() and not Path(given).exists():
         return int(given)
     from ddpm.data import exact

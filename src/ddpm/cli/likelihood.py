@@ -136,7 +136,7 @@ def chosen_variance(config: "ModelConfig", asked: str) -> str:
 def pictures(
     source: str, config: "ModelConfig", count: int | None, label: str | None
 ) -> tuple["NDArray[np.uint8]", Any, str]:
-    """Images (N, H, W, C) uint8, labels (N,) or None, and in words which labels. Raises ValueError in words."""
+    """Images (N, H, W, C) uint8, labels (N,) or None, and a description of the labels. Raises ValueError."""
     import numpy as np
 
     from ddpm.common.class_names import class_index

@@ -62,7 +62,7 @@ def scores() -> Iterator[Finding]:
     try:
         now = params.load()
     except params.ParamsError:
-        return  # told by `parameters`
+        return  # reported by `parameters`
     if now.features.extractor == "inception" and not Path(now.features.weights or "?").is_file():
         remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
         yield Finding("missing", "scores", f"the weights of Inception-v3 that features.weights is to name: {remedy}")

@@ -83,11 +83,11 @@ def _look(name: str, path: Path, quiet: bool) -> "ImageSet":
 
 
 def _sizes(sets: "dict[str, ImageSet]", resize: str | None) -> str:
-    """All sizes, in words. Raises ValueError for several without a policy to bring them to one, or an unknown one."""
+    """Describe the image sizes. Raises ValueError for several sizes without a resize policy, or an unknown policy."""
     from ddpm.metrics.resize import POLICIES
 
     if resize is not None and resize not in POLICIES:
-        raise ValueError(f"--resize {resize} is no policy; possible: {', '.join(POLICIES)}")
+        raise ValueError(f"--resize {resize} is not a policy; possible: {', '.join(POLICIES)}")
     found = sorted(set().union(*(each.sizes for each in sets.values())))
     words = ", ".join(f"{width}x{height}" for width, height in found[:4]) + (", ..." if len(found) > 4 else "")
     if len(found) > 1 and resize is None:

@@ -80,7 +80,7 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     if "://" not in source:
         path = Path(source).expanduser()
         if not path.is_file():
-            raise FileNotFoundError(f"--from {source} is no file")
+            raise FileNotFoundError(f"--from {source} is not a file")
         with path.open("rb") as file:
             yield file, path.stat().st_size
         return

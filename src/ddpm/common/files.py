@@ -182,7 +182,7 @@ def sha256_json(value: Any) -> str:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, or a folder with all that it holds; a link is deleted, not followed. Nothing there is no error."""
+    """Delete a file or a folder, if it exists; a link is deleted, not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -18,7 +18,7 @@ from ddpm.sampling.options import LARGEST_SHOWN
 COLUMN = 28
 PLAIN = re.compile(r"[\w.+/-]+")
 LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-"""The names that JSON Schema has for limits, in words."""
+"""Words for the limits of JSON Schema."""
 
 
 def text(params: Params, header: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def kind_of(location: Path) -> str | None:
 
     Formats are asked by how the file begins. zipfile alone would also take a tar whose last file is a zip.
     """
-    with told(location):
+    with explained(location):
         with location.open("rb") as file:
             start = file.read(8)
         if start.startswith(ZIP_START):
@@ -63,7 +63,7 @@ def list_zip(location: Path) -> Listing:
     """All files of a zip archive. Raises DataError."""
     listing = Listing()
     table: zipfile.ZipInfo | None = None
-    with told(location), zipfile.ZipFile(location) as archive:
+    with explained(location), zipfile.ZipFile(location) as archive:
         _check_directory(location, archive.infolist())
         images = []
         for info in archive.infolist():
@@ -89,7 +89,7 @@ def list_tar(location: Path) -> Listing:
     """All files of a tar archive, compressed or not. Raises DataError."""
     listing = Listing()
     total = 0
-    with told(location), _open_tar(location) as archive:
+    with explained(location), _open_tar(location) as archive:
         for member in archive:
             name = _tar_name(member)
             path = inner_path(location, name)
@@ -187,7 +187,7 @@ def _check_total(location: Path, total: int) -> None:
 def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
     """Each of the entries once, in the order of the archive."""
     known = {entry.name or entry.path: entry for entry in entries}
-    with told(location), zipfile.ZipFile(location) as archive:
+    with explained(location), zipfile.ZipFile(location) as archive:
         for info in archive.infolist():
             entry = known.get(_zip_name(info))
             if entry is None:
@@ -204,7 +204,7 @@ def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
 def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
     """Each of the entries once, in the order of the archive."""
     known = {entry.name or entry.path: entry for entry in entries}
-    with told(location), _open_tar(location) as archive:
+    with explained(location), _open_tar(location) as archive:
         for member in archive:
             entry = known.get(_tar_name(member))
             file = archive.extractfile(member) if entry is not None and member.isfile() else None
@@ -213,7 +213,7 @@ def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
 
 
 @contextmanager
-def told(location: Path) -> Iterator[None]:
+def explained(location: Path) -> Iterator[None]:
     """Say which archive is damaged; the libraries do not."""
     try:
         yield

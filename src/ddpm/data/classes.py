@@ -151,7 +151,7 @@ def _doubts(folders: list[str], names: Sequence[str | None]) -> list[str]:
         return []
     return [
         f"{named(doubtful)} {'is' if len(doubtful) == 1 else 'are'} taken as class{'es' * (len(doubtful) > 1)}. "
-        "If that is wrong, put the images of each class into one folder, and take out what is no class"
+        "If that is wrong, put the images of each class into one folder, and remove folders that are not classes"
     ]
 
 

@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 def read(location: Path, side: int, channels: int, why: str, most: int | None = None) -> dict[str, Pixels]:
     """Read images (side, side, channels) uint8 from a file, folder or archive, by their paths without suffix.
 
-    most: how many at most, from the first; None: all. Raises DataError for a file that is no image or has another size;
+    most: how many at most, from the first; None: all. Raises DataError for other files and sizes;
     `why` says where the size comes from.
     """
     found: dict[str, Pixels] = {}

@@ -123,7 +123,7 @@ def _reason(error: Exception | None, content: bytes, ending: str) -> str:
     layout = tiff.described(content)
     if ENDINGS[ending] == "TIFF" and layout:
         return f"its layout ({layout}) is not one that can be read; convert it to 8 or 16 bits per channel"
-    return f"its content is no {ENDINGS[ending]} image, nor any known kind; fetch it again or remove it"
+    return f"its content is not {ENDINGS[ending]}, nor any known format; fetch it again or remove it"
 
 
 def _bomb(size: str, max_pixels: int) -> str:

@@ -62,7 +62,7 @@ def prepare(
     """Prepare the images of `source` into the folder `target`; return their statistics.
 
     `labels`: "folders" or "none". `min_train`: training images needed at least, such as a batch. `advance(1)` is called
-    after each file. Raises DataError in words; then `target` is as it was.
+    after each file. Raises DataError; then `target` is as it was.
     """
     with fresh_folder(target) as folder:
         raw = new_npy(folder / SCRATCH, np.uint8, (len(source.entries), resolution, resolution, channels))

@@ -72,7 +72,7 @@ def find(location: Path) -> Source:
     kind = kind_of(location)
     if kind is not None:
         return _source(location, kind, list_zip(location) if kind == "zip" else list_tar(location))
-    raise DataError(f"{location} is no folder and no zip or tar archive that can be read. Is it whole?")
+    raise DataError(f"{location} is not a folder, nor a zip or tar archive that can be read. Is it whole?")
 
 
 def class_names(paths: Sequence[str]) -> list[str | None]:
@@ -182,7 +182,7 @@ def _read(path: Path) -> bytes | BadImageError:
     """The content of one file of a folder, or what is wrong with it."""
     try:
         if not path.is_file():
-            return BadImageError("it is no regular file; remove it")
+            return BadImageError("it is not a regular file; remove it")
         with path.open("rb") as file:
             return read_capped(file)
     except OSError as error:

@@ -180,7 +180,7 @@ def _missing(candidate: ScoreRecord, rows: tuple[Row, ...]) -> list[str]:
     """Required scores that are missing or not finite."""
     reasons = []
     if candidate.fid is None:
-        reasons.append(f"the candidate's FID is {candidate.source.get('fid', 'missing')}, which is no score")
+        reasons.append(f"the candidate's FID is {candidate.source.get('fid', 'missing')}, which is not a score")
     return reasons + [
         f"{each.name} has a limit ({each.limit}) and the evaluation has no such score; or set no limit"
         for each in rows
@@ -203,7 +203,7 @@ def _incomparable(candidate: ScoreRecord, champion: ScoreRecord) -> tuple[str, .
     if champion.fid is None:
         return ("the champion's evaluation has no FID, so there is nothing to compare with",)
     if not all(math.isfinite(value) for value in (*candidate.fid_blocks, *champion.fid_blocks)):
-        return ("FID of a block of seeds is no finite number",)
+        return ("FID of a block of seeds is not a finite number",)
     one_sided = [
         each.name
         for each in score_table.guarded(candidate, champion)

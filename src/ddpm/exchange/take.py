@@ -54,7 +54,7 @@ def _find(folder: Path, name: str) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise FileNotFoundError(f"{folder} is no folder of diffusers: it has neither {name} nor {Path(name).name}")
+    raise FileNotFoundError(f"{folder} is not a diffusers folder: it has neither {name} nor {Path(name).name}")
 
 
 def _weights(folder: Path) -> Path:

@@ -99,7 +99,7 @@ def moments(features: NDArray[np.floating], indices: NDArray[np.int64] | None = 
 
 
 def require_enough(count: int, what: str, remedy: str) -> None:
-    """Refuse a set that is too small for any score. Raises TooFewImagesError in words."""
+    """Refuse a set that is too small for any score. Raises TooFewImagesError."""
     if count < SMALLEST_SET:
         raise TooFewImagesError(f"{what}: {count} images are too few to score; {SMALLEST_SET} at least. {remedy}")
 

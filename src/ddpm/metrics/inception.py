@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
-import pickle  # only for the name of the error with which torch.load refuses what is no tensor
+import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +46,7 @@ class InceptionExtractor:
     def __init__(self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu") -> None:
         """`weights`: the content of the published file. Raises ExtractorError if it, or a package, is wrong."""
         if resize not in POLICIES:
-            raise ExtractorError(f"resize = {resize!r} is no policy; possible: {', '.join(POLICIES)}")
+            raise ExtractorError(f"resize = {resize!r} is not a policy; possible: {', '.join(POLICIES)}")
         found = hashlib.sha256(weights).hexdigest()
         if found != sha256:
             raise ExtractorError(

@@ -18,7 +18,7 @@ from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import choose_device
 
 WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
-EMBEDDED_CLASSES = "net.embedding.classes.weight"  # of every network that is told a class
+EMBEDDED_CLASSES = "net.embedding.classes.weight"  # of every class-conditional network
 
 
 @dataclass(frozen=True)

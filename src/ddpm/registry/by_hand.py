@@ -1,4 +1,4 @@
-"""Promotion by a person's decision, whatever the gate said; the audit trail records it as such."""
+"""Promotion by hand, whatever the verdict of the gate; the audit trail records it as such."""
 
 from collections.abc import Callable
 

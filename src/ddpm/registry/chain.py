@@ -71,7 +71,7 @@ class Chain:
 def trace(address: str, name: str = "") -> Chain:
     """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run's id.
 
-    Raises RegistryError in words.
+    Raises RegistryError.
     """
     if address.startswith("models:/"):
         found = resolve(address)
@@ -115,7 +115,7 @@ def _of_run(run_id: str) -> Chain:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
-            f"{run_id} is no model and no run at {shown(store.tracking_uri())}. "
+            f"{run_id} is neither a model nor a run at {shown(store.tracking_uri())}. "
             "Give models:/NAME@ALIAS, models:/NAME/VERSION or the id of a run."
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")

@@ -29,7 +29,7 @@ def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
     if not uri.startswith("models:/"):
         folder = Path(uri)
         if not (folder / pack.CONFIG).is_file():
-            raise RegistryError(f"{uri} is no model. Give {FORMS}.")
+            raise RegistryError(f"{uri} is not a model. Give {FORMS}.")
         return folder, None
     found = resolve(uri)
     if not found.content:
@@ -84,7 +84,7 @@ def resolve(uri: str) -> Version:
     if number:
         return version(number[1], int(number[2]))
     if not alias:
-        raise RegistryError(f"{uri} is no model address. Give {FORMS}.")
+        raise RegistryError(f"{uri} is not a model address. Give {FORMS}.")
     aliases = status(alias[1]).aliases
     if alias[2] not in aliases:
         known = (

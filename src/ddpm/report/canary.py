@@ -43,7 +43,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Told:
-    """What is known besides the images. verdict: what the gate said of the candidate, in words, "" if nothing."""
+    """What is known besides the images. verdict: the verdict of the gate on the candidate; "" without one."""
 
     name: str
     champion: int

@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Beside:
-    """Who is compared with whom, in words, and the rows. `champion`: its heading, or "" when there is none."""
+    """The headings of the comparison and its rows. champion: its heading; "" without one."""
 
     words: str
     candidate: str

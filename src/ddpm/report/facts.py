@@ -18,7 +18,7 @@ class Facts:
     verdict: as gate.Verdict.as_json gives it. registered: name, version, aliases, champion, run_id. champion: the
     champion's scores under the same conditions, None without one. stages: stage, did, seconds, cpu_seconds,
     gpu_seconds of each, and `made`: the same three of the run that made its present files, None where nobody knows.
-    seconds: of the whole run. lineage: tags of code, data, parameters and installed versions. hardware: in words.
+    seconds: of the whole run. lineage: tags of code, data, parameters and installed versions. hardware: a description.
     """
 
     scores_sha256: str

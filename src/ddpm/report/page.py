@@ -52,7 +52,7 @@ class Page:
 def make(facts: Facts | None, target: Path = PAGE) -> bool:
     """Write the page of what is under out/, in the current folder; returns whether it has a verdict.
 
-    Facts about other scores than those under out/ are left aside. Raises FileNotFoundError, ValueError in words.
+    Facts about other scores than those under out/ are left aside. Raises FileNotFoundError, ValueError.
     """
     for path, stage in ((METRICS, "evaluate"), (STATISTICS, "prepare"), (CONFIG, "train")):
         if not path.is_file():
@@ -158,7 +158,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _memorisation(found: Mapping[str, Any]) -> str:
-    """What the search for copies found, in words; nothing where there was none."""
+    """Describe the evidence of copies; empty without a search."""
     told = []
     if "exact_copies" in found:
         told.append(f"{found['exact_copies']:,} exact copies of training images")

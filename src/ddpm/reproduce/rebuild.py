@@ -60,7 +60,7 @@ class Result:
 def reproduce(address: str, folder: Path, repository: str, *, name: str, python: str | None, say: Say) -> Result:
     """Rebuild the model at `address` in the empty `folder` and compare. python: an existing interpreter to use.
 
-    Raises ReproduceError, RegistryError in words.
+    Raises ReproduceError, RegistryError.
     """
     chain = chains.trace(address, name)
     if chain.tag("weights") == NOT_RECORDED:

@@ -11,7 +11,10 @@ import psutil
 
 from ddpm.common import terminal
 
-QUIET = ("torch.distributed.elastic", "torch.distributed.run")  # what they say of an end is said here in words
+QUIET = (
+    "torch.distributed.elastic",
+    "torch.distributed.run",
+)  # replaced by our own messages
 
 
 def by_torchrun() -> bool:

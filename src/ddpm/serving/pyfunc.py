@@ -7,8 +7,8 @@ A model of super-resolution needs a column `image` too: the small image of each 
 Parameters: `count` (0: one image per row; more: the rows are taken in turn), `seed` (image i is drawn from seed + i),
 `steps`, `sampler`, `class` or `label` (for all images), `guidance`, `format` (a row of `serving.FORMATS`).
 Output: uint8 images (count, H, W, C), or PNGs in base64. A request that cannot be met, or asks for more than
-`serving.Limits` allow, is answered in words, as a client's error. Requests are drawn one after another: each uses all
-cores, and memory is needed for one.
+`serving.Limits` allow, is answered as a client's error, with the reason. Requests are drawn one after another: each
+uses all cores, and memory is needed for one.
 """
 
 import os

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ddpm.report import canary
+from tests.support.canary_words import WORDS
 from tests.support.tab import Tab
-from tests.support.told import TOLD
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     images = random.integers(0, 256, (2, 40, 8, 8, 1)).astype(np.uint8)
     pairs = canary.Pairs(images[0], images[1], np.arange(40) % 4, ["circle", "cross", "square", "triangle"])
     path = tmp_path_factory.mktemp("page") / "canary.html"
-    path.write_text(canary.page(pairs, TOLD))
+    path.write_text(canary.page(pairs, WORDS))
     return path.as_uri()
 
 

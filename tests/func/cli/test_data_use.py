@@ -344,7 +344,7 @@ def test_a_folder_called_as_an_embedded_set(checkout: Path) -> None:
 
 def test_what_an_address_means() -> None:
     assert data._local("./digits") == Path("digits")
-    assert data._local("file:///home/me/my%20pets") == Path("/home/me/my pets")
+    assert data._local("file:///srv/my%20pets") == Path("/srv/my pets")
     assert data._local("~/pets") == Path.home() / "pets"
     assert data._local("s3://bucket/pets") is None
 

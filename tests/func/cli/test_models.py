@@ -165,7 +165,7 @@ def test_a_number_is_the_name_of_a_class(project: Path) -> None:
         (["--sampler", "eular"], "sampler = 'eular' is unknown"),
         (["--steps", "51"], "this model has T = 50"),
         (["--device", "quantum"], "device quantum"),
-        (["--model", "nowhere"], "nowhere is no model"),
+        (["--model", "nowhere"], "nowhere is not a model"),
         (["--model", "models:/digits@champion"], "digits has no champion"),
     ],
 )

@@ -74,12 +74,12 @@ def status(url: str) -> int:
 
 def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: str) -> None:
     assert prefect_server.healthy(f"{stranger}/api")
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.told())
+    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() is None
-    prefect_server.told().write_text(json.dumps({"url": f"{stranger}/api"}))
+    prefect_server.record_file().write_text(json.dumps({"url": f"{stranger}/api"}))
     assert prefect_server.find() is None
     for text in ("", "[]", "{", '{"url": 1, "auth": null}'):
-        prefect_server.told().write_text(text)
+        prefect_server.record_file().write_text(text)
         assert prefect_server.find() is None
 
 
@@ -96,7 +96,7 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
         assert not replace(made.record, key="another").proven(PREFECT)
         assert not made.record.proven(MLFLOW)
         assert status(f"{made.url}/admin/version") == 401
-        made.record.write(prefect_server.told())
+        made.record.write(prefect_server.record_file())
         found = prefect_server.find()
         assert found is not None
         assert found.record == made.record
@@ -120,7 +120,7 @@ def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, mon
     found.use()
     assert "PREFECT_API_AUTH_STRING" not in os.environ
     assert found.answers()
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.told())
+    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() == found, "the record is no longer of that server"
 
 
@@ -147,7 +147,7 @@ def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
 
 def test_an_address_is_bound_before_it_is_named() -> None:
     with servers.Place("127.0.0.1", 0, "another port") as first:
-        address = first.require()
+        address = prefect_server.address("127.0.0.1", first.require())
         with servers.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
             assert not second.take()
             with pytest.raises(
@@ -163,7 +163,7 @@ def test_an_address_is_bound_before_it_is_named() -> None:
 
 
 def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
-    for path in (prefect_server.told(), Path(".state/mlflow/server.json")):
+    for path in (prefect_server.record_file(), Path(".state/mlflow/server.json")):
         Record(stranger, "ddpm:x", "k", 1).write(path)
     with servers.pages(0, 0, Exposure(), command="ui") as found:
         assert len(found.members) == 2
@@ -184,7 +184,7 @@ def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_
     assert listening is not None
     record = replace(prefect_server.new_record(prefect_server.address("127.0.0.1", listening), access.secret()), pid=1)
     with listening:
-        record.write(prefect_server.told())
+        record.write(prefect_server.record_file())
         monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
         with servers.pages(0, 4200, Exposure(), command="ui") as found:
             assert found.prefect.page == record.url
@@ -192,7 +192,7 @@ def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_
             assert not found.members[0].ready()
             listening.close()
             assert found.members[0].ready()
-        assert access.read(prefect_server.told()) == record, "it is the other command's to remove"
+        assert access.read(prefect_server.record_file()) == record, "it is the other command's to remove"
 
 
 def test_a_port_that_a_stranger_took_from_us_ends_the_service_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,9 +94,9 @@ def test_the_checkpoint_comes_back(make: Make, run_id: str, tiny_checkpoint: Pat
     [
         ("models:/digits@champion", "has no champion. It has: candidate"),
         ("models:/digits/9", "no version 9"),
-        ("models:/digits", "no model address"),
+        ("models:/digits", "not a model address"),
         ("models:/other@champion", "It has: none yet"),
-        ("nowhere", "nowhere is no model. Give models:/NAME@ALIAS"),
+        ("nowhere", "nowhere is not a model. Give models:/NAME@ALIAS"),
     ],
 )
 def test_a_wrong_address_is_answered_in_words(make: Make, uri: str, said: str) -> None:

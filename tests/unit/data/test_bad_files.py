@@ -47,8 +47,8 @@ def floating() -> bytes:
 
 BAD: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "zero bytes": ("a/x.png", lambda: b"", "empty", "fetch it again"),
-    "text": ("a/x.png", lambda: b"hello, world", "no PNG image", "fetch it again"),
-    "web page": ("a/x.jpg", lambda: b"<html>not found</html>", "no JPEG image", "fetch it again"),
+    "text": ("a/x.png", lambda: b"hello, world", "not PNG", "fetch it again"),
+    "web page": ("a/x.jpg", lambda: b"<html>not found</html>", "not JPEG", "fetch it again"),
     "truncated PNG": ("a/x.png", lambda: half("PNG"), "truncated or damaged", "fetch it again"),
     "truncated JPEG": ("a/x.jpg", lambda: half("JPEG"), "truncated or damaged", "fetch it again"),
     "truncated WebP": ("a/x.webp", lambda: half("WEBP"), "truncated or damaged", "fetch it again"),
@@ -56,12 +56,12 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "truncated TIFF": ("a/x.tif", lambda: half("TIFF"), "damaged|no TIFF image", "fetch it again"),
     "truncated GIF": ("a/x.gif", lambda: half("GIF"), "truncated or damaged", "fetch it again"),
     "one bit wrong": ("a/x.png", damaged_png, "truncated or damaged", "fetch it again"),
-    "header alone": ("a/x.png", lambda: encoded(NOISE)[:33], "no PNG image", "fetch it again"),
+    "header alone": ("a/x.png", lambda: encoded(NOISE)[:33], "not PNG", "fetch it again"),
     "bomb beyond any limit": ("a/x.png", bomb, "prepare.max_pixels = 10000", "shrink it"),
     "more pixels than allowed": ("a/x.png", lambda: encoded(np.zeros((101, 100), np.uint8)), "101 pixels", "shrink it"),
     "JPEG called PNG": ("a/x.png", lambda: encoded(NOISE, "JPEG"), "its content is JPEG", "rename it to .jpeg"),
     "PNG called TIFF": ("a/x.tif", lambda: encoded(NOISE), "its content is PNG", "rename it to .png"),
-    "a known kind that is not allowed": ("a/x.png", lambda: encoded(NOISE, "PPM"), "no PNG image", "remove it"),
+    "a known kind that is not allowed": ("a/x.png", lambda: encoded(NOISE, "PPM"), "not PNG", "remove it"),
     "unknown ending": ("a/x.psd", lambda: encoded(NOISE), "ending .psd is unknown", "convert it"),
     "no ending": ("a/x", lambda: encoded(NOISE), "ending (none) is unknown", "convert it"),
     "floating point": ("a/x.tif", floating, "mode F", "convert it to 8 or 16 bits"),
@@ -111,5 +111,5 @@ def test_a_file_without_permission(good: Files, folder: Write, tmp_path: Path) -
 def test_a_file_that_is_no_regular_file(good: Files, folder: Write, tmp_path: Path) -> None:
     location = folder(good)
     os.mkfifo(location / "a" / "pipe.png")
-    with pytest.raises(DataError, match=r"a/pipe\.png: it is no regular file"):
+    with pytest.raises(DataError, match=r"a/pipe\.png: it is not a regular file"):
         run(location, tmp_path / "out")

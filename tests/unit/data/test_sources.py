@@ -201,10 +201,10 @@ def test_nothing_an_archive_beside_images_and_no_archive_at_all(folder: Write, t
         find(tmp_path / "empty")
     page = tmp_path / "page"
     page.write_text("<html>Index of /images</html>")
-    with pytest.raises(DataError, match="no zip or tar archive"):
+    with pytest.raises(DataError, match="not a folder, nor a zip or tar archive"):
         find(page)
     page.write_bytes(b"")
-    with pytest.raises(DataError, match="no zip or tar archive"):
+    with pytest.raises(DataError, match="not a folder, nor a zip or tar archive"):
         find(page)
     root = folder({"a/1.png": b"x", "more.zip": b"y"})
     with pytest.raises(DataError, match="archive beside other files"):

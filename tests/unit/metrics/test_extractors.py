@@ -75,7 +75,7 @@ def test_inception_weights_are_known_by_their_hash():
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ExtractorError, match="'bilinear' is no policy; possible: clean, legacy"):
+    with pytest.raises(ExtractorError, match="'bilinear' is not a policy; possible: clean, legacy"):
         InceptionExtractor(b"", "bilinear")
 
 

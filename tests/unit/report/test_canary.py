@@ -10,7 +10,7 @@ from PIL import Image
 from ddpm.imaging import sheets
 from ddpm.report import canary
 from ddpm.report.canary import Pairs
-from tests.support.told import TOLD
+from tests.support.canary_words import WORDS
 
 
 def made(classes: tuple[str, ...] = ("zero", "one", "<two>"), count: int = 24) -> Pairs:
@@ -37,7 +37,7 @@ def test_numbers_are_those_of_the_pixels() -> None:
 
 
 def test_the_page_says_what_was_compared_and_shows_every_class() -> None:
-    text = canary.page(made(), TOLD)
+    text = canary.page(made(), WORDS)
     assert "digits: version 3 beside the champion, version 2" in text
     assert "&lt;two&gt;" in text
     assert "<two>" not in text
@@ -48,7 +48,7 @@ def test_the_page_says_what_was_compared_and_shows_every_class() -> None:
 
 
 def test_without_classes_all_pairs_are_one_sheet() -> None:
-    text = canary.page(made(classes=()), TOLD)
+    text = canary.page(made(classes=()), WORDS)
     assert text.count("<img") == 2
     assert "By class" not in text
     assert "same class" not in text

@@ -257,7 +257,7 @@ def test_wrong_pictures_are_refused_in_words(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             inputs.read_mask(save(tmp_path / "mask.png", np.full((SIDE, SIDE), value, dtype=np.uint8)), SIDE)
     (tmp_path / "broken.png").write_bytes(picture.read_bytes()[:40])
-    with pytest.raises(DataError, match=r"broken.png cannot be used: its content is no PNG"):
+    with pytest.raises(DataError, match=r"broken.png cannot be used: its content is not PNG"):
         inputs.read(plan, tmp_path / "broken.png")
     with pytest.raises(DataError, match="does not exist"):
         inputs.read(plan, tmp_path / "nowhere")

@@ -71,7 +71,7 @@ class UNet(Section):
         sides = [side // self.patch // 2**level for level in range(len(self.multipliers))]
         for attended in self.attention:
             if attended not in sides:
-                raise ValueError(f"net.attention = {attended} is no resolution of this U-Net; it has {sides}")
+                raise ValueError(f"net.attention = {attended} is not a resolution of this U-Net, which has {sides}")
         for each, multiplier in zip(sides, self.multipliers, strict=True):
             width = self.channels * multiplier
             mixes = each in self.attention or (each == sides[-1] and self.middle_attention)

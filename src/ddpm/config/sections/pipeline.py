@@ -65,7 +65,7 @@ class Promote(Section):
     )
     approval_hours: float = Field(
         24.0, gt=0, le=24 * 365,
-        description="hours that a person has to answer; without an answer the champion stays",
+        description="hours to wait for an answer; without one, the champion stays",
     )  # fmt: skip
 
     @property

@@ -58,7 +58,7 @@ def _nearest(name: str, valid: list[str]) -> str:
 def _place(location: tuple[int | str, ...], root: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
     """The keys down to a problem as the file has them, and the section that the last one is in.
 
-    Where a section has several kinds, pydantic puts the kind after the section's key; it is no key.
+    Where a section has several kinds, pydantic puts the kind, which is not a key, after the section's key.
     """
     keys: list[str] = []
     within: type[BaseModel] = root
