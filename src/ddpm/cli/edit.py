@@ -26,7 +26,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[st
 def changed(text: str, changes: Mapping[str, Any]) -> str:
     """The YAML text with some flat keys changed; comments, order and layout stay."""
     yaml = yaml_file.writer()
-    document = yaml.load(text)
+    document = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
     for key, value in changes.items():
         section, name = key.split(".")
         if isinstance(value, list | tuple):

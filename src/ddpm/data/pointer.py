@@ -55,7 +55,7 @@ def with_output(text: str, path: Path) -> str:
     """The text of a `.dvc` file with `path` as its output; comments and other fields stay."""
     yaml = YAML(typ="rt")
     yaml.width = 4096
-    content = yaml.load(text)
+    content = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
     content["outs"][0]["path"] = str(path)
     stream = io.StringIO()
     yaml.dump(content, stream)
