@@ -47,8 +47,8 @@ class Gate:
     """What the guard of one server lets in.
 
     name: `prefect` or `mlflow`. address: the host and port of its page. key: proves the server's identity. secret: as
-    user:password; empty where the server's users have passwords of their own. cookie: whether the guard asks for the
-    secret itself, and keeps a browser signed in by a cookie.
+    user:password; empty where the server's users have passwords of their own. cookie: whether the guard asks for it at
+    every request; else only a browser that opens a page is asked to sign in, and the server checks the rest.
     """
 
     name: str
@@ -130,11 +130,11 @@ class Guard:
             return RedirectResponse(f"http://{self.gate.address}{_target(request)}", 307)
         if path.startswith(SIGN_IN):
             return await self._sign_in(request)
-        if not self.gate.cookie or path in PUBLIC or self._signed_in(request):
+        if not self.gate.secret or path in PUBLIC or self._signed_in(request):
             return None
-        if request.method == "GET" and (path == "/" or _is_page(request)):
+        if request.method == "GET" and (_is_page(request) or (path == "/" and self.gate.cookie)):
             return RedirectResponse(f"{SIGN_IN}?next={quote(_target(request), safe='')}", 303)
-        return PlainTextResponse("sign in first", 401)
+        return PlainTextResponse("sign in first", 401) if self.gate.cookie else None
 
     def _proof(self, request: Request) -> Response:
         nonce = request.query_params.get("nonce", "")
@@ -165,13 +165,12 @@ class Guard:
             if len(sent) > LARGEST_BODY:
                 return PlainTextResponse("too long", 413)
         if not hmac.compare_digest(sent, self.gate.secret.encode()):
-            known = not sent and self.gate.cookie and self._signed_in(request)
+            known = not sent and self._signed_in(request)
             return Response(status_code=204) if known else PlainTextResponse("that is not the secret", 401)
         answer = Response(status_code=204)
-        if self.gate.cookie:
-            answer.set_cookie(
-                self.gate.cookie_name, self.gate.ticket, COOKIE_SECONDS, path="/", httponly=True, samesite="strict"
-            )
+        answer.set_cookie(
+            self.gate.cookie_name, self.gate.ticket, COOKIE_SECONDS, path="/", httponly=True, samesite="strict"
+        )
         return answer
 
     def _signed_in(self, request: HTTPConnection) -> bool:

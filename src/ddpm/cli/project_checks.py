@@ -32,7 +32,8 @@ def data() -> Iterator[Finding]:
     elif not Path("data").exists():
         yield Finding("note", "data", "not fetched yet; make run does it (or: dvc pull data.dvc)")
     else:
-        yield Finding("ok", "data", f"{sum(1 for each in Path('data').rglob('*') if each.is_file()):,} files in data/")
+        count = sum(1 for each in Path("data").rglob("*") if each.is_file())
+        yield Finding("ok", "data", f"{count:,} {'file' if count == 1 else 'files'} in data/")
 
 
 def parameters() -> Iterator[Finding]:

@@ -133,6 +133,19 @@ def test_a_browser_signs_in_and_stays_signed_in() -> None:
     assert elsewhere.get("/ajax-api/x").status_code == 401, "browsers send a cookie to all ports"
 
 
+def test_who_opens_prefects_page_is_asked_to_sign_in_and_its_api_is_left_to_prefect() -> None:
+    browser, page = asking(cookie=False), {"Accept": "text/html"}
+    assert browser.get("/api/flows").text == browser.post("/api/flows", headers=page).text == "in"
+    opened = browser.get("/runs/flow-run/1?tab=Logs", headers=page)
+    assert (opened.status_code, opened.headers["Location"]) == (
+        303, "/ddpm/sign-in?next=%2Fruns%2Fflow-run%2F1%3Ftab%3DLogs"
+    )  # fmt: skip
+    assert browser.post("/ddpm/sign-in", content="ddpm:wrong").status_code == 401
+    assert browser.get("/", headers=page).status_code == 303
+    assert browser.post("/ddpm/sign-in", content=SECRET).status_code == 204
+    assert browser.get("/runs/flow-run/1", headers=page).text == "in"
+
+
 def test_localhost_leads_to_the_address_that_the_page_is_made_for() -> None:
     answer = asking().get(
         f"http://{ADDRESS}//evil.example/a?b=c", headers={"Host": "localhost:5000", "Accept": "text/html"}

@@ -76,7 +76,7 @@ def record(project: Path) -> str:
     (("rollback", "--to", "1"), ("digits",)),
     (("export", "--model", "models:/digits/1", "--to", "diffusers", "new"), ("ddpm.content",)),
     (("sample", "--model", "models:/digits/1"), ("ddpm.content",)),
-    (("sample", "--model", f"models:/{hostile.PARTS['an escape sequence']}"), ("no model address",)),
+    (("sample", "--model", f"models:/{hostile.PARTS['an escape sequence']}"), ("is not a model address",)),
     (("reproduce", "models:/digits/1"), ("<ddpm.patch>",)),
 ])  # fmt: skip
 def test_commands_print_a_hostile_registry(record: str, command: tuple[str, ...], shown: tuple[str, ...]) -> None:

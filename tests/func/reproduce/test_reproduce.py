@@ -116,7 +116,7 @@ def test_a_commit_that_is_not_there_is_said(trained: Train) -> None:
     run_id = trained()
     note(run_id, git_sha="1" * 40)
     assert f"commit {'1' * 40} is not in" in refused(run_id, "--into", "again")
-    assert "no run at" in refused("0" * 32, "--into", "once-more")
+    assert "neither a model nor a run at" in refused("0" * 32, "--into", "once-more")
 
 
 def test_a_changed_or_missing_patch_is_refused(checkout: Path, trained: Train) -> None:
