@@ -10,14 +10,14 @@ from ddpm.common.locks import LockBusyError
 from ddpm.common.values import flatten, is_number
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
-from ddpm.tracking.ship import log_scores, log_tags, ship
 from ddpm.tracking.spool import SPOOLS, Spool
+from ddpm.tracking.sync import log_scores, log_tags, sync
 
 RECORD_TAG = "ddpm.record"
 PATIENCE = 10.0
 
 
-def reconcile(folder: Path = SPOOLS) -> list[str]:
+def close_abandoned(folder: Path = SPOOLS) -> list[str]:
     """Close as KILLED every record whose trainer died without a word, and ship what was left behind.
 
     Returns the digests of the trainings closed so. Raises TrackingUnavailableError when MLflow does not answer.
@@ -33,7 +33,7 @@ def reconcile(folder: Path = SPOOLS) -> list[str]:
         except LockBusyError:
             continue  # its trainer is alive, and ships itself
         if not _all_shipped(spool):
-            ship(spool)
+            sync(spool)
     return closed
 
 
@@ -63,7 +63,7 @@ def complete(
     spool = Spool(folder / outside.name(digest, "the training digest"))
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
-    run_id = ship(spool)
+    run_id = sync(spool)
 
     connection = store.client()
     there = connection.get_run(run_id).data

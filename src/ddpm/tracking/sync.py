@@ -39,7 +39,7 @@ def replay(digest: str, folder: Path = SPOOLS) -> str | None:
     spool = Spool(folder / outside.name(digest, "the training digest"))
     if not spool.events.exists():
         return run_of(digest)
-    return ship(spool)
+    return sync(spool)
 
 
 def run_of(digest: str) -> str | None:
@@ -58,14 +58,14 @@ def find_run(connection: "MlflowClient", experiment: str, digest: str) -> "Run |
     return found[0] if found else None
 
 
-def ship(spool: Spool) -> str:
+def sync(spool: Spool) -> str:
     """Bring MLflow up to date with the spool; the run's id."""
     connection = store.client()
     with locked(spool.folder / "ship.lock", "another process is shipping this record to MLflow", patience=PATIENCE):
-        return _Shipment(spool, connection).run()
+        return _Sync(spool, connection).run()
 
 
-class _Shipment:
+class _Sync:
     """One pass over what is new in the spool."""
 
     def __init__(self, spool: Spool, connection: "MlflowClient") -> None:
