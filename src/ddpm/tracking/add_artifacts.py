@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ddpm.common import files
 from ddpm.tracking import store
+from ddpm.tracking.log import log_scores, log_tags
 from ddpm.tracking.record import contents
-from ddpm.tracking.sync import log_scores, log_tags
 
 ATTACHED_TAG = "ddpm.attached."
 

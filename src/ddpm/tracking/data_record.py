@@ -11,7 +11,7 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.tracking import store
-from ddpm.tracking.sync import log_scores
+from ddpm.tracking.log import log_scores
 
 PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")

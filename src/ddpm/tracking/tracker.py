@@ -34,6 +34,7 @@ class Tracker:
         self.spool = Spool(folder / outside.name(digest, "the training digest"))
         self.interval = interval
         self.trouble: str | None = None
+        self._running = False
         self._open = contextlib.ExitStack()
         self._open.enter_context(self.spool.writing(PATIENCE))
         self._stop = threading.Event()
@@ -42,6 +43,7 @@ class Tracker:
     def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
         """The training begins or goes on; a run that was killed continues under the same id. patch: kept with it."""
         self.spool.start(params, tags, patch)
+        self._running = True
         self._thread = threading.Thread(target=self._sync_until_stopped, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -56,6 +58,7 @@ class Tracker:
     def finish(self, status: Status) -> None:
         """Record how the training ended and ship the rest, as `close` does."""
         self.spool.finish(status)
+        self._running = False
         self.close()
 
     def close(self, patience: float = SECONDS_TO_SAY_GOODBYE) -> None:
@@ -75,7 +78,7 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is not None and self.spool.heard.started and self.spool.heard.status is None:
+            if kind is not None and self._running:
                 self.finish("FAILED" if issubclass(kind, Exception) else "KILLED")
         finally:
             self.close()

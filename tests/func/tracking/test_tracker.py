@@ -104,6 +104,22 @@ def test_shipping_again_from_an_old_position_doubles_nothing(project: Path) -> N
     assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300]
 
 
+def test_a_trainer_that_goes_back_repeats_nothing_in_mlflow(project: Path) -> None:
+    spool = Spool(tracking.SPOOLS / DIGEST)
+    for first, synced in ((100, True), (200, False), (200, True)):
+        with spool.writing():
+            spool.start({}, {"ddpm.git_sha": str(first)})
+            for images in range(first, first + 300, 100):
+                spool.metrics(images, {"loss": 1 / images, **({"rate": 5.0} if first == 200 else {})})
+            spool.picture("samples", np.full((4, 4), first, np.uint8), 200)
+        time.sleep(0.002)
+        run_id = syncing.sync(spool) if synced else ""
+    assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300, 400]
+    assert [step for step, _ in points(run_id, "rate")] == [200, 300, 400]
+    assert len(tracking.client().list_artifacts(run_id, "images")) == 2
+    assert tracking.client().get_run(run_id).data.tags["ddpm.git_sha"] == "100", "where the training began"
+
+
 def test_a_second_clone_that_trains_the_same_adds_nothing(project: Path, tmp_path: Path, monkeypatch) -> None:
     run_id = syncing.sync(spooled(100, 200))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())
