@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import forked
 from tests.support.clones import clone, environment, left_over, states
 from tests.support.repositories import DDPM
 
@@ -43,14 +44,7 @@ def finish(run: "subprocess.Popen[str]", status: int = 0) -> str:
 def registry(folder: Path, code: str) -> Any:
     """Ask the clone's registry; the answer as JSON."""
     program = f"import json\nfrom ddpm import registry\nprint(json.dumps({code}))"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run([sys.executable, "-c", program], cwd=folder, env=environment(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
