@@ -24,9 +24,13 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def deterministic() -> None:
-    """Make equal runs equal to the bit on one machine; slower kernels are the price on a GPU."""
+    """Make equal runs equal to the bit on one machine; slower kernels are the price on a GPU.
+
+    `torch.use_deterministic_algorithms` would do the same and import torch's compiler, which takes a second.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid: it fills every new tensor with NaN
     torch.backends.cudnn.benchmark = False
 
 
