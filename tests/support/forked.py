@@ -5,6 +5,7 @@ project's own modules, so a program finds those of the checkout that its PYTHONP
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -19,15 +20,76 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 PRELOADED = (
     "torch", "torchmetrics", "scipy.stats", "pandas", "matplotlib.pyplot", "PIL.Image", "safetensors.torch", "mlflow",
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "typer", "rich.table",
     "ruamel.yaml", "httpx", "pydantic", "dvc.cli", "dvc.repo",
+    "torch._dynamo",
 )  # fmt: skip
 COMMANDS = ("ddpm", "dvc")
 BIN = Path(sys.executable).parent
+
+
+class Process:
+    """A forked program, with the part of subprocess.Popen that tests use. Both its outputs are in `stdout`."""
+
+    def __init__(self, command: Sequence[str], connection: socket.socket, stdout: IO[str] | None = None) -> None:
+        self.args, self.stdout, self.returncode = command, stdout, None
+        self._connection = connection
+        self._answers = connection.makefile()
+        self.pid = int(self._answers.readline())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, negative for a signal. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                answer = self._answers.readline()
+            except TimeoutError as error:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from error
+            assert answer, f"the forked {self.args} left no exit status"
+            self.returncode = int(answer)
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The exit status, or None while the program runs."""
+        if self.returncode is None and not select.select([self._connection], [], [], 0)[0]:
+            return None
+        return self.wait()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        """Read the outputs to their end and wait."""
+        words = self.stdout.read() if self.stdout else ""
+        self.wait(timeout)
+        return words, None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless the program has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+def start(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Process:
+    """Start Python, or a command of this environment, without input."""
+    program = _program(command)
+    assert program is not None, command
+    ours, its = os.pipe()
+    try:
+        return Process(command, _order(program, cwd, env, (its, its)), os.fdopen(ours, encoding="utf-8"))
+    finally:
+        os.close(its)
 
 
 def run(
@@ -43,19 +105,24 @@ def run(
             command, cwd=cwd, env=env, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL,
             timeout=limit,
         )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as connection:
-        outputs = [str(Path(folder) / name) for name in ("out", "err")]
-        connection.settimeout(limit)
-        connection.connect(_address())
-        order = {"program": program, "cwd": str(cwd or Path.cwd()), "env": dict(env or os.environ), "outputs": outputs}
-        connection.sendall(json.dumps(order).encode() + b"\n")
-        try:
-            answer = connection.makefile().readline()
-        except TimeoutError as error:
-            raise subprocess.TimeoutExpired(command, limit) from error
-        assert answer, f"the forked {command} left no exit status"
-        out, err = (Path(path).read_text(encoding="utf-8", errors="replace") for path in outputs)
-    return subprocess.CompletedProcess(command, int(answer), out, err)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        status = Process(command, _order(program, cwd, env, (out.fileno(), err.fileno()))).wait(limit)
+        for each in (out, err):
+            each.seek(0)
+        words = [each.read().decode("utf-8", "replace") for each in (out, err)]
+    return subprocess.CompletedProcess(command, status, *words)
+
+
+def _order(
+    program: list[str], cwd: Path | None, env: Mapping[str, str] | None, outputs: tuple[int, int]
+) -> socket.socket:
+    """Ask the server for a process; the connection on which it sends the process id and the exit status."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(_address())
+    socket.send_fds(connection, [b"!"], outputs)
+    order = {"program": program, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
+    connection.sendall(json.dumps(order).encode() + b"\n")
+    return connection
 
 
 def _program(command: Sequence[str]) -> list[str] | None:
@@ -107,25 +174,30 @@ def _serve(address: str) -> None:
             connection.close()
 
 
-def _watch(connection: socket.socket) -> None:
+def _watch(connection: socket.socket) -> NoReturn:
     """Fork the program, wait for it and answer with its exit status: negative for a signal, as in subprocess."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, outputs, _, _ = socket.recv_fds(connection, 1, 2)
     order = json.loads(connection.makefile().readline())
     child = os.fork()
     if child == 0:
         connection.close()
-        _become(**order)
+        _become(outputs, **order)
+    connection.sendall(f"{child}\n".encode())
+    for each in outputs:
+        os.close(each)
     _, status = os.waitpid(child, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 
-def _become(program: list[str], cwd: str, env: dict[str, str], outputs: list[str]) -> NoReturn:
+def _become(outputs: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
     """Set up what a new interpreter would find, run the program and exit."""
     os.setsid()
-    for number, target in enumerate(("/dev/null", *outputs)):
-        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
-        os.dup2(os.open(target, flags, 0o600), number)
+    for number, source in enumerate((os.open("/dev/null", os.O_RDONLY), *outputs)):
+        os.dup2(source, number)
+    for each in {*outputs} - {0, 1, 2}:
+        os.close(each)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
