@@ -30,7 +30,7 @@ def deterministic() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid: it fills every new tensor with NaN
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would fill every new tensor with NaN, to find bugs
     torch.backends.cudnn.benchmark = False
 
 
