@@ -15,8 +15,8 @@ Written by `make docs` from `SAMPLERS` in
 [src/ddpm/diffusion/samplers/table.py](../src/ddpm/diffusion/samplers/table.py) and `Sampling` in
 [src/ddpm/sampling/options.py](../src/ddpm/sampling/options.py). Do not edit this page.
 
-Each option is a key of section `sample` in [params.yaml](../params.yaml), where some have another default, and an option
-of `ddpm sample --help` (`churn_min` is `--churn-min`). An option that the chosen sampler does not use is refused. The
+Each option is a key of section `sample` in [params.yaml](../params.yaml), where some have another default, and of
+`ddpm sample --help` (`churn_min` is `--churn-min`). An option that the chosen sampler does not use is refused. The
 equation of each step is in [diffusion.md](diffusion.md#samplers), measured quality in
 [results.md](results.md#samplers-steps-and-guidance).
 """
