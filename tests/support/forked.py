@@ -35,8 +35,11 @@ BIN = Path(sys.executable).parent
 class Process:
     """A forked program, with the part of subprocess.Popen that tests use. Both its outputs are in `stdout`."""
 
-    def __init__(self, command: Sequence[str], connection: socket.socket, stdout: IO[str] | None = None) -> None:
-        self.args, self.stdout, self.returncode = command, stdout, None
+    def __init__(
+        self, command: Sequence[str], connection: socket.socket, stdin: IO[str] | None = None,
+        stdout: IO[str] | None = None,
+    ) -> None:  # fmt: skip
+        self.args, self.stdin, self.stdout, self.returncode = command, stdin, stdout, None
         self._connection = connection
         self._answers = connection.makefile()
         self.pid = int(self._answers.readline())
@@ -62,6 +65,8 @@ class Process:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, None]:
         """Read the outputs to their end and wait."""
+        if self.stdin:
+            self.stdin.close()
         words = self.stdout.read() if self.stdout else ""
         self.wait(timeout)
         return words, None
@@ -82,14 +87,16 @@ class Process:
 
 
 def start(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Process:
-    """Start Python, or a command of this environment, without input."""
+    """Start Python, or a command of this environment; its input is the pipe `stdin`."""
     program = _program(command)
     assert program is not None, command
-    ours, its = os.pipe()
+    (its_input, to_it), (from_it, its_output) = os.pipe(), os.pipe()
     try:
-        return Process(command, _order(program, cwd, env, (its, its)), os.fdopen(ours, encoding="utf-8"))
+        connection = _order(program, cwd, env, (its_input, its_output, its_output))
     finally:
-        os.close(its)
+        os.close(its_input)
+        os.close(its_output)
+    return Process(command, connection, os.fdopen(to_it, "w"), os.fdopen(from_it, encoding="utf-8"))
 
 
 def run(
@@ -105,8 +112,9 @@ def run(
             command, cwd=cwd, env=env, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL,
             timeout=limit,
         )  # fmt: skip
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        status = Process(command, _order(program, cwd, env, (out.fileno(), err.fileno()))).wait(limit)
+    with open(os.devnull, "rb") as none, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        files = (none.fileno(), out.fileno(), err.fileno())
+        status = Process(command, _order(program, cwd, env, files)).wait(limit)
         for each in (out, err):
             each.seek(0)
         words = [each.read().decode("utf-8", "replace") for each in (out, err)]
@@ -114,12 +122,12 @@ def run(
 
 
 def _order(
-    program: list[str], cwd: Path | None, env: Mapping[str, str] | None, outputs: tuple[int, int]
+    program: list[str], cwd: Path | None, env: Mapping[str, str] | None, files: tuple[int, int, int]
 ) -> socket.socket:
     """Ask the server for a process; the connection on which it sends the process id and the exit status."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_address())
-    socket.send_fds(connection, [b"!"], outputs)
+    socket.send_fds(connection, [b"!"], files)
     order = {"program": program, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
     connection.sendall(json.dumps(order).encode() + b"\n")
     return connection
@@ -177,30 +185,31 @@ def _serve(address: str) -> None:
 def _watch(connection: socket.socket) -> NoReturn:
     """Fork the program, wait for it and answer with its exit status: negative for a signal, as in subprocess."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, outputs, _, _ = socket.recv_fds(connection, 1, 2)
+    _, files, _, _ = socket.recv_fds(connection, 1, 3)
     order = json.loads(connection.makefile().readline())
     child = os.fork()
     if child == 0:
         connection.close()
-        _become(outputs, **order)
+        _become(files, **order)
     connection.sendall(f"{child}\n".encode())
-    for each in outputs:
+    for each in files:
         os.close(each)
     _, status = os.waitpid(child, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 
-def _become(outputs: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
+def _become(files: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
     """Set up what a new interpreter would find, run the program and exit."""
     os.setsid()
-    for number, source in enumerate((os.open("/dev/null", os.O_RDONLY), *outputs)):
+    for number, source in enumerate(files):
         os.dup2(source, number)
-    for each in {*outputs} - {0, 1, 2}:
+    for each in {*files} - {0, 1, 2}:
         os.close(each)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # that of the server's TMPDIR
     own = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     status = 1
     try:

@@ -16,6 +16,7 @@ from ddpm import tracking
 from ddpm.tracking import store
 from ddpm.tracking import sync as syncing
 from ddpm.tracking.spool import Spool
+from tests.support import forked
 from tests.support.records import DIGEST, points
 
 TRAINER = """
@@ -32,9 +33,8 @@ with Tracker(sys.argv[4], interval=0.05) as tracker:
 """
 
 
-def trainer(first: int, last: int, pause: float = 0.0, digest: str = DIGEST) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", TRAINER, str(first), str(last), str(pause), digest]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+def trainer(first: int, last: int, pause: float = 0.0, digest: str = DIGEST) -> forked.Process:
+    return forked.start([sys.executable, "-c", TRAINER, str(first), str(last), str(pause), digest])
 
 
 def status(run_id: str) -> str:
