@@ -121,9 +121,9 @@ def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:
 
     against = f"version {known.champion}" if known.champion is not None else "no champion"
     description = (
-        f"Shall version {known.version} of {markdown.text(name)} become the champion (now: {against})? "
+        f"Shall version {known.version} of {markdown.escape(name)} become the champion (now: {against})? "
         f"Time to answer until {known.until}; without an answer the champion stays.\n\n"
-        + "\n".join(f"- {markdown.text(reason)}" for reason in reasons)
+        + "\n".join(f"- {markdown.escape(reason)}" for reason in reasons)
     )
     Answer.with_initial_data(description=description).save(KEYS, run)
     left = datetime.fromisoformat(known.until) - datetime.now(UTC)

@@ -171,7 +171,7 @@ def dvc(
     keep: descriptors that it inherits, such as a lock.
     """
     return processes.run(
-        processes.child("dvc", *arguments),
+        processes.module_command("dvc", *arguments),
         lambda line: None if CHATTER.match(line) else say(line),
         limit=limit,
         grace=grace,

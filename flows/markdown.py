@@ -9,7 +9,7 @@ FIRST = re.compile(r"^(\s*)(?:([-+=])|(\d+)([.)]))")
 """The start of a line that makes a list, a heading or a rule."""
 
 
-def text(value: object) -> str:
+def escape(value: object) -> str:
     """One line without markup. `<` and `&` become entities, because not all renderers accept a backslash there."""
     entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
     line = SPECIAL.sub(lambda found: entities.get(found[0], f"\\{found[0]}"), field(value))

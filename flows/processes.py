@@ -16,7 +16,6 @@ import psutil
 
 from ddpm.common.redact import shown_output
 
-CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400
 GRACE = 60.0
 """Seconds between SIGINT, on which training saves, and SIGKILL."""
@@ -31,9 +30,13 @@ class Ended:
     timed_out: bool
 
 
-def child(module: str, *arguments: str) -> list[str]:
-    """The command that runs `python -m MODULE ARGUMENTS` and ends when the process that started it does."""
-    return [sys.executable, "-P", str(CHILD), str(os.getpid()), module, *arguments]
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m MODULE ARGUMENTS` as a process that ends with this one.
+
+    It handles SIGINT even if this process ignores it, because SIGINT asks a process to save its state and stop.
+    """
+    launcher = [sys.executable, "-P", "-m", "ddpm.runtime.parent", "--interruptible", str(os.getpid())]
+    return [*launcher, module, *arguments]
 
 
 def run(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from flows import limits
+from flows import concurrency
 
 if TYPE_CHECKING:
     from ddpm.registry.lock import Held, LostLockError
@@ -42,7 +42,7 @@ def _leased(name: str) -> Iterator["Held"]:
     limit = f"registry-{name}"
     with contextlib.ExitStack() as slot:
         try:
-            lease = slot.enter_context(limits.one_slot(limit, lease=LEASE, patience=lock.PATIENCE))
+            lease = slot.enter_context(concurrency.hold_slot(limit, lease=LEASE, patience=lock.PATIENCE))
         except TimeoutError as error:
             raise LockBusyError(
                 f"another process is changing {name} in the registry: it holds the concurrency limit {limit} of "

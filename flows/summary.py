@@ -11,7 +11,7 @@ from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_table import Row
 from ddpm.report.page import PAGE
 from flows.dvc import Outcome
-from flows.markdown import text
+from flows.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -177,22 +177,22 @@ def markdown(report: Report) -> str:
     """The same for Prefect's page."""
     made = report.registered
     lines = [
-        f"**{text(made.name)} version {made.version}** {heading(report.verdict)[1]}",
+        f"**{escape(made.name)} version {made.version}** {heading(report.verdict)[1]}",
         "",
-        *(f"- {text(reason)}" for reason in report.verdict.reasons),
-        *([f"- data: {text(report.drift['words'])}"] if report.drift is not None else []),
+        *(f"- {escape(reason)}" for reason in report.verdict.reasons),
+        *([f"- data: {escape(report.drift['words'])}"] if report.drift is not None else []),
         "",
         "| score | this model | champion | real images | limit | passed |",
         "|---|---:|---:|---:|---:|---|",
     ]
     marks = {True: "yes", False: "**no**", None: ""}
     lines += [
-        f"| {text(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
-        f"| {text(row.limit or '-') if row.limit else '-'} "
+        f"| {escape(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
+        f"| {escape(row.limit or '-') if row.limit else '-'} "
         f"| {marks[row.ok]} |"
         for row in report.verdict.rows
     ]
-    lines += ["", *(f"- warning: {text(each)}" for each in report.warnings)]
+    lines += ["", *(f"- warning: {escape(each)}" for each in report.warnings)]
     lines += ["", "| stage | state | time |", "|---|---|---:|"]
-    lines += [f"| {text(each.stage)} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
+    lines += [f"| {escape(each.stage)} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm.common.redact import shown
-from flows.service import access, guard, guarded
+from flows.service import access, guard, server_process
 from flows.service.access import HOST, PREFECT, Record
 
 PORT = 4200
@@ -149,7 +149,7 @@ def launch(
         "PREFECT__SERVER_FINAL": "1",
     } | dict(environment or {})
     gate = guard.Gate(PREFECT, place, record.key, record.auth, cookie=False)
-    return guarded.launch(APPLICATION, gate, listening, log(), variables)
+    return server_process.launch(APPLICATION, gate, listening, log(), variables)
 
 
 def new_record(place: str, auth: str) -> Record:

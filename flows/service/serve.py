@@ -71,7 +71,9 @@ def runner(cron: str, prefect: prefect_server.Server) -> Member:
 
     def start() -> "subprocess.Popen[str]":
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        return processes.launch(processes.child("flows.service.runner", cron), log, os.environ | {"PYTHONPATH": path})
+        return processes.launch(
+            processes.module_command("flows.service.runner", cron), log, os.environ | {"PYTHONPATH": path}
+        )
 
     return Member("the runner", start, log, prefect.answers, signal.SIGTERM, GRACE, children_first=True)
 

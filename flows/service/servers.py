@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ddpm.common import terminal
-from flows.service import access, guard, guarded, prefect_server
+from flows.service import access, guard, prefect_server, server_process
 from flows.service.access import MLFLOW, PREFECT, Exposure, Record
 from flows.service.supervise import Member
 
@@ -182,7 +182,7 @@ def _mlflow(record: Record, place: Place, exposure: Exposure) -> Member:
         store.client()  # creates the database
         record.write(_record_file())
         variables = page.environment(address) | exposure.mlflow()
-        return guarded.launch(exposure.mlflow_application, gate, listening, log, variables)
+        return server_process.launch(exposure.mlflow_application, gate, listening, log, variables)
 
     return _member(MLFLOW, place, record, log, start)
 

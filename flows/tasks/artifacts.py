@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ddpm.common.files import sha256_bytes
 from ddpm.report.page import PAGE
-from flows.markdown import text
+from flows.markdown import escape
 from flows.summary import Report, markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
@@ -44,7 +44,7 @@ def links(report: Report) -> str:
     return "\n".join(
         [
             f"- Report: [{PAGE}]({PAGE.resolve().as_uri()}), opens from disk",
-            f"- Model: {text(f'models:/{made.name}/{made.version}')}",
-            f"- MLflow run: {text(made.run_id)} (`ddpm ui` shows it)",
+            f"- Model: {escape(f'models:/{made.name}/{made.version}')}",
+            f"- MLflow run: {escape(made.run_id)} (`ddpm ui` shows it)",
         ]
     )

@@ -94,7 +94,7 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
         return finish("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
     say(f"scoring version {champion}, the champion, beside the candidate")
     ended = processes.run(
-        processes.child("ddpm.stages.rescore", str(folder), str(target)),
+        processes.module_command("ddpm.stages.rescore", str(folder), str(target)),
         say,
         limit=settings.flow.time_limit,
         environment=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -80,7 +80,7 @@ def measure(champion: "Version", limit: float) -> dict[str, Any]:
         record.mkdir()
         tracking.download_data_record(champion.run_id, record)
         ended = processes.run(
-            processes.child("ddpm.stages.drift", str(record), str(target)),
+            processes.module_command("ddpm.stages.drift", str(record), str(target)),
             reporter.sayer("drift", get_run_logger()),
             limit=limit,
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 
 from ddpm.config import params
 from ddpm.runtime import hardware
-from flows import dvc, limits
+from flows import concurrency, dvc
 from flows.console import reporter
 from flows.dvc import BusyError, Outcome, Stage
 from flows.tasks.outcome import finish
@@ -74,5 +74,5 @@ def slot(name: str | None) -> Iterator[None]:
     if name is None or not hardware.gpu_present():
         yield
         return
-    with limits.one_slot(name, lease=SLOT_LEASE):
+    with concurrency.hold_slot(name, lease=SLOT_LEASE):
         yield

@@ -189,10 +189,10 @@ def test_the_slot_is_free_after_an_error(database: None) -> None:
 
 
 def test_an_embedded_record_asks_no_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import limits
+    from flows import concurrency
     from flows.registry_lock import registry_lock
 
-    monkeypatch.delattr(limits, "one_slot")
+    monkeypatch.delattr(concurrency, "hold_slot")
     with registry_lock(NAME) as held:
         held.require()
 
@@ -234,7 +234,7 @@ def test_flows_change_the_registry_only_with_the_lease(
     database: None, project: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
 ) -> None:
     from ddpm.config import params
-    from flows import limits, run_liveness
+    from flows import concurrency, run_liveness
     from flows.tasks import candidate
 
     monkeypatch.setattr(run_liveness, "hold_liveness_lock", lambda: None)
@@ -243,6 +243,6 @@ def test_flows_change_the_registry_only_with_the_lease(
     monkeypatch.setattr(lock, "PATIENCE", 0.5)
     versions(2)
     before = registry.history(NAME), registry.status(NAME).aliases
-    with limits.one_slot(LIMIT, lease=60), pytest.raises(LockBusyError, match=LIMIT):
+    with concurrency.hold_slot(LIMIT, lease=60), pytest.raises(LockBusyError, match=LIMIT):
         act()
     assert (registry.history(NAME), registry.status(NAME).aliases) == before

@@ -197,8 +197,8 @@ def test_logs_and_their_tracebacks_are_text(caplog: pytest.LogCaptureFixture) ->
 def test_markdown_on_the_page_of_prefect_is_text() -> None:
     for of in (summary.markdown, artifacts.links):
         hostile.markdown(of(report(TEXT)), len(of(report("plain")).splitlines()))
-    assert markdown.text("1. a") == "1\\. a"
-    assert markdown.text("- a_b # c") == "\\- a\\_b \\# c"
+    assert markdown.escape("1. a") == "1\\. a"
+    assert markdown.escape("- a_b # c") == "\\- a\\_b \\# c"
 
 
 def test_keys_of_models_that_differ_stay_different() -> None:

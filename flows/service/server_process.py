@@ -1,4 +1,4 @@
-"""`python -m flows.service.guarded NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
+"""`python -m flows.service.server_process NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
 
 `launch` starts it with a socket that already listens, so every connection to that address reaches this process.
 """
@@ -24,7 +24,7 @@ def launch(
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Not as arguments: command lines are public.
     own = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
-    command = processes.child("flows.service.guarded", gate.name, application)
+    command = processes.module_command("flows.service.server_process", gate.name, application)
     return processes.launch(command, log, {**os.environ, **environment, **own}, keep=[listening.fileno()])
 
 
@@ -42,7 +42,7 @@ def main(application: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser("python -m flows.service.guarded", description=__doc__)
+    parser = argparse.ArgumentParser("python -m flows.service.server_process", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="of the server, for lists of processes")
     parser.add_argument("application", metavar="APPLICATION", help="`module:name`, or `module:name()` of a factory")
     main(parser.parse_args().application)

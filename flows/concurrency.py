@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 @contextlib.contextmanager
-def one_slot(name: str, *, lease: float, patience: float | None = None) -> Iterator[UUID]:
+def hold_slot(name: str, *, lease: float, patience: float | None = None) -> Iterator[UUID]:
     """Hold the only slot of the limit `name`, which is created when missing; yield the id of its lease.
 
     lease: seconds after which the slot of a killed process is free again; a living one renews it. A lease that is lost
