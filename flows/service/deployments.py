@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ddpm.registry import Move
 
 
-@flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.ended])
+@flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.send_failure])
 def promote(version: int, why: str) -> State[None]:
     """Make a version the champion: your decision, whatever the gate said.
 
@@ -24,11 +24,11 @@ def promote(version: int, why: str) -> State[None]:
     from ddpm import registry
 
     run_liveness.hold_liveness_lock()
-    say = get_run_logger().info
-    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
+    log = get_run_logger().info
+    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), log, lock=registry_lock))
 
 
-@flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.ended])
+@flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.send_failure])
 def rollback(to: int | None = None, why: str = "") -> State[None]:
     """Make the previous champion the champion again, or version `to`. Safe to repeat.
 
@@ -48,5 +48,5 @@ def _signed(why: str) -> str:
 
 def _told(move: "Move") -> State[None]:
     get_run_logger().info("%s", move)
-    notify.moved(move)
+    notify.send_move(move)
     return Completed(message=str(move))

@@ -23,7 +23,7 @@ AGAIN = "Finished stages are kept: when it answers again, run the same command."
 
 def run(flow: Callable[[], object]) -> None:
     """Run a flow with a server and a terminal, print its summary, and exit with a status. Does not return."""
-    if console.wants_bars():
+    if console.is_terminal():
         os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
     terminal = console.reporter.attach()
     prefect = None
@@ -84,11 +84,11 @@ def _run_watched(flow: Callable[[], object], terminal: console.Terminal, prefect
     import flows.retrain  # noqa: F401 - takes seconds, as does the start of the server
     from flows import summary
 
-    console.quieten()
+    console.silence_prefect()
     prefect.wait()
     page = prefect.sign_in if terminal.console.is_terminal else prefect.page
     terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
     with Watchdog(prefect, terminal).watching():
         result = flow()
-    if isinstance(result, summary.Report):
+    if isinstance(result, summary.PipelineResult):
         summary.show(result, terminal.console, prefect="" if prefect.own else prefect.page)

@@ -44,7 +44,7 @@ class Server:
     url: str
     record: Record | None = None
     own: subprocess.Popen[str] | None = None
-    log: Path | None = None
+    log_file: Path | None = None
 
     @property
     def page(self) -> str:
@@ -75,12 +75,12 @@ class Server:
         deadline = time.monotonic() + (PATIENCE if self.own else 5)
         while not self.answers():
             if self.own and self.own.poll() is not None:
-                raise ServerError(f"The Prefect server exited while starting. Its log: {self.log}")
+                raise ServerError(f"The Prefect server exited while starting. Its log: {self.log_file}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"The Prefect server at {shown(self.url)} does not answer. "
                     + (
-                        f"Its log: {self.log}"
+                        f"Its log: {self.log_file}"
                         if self.own
                         else "Start it, or unset PREFECT_API_URL to start one with each run."
                     )
@@ -128,14 +128,14 @@ def start(port: int) -> Server:
         raise ServerError(f"{HOST} has no free port for a Prefect server")
     with listening:
         record = new_record(address(HOST, listening), access.secret())
-        return Server(f"{record.url}/api", record, launch(record, listening), log())
+        return Server(f"{record.url}/api", record, launch(record, listening), log_file())
 
 
 def launch(
     record: Record, listening: socket.socket, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
     """Start a server's process on a socket that already listens."""
-    log().parent.mkdir(parents=True, exist_ok=True)
+    log_file().parent.mkdir(parents=True, exist_ok=True)
     place = record.url.removeprefix("http://")
     host, _, port = place.rpartition(":")
     variables = {
@@ -149,7 +149,7 @@ def launch(
         "PREFECT__SERVER_FINAL": "1",
     } | dict(environment or {})
     gate = guard.Gate(PREFECT, place, record.key, record.auth, cookie=False)
-    return server_process.launch(APPLICATION, gate, listening, log(), variables)
+    return server_process.launch(APPLICATION, gate, listening, log_file(), variables)
 
 
 def new_record(place: str, auth: str) -> Record:
@@ -195,6 +195,6 @@ def record_file() -> Path:
     return Path(os.environ["PREFECT_HOME"]) / "server.json"
 
 
-def log() -> Path:
+def log_file() -> Path:
     """The log of the Prefect servers of this checkout."""
     return Path(os.environ["PREFECT_HOME"]) / "server.log"

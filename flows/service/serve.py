@@ -61,21 +61,21 @@ def _serve(cron: str, mlflow_port: int, prefect_port: int, exposure: Exposure) -
     ended = supervise.until_asked()
     with pages(mlflow_port, prefect_port, exposure, command="serve") as found:
         part = runner(cron, found.prefect)
-        supervise.keep([*found.members, part], ended, say, Rounds(found, cron).tick)
-    say("stopped")
+        supervise.keep([*found.members, part], ended, log, Rounds(found, cron).tick)
+    log("stopped")
 
 
 def runner(cron: str, prefect: prefect_server.Server) -> Member:
     """The runner as a supervised process. Its runs are stopped first: it would kill those it leaves behind."""
-    log = prefect_server.log().with_name("runner.log")
+    log_file = prefect_server.log_file().with_name("runner.log")
 
     def start() -> "subprocess.Popen[str]":
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         return processes.launch(
-            processes.module_command("flows.service.runner", cron), log, os.environ | {"PYTHONPATH": path}
+            processes.module_command("flows.service.runner", cron), log_file, os.environ | {"PYTHONPATH": path}
         )
 
-    return Member("the runner", start, log, prefect.answers, signal.SIGTERM, GRACE, children_first=True)
+    return Member("the runner", start, log_file, prefect.answers, signal.SIGTERM, GRACE, children_first=True)
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Rounds:
         if len(self.deployments) < len(DEPLOYMENTS):
             return
         self.shown = True
-        say(schedule_in_words(self.cron))
+        log(schedule_in_words(self.cron))
         self.pages.show()
         terminal.echo("  Ctrl-C stops all.")
 
@@ -133,14 +133,14 @@ class Rounds:
             return  # it is being started again
         with get_client(sync_client=True) as client:
             for run in crash_recovery.mark_dead_runs_crashed(client):
-                say(f"{crash_recovery.described(run)} was killed: it is Crashed now")
+                log(f"{crash_recovery.describe(run)} was killed: it is Crashed now")
             for run in crash_recovery.resume(client, self.deployments):
-                say(f"{crash_recovery.described(run)} goes on where the crashed run ended")
+                log(f"{crash_recovery.describe(run)} goes on where the crashed run ended")
 
     def _worry(self, text: str) -> None:
         """Report trouble once, not every few seconds."""
         if text != self.trouble:
-            say(text)
+            log(text)
         self.trouble = text
 
 
@@ -194,9 +194,9 @@ def close_records() -> None:
         with tracking.friendly_errors():
             closed = tracking.close_abandoned()
         for digest in closed:
-            say(f"the record of the training {digest[:8]} is closed as KILLED")
+            log(f"the record of the training {digest[:8]} is closed as KILLED")
     except tracking.TrackingError as error:  # the spool keeps what MLflow lacks until it answers
-        say(str(error))
+        log(str(error))
 
 
 def retrain_now(*, force: bool, accept_drift: bool) -> None:
@@ -222,6 +222,6 @@ def retrain_now(*, force: bool, accept_drift: bool) -> None:
     terminal.echo(f"{run.name} is scheduled now: {prefect.page}/runs/flow-run/{run.id}")
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print a line about the service."""
     terminal.echo(f"service: {text}")

@@ -18,14 +18,14 @@ SOCKET = "DDPM_SOCKET"
 
 
 def launch(
-    application: str, gate: Gate, listening: socket.socket, log: Path, environment: Mapping[str, str]
+    application: str, gate: Gate, listening: socket.socket, log_file: Path, environment: Mapping[str, str]
 ) -> "subprocess.Popen[str]":
     """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Not as arguments: command lines are public.
     own = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
     command = processes.module_command("flows.service.server_process", gate.name, application)
-    return processes.launch(command, log, {**os.environ, **environment, **own}, keep=[listening.fileno()])
+    return processes.launch(command, log_file, {**os.environ, **environment, **own}, pass_fds=[listening.fileno()])
 
 
 def main(application: str) -> None:

@@ -41,7 +41,7 @@ class Pages:
         if self.prefect.answers() and self._mlflow_answers():
             return True
         if time.monotonic() > self.deadline:
-            logs = ", ".join(str(each.log) for each in self.members) or "none, they are not of this checkout"
+            logs = ", ".join(str(each.log_file) for each in self.members) or "none, they are not of this checkout"
             raise prefect_server.ServerError(
                 f"Prefect at {self.prefect.page} and MLflow at {self.mlflow} do not both answer. Logs: {logs}"
             )
@@ -129,7 +129,7 @@ def _settled(place: Place, found: Record | None, auth: str) -> Record:
 
 
 def _member(
-    name: str, place: Place, record: Record, log: Path, start: Callable[[socket.socket], "subprocess.Popen[str]"]
+    name: str, place: Place, record: Record, log_file: Path, start: Callable[[socket.socket], "subprocess.Popen[str]"]
 ) -> Member:
     """A server to keep running, or to take over when the command that runs it ends."""
     lost = 0.0
@@ -146,7 +146,7 @@ def _member(
     def started() -> "subprocess.Popen[str]":
         return start(place.require())
 
-    return Member({PREFECT: "Prefect's server", MLFLOW: "MLflow's server"}[name], started, log, ready)
+    return Member({PREFECT: "Prefect's server", MLFLOW: "MLflow's server"}[name], started, log_file, ready)
 
 
 def _prefect(record: Record, place: Place, exposure: Exposure) -> Member:
@@ -156,7 +156,7 @@ def _prefect(record: Record, place: Place, exposure: Exposure) -> Member:
         record.write(prefect_server.record_file())
         return prefect_server.launch(record, listening, exposure.prefect())
 
-    return _member(PREFECT, place, record, prefect_server.log(), start)
+    return _member(PREFECT, place, record, prefect_server.log_file(), start)
 
 
 def _mlflow_address() -> tuple[str, Record | None, bool]:
@@ -174,7 +174,7 @@ def _mlflow(record: Record, place: Place, exposure: Exposure) -> Member:
     """MLflow's server over the embedded database."""
     from ddpm.tracking import page, store
 
-    log = store.EMBEDDED / "server.log"
+    log_file = store.EMBEDDED / "server.log"
     address = urlsplit(record.url).netloc
     gate = guard.Gate(MLFLOW, address, record.key, record.auth, cookie=exposure.local)
 
@@ -182,9 +182,9 @@ def _mlflow(record: Record, place: Place, exposure: Exposure) -> Member:
         store.client()  # creates the database
         record.write(_record_file())
         variables = page.environment(address) | exposure.mlflow()
-        return server_process.launch(exposure.mlflow_application, gate, listening, log, variables)
+        return server_process.launch(exposure.mlflow_application, gate, listening, log_file, variables)
 
-    return _member(MLFLOW, place, record, log, start)
+    return _member(MLFLOW, place, record, log_file, start)
 
 
 def _record_file() -> Path:

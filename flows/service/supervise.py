@@ -21,7 +21,7 @@ WINDOW = 600.0
 """DEATHS within WINDOW seconds: a restart does not help."""
 TICK = 0.25
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Tick = Callable[[], None]
 
 
@@ -39,7 +39,7 @@ class Member:
 
     name: str
     start: Callable[[], "subprocess.Popen[str]"]
-    log: Path
+    log_file: Path
     ready: Callable[[], bool] = lambda: True
     ask: signal.Signals = signal.SIGINT
     grace: float = 10.0
@@ -48,15 +48,15 @@ class Member:
     due: float = 0.0
     deaths: list[float] = field(default_factory=list)
 
-    def tend(self, say: Say) -> None:
+    def tend(self, log: Log) -> None:
         """Start it when it is due. Raises SupervisionError if it has ended too often."""
         now = time.monotonic()
         if self.child is not None and self.child.poll() is not None:
-            self._ended(self.child, now, say)
+            self._ended(self.child, now, log)
         if self.child is None and now >= self.due and self.ready():
             self.child = self.start()
 
-    def _ended(self, child: "subprocess.Popen[str]", now: float, say: Say) -> None:
+    def _ended(self, child: "subprocess.Popen[str]", now: float, log: Log) -> None:
         how = _how(child.returncode)
         processes.stop(child, self.grace)  # its own children
         self.child = None
@@ -64,11 +64,11 @@ class Member:
         if len(self.deaths) >= DEATHS:
             raise SupervisionError(
                 f"{self.name} ended {DEATHS} times in {now - self.deaths[0]:.0f} s, at last {how}: a restart "
-                f"does not help. Its log: {self.log}"
+                f"does not help. Its log: {self.log_file}"
             )
         pause = FIRST_PAUSE * 2 ** (len(self.deaths) - 1)
         self.due = now + pause
-        say(f"{self.name} ended {how}; starting it again in {pause:.0f} s. Its log: {self.log}")
+        log(f"{self.name} ended {how}; starting it again in {pause:.0f} s. Its log: {self.log_file}")
 
     def stop(self) -> None:
         """Stop it and everything it started."""
@@ -93,13 +93,13 @@ class Member:
             psutil.wait_procs(children, timeout=self.grace)
 
 
-def keep(members: Iterable[Member], ended: threading.Event, say: Say, tick: Tick = lambda: None) -> None:
+def keep(members: Iterable[Member], ended: threading.Event, log: Log, tick: Tick = lambda: None) -> None:
     """Keep all members running until `ended`, then stop them in reverse order. tick: called between checks."""
     kept = list(members)
     try:
         while not ended.is_set():
             for each in kept:
-                each.tend(say)
+                each.tend(log)
             tick()
             ended.wait(TICK)
     finally:

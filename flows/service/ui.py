@@ -13,11 +13,11 @@ def show(mlflow_port: int, prefect_port: int) -> None:
     """
     ended = supervise.until_asked()
     with pages(mlflow_port, prefect_port, Exposure(), command="ui") as found:
-        supervise.keep(found.members, ended, say, _shown_once(found))
-    say("stopped")
+        supervise.keep(found.members, ended, log, _shown_once(found))
+    log("stopped")
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print a line about a server."""
     terminal.echo(f"ui: {text}")
 

@@ -86,7 +86,7 @@ class Watchdog:
         """Report why, and exit without another request to the server. Does not return."""
         with self._ending:  # never released: a second caller waits for the exit
             if self.lost:
-                log = f" Its log: {self.server.log}." if self.server.log else ""
+                log = f" Its log: {self.server.log_file}." if self.server.log_file else ""
                 text = (
                     f"Prefect's server at {self.server.page} {self.lost}.{log} What was finished is kept, and training "
                     "has saved its state: run the same command again."

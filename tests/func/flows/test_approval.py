@@ -48,7 +48,7 @@ def judged(hours: float) -> gate.Verdict:
     settings = params.load(ROOT / "params.yaml").promote.model_copy(
         update={"approval": "person", "approval_hours": hours}
     )
-    verdict = approval.decided(settings, NAME, 2, BETTER, 1)
+    verdict = approval.apply_approval(settings, NAME, 2, BETTER, 1)
     if verdict.promote:
         promotion._step("promote", candidate.move, NAME, 2, verdict, 1, approval.evidence(NAME, 2, 1))
     return verdict
@@ -59,7 +59,7 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Three versions, the first the champion; and quick looks."""
     from flows import approval
 
-    monkeypatch.setattr(approval, "SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(approval, "POLL_SECONDS", 0.2)
     connection = tracking.client()
     connection.create_registered_model(NAME)
     run_id = tracking.complete(DIGEST, {"fid": 3.0})
@@ -191,7 +191,7 @@ def test_a_rejection_keeps_the_champion_and_is_not_asked_again(ask: Asked) -> No
     ddpm("reject", "2", "--why", "blurred")
     verdict = verdict_of(future)
     assert (verdict.verdict, verdict.promote, champion()) == ("rejected", False, 1)
-    assert heading(verdict)[1] == "not promoted: a person rejected it"
+    assert heading(verdict)[1] == "not promoted: rejected by a person"
     assert verdict.reasons[-1].endswith(": blurred")
     assert verdict_of(ask()) == verdict
 
@@ -201,7 +201,7 @@ def test_without_an_answer_in_time_the_champion_stays(ask: Asked) -> None:
 
     verdict = verdict_of(ask(3 / 3600))
     assert (verdict.verdict, verdict.promote, champion()) == ("expired", False, 1)
-    assert heading(verdict)[1] == "not promoted: nobody approved it in time"
+    assert heading(verdict)[1] == "not promoted: not approved in time"
     assert "nobody answered until" in verdict.reasons[-1]
 
 
@@ -293,7 +293,7 @@ def test_a_question_that_was_not_delivered_is_notified_of_again_as_the_same(monk
     with notified(monkeypatch) as web:
         web.statuses = [404]
         for delivered in (False, True):
-            approval.announce(known, NAME, "a question", [])
+            approval.notify_question(known, NAME, "a question", [])
             assert questions.question(NAME, 2).notified is delivered  # type: ignore[union-attr]
         first, second = web.posted.get_nowait(), web.posted.get_nowait()
     assert first.headers["webhook-id"] == second.headers["webhook-id"]

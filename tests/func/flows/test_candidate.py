@@ -112,8 +112,8 @@ def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_
     scores = {"candidate": files.read_json(candidate.METRICS), "champion": files.read_json(candidate.METRICS)}
     verdict = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)
-    assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
+    assert "`ddpm promote 2` adopts these settings" in verdict.reasons[0]
     seen = io.StringIO()
-    made = summary.Registered(NAME, 2, True, ("candidate",), 1, "run")
-    summary.show(summary.Report([], verdict, made, {}), Console(file=seen, width=100))
+    made = summary.RegisteredVersion(NAME, 2, True, ("candidate",), 1, "run")
+    summary.show(summary.PipelineResult([], verdict, made, {}), Console(file=seen, width=100))
     assert "version 2 not promoted: the champion's own weights" in seen.getvalue()

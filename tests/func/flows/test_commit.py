@@ -96,13 +96,13 @@ def test_what_head_holds_already_needs_no_commit(repository: Path) -> None:
 
 def test_never_to_a_branch_that_is_checked_out(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(commit.BranchError, match="main is checked out"):
-        commit.check("main")
+        commit.require_committable("main")
     committed()
     sh(repository, "git", "worktree", "add", "-q", str(tmp_path / "tree"), "retrain")
     with pytest.raises(commit.BranchError, match="retrain is checked out"):
         committed()
-    with pytest.raises(commit.BranchError, match=r"'a\.\.b' is not a name that git allows"):
-        commit.check("a..b")
+    with pytest.raises(commit.BranchError, match=r"'a\.\.b' is not a valid branch name"):
+        commit.require_committable("a..b")
 
 
 def test_a_branch_that_moved_meanwhile_stays(repository: Path) -> None:
@@ -132,12 +132,12 @@ def test_a_machine_without_a_name_commits_too(repository: Path, monkeypatch: pyt
 
 def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repository: Path, bare: Path) -> None:
     sha, _ = committed()
-    files.write_json(commit.OWED, {"branch": "retrain"})
+    files.write_json(commit.PENDING_PUSH, {"branch": "retrain"})
     hidden = bare.rename(bare.with_name("away.git"))
     told = commit.push(lambda line: None)
     assert "retrain: not pushed to origin" in told
     assert "data: in DVC's remote store" in told
-    assert commit.owes()
+    assert commit.is_push_pending()
     hidden.rename(bare)
     other = bare.parent / "other"
     sh(bare.parent, "git", "clone", "-q", "-b", "main", str(bare), str(other))
@@ -145,7 +145,7 @@ def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repos
     sh(other, "git", "push", "-q", "origin", "HEAD:refs/heads/retrain")
     there = git(other, "rev-parse", "HEAD")
     assert "retrain: pushed to origin" in commit.push(lambda line: None)
-    assert not commit.owes()
+    assert not commit.is_push_pending()
     tip = git(bare, "rev-parse", "retrain")
     assert parents(bare, tip) == [sha, there]
     assert git(bare, "diff", sha, tip) == ""
@@ -172,7 +172,7 @@ def test_nothing_is_pushed_into_the_store_in_git(repository: Path) -> None:
     sh(repository, "dvc", "remote", "default", "--unset")
     assert commit._push_data(lambda line: None) == (
         True,
-        "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)",
+        "data: local only, because DVC has no default remote (`dvc remote add --local --default NAME URL`)",
     )
 
 
@@ -180,7 +180,7 @@ def test_a_folder_under_no_git_is_no_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert subprocess.run(["git", "rev-parse"], capture_output=True, check=False, env=os.environ).returncode
-    commit.check("retrain")
+    commit.require_committable("retrain")
 
 
 def test_what_is_not_committed_is_named_and_nothing_where_there_is_no_git(

@@ -76,14 +76,14 @@ def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -
     assert (before.count, now.count) == (2, 3)
     assert files(repository) == {"a.txt": "a", "b.txt": "b", "c.txt": "c"}
     assert beside(repository) == []
-    assert dvc.touched("data.dvc") == set()
+    assert dvc.data_changes("data.dvc") == set()
     assert (repository / "data.dvc").read_text().count("path: data\n") == 1
     assert (repository / ".gitignore").read_text() == "/data\n"
 
 
 def test_data_that_were_added_have_no_source(make_repository: Make) -> None:
     make_repository()
-    assert not data_update.imported()
+    assert not data_update.has_source()
 
 
 def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path, outside: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path,
         for folder in made:
             folder.mkdir(exist_ok=True)
         with pytest.raises(
-            data_update.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"
+            data_update.SourceError, match=r"outside, is (gone|empty).*are unchanged.*data use SOURCE"
         ):
             refresh()
         assert (repository / "data.dvc").read_text() == text
@@ -126,7 +126,7 @@ def test_what_a_killed_replacement_left_is_undone_before_a_run(tmp_path: Path, m
     Path("data.incoming.dvc").write_text("the new pointer")
     journal("the old pointer", present=True)
     said: list[str] = []
-    data_update.heal(said.append)
+    data_update.recover(said.append)
     assert Path("data/a.png").read_text() == "old"
     assert Path("data.dvc").read_text() == "the old pointer"
     assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
@@ -143,7 +143,7 @@ def test_a_source_that_goes_while_it_is_fetched(
     with pytest.raises(data_update.SourceError, match="could not be fetched"):
         refresh()
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    assert dvc.touched("data.dvc") == set()
+    assert dvc.data_changes("data.dvc") == set()
 
 
 def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
@@ -167,7 +167,7 @@ def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
     run.wait()
     assert beside(repository) == ["data.incoming.dvc"]
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     os.close(pipe)
     assert beside(repository) == []
     assert (repository / "data.dvc").read_text() == text
@@ -183,7 +183,7 @@ def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatc
     chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
     journal(chosen.replace("22", "11"), present=True)
     Path("data.dvc").write_text(chosen)
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data.dvc").read_text() == chosen
     assert Path("data/a.png").read_text() == "chosen"
     assert beside(Path()) == []
@@ -199,7 +199,7 @@ def test_half_a_pointer_and_an_empty_version_are_undone(
     monkeypatch.chdir(tmp_path)
     Path("data.incoming.dvc").write_text(left)
     Path("data.dvc").write_text("before")
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data.dvc").read_text() == "before"
     assert beside(Path()) == []
 
@@ -215,7 +215,7 @@ def test_where_there_were_no_data_a_killed_swap_leaves_none(
     if not renamed:
         Path("data.incoming").mkdir()
     journal("the pointer", present=False)
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data").exists() == (not renamed)
     assert beside(Path()) == []
 
@@ -282,7 +282,7 @@ def test_what_a_person_changed_by_hand_is_not_replaced(repository: Path, outside
         refresh()
     assert "mine.txt" in files(repository)
     known = dvc.Stage("data.dvc", data=True, slot=None, missing=())
-    assert dvc.run(known, lambda line: None).did == dvc.Did.RECORDED  # as `dvc repro` does
+    assert dvc.run(known, lambda line: None).result == dvc.StageResult.RECORDED  # as `dvc repro` does
 
 
 class Pages(http.server.BaseHTTPRequestHandler):

@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from flows import dvc
-from flows.dvc import Did, Stage
+from flows.dvc import Stage, StageResult
 from tests.support.repositories import SHOUT, sh
 
 Make = Callable[..., Path]
 
 
-def run_all() -> dict[str, Did]:
-    return {each.name: dvc.run(each, lambda line: None).did for each in dvc.graph()}
+def run_all() -> dict[str, StageResult]:
+    return {each.name: dvc.run(each, lambda line: None).result for each in dvc.graph()}
 
 
 def one(name: str) -> Stage:
@@ -41,12 +41,12 @@ def test_order_follows_dvc_and_carries_slots(make_repository: Make) -> None:
 
 def test_runs_then_cached_then_restored(make_repository: Make) -> None:
     folder = make_repository()
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RAN, "count": Did.RAN}
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.CACHED, "count": Did.CACHED}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.RAN, "count": StageResult.RAN}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.CACHED, "count": StageResult.CACHED}
     assert dvc.stale() == []
     (folder / "loud.txt").unlink()
     assert dvc.stale() == ["count", "shout"]
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RESTORED, "count": Did.CACHED}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.RESTORED, "count": StageResult.CACHED}
 
 
 def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted(make_repository: Make) -> None:
@@ -57,7 +57,7 @@ def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted
     with pytest.raises(dvc.StageError, match=r"dvc\.lock' validation failed.*delete it"):
         dvc.graph()
     lock.unlink()
-    assert set(run_all().values()) <= {Did.CACHED, Did.RESTORED}
+    assert set(run_all().values()) <= {StageResult.CACHED, StageResult.RESTORED}
 
 
 def test_same_lock_file_as_dvc_alone(make_repository: Make) -> None:
@@ -72,7 +72,7 @@ def test_same_lock_file_as_dvc_alone(make_repository: Make) -> None:
 def test_missing_data_are_fetched(make_repository: Make) -> None:
     folder = make_repository()
     sh(folder, "rm", "-rf", "data", ".dvc/cache")
-    assert run_all()["data.dvc"] == Did.FETCHED
+    assert run_all()["data.dvc"] == StageResult.FETCHED
     assert (folder / "data" / "a.txt").read_text() == "a"
 
 
@@ -81,7 +81,7 @@ def test_changed_data_are_recorded_and_used(make_repository: Make) -> None:
     run_all()
     before = (folder / "data.dvc").read_text()
     (folder / "data" / "b.txt").write_text("b")
-    assert run_all() == {"data.dvc": Did.RECORDED, "shout": Did.RAN, "count": Did.RAN}
+    assert run_all() == {"data.dvc": StageResult.RECORDED, "shout": StageResult.RAN, "count": StageResult.RAN}
     assert (folder / "loud.txt").read_text() == "AB"
     assert (folder / "data.dvc").read_text() != before
 
@@ -120,7 +120,7 @@ def test_busy_is_told_apart_from_failure(make_repository: Make) -> None:
     with pytest.raises(dvc.BusyError, match="another DVC process"):
         dvc.run(one("shout"), lambda line: None)
     rwlock.write_text("{}")
-    assert dvc.run(one("shout"), lambda line: None).did == Did.RAN
+    assert dvc.run(one("shout"), lambda line: None).result == StageResult.RAN
 
 
 SAVES = """\

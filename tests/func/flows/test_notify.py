@@ -64,16 +64,16 @@ def test_each_kind_arrives_and_says_what_happened(hook: Receiver) -> None:
     from flows import notify
 
     better = report("better", promote=True)
-    notify.judged(better)
+    notify.send_verdict(better)
     promoted = hook.next()
     assert (promoted["type"], promoted["model"], promoted["version"]) == ("ddpm.promoted", "digits", 2)
     assert promoted["reasons"] == ['FID 3 < 4 & "fine" {{ 1 }}', "ü"]
     assert better.warnings == []
-    notify.judged(report("worse", promote=False))  # no news
-    notify.judged(report("inconclusive", promote=False))
+    notify.send_verdict(report("worse", promote=False))  # no news
+    notify.send_verdict(report("inconclusive", promote=False))
     assert hook.next()["type"] == "ddpm.inconclusive"
-    notify.moved(moved("rollback", changed=False))  # nor this
-    notify.moved(moved("rollback"))
+    notify.send_move(moved("rollback", changed=False))  # nor this
+    notify.send_move(moved("rollback"))
     back = hook.next()
     assert (back["type"], back["version"], back["before"], back["who"]) == ("ddpm.rolled-back", 1, 2, "ann@desk")
     assert "sixes upside down" in back["reasons"]
@@ -121,10 +121,10 @@ def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: 
     from flows import notify
     from flows.tasks.drift import DriftError
 
-    @flow(name="retrain", on_failure=[notify.ended], persist_result=False)
+    @flow(name="retrain", on_failure=[notify.send_failure], persist_result=False)
     def retrain(error: str) -> None:
         if error == "drift":
-            raise DriftError("the data have changed more than a scheduled run accepts")
+            raise DriftError("the data have changed by more than a scheduled run accepts")
         raise RuntimeError(f"no route to http://ann:hunter2@store/{SECRET}")
 
     state = retrain("other", return_state=True)
@@ -149,7 +149,7 @@ def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
     assert "the notification 'ddpm.promoted' was not delivered: the receiver answered 500 (5 attempts)" in caplog.text
     monkeypatch.setenv("DDPM_WEBHOOK_URL", "http://127.0.0.1:9/hooks/a-token-in-the-address")
     better = report("better", promote=True)
-    notify.judged(better)
+    notify.send_verdict(better)
     assert "the notification 'ddpm.promoted' was not delivered: the receiver cannot be reached: " in caplog.text
     assert len(better.warnings) == 1
     assert better.warnings[0] in caplog.text
@@ -168,7 +168,7 @@ def test_a_warning_of_a_run_is_in_its_own_log(hook: Receiver) -> None:
 
     from flows import notify
 
-    @flow(name="retrain", on_failure=[notify.ended], persist_result=False)
+    @flow(name="retrain", on_failure=[notify.send_failure], persist_result=False)
     def retrain() -> None:
         raise RuntimeError("no data")
 

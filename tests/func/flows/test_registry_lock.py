@@ -75,7 +75,7 @@ def test_a_living_holder_is_waited_for_and_its_run_is_named(
     holder = start(HOLDER, "elsewhere")
     assert said(holder) == "ready"
     monkeypatch.setattr(lock, "PATIENCE", 1.0)
-    told = rf"changing {NAME} in the registry: .* {LIMIT} .*runs at work there: .*holding \("
+    told = rf"changing {NAME} in the registry: .* {LIMIT} .*running there: .*holding \("
     with pytest.raises(LockBusyError, match=told), registry_lock(NAME):
         pass
     monkeypatch.setattr(lock, "PATIENCE", 600.0)
@@ -226,7 +226,7 @@ def rollback() -> object:
 def approve() -> object:
     from flows import approval
 
-    return approval.wait(NAME, 2, 1, 1.0, ["better"])
+    return approval.wait_for_approval(NAME, 2, 1, 1.0, ["better"])
 
 
 @pytest.mark.parametrize("act", [move, register, promote_by_hand, rollback, approve])

@@ -88,7 +88,7 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
     first = started(run)
     state = second(return_state=True)
     assert (state.name, state.is_completed(), worked) == ("Skipped", True, [])
-    assert f"another run is at work here: retrain ({first}), process {run.pid}, since " in state.message
+    assert f"another run is active in this checkout: retrain ({first}), process {run.pid}, since " in state.message
     kill(run)
     assert second(text="then", return_state=True).name == "Completed"
     assert worked == ["then"]

@@ -86,7 +86,7 @@ class Service:
         return self.state(run)
 
     def said(self) -> str:
-        return self.log.read_text()
+        return self.log_file.read_text()
 
     def ran(self) -> str:
         """What the runs of the service have said."""
@@ -192,7 +192,7 @@ def test_three_at_once_one_works_and_two_are_skipped(service: Service, zombie: N
     (works,) = set(asked) - set(skipped())
     assert service.state(works).is_running()
     for run in skipped():
-        assert f"another run is at work here: retrain ({works}), process " in service.state(run).message
+        assert f"another run is active in this checkout: retrain ({works}), process " in service.state(run).message
 
 
 def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: Service) -> None:

@@ -85,7 +85,7 @@ def test_a_busy_lock_is_waited_for(make_repository: Make, monkeypatch: pytest.Mo
     rwlock.parent.mkdir(exist_ok=True)
     rwlock.write_text(json.dumps({"write": {str(folder / "loud.txt"): {"pid": os.getpid(), "cmd": "dvc repro"}}}))
     seen_busy = threading.Event()
-    heard = stage.reporter.sayer
+    heard = stage.reporter.logger
 
     def listening(part: str, logger: Any) -> Callable[[str], None]:
         say = heard(part, logger)
@@ -171,21 +171,21 @@ def test_retraining_skips_what_is_finished_and_sees_every_kind_of_change(make_re
         (folder / name).mkdir()
         (folder / name / "code.py").write_text("x = 1\n")
     shutil.copy(Path(__file__).parents[3] / "params.yaml", folder / "params.yaml")
-    assert not up_to_date.unchanged()
+    assert not up_to_date.matches_last_run()
     before = up_to_date.fingerprint()
     for each in dvc.graph():
         dvc.run(each, lambda line: None)
-    up_to_date.finished(before)
-    assert up_to_date.unchanged()
+    up_to_date.record_finished(before)
+    assert up_to_date.matches_last_run()
     state = retrain.retrain(return_state=True)
     assert (state.name, state.is_completed()) == ("Skipped", True)
     for path, text in (("params.yaml", "other\n"), ("src/code.py", "x = 2\n"), ("data/a.txt", "b"), ("loud.txt", "")):
         kept = (folder / path).read_text()
         (folder / path).unlink()
         (folder / path).write_text(text)
-        assert not up_to_date.unchanged(), path
+        assert not up_to_date.matches_last_run(), path
         (folder / path).unlink()
         (folder / path).write_text(kept)
-    assert up_to_date.unchanged()
+    assert up_to_date.matches_last_run()
     sh(folder, "rm", "-rf", "data")
-    assert not up_to_date.unchanged()
+    assert not up_to_date.matches_last_run()

@@ -34,7 +34,7 @@ def clone(project: Path, template: Path) -> Path:
 
 
 def said() -> str:
-    return up_to_date.nothing(NAME, lambda line: None)
+    return up_to_date.reason_to_skip(NAME, lambda line: None)
 
 
 def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin
     for path in ("src/code.py", "requirements.lock", "dvc.yaml"):
         kept = (clone / path).read_text()
         (clone / path).write_text(kept + "# another\n")
-        with pytest.raises(RuntimeError, match=f"^{path} changed while this run was at work"):
+        with pytest.raises(RuntimeError, match=f"^{path} changed during this run, so nothing is registered"):
             up_to_date.require_unedited(before, settings)
         (clone / path).write_text(kept)
     (clone / "params.yaml").write_text(quick.replace("  seed: 0", "  seed: 1"))
@@ -79,7 +79,7 @@ def test_a_candidate_that_did_not_win_is_no_champion(clone: Path) -> None:
 def test_when_nobody_can_say_who_the_champion_is_the_run_goes_on(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     heard: list[str] = []
-    assert up_to_date.nothing(NAME, heard.append) == ""
+    assert up_to_date.reason_to_skip(NAME, heard.append) == ""
     assert "does not answer" in heard[0]
 
 
@@ -92,7 +92,7 @@ def test_a_checkout_without_a_record_makes_none(clone: Path) -> None:
 def test_asking_takes_no_torch(clone: Path) -> None:
     program = (
         "import sys\nfrom flows import up_to_date\n"
-        f"print(up_to_date.nothing({NAME!r}, print))\nprint('torch' in sys.modules)"
+        f"print(up_to_date.reason_to_skip({NAME!r}, print))\nprint('torch' in sys.modules)"
     )
     root = Path(__file__).parents[3]
     done = subprocess.run(

@@ -36,7 +36,7 @@ def test_a_model_of_updated_data_is_rebuilt_from_what_was_pushed(
     commit._note(NAME, 1, sha)
     commit._note(NAME, 1, "0" * 40)  # the first stays
     assert registry.version(NAME, 1).tags[commit.COMMIT_TAG] == sha
-    commit.OWED.write_text('{"branch": "retrain"}')
+    commit.PENDING_PUSH.write_text('{"branch": "retrain"}')
     assert not commit.push(lambda line: None).count("not")
 
     told = CliRunner().invoke(app, ["lineage", "1", "--name", NAME])
