@@ -87,8 +87,8 @@ def _run_watched(flow: Callable[[], object], terminal: console.Terminal, prefect
     console.silence_prefect()
     prefect.wait()
     page = prefect.sign_in if terminal.console.is_terminal else prefect.page
-    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
+    terminal.line("pipeline", f"{'watch it' if prefect.process else 'recorded'} at {page}", "dim")
     with Watchdog(prefect, terminal).watching():
         result = flow()
     if isinstance(result, summary.PipelineResult):
-        summary.show(result, terminal.console, prefect="" if prefect.own else prefect.page)
+        summary.show(result, terminal.console, prefect="" if prefect.process else prefect.page)

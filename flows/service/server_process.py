@@ -1,6 +1,6 @@
 """`python -m flows.service.server_process NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
 
-`launch` starts it with a socket that already listens, so every connection to that address reaches this process.
+`launch` starts it with a socket that already listens, so all connections to that address reach this process.
 """
 
 import argparse
@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows import ROOT, processes
-from flows.service.guard import Gate, Guard, packed, unpacked
+from flows.service.guard import Guard, GuardConfig
 
-GATE = "DDPM_GATE"
+CONFIG = "DDPM_GUARD"
 SOCKET = "DDPM_SOCKET"
 
 
 def launch(
-    application: str, gate: Gate, listening: socket.socket, log_file: Path, environment: Mapping[str, str]
+    application: str, config: GuardConfig, listening: socket.socket, log_file: Path, environment: Mapping[str, str]
 ) -> "subprocess.Popen[str]":
-    """Start the process. application: `module:name` of an ASGI application; `()` after it: of what makes one."""
+    """Start the process. application: `module:name` of an ASGI application, or `module:name()` of its factory."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # Not as arguments: command lines are public.
-    own = {"PYTHONPATH": path, GATE: packed(gate), SOCKET: str(listening.fileno())}
-    command = processes.module_command("flows.service.server_process", gate.name, application)
+    # Not as arguments, because command lines are public.
+    own = {"PYTHONPATH": path, CONFIG: config.to_json(), SOCKET: str(listening.fileno())}
+    command = processes.module_command("flows.service.server_process", config.name, application)
     return processes.launch(command, log_file, {**os.environ, **environment, **own}, pass_fds=[listening.fileno()])
 
 
@@ -33,16 +33,16 @@ def main(application: str) -> None:
     import uvicorn
     from uvicorn.importer import import_from_string
 
-    gate = unpacked(os.environ.pop(GATE))
+    config = GuardConfig.from_json(os.environ.pop(CONFIG))
     listening = socket.socket(fileno=int(os.environ.pop(SOCKET)))
     app = import_from_string(application.removesuffix("()"))
-    guard = Guard(app() if application.endswith("()") else app, gate)
-    config = uvicorn.Config(guard, log_level="warning", proxy_headers=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    guard = Guard(app() if application.endswith("()") else app, config)
+    options = uvicorn.Config(guard, log_level="warning", proxy_headers=False, server_header=False)
+    uvicorn.Server(options).run(sockets=[listening])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m flows.service.server_process", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="of the server, for lists of processes")
+    parser.add_argument("name", metavar="NAME", help="of the server, shown in process lists")
     parser.add_argument("application", metavar="APPLICATION", help="`module:name`, or `module:name()` of a factory")
     main(parser.parse_args().application)

@@ -92,9 +92,7 @@ def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path,
     for made in ((), (outside,), (outside, outside / "deep")):
         for folder in made:
             folder.mkdir(exist_ok=True)
-        with pytest.raises(
-            data_update.SourceError, match=r"outside, is (gone|empty).*are unchanged.*data use SOURCE"
-        ):
+        with pytest.raises(data_update.SourceError, match=r"outside, is (gone|empty).*are unchanged.*data use SOURCE"):
             refresh()
         assert (repository / "data.dvc").read_text() == text
         assert files(repository) == {"a.txt": "a", "b.txt": "b"}

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.service.guard import Gate, Guard, packed, proof, unpacked
+from flows.service.guard import Guard, GuardConfig, proof
 
 SECRET = ":".join(("ddpm", "made-up-for-tests"))
 ADDRESS = "127.0.0.1:5000"
@@ -29,8 +29,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def asking(cookie: bool = True, address: str = ADDRESS, secret: str = SECRET) -> TestClient:
-    gate = Gate("mlflow" if cookie else "prefect", address, KEY, secret, cookie)
-    assert unpacked(packed(gate)) == gate
+    gate = GuardConfig("mlflow" if cookie else "prefect", address, KEY, secret, cookie)
+    assert GuardConfig.from_json(gate.to_json()) == gate
     return TestClient(Guard(application, gate), base_url=f"http://{address}", follow_redirects=False)
 
 
@@ -156,7 +156,8 @@ def test_localhost_leads_to_the_address_that_the_page_is_made_for() -> None:
 
 def test_where_users_have_passwords_of_their_own_the_guard_asks_for_none() -> None:
     browser = TestClient(
-        Guard(application, Gate("mlflow", "10.1.2.3:5000", KEY, "", cookie=False)), base_url="http://10.1.2.3:5000"
+        Guard(application, GuardConfig("mlflow", "10.1.2.3:5000", KEY, "", cookie=False)),
+        base_url="http://10.1.2.3:5000",
     )
     assert browser.get("/").text == "in"
     assert browser.post("/ddpm/sign-in", content="").status_code == 404

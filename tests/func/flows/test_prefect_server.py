@@ -17,7 +17,7 @@ import pytest
 
 from flows import ROOT
 from flows.service import access, guard, prefect_server, servers
-from flows.service.access import MLFLOW, PREFECT, Exposure, Record
+from flows.service.access import MLFLOW, PREFECT, Exposure, ServerRecord
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ def status(url: str) -> int:
 
 def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: str) -> None:
     assert prefect_server.healthy(f"{stranger}/api")
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
+    ServerRecord(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() is None
     prefect_server.record_file().write_text(json.dumps({"url": f"{stranger}/api"}))
     assert prefect_server.find() is None
@@ -92,9 +92,9 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
         assert made.record is not None
         Stranger.passes_to = made.record.url
         assert made.answers()
-        assert not replace(made.record, url=stranger).proven(PREFECT)
-        assert not replace(made.record, key="another").proven(PREFECT)
-        assert not made.record.proven(MLFLOW)
+        assert not replace(made.record, url=stranger).is_genuine(PREFECT)
+        assert not replace(made.record, key="another").is_genuine(PREFECT)
+        assert not made.record.is_genuine(MLFLOW)
         assert status(f"{made.url}/admin/version") == 401
         made.record.write(prefect_server.record_file())
         found = prefect_server.find()
@@ -120,7 +120,7 @@ def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, mon
     found.use()
     assert "PREFECT_API_AUTH_STRING" not in os.environ
     assert found.answers()
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
+    ServerRecord(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() == found, "the record is no longer of that server"
 
 
@@ -146,15 +146,15 @@ def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
 
 
 def test_an_address_is_bound_before_it_is_named() -> None:
-    with servers.Place("127.0.0.1", 0, "another port") as first:
+    with servers.BoundAddress("127.0.0.1", 0, "another port") as first:
         address = prefect_server.address("127.0.0.1", first.require())
-        with servers.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
+        with servers.BoundAddress("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
             assert not second.take()
             with pytest.raises(
                 prefect_server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
             ):
                 second.require()
-    with servers.Place("127.0.0.1", port(address), "") as third:
+    with servers.BoundAddress("127.0.0.1", port(address), "") as third:
         assert third.take()
     with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
         prefect_server.listen("192.0.2.1", 1)
@@ -164,14 +164,14 @@ def test_an_address_is_bound_before_it_is_named() -> None:
 
 def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
     for path in (prefect_server.record_file(), Path(".state/mlflow/server.json")):
-        Record(stranger, "ddpm:x", "k", 1).write(path)
-    with servers.pages(0, 0, Exposure(), command="ui") as found:
-        assert len(found.members) == 2
+        ServerRecord(stranger, "ddpm:x", "k", 1).write(path)
+    with servers.find_or_start(0, 0, Exposure(), command="ui") as found:
+        assert len(found.processes) == 2
         assert found.prefect.page != stranger
         assert found.mlflow != stranger
-        assert all(each.ready() for each in found.members)
+        assert all(each.ready() for each in found.processes)
         del os.environ["PREFECT_API_URL"]
-        with pytest.raises(prefect_server.ServerError, match=r"ddpm ui --prefect-port \d+"), servers.pages(
+        with pytest.raises(prefect_server.ServerError, match=r"ddpm ui --prefect-port \d+"), servers.find_or_start(
             0, port(found.prefect.page), Exposure(), command="ui"
         ):  # fmt: skip
             pass
@@ -185,13 +185,13 @@ def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_
     record = replace(prefect_server.new_record(prefect_server.address("127.0.0.1", listening), access.secret()), pid=1)
     with listening:
         record.write(prefect_server.record_file())
-        monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
-        with servers.pages(0, 4200, Exposure(), command="ui") as found:
+        monkeypatch.setattr(ServerRecord, "is_genuine", lambda self, name: name == PREFECT and self.key == record.key)
+        with servers.find_or_start(0, 4200, Exposure(), command="ui") as found:
             assert found.prefect.page == record.url
             assert found.prefect.record == replace(record, pid=os.getpid())
-            assert not found.members[0].ready()
+            assert not found.processes[0].ready()
             listening.close()
-            assert found.members[0].ready()
+            assert found.processes[0].ready()
         assert access.read(prefect_server.record_file()) == record, "it is the other command's to remove"
 
 
@@ -201,9 +201,9 @@ def test_a_port_that_a_stranger_took_from_us_ends_the_service_in_words(monkeypat
     assert listening is not None
     with listening:
         record = prefect_server.new_record(prefect_server.address("127.0.0.1", listening), "ddpm:x")
-        place = servers.Place("127.0.0.1", port(record.url), "another port")
+        place = servers.BoundAddress("127.0.0.1", port(record.url), "another port")
         listening.settimeout(0)
-        member = servers._prefect(record, place, Exposure())
+        member = servers._prefect_process(record, place, Exposure())
         with pytest.raises(prefect_server.ServerError, match=r"is taken\. Try: another port"):
             member.ready()
 
@@ -228,8 +228,8 @@ def test_the_secret_is_kept_for_this_user_alone(monkeypatch: pytest.MonkeyPatch)
 def test_the_sign_in_links_are_shown_on_a_terminal_and_nowhere_else(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [Record(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
-    shown = servers.Pages(prefect_server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
+    records = [ServerRecord(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
+    shown = servers.Servers(prefect_server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
     shown.show()
     said = capsys.readouterr().out
     assert "ddpm:x-y" not in said

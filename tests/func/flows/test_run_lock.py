@@ -14,7 +14,6 @@ from uuid import UUID
 
 import pytest
 
-from flows.service.serve import DEPLOYMENTS
 from tests.support.receiving import SECRET, receiver
 
 ROOT = Path(__file__).parents[3]
@@ -232,6 +231,7 @@ def recorded(cron: str) -> dict[str, Any]:
     from prefect.runner import Runner
 
     from flows.service import runner
+    from flows.service.schedule import DEPLOYMENTS
 
     asyncio.run(runner.record(Runner(name="ddpm"), cron))
     with client() as connection:
@@ -250,7 +250,8 @@ def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fresh_deployments")
 def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
     """A runner that stops pauses its deployments."""
-    from flows.service import runner, serve
+    from flows.service import runner
+    from flows.service.schedule import describe
 
     for cron in ("0 3 * * *", "0 4 * * *"):
         found = recorded(cron)
@@ -261,17 +262,18 @@ def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
         with client() as connection:
             assert all(connection.read_deployment(each.id).paused for each in found.values())
         for soon in (cron, "0 5 * * *"):  # before the next runner has recorded anything
-            assert serve.schedule_in_words(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
+            assert describe(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
 
 
 @pytest.mark.usefixtures("fresh_deployments")
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "killed"])
 def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
     """Over a runner that dies, a restart of the service, and another `flow.cron`."""
-    from flows.service import runner, serve
+    from flows.service import runner
+    from flows.service.schedule import describe
 
     found = recorded("0 3 * * *")
-    assert serve.schedule_in_words("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
+    assert describe("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
     with client() as connection:
         (schedule,) = found["retrain"].schedules
         connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=False)
@@ -279,14 +281,14 @@ def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
     for cron in ("0 3 * * *", "0 3 * * *", "0 4 * * *"):
         if stops:
             runner.pause()
-            assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+            assert "is switched off on Prefect's page, and stays off" in describe(cron)
         found = recorded(cron)
         assert [each.active for each in found["retrain"].schedules] == [False]
         assert [each.schedule.cron for each in found["retrain"].schedules] == [cron]
         assert {name: each.paused for name, each in found.items()} == {
             "retrain": False, "promote": True, "rollback": False
         }  # fmt: skip
-        assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+        assert "is switched off on Prefect's page, and stays off" in describe(cron)
     with client() as connection:
         (schedule,) = found["retrain"].schedules
         connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=True)
@@ -313,7 +315,7 @@ def test_a_paused_deployment_stays_paused_when_a_runner_fails_at_its_start() -> 
 def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> None:
     from prefect.client.schemas.schedules import CronSchedule
 
-    from flows.service import serve
+    from flows.service.schedule import describe
 
     found = recorded("0 3 * * *")["retrain"]
     weekly = CronSchedule(cron="0 6 * * 1", timezone="Europe/Berlin")
@@ -324,7 +326,7 @@ def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> 
         )
     found = recorded("0 3 * * *")["retrain"]
     assert {each.schedule.cron for each in found.schedules} == {"30 2 * * *", "0 6 * * 1"}
-    assert "as set on Prefect's page (flow.cron: '0 3 * * *')" in serve.schedule_in_words("0 3 * * *")
+    assert "as set on Prefect's page (flow.cron: '0 3 * * *')" in describe("0 3 * * *")
     found = recorded("0 5 * * *")["retrain"]
     assert {each.schedule.cron for each in found.schedules} == {"0 5 * * *", "0 6 * * 1"}
     with client() as connection:

@@ -207,7 +207,7 @@ def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: S
     assert f"resumes:{killed}" in resumed.tags
     assert service.final(resumed.id).name == "Completed", service.ran()
     assert "resuming at image" in service.ran()
-    assert "goes on where the crashed run ended" in service.said()
+    assert "resumes the crashed run" in service.said()
     assert service.runs("resumed")[0].id == resumed.id
     program = (
         "import json; from mlflow import MlflowClient; from ddpm import tracking; client = tracking.client();"
@@ -222,7 +222,7 @@ def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: S
 def test_a_server_that_is_killed_is_started_again(service: Service, word: str, name: str) -> None:
     first = service.child(word)
     first.kill()
-    wait_until(lambda: f"{name} ended by SIGKILL; starting it again in 1 s" in service.said(), service)
+    wait_until(lambda: f"{name} ended by SIGKILL; restarting it in 1 s" in service.said(), service)
     address = {"prefect": f"{service.prefect}/api/health", "mlflow": f"{service.mlflow}/health"}[word]
 
     def answers() -> bool:

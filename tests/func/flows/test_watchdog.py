@@ -37,7 +37,7 @@ own, port = None, sys.argv[1]
 if port == "own":
     own = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)
     port = int(own.stdout.readline())
-found = prefect_server.Server(f"http://127.0.0.1:{port}/api", own=own)
+found = prefect_server.Server(f"http://127.0.0.1:{port}/api", process=own)
 print(own.pid if own else "", flush=True)
 def stage():
     processes.run([sys.executable, "stage.py"], lambda line: print(line, flush=True))
