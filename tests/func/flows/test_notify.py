@@ -29,7 +29,7 @@ def hook(prefect: None, project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with receiver() as web:
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-        monkeypatch.setattr(delivery, "PATIENCE", delivery.Patience(pause=0.01))
+        monkeypatch.setattr(delivery, "RETRY_POLICY", delivery.RetryPolicy(pause=0.01))
         yield web
 
 

@@ -24,5 +24,5 @@ def configured(web: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
     """The receiver, named in the environment."""
     monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
     monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setattr(delivery, "PATIENCE", delivery.Patience(pause=0.01))
+    monkeypatch.setattr(delivery, "RETRY_POLICY", delivery.RetryPolicy(pause=0.01))
     return web

@@ -16,19 +16,19 @@ from standardwebhooks.webhooks import Webhook as Library
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from ddpm.common import addresses
-from ddpm.notifications import DeliveryError, Patience, Webhook, deliver, headers, message, post
+from ddpm.notifications import DeliveryError, RetryPolicy, Webhook, deliver, headers, message, post
 from tests.support.receiving import KEY, SECRET, Posted, Receiver, snippet, verifier
 
-QUICK = Patience(pause=0.01)
+QUICK = RetryPolicy(pause=0.01)
 
 
 def sent() -> Any:
     return message("promoted", "digits", 'FID 3 < 4 & "fine" {{ 1 }}, ü', version=2)
 
 
-def failure(hook: Webhook, patience: Patience = QUICK) -> str:
+def failure(hook: Webhook, policy: RetryPolicy = QUICK) -> str:
     with pytest.raises(DeliveryError) as failed:
-        post(hook, sent(), patience)
+        post(hook, sent(), policy)
     return str(failed.value)
 
 
@@ -113,20 +113,22 @@ def test_a_receiver_that_comes_back_gets_the_message(web: Receiver, hook: Webhoo
     """Silent to the first attempt."""
     web.silent.set()
     threading.Thread(target=lambda: (web.posted.get(), web.silent.clear())).start()  # type: ignore[func-returns-value]
-    post(hook, sent(), Patience(attempt=2, pause=0.01))
+    post(hook, sent(), RetryPolicy(attempt=2, pause=0.01))
     assert web.posted.qsize() == 1
 
 
 def test_a_silent_receiver_is_given_up(web: Receiver, hook: Webhook) -> None:
     web.silent.set()
-    assert failure(hook, Patience(attempt=0.2, pause=0.01, attempts=2)).startswith("the receiver did not answer within")
+    assert failure(hook, RetryPolicy(attempt=0.2, pause=0.01, attempts=2)).startswith(
+        "the receiver did not answer within"
+    )
     assert web.posted.qsize() == 2
 
 
 def test_a_receiver_whose_answer_never_ends_is_given_up(web: Receiver, hook: Webhook) -> None:
     """Each byte comes in time, so that no limit of the client's own is reached."""
     web.trickle = True
-    assert failure(hook, Patience(total=1, attempt=0.5)) == "the receiver did not answer within 1 s"
+    assert failure(hook, RetryPolicy(total=1, attempt=0.5)) == "the receiver did not answer within 1 s"
 
 
 def test_deliver_never_raises_and_gives_the_reason(configured: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

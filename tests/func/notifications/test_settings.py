@@ -84,7 +84,7 @@ def test_text_that_is_not_base64_is_refused_with_a_command_that_encodes_it(secre
             "https://[::1/token"],
 )  # fmt: skip
 def test_what_is_not_an_address_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(NotificationError, match="is not an address") as refused:
+    with pytest.raises(NotificationError, match="is not a valid address") as refused:
         configured(SECRET, url)
     assert "token" not in str(refused.value)
     assert "ken" not in str(refused.value)
