@@ -57,9 +57,9 @@ def test_whole_parts_are_left_out() -> None:
 def test_progress_reaches_the_log_every_ten_seconds_and_all_else_at_once(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test")
     caplog.set_level(logging.INFO, "test")
-    say = console.Reporter().sayer("train", logger)
+    log = console.Reporter().logger("train", logger)
     for text in (LINE, LINE, "a", LINE, "b"):
-        say(text)
+        log(text)
     assert caplog.messages == [LINE, "a", "b"]
 
 

@@ -85,20 +85,20 @@ def test_a_busy_lock_is_waited_for(make_repository: Make, monkeypatch: pytest.Mo
     rwlock.parent.mkdir(exist_ok=True)
     rwlock.write_text(json.dumps({"write": {str(folder / "loud.txt"): {"pid": os.getpid(), "cmd": "dvc repro"}}}))
     seen_busy = threading.Event()
-    heard = stage.reporter.logger
+    make_log = stage.reporter.logger
 
     def listening(part: str, logger: Any) -> Callable[[str], None]:
-        say = heard(part, logger)
+        log = make_log(part, logger)
 
         def listen(text: str) -> None:
-            say(text)
+            log(text)
             if "another DVC process" in text:
                 rwlock.write_text("{}")  # the other one has finished
                 seen_busy.set()
 
         return listen
 
-    monkeypatch.setattr(stage.reporter, "sayer", listening)
+    monkeypatch.setattr(stage.reporter, "logger", listening)
     flow_run, state = run_flow(settings(retries=2))
     assert seen_busy.is_set()
     assert state.is_completed()
