@@ -55,7 +55,7 @@ def _lacking(error: BaseException) -> str:
     if number in {errno.EMFILE, errno.ENFILE}:
         return TOO_MANY_FILES
     if isinstance(error, OSError) and number in {errno.EACCES, errno.EROFS, errno.EPERM} and error.filename:
-        fault = f"{error.filename} cannot be read or written ({error.strerror})"
+        fault = f"{error.filename} cannot be written or read ({error.strerror})"
         return f"{fault}. Give this user permission, then run the same command again."
     return ""
 

@@ -1,4 +1,4 @@
-"""What a person sees, on a terminal and in a log."""
+"""The output of a flow, on a terminal and in a log."""
 
 import io
 import logging
@@ -54,7 +54,7 @@ def test_whole_parts_are_left_out() -> None:
     assert console.fitted("a (1%), 5/s, 3s left, loss 0.1", 22) == "a (1%), 5/s, 3s left"
 
 
-def test_progress_reaches_the_log_every_ten_seconds_and_all_else_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_reaches_the_log_every_ten_seconds_and_other_lines_at_once(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test")
     caplog.set_level(logging.INFO, "test")
     log = console.Reporter().logger("train", logger)
@@ -63,7 +63,7 @@ def test_progress_reaches_the_log_every_ten_seconds_and_all_else_at_once(caplog:
     assert caplog.messages == [LINE, "a", "b"]
 
 
-def test_summary_fits_a_screen_and_says_what_matters() -> None:
+def test_summary_fits_a_screen() -> None:
     scores = {"fid": 31.25, "fid_floor": 9.0, "inception_score": 5.0, "class_share_min": 0.08, "conditions": {}}
     verdict = decide(scores, None, max_fid=20.0, min_inception_score=4.0)
     made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
@@ -94,7 +94,7 @@ def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare
     assert "- data: 40 new; all alike" in summary.to_markdown(report)
 
 
-def test_summary_says_what_to_commit_so_that_later_runs_can_be_compared() -> None:
+def test_summary_names_the_files_to_commit() -> None:
     verdict = decide({"fid": 31.25, "conditions": {}}, None)
     made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
     for files, said in ((("data.dvc", "dvc.lock"), True), ((), False)):
@@ -115,8 +115,8 @@ def test_summary_ends_with_warnings() -> None:
     assert f"- warning: {warning}" in summary.to_markdown(report)
 
 
-def test_a_first_champion_without_any_limits_is_not_in_green_and_a_run_without_champion_says_so() -> None:
-    """What nobody asked for is no success; and where nothing was promoted, nothing is drawn from the champion."""
+def test_a_first_champion_without_limits_is_not_green_and_a_run_without_champion_is_named() -> None:
+    """A verdict without limits is not shown as success; without a champion, the command samples from this model."""
     scores = {"fid": 900.0, "conditions": {}}
     unlimited, limited = decide(scores, None), decide(scores, None, max_fid=10.0)
     assert summary.heading(unlimited) == ("yellow", "promoted: the first champion; no limits are set")

@@ -25,7 +25,7 @@ PATIENCE = 120
 
 @pytest.fixture
 def hook(prefect: None, project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver, named in the environment."""
+    """A receiver, configured in the environment."""
     with receiver() as web:
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
@@ -46,7 +46,7 @@ def report(verdict: str, promote: bool) -> Any:
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    """The events on Prefect's server whose text has `text` in it, once there is one."""
+    """The events on Prefect's server that contain `text`, once there is one."""
     from prefect.client.orchestration import get_client
 
     wanted = {"filter": {"event": {"prefix": ["ddpm."]}}, "limit": 50}
@@ -60,7 +60,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return []
 
 
-def test_each_kind_arrives_and_says_what_happened(hook: Receiver) -> None:
+def test_each_kind_arrives_with_its_facts(hook: Receiver) -> None:
     from flows import notify
 
     better = report("better", promote=True)
@@ -115,7 +115,7 @@ def test_the_automation_of_earlier_versions_posts_nothing(hook: Receiver) -> Non
     assert earlier.covers(event)
 
 
-def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: Receiver) -> None:
+def test_failure_and_drift_are_distinguished_by_the_state(hook: Receiver) -> None:
     from prefect import flow
 
     from flows import notify
@@ -139,7 +139,7 @@ def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: 
     assert hook.empty()
 
 
-def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
+def test_a_failed_delivery_is_a_warning_and_fails_nothing(
     hook: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import notify
@@ -161,7 +161,7 @@ def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
     assert SECRET not in caplog.text
 
 
-def test_a_warning_of_a_run_is_in_its_own_log(hook: Receiver) -> None:
+def test_a_warning_is_in_the_log_of_its_run(hook: Receiver) -> None:
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
@@ -198,7 +198,7 @@ def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess
     return forked.run([DDPM, *arguments], cwd=ROOT, env=known | environment)
 
 
-def test_the_command_posts_a_test_message_and_says_what_came_of_it() -> None:
+def test_the_command_posts_a_test_message_and_reports_the_result() -> None:
     with receiver() as web:
         done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
         assert (done.returncode, done.stdout) == (0, "notify: the receiver took the test message\n"), done.stderr

@@ -1,4 +1,4 @@
-"""The registry's lock of the flows, on a real Prefect server, between machines that share a tracking server."""
+"""The registry lock of flows on a real Prefect server, between machines that share a tracking server."""
 
 import signal
 import time
@@ -27,7 +27,7 @@ def database(project: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a program on a machine that uses the same Prefect server."""
+    """A function that starts a program as on another machine with the same Prefect server."""
     from prefect.settings import get_current_settings
 
     api = str(get_current_settings().api.url)
@@ -67,7 +67,7 @@ hold()
 """
 
 
-def test_a_living_holder_is_waited_for_and_its_run_is_named(
+def test_a_running_holder_is_waited_for_and_its_run_is_named(
     database: None, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.registry_lock import registry_lock
@@ -101,14 +101,14 @@ except lock.LostLockError as error:
 
 
 def end(lease: UUID) -> None:
-    """End a lease as the server does when its time is over; test_service.py has that for the slot of the GPU."""
+    """End a lease as the server does when it expires; test_service.py tests that for the GPU slot."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         client.release_concurrency_slots_with_lease(lease)
 
 
-def test_a_holder_that_was_paused_past_its_lease_is_overtaken_and_writes_nothing_any_more(
+def test_a_holder_suspended_beyond_its_lease_is_overtaken_and_writes_nothing_more(
     database: None, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ddpm.registry import aliases
@@ -144,7 +144,7 @@ def slots_held() -> int:
         return int(client.read_global_concurrency_limit_by_name(LIMIT).active_slots)
 
 
-def test_a_lost_lease_is_found_before_the_next_write(database: None) -> None:
+def test_a_lost_lease_is_detected_before_the_next_write(database: None) -> None:
     from flows.registry_lock import registry_lock
 
     with registry_lock(NAME) as held:
@@ -156,8 +156,8 @@ def test_a_lost_lease_is_found_before_the_next_write(database: None) -> None:
     assert slots_held() == 0
 
 
-def test_a_lost_lease_ends_long_work_too(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as the upload of a model, between two writes."""
+def test_a_lost_lease_ends_long_work(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example the upload of a model, between two writes."""
     from prefect.concurrency import _leases
 
     from flows.registry_lock import registry_lock
@@ -188,7 +188,7 @@ def test_the_slot_is_free_after_an_error(database: None) -> None:
     assert slots_held() == 0
 
 
-def test_an_embedded_record_asks_no_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedded_record_uses_no_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows import concurrency
     from flows.registry_lock import registry_lock
 

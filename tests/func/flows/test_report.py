@@ -1,4 +1,4 @@
-"""What the flow tells the page: verdict and times, and what cached stages took when they were made."""
+"""The facts that the flow gives to the page: verdict, times, and the cost of cached stages when they ran."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def lock(content: str) -> None:
     report.LOCK.write_text(f"schema: '2.0'\nstages:\n  train:\n    outs: [{content}]\n")
 
 
-def test_facts_name_the_scores_that_were_judged_and_are_read_as_written() -> None:
+def test_facts_name_the_judged_scores_and_survive_a_round_trip() -> None:
     found = gathered(stages(StageResult.RAN))
     facts.write(found)
     known = facts.read()
@@ -55,7 +55,7 @@ def test_a_cached_stage_keeps_the_times_of_the_run_that_made_its_files() -> None
     assert data["made"] is None
 
 
-def test_files_that_were_made_elsewhere_have_no_times() -> None:
+def test_files_made_elsewhere_have_no_times() -> None:
     facts.write(gathered(stages(StageResult.RAN)))
     lock("another")
     assert gathered(stages(StageResult.CACHED, 0.5)).stages[1]["made"] is None

@@ -1,4 +1,4 @@
-"""One run at a time, signs of life, and what becomes of the dead: with real processes that are really killed."""
+"""Run lock, liveness locks and recovery of dead runs, with real processes that are killed."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ retrain()
 
 @pytest.fixture
 def run() -> Iterator["subprocess.Popen[str]"]:
-    """A flow run at work in the current folder, in a process of its own."""
+    """A flow run in the current folder, in another process."""
     from prefect.settings import PREFECT_API_URL
 
     told = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
@@ -68,7 +68,7 @@ def client() -> Any:
     return get_client(sync_client=True)
 
 
-def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "subprocess.Popen[str]") -> None:
+def test_a_second_run_is_skipped_with_the_reason_until_the_first_has_ended(run: "subprocess.Popen[str]") -> None:
     from prefect import flow
 
     from flows import run_lock
@@ -95,7 +95,7 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
         assert connection.read_flow_run(first).state.is_crashed()
 
 
-def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
+def test_a_killed_run_is_crashed_and_a_running_one_is_not(run: "subprocess.Popen[str]") -> None:
     from flows import crash_recovery, run_liveness
 
     first = started(run)
@@ -112,10 +112,10 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
         assert crash_recovery.mark_dead_runs_crashed(connection) == []
 
 
-def test_of_several_that_find_a_killed_run_one_notifies(
+def test_of_several_processes_that_find_a_killed_run_one_notifies(
     run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as the service, and a run that begins: both know that it died before either has written so."""
+    """For example the service and a starting run: both see that it died before either has recorded it."""
     from flows import crash_recovery, run_liveness
 
     first = started(run)
@@ -144,10 +144,10 @@ def test_of_several_that_find_a_killed_run_one_notifies(
     assert message["page"].endswith(f"/runs/flow-run/{first}")
 
 
-def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
+def test_a_run_that_the_runner_sets_to_crashed_is_notified_of_by_the_runner_only(
     run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its hooks run only if Prefect takes the state from it, and the other way round."""
+    """Its hooks run only if Prefect accepts the state from it, and our notification only if from us."""
     from prefect.client.orchestration import get_client
     from prefect.runner._state_proposer import StateProposer
 
@@ -185,7 +185,7 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
         assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
 
 
-def test_what_a_run_of_another_checkout_does_is_not_judged(
+def test_runs_of_another_checkout_are_left_alone(
     run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import crash_recovery
@@ -198,7 +198,7 @@ def test_what_a_run_of_another_checkout_does_is_not_judged(
         assert connection.read_flow_run(first).state.is_running()
 
 
-def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
+def test_a_crashed_run_is_resumed_once_and_a_resumed_run_never() -> None:
     from prefect import flow
     from prefect.states import Crashed, Running
 
@@ -227,7 +227,7 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
 
 
 def recorded(cron: str) -> dict[str, Any]:
-    """The deployments once a runner has started."""
+    """The deployments after a runner has started."""
     from prefect.runner import Runner
 
     from flows.service import runner
@@ -240,7 +240,7 @@ def recorded(cron: str) -> dict[str, Any]:
 
 @pytest.fixture
 def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No deployments, and nothing noted of them."""
+    """No deployments, and no notes about them."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     with client() as connection:
         for each in connection.read_deployments():
@@ -248,7 +248,7 @@ def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fresh_deployments")
-def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
+def test_a_restarted_service_resumes_its_schedule() -> None:
     """A runner that stops pauses its deployments."""
     from flows.service import runner
     from flows.service.schedule import describe
@@ -267,8 +267,8 @@ def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
 
 @pytest.mark.usefixtures("fresh_deployments")
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "killed"])
-def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
-    """Over a runner that dies, a restart of the service, and another `flow.cron`."""
+def test_a_deployment_switched_off_on_the_page_stays_off(stops: bool) -> None:
+    """Across a runner that dies, a restart of the service, and a change of `flow.cron`."""
     from flows.service import runner
     from flows.service.schedule import describe
 

@@ -1,4 +1,4 @@
-"""Stages as tasks of a real Prefect server: the states they end in, what is tried again, and the slot."""
+"""Stages as tasks of a real Prefect server: final states, retries and the GPU slot."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("prefect")
 
 
 def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
-    """All stages of the current repository in one flow run: its id, and its final state."""
+    """Run all stages of the current repository in one flow run; its ID and final state."""
     from prefect import flow
 
     from flows import dvc
@@ -37,7 +37,7 @@ def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
 
 
 def task_runs(flow_run: UUID, count: int) -> dict[str, Any]:
-    """The task runs that the server knows, by name; they are recorded from events, so a moment later."""
+    """The task runs on the server, by name; it records them from events, a moment later."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.client.schemas.sorting import TaskRunSort
@@ -57,7 +57,7 @@ def settings(retries: int = 0) -> params.Flow:
     return params.Flow(time_limit=60, retries=retries, cron="0 3 * * *", branch="")
 
 
-def test_states_say_what_dvc_did(make_repository: Make) -> None:
+def test_states_are_named_after_dvcs_results(make_repository: Make) -> None:
     folder = make_repository()
     first, _ = run_flow(settings())
     (folder / "loud.txt").unlink()
@@ -67,7 +67,7 @@ def test_states_say_what_dvc_did(make_repository: Make) -> None:
     assert names[1] == {"data.dvc": "Cached", "shout": "Restored", "count": "Cached"}
 
 
-def test_a_failed_stage_is_not_tried_again_and_ends_the_flow(make_repository: Make) -> None:
+def test_a_failed_stage_is_not_retried_and_ends_the_flow(make_repository: Make) -> None:
     folder = make_repository(shout="open('tried', 'a').write('x')\nraise SystemExit('error: no voice')")
     flow_run, state = run_flow(settings(retries=3))
     assert state.is_failed()
@@ -121,7 +121,7 @@ def test_lines_of_a_stage_reach_prefect(make_repository: Make) -> None:
             time.sleep(0.3)
 
 
-def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_task_at_a_time_holds_the_slot_and_the_limit_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
     from flows.tasks import stage
@@ -151,7 +151,7 @@ def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: py
         assert (limit.limit, limit.active_slots) == (1, 0)
 
 
-def test_no_slot_without_a_gpu_or_without_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_slot_without_a_gpu_or_without_meta_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.tasks import stage
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # would fail if it were asked

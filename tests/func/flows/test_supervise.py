@@ -1,4 +1,4 @@
-"""Keeping real processes running, and who may reach them."""
+"""Supervision of real processes, and access to the servers."""
 
 import signal
 import subprocess
@@ -32,7 +32,7 @@ def member(tmp_path: Path, program: str, ask: signal.Signals = signal.SIGINT) ->
 
 
 def until(what: SupervisedProcess, said: list[str]) -> None:
-    """Tend until it runs and has said that it is up."""
+    """Keep the process running until it has printed that it is up."""
     deadline = time.monotonic() + 60
     while what.child is None or what.child.poll() is not None:
         what.ensure_running(said.append)
@@ -42,7 +42,7 @@ def until(what: SupervisedProcess, said: list[str]) -> None:
     assert what.child.stdout.readline() == "up\n"
 
 
-def test_what_is_killed_is_started_again_and_told(tmp_path: Path) -> None:
+def test_a_killed_process_is_restarted_and_logged(tmp_path: Path) -> None:
     said: list[str] = []
     part = member(tmp_path, WAITS)
     until(part, said)
@@ -57,7 +57,7 @@ def test_what_is_killed_is_started_again_and_told(tmp_path: Path) -> None:
     assert part.child is None
 
 
-def test_it_waits_longer_each_time_and_gives_up_in_words(tmp_path: Path) -> None:
+def test_pauses_grow_and_supervision_gives_up_with_a_message(tmp_path: Path) -> None:
     said: list[str] = []
     part = member(tmp_path, "raise SystemExit(3)")
     with pytest.raises(SupervisionError, match=r"the part ended 5 times in \d+ s, the last time with exit status 3"):
@@ -67,8 +67,8 @@ def test_it_waits_longer_each_time_and_gives_up_in_words(tmp_path: Path) -> None
     assert all(pause >= supervise.FIRST_PAUSE * 2**number for number, pause in enumerate(pauses))
 
 
-def test_all_stop_with_what_they_started_the_last_first(tmp_path: Path) -> None:
-    """Also what has a child of its own, and heeds SIGTERM alone."""
+def test_all_stop_with_their_descendants_the_last_first(tmp_path: Path) -> None:
+    """Including a process that has a child and handles SIGTERM only."""
     nested = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
@@ -98,7 +98,7 @@ def test_all_stop_with_what_they_started_the_last_first(tmp_path: Path) -> None:
     assert said == []
 
 
-def test_an_error_between_the_looks_stops_all(tmp_path: Path) -> None:
+def test_an_error_between_checks_stops_all(tmp_path: Path) -> None:
     part = member(tmp_path, WAITS)
 
     def tick() -> None:
@@ -109,7 +109,7 @@ def test_an_error_between_the_looks_stops_all(tmp_path: Path) -> None:
     assert part.child is None
 
 
-def test_others_reach_the_servers_with_passwords_only(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+def test_servers_open_to_others_require_passwords(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
     Exposure().check()
     Exposure("localhost").check()
     for name in NEEDED:
