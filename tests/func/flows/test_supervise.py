@@ -120,7 +120,7 @@ def test_servers_open_to_others_require_passwords(monkeypatch: pytest.MonkeyPatc
     for name in NEEDED:
         monkeypatch.setenv(name, "somebody:a-long-password")
     Exposure("10.1.2.3").check()
-    with pytest.raises(ExposureError, match="not an address that others can reach"):
+    with pytest.raises(ExposureError, match="not an address at which others can reach"):
         Exposure("0.0.0.0").check()
     told = Exposure("10.1.2.3").mlflow()
     assert "a-long-password" not in Path(told["MLFLOW_AUTH_CONFIG_PATH"]).read_text()

@@ -132,7 +132,7 @@ def test_the_server_of_another_process_is_waited_for(start: Start) -> None:
     os.kill(run.server, signal.SIGSTOP)  # it is there and does not answer
     status, said = run.end()
     assert status == 1
-    assert "does not answer; if it stays so" in said
+    assert "does not answer; if it does not for" in said
     assert "has not answered for" in said
 
 
