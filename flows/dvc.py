@@ -22,7 +22,7 @@ from flows import processes
 
 
 class StageResult(enum.StrEnum):
-    """What DVC did to bring a stage up to date; also the name of its final state in Prefect."""
+    """The way in which DVC brought a stage up to date; also the name of its final state in Prefect."""
 
     RAN = "Completed"
     CACHED = "Cached"
@@ -100,7 +100,7 @@ def graph() -> list[Stage]:
                 f"DVC cannot read this project: {error}. If a crash truncated dvc.lock, delete it: DVC finds the "
                 "results that it named in its cache."
             ) from error
-        # DVC's edges run from a stage to what it depends on.
+        # DVC's edges run from a stage to its dependencies.
         sorter = TopologicalSorter({stage: list(index.graph.successors(stage)) for stage in stages})
         sorter.prepare()
         ordered = []
@@ -198,7 +198,7 @@ def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> 
     if done.timed_out:
         raise TimeLimitError(
             f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
-            "Training has saved its state: run again to go on, with a higher limit if needed."
+            "Training has saved its state: run again to resume, with a higher limit if needed."
         )
     if done.code == 0:
         return

@@ -1,4 +1,4 @@
-"""The flow behind `ddpm run`: the stages of DVC, then record, register, judge, promote and report."""
+"""The flow of `ddpm run`: the stages of DVC, then record, register, judge, promote and report."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The flow behind `ddpm retrain` and the deployment `retrain`, which the service runs on a schedule and on demand.
+"""The flow of `ddpm retrain` and of the deployment `retrain`, which the service runs on a schedule and on demand.
 
 It updates the data from their source first. If data, parameters, code and lock file are then those of the last finished
 run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.send_failure])
 def promote(version: int, why: str) -> State[None]:
-    """Make a version the champion: your decision, whatever the gate said.
+    """Make a version the champion, regardless of the gate's verdict.
 
     version: its number in the registry. why: the reason, for the audit trail.
     """

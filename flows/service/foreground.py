@@ -17,7 +17,7 @@ from flows.service.watchdog import Watchdog
 
 INTERRUPTED = 130
 TERMINATED = 143
-STOPPED = "Training has saved its state; the same command goes on from there."
+STOPPED = "Training has saved its state; the same command resumes it."
 AGAIN = "Finished stages are kept: when it answers again, run the same command."
 
 

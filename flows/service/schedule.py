@@ -116,7 +116,7 @@ def describe(cron: str) -> str:
 def _times(schedule: object) -> str:
     """The times of a schedule, in cron's form if it has one."""
     cron = getattr(schedule, "cron", None)
-    return f"{cron!r} ({getattr(schedule, 'timezone', None) or 'UTC'})" if cron else "times of its own"
+    return f"{cron!r} ({getattr(schedule, 'timezone', None) or 'UTC'})" if cron else "custom times"
 
 
 def pause(client: SyncPrefectClient, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m flows.service.server_process NAME APPLICATION`: serve Prefect's or MLflow's application behind the guard.
+"""`python -m flows.service.server_process NAME APPLICATION`: serve Prefect's or MLflow's application behind a guard.
 
 `launch` starts it with a socket that already listens, so all connections to that address reach this process.
 """

@@ -94,7 +94,7 @@ class Watchdog:
                 self.terminal.line("failed", text, "red")
                 status = FAILED
             else:
-                text = "Training has saved its state; the same command goes on from there."
+                text = "Training has saved its state; the same command resumes it."
                 self.terminal.line("stopped", text, "yellow")
             self.server.stop()
             sys.stdout.flush()
