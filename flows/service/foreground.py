@@ -13,11 +13,9 @@ from ddpm.config import params
 from ddpm.provenance import checkout
 from flows import console
 from flows.service import prefect_server
-from flows.service.watchdog import Watchdog
+from flows.service.watchdog import FAILED, INTERRUPTED, STOPPED, Watchdog
 
-INTERRUPTED = 130
 TERMINATED = 143
-STOPPED = "Training has saved its state; the same command resumes it."
 AGAIN = "Finished stages are kept: when it answers again, run the same command."
 
 
@@ -59,13 +57,13 @@ def _ending(error: BaseException) -> Ending | None:
     if name == "TerminationSignal":  # Prefect's own, for SIGTERM
         return Ending("stopped", STOPPED, TERMINATED)
     if reason := faults.exhausted(error):
-        return Ending("failed", reason, 1)
+        return Ending("failed", reason, FAILED)
     # Compared by name: importing these packages takes seconds.
     if server := {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(module):
         reason = (str(error) or name).splitlines()[0]
-        return Ending("failed", f"{server} could not be used: {reason}. {AGAIN}", 1)
+        return Ending("failed", f"{server} could not be used: {reason}. {AGAIN}", FAILED)
     if isinstance(error, ValueError | RuntimeError | OSError):
-        return Ending("failed", str(error), 1)
+        return Ending("failed", str(error), FAILED)
     return None
 
 

@@ -22,6 +22,8 @@ POLL_SECONDS = 1.0
 LONGEST_INTERVAL = 5.0
 """Seconds that one check adds at most, because this process may itself have been suspended."""
 FAILED, INTERRUPTED = 1, 130
+"""Exit statuses."""
+STOPPED = "Training has saved its state; the same command resumes it."
 
 
 class Watchdog:
@@ -94,8 +96,7 @@ class Watchdog:
                 self.terminal.line("failed", text, "red")
                 status = FAILED
             else:
-                text = "Training has saved its state; the same command resumes it."
-                self.terminal.line("stopped", text, "yellow")
+                self.terminal.line("stopped", STOPPED, "yellow")
             self.server.stop()
             sys.stdout.flush()
             sys.stderr.flush()
