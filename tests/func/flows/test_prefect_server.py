@@ -147,13 +147,13 @@ def test_an_address_is_bound_before_it_is_shown() -> None:
     with servers.BoundAddress("127.0.0.1", 0, "another port") as first:
         address = prefect_server.address("127.0.0.1", first.require())
         with servers.BoundAddress("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
-            assert not second.take()
+            assert not second.bind()
             with pytest.raises(
                 prefect_server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
             ):
                 second.require()
     with servers.BoundAddress("127.0.0.1", port(address), "") as third:
-        assert third.take()
+        assert third.bind()
     with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
         prefect_server.listen("192.0.2.1", 1)
     with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
