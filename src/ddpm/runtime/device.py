@@ -1,4 +1,4 @@
-"""Device, precision and determinism of torch."""
+"""Device, precision and determinism of torch, none of which is a parameter of the model."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def evaluation_device(name: str) -> str:
 
 
 def autocast(where: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """bf16 autocast; no autocast for fp32. fp16 is not offered, because gradients underflow and overflow its range."""
+    """bf16 autocast; no autocast for fp32. fp16 is not offered: its range is too small for gradients."""
     if precision == "bf16":
         return torch.autocast(where.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
