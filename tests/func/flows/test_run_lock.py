@@ -171,6 +171,11 @@ def test_a_run_that_the_runner_sets_to_crashed_is_notified_of_by_the_runner_only
         assert web.empty()
 
 
+def _is_running(task_run: Any) -> bool:
+    """Whether a task run is running; it has no state until the server has processed the first event."""
+    return task_run.state is not None and task_run.state.is_running()
+
+
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -178,7 +183,7 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
 
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
     with client() as connection:
-        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
+        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if _is_running(each)]:
             time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
         kill(run)
         crash_recovery.mark_dead_runs_crashed(connection)
