@@ -63,7 +63,7 @@ def test_rows_become_one_array_or_nothing(tmp_path: Path) -> None:
     target = tmp_path / "all.npy"
     files.write_npy_rows(target, 10, (ramp(range(at, min(at + 4, 10))) for at in range(0, 10, 4)))
     np.testing.assert_array_equal(files.read_npy(target), ramp(range(10)))
-    with pytest.raises(ValueError, match="was to hold 11 rows, and 10 were given"):
+    with pytest.raises(ValueError, match="must get 11 rows, but 10 were given"):
         files.write_npy_rows(target, 11, [ramp(range(10))])
     np.testing.assert_array_equal(files.read_npy(target), ramp(range(10)))
     assert [path.name for path in tmp_path.iterdir()] == ["all.npy"]

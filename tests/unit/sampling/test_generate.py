@@ -219,7 +219,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> 
     weights = folder / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-10])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         checkpoint.load(folder)
     weights.write_bytes(whole)
     config = files.read_json(folder / "config.json")
