@@ -33,7 +33,7 @@ BIN = Path(sys.executable).parent
 
 
 class Process:
-    """A forked program, with the part of subprocess.Popen that tests use. Both its outputs are in `stdout`."""
+    """A forked program, with the part of subprocess.Popen that tests use."""
 
     def __init__(
         self, command: Sequence[str], connection: socket.socket, stdin: IO[str] | None = None,
@@ -86,13 +86,18 @@ class Process:
         self.send_signal(signal.SIGTERM)
 
 
-def start(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Process:
-    """Start Python, or a command of this environment; its input is the pipe `stdin`."""
+def start(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, stderr: int | None = None
+) -> Process:
+    """Start Python, or a command of this environment; its input is the pipe `stdin`.
+
+    stderr: an open file descriptor for its errors, which else are in `stdout` too.
+    """
     program = _program(command)
     assert program is not None, command
     (its_input, to_it), (from_it, its_output) = os.pipe(), os.pipe()
     try:
-        connection = _order(program, cwd, env, (its_input, its_output, its_output))
+        connection = _order(program, cwd, env, (its_input, its_output, its_output if stderr is None else stderr))
     finally:
         os.close(its_input)
         os.close(its_output)

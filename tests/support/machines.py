@@ -33,7 +33,7 @@ def machines(folder: Path, **environment: str) -> Iterator[Start]:
             temporary = folder / machine
             temporary.mkdir(exist_ok=True)
             own = os.environ | environment | {"TMPDIR": str(temporary)}
-            process = forked.start([sys.executable, "-c", HEAD + program, *arguments], env=own)
+            process = forked.start([sys.executable, "-c", HEAD + program, *arguments], env=own, stderr=2)
             all_end.callback(process.wait)
             all_end.callback(process.kill)
             return process

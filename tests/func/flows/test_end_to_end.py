@@ -23,11 +23,11 @@ STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """The flow as `make run` starts it."""
+    """The flow as `make run` starts it, with a line of progress every half second."""
     return subprocess.Popen(
         [DDPM, "run", *arguments],
         cwd=folder,
-        env=environment(folder),
+        env=environment(folder) | {"DDPM_PROGRESS_SECONDS": "0.5"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -46,7 +46,7 @@ class Service:
     process: "subprocess.Popen[str]"
     prefect: str
     mlflow: str
-    log: Path
+    log_file: Path
 
     @property
     def secret(self) -> str:
