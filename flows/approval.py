@@ -178,7 +178,7 @@ def look(client: "SyncPrefectClient", known: "Question", name: str, run: UUID) -
             f"the champion of {name} is version {champion} now, not {known.champion}: it moved while version {number} "
             "waited for approval. Nothing was promoted; the next run judges it against the champion of then."
         )
-    if now.over:
+    if now.overdue:
         return approval.expire(name, number, lock=registry_lock)
     for each in now.runs:
         if filled := form(client, UUID(each)):

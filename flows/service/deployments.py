@@ -25,7 +25,7 @@ def promote(version: int, why: str) -> State[None]:
 
     run_liveness.hold_liveness_lock()
     say = get_run_logger().info
-    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
+    return _told(registry.force_promote(params.model_name(), version, _signed(why), say, lock=registry_lock))
 
 
 @flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.ended])

@@ -44,11 +44,11 @@ def lineage(
     """Show what made a model: run, commit and changes, data, parameters, lock file, machine, weights, scores."""
     from ddpm import tracking
     from ddpm.config import params
-    from ddpm.registry import chain
+    from ddpm.registry.lineage import trace
 
     chosen = name or (params.model_name() if model.isdigit() else "")
     with tracking.friendly_errors():
-        links = chain.trace(model, chosen).links()
+        links = trace(model, chosen).as_json()
     if as_json:
         terminal.echo_json(links, indent=2)
         return

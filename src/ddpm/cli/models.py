@@ -35,7 +35,7 @@ def promote(
 
     model = _name(name)
     with tracking.friendly_errors():
-        move = registry.promote_by_hand(model, version, why, say=terminal.echo)
+        move = registry.force_promote(model, version, why, log=terminal.echo)
     terminal.echo(move)
     _notify(move)
 
@@ -112,7 +112,7 @@ def prune(
 
     model = _name(name)
     with tracking.friendly_errors():
-        gone = registry.prune(model, keep, dry=dry)
+        gone = registry.prune(model, keep, dry_run=dry)
     numbers = ", ".join(map(str, gone)) or "none"
     terminal.echo(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
 

@@ -42,7 +42,7 @@ def reproduce(
     with tracking.friendly_errors():
         result = rebuild(
             model, target, repository, name="", python=sys.executable if here else python or None,
-            say=terminal.echo,
+            log=terminal.echo,
         )  # fmt: skip
     terminal.echo(*sentences(result))
     if not result.good:
@@ -54,7 +54,7 @@ def sentences(result: "Result") -> list[str]:
     facts = [f"{name} {theirs} then, {ours} now" for name, (theirs, ours) in result.machine.items()]
     if result.identical:
         return [
-            f"identical: the rebuilt weights are those recorded, to the bit (SHA-256 {result.chain.tag('weights')}).",
+            f"identical: the rebuilt weights are those recorded, to the bit (SHA-256 {result.lineage.tag('weights')}).",
             *([f"That although the machine differs: {'; '.join(facts)}."] if facts else []),
         ]
     said = ["different: the rebuilt weights are not those recorded to the bit."]

@@ -2,7 +2,7 @@
 
 A promotion makes the old champion `previous`. A rollback goes back to `previous` (or to any version) and leaves no
 `previous`: a second one changes nothing, so it is safe to repeat. The version that was rolled back is withdrawn: the
-gate does not promote it again, only `insist` does.
+gate does not promote it again, only `force` does.
 
 The lock keeps apart the movers that share it. Those that do not, on two machines without a common Prefect server, meet
 in the audit trail: a mover records its move, then reads the trail, and goes on only when no other move is open and the
@@ -51,18 +51,18 @@ def promote(
     why: str,
     expected_champion: int | None,
     evidence: Mapping[str, Any] | None = None,
-    insist: bool = False,
+    force: bool = False,
     lock: RegistryLock = file_lock,
 ) -> Move:
     """Make a version the champion, if the champion still is `expected_champion` (None: there is none).
 
     The version is loaded and sampled in a clean process first, unless that was done before. Promoting the champion
-    again changes nothing. Raises RegistryError, ConflictError, WithdrawnError (not with `insist`), VerificationError,
+    again changes nothing. Raises RegistryError, ConflictError, WithdrawnError (not with `force`), VerificationError,
     LockBusyError and LostLockError.
     """
     chosen = version(name, number)
     reason = chosen.tags.get(WITHDRAWN_TAG)
-    if reason and not insist:
+    if reason and not force:
         raise WithdrawnError(f"version {number} of {name} was rolled back ({reason}); only a person promotes it again")
     if not chosen.verified:
         verify(name, number)
@@ -112,7 +112,7 @@ def finish_pending_moves(connection: "MlflowClient", held: Held, mine: Move | No
     seen: list[Move] = []
     since = time.monotonic()
     while pending := _open_moves(connection, held.name, mine):
-        if mine is not None and min(each.place for each in pending) < mine.place:
+        if mine is not None and min(each.order for each in pending) < mine.order:
             return False
         if pending != seen:
             seen, since = pending, time.monotonic()
@@ -204,7 +204,7 @@ def _last_was_rollback(connection: "MlflowClient", name: str) -> bool:
 def _unchanged(name: str, kind: audit.Kind, number: int, why: str) -> Move:
     """A move that is not needed, and so is not recorded."""
     now = datetime.now(UTC)
-    return Move(name, 0, kind, number, number, audit.person(), now, why, "done", run_id="", changed=False)
+    return Move(name, 0, kind, number, number, audit.current_user(), now, why, "done", run_id="", changed=False)
 
 
 def _champion(name: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from ddpm.registry.audit import person
+from ddpm.registry.audit import current_user
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.registry.versions import RegistryError, Version, annotate, status, version
 
@@ -37,7 +37,7 @@ class Question:
     notified: bool = False
 
     @property
-    def over(self) -> bool:
+    def overdue(self) -> bool:
         """Whether the time to answer has ended."""
         return datetime.now(UTC) >= datetime.fromisoformat(self.until)
 
@@ -59,7 +59,7 @@ def read(found: Version) -> Question | None:
     """The same of a version that was listed."""
     if TAG not in found.tags:
         return None
-    known = found.facts(TAG)
+    known = found.json_tag(TAG)
     try:
         return Question(**{**known, "runs": tuple(known["runs"])})
     except (KeyError, TypeError) as error:
@@ -78,13 +78,13 @@ def ask(
     """
     with lock(name) as held:
         known = question(name, number)
-        if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.over):
+        if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.overdue):
             if _open(known) and run not in known.runs:
-                known = _keep(held, replace(known, runs=(*known.runs, run)))
+                known = _save(held, replace(known, runs=(*known.runs, run)))
             return known
         now = datetime.now(UTC)
         until = now + timedelta(hours=hours)
-        return _keep(held, Question(number, champion, "asked", _text(now), _text(until), (run,)))
+        return _save(held, Question(number, champion, "asked", _iso(now), _iso(until), (run,)))
 
 
 def answer(
@@ -98,7 +98,7 @@ def answer(
         by_hand = f"`ddpm promote {number} --why ...` makes it the champion whatever was asked"
         if known is None:
             raise RegistryError(f"nobody was asked about version {number} of {name}; {by_hand}")
-        if known.state != "asked" or known.over:
+        if known.state != "asked" or known.overdue:
             closed = replace(known, state="expired") if known.state == "asked" else known
             raise RegistryError(f"the question about version {number} of {name} is closed: {closed}; {by_hand}")
         champion = status(name).aliases.get("champion")
@@ -108,8 +108,8 @@ def answer(
                 f"{_named(champion)} now; the next run judges it again, or {by_hand}"
             )
         state: State = "approved" if approve else "rejected"
-        now = _text(datetime.now(UTC))
-        return _keep(held, replace(known, state=state, who=who or person(), when=now, why=why.strip()))
+        now = _iso(datetime.now(UTC))
+        return _save(held, replace(known, state=state, who=who or current_user(), when=now, why=why.strip()))
 
 
 def set_notified(name: str, asked: Question, *, lock: RegistryLock = file_lock) -> None:
@@ -117,7 +117,7 @@ def set_notified(name: str, asked: Question, *, lock: RegistryLock = file_lock) 
     with lock(name) as held:
         known = question(name, asked.version)
         if known and known.asked == asked.asked:
-            _keep(held, replace(known, notified=True))
+            _save(held, replace(known, notified=True))
 
 
 def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Question:
@@ -126,21 +126,21 @@ def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Questio
         known = question(name, number)
         if known is None:
             raise RegistryError(f"nobody was asked about version {number} of {name}")
-        return _keep(held, replace(known, state="expired")) if _open(known) else known
+        return _save(held, replace(known, state="expired")) if _open(known) else known
 
 
 def _open(known: Question) -> bool:
     return known.state == "asked"
 
 
-def _keep(held: Held, known: Question) -> Question:
+def _save(held: Held, known: Question) -> Question:
     """One tag, so that it is written whole or not at all."""
     held.require()
     annotate(held.name, known.version, {TAG: json.dumps(asdict(known), ensure_ascii=False)})
     return known
 
 
-def _text(moment: datetime) -> str:
+def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 

@@ -44,7 +44,7 @@ class Move:
     changed: bool = True
 
     @property
-    def place(self) -> tuple[int, str]:
+    def order(self) -> tuple[int, str]:
         """A total order: two machines that share no lock may have given one number twice."""
         return self.sequence, self.run_id
 
@@ -56,7 +56,7 @@ class Move:
         return f"{self.kind}: champion of {self.name} is version {self.target} ({was})"
 
 
-def person() -> str:
+def current_user() -> str:
     """Who is acting: user and machine."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -94,7 +94,7 @@ def record_move(
 ) -> Move:
     """Record a move before it happens, as an open entry."""
     sequence = 1 + max((move.sequence for move in moves(connection, name)), default=0)
-    facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": person(), "why": why}
+    facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": current_user(), "why": why}
     trail = store.experiment(connection, experiment_name(name))
     tags = {f"{PREFIX}{key}": str(value) for key, value in facts.items()}
     with store.once():

@@ -14,7 +14,7 @@ FOLDER = "gate"
 JUDGED_TAG, VERDICT_TAG, REASONS_TAG = "ddpm.judged", "ddpm.verdict", "ddpm.reasons"
 
 
-def keep(name: str, number: int, evidence: Mapping[str, Any]) -> str:
+def save_evidence(name: str, number: int, evidence: Mapping[str, Any]) -> str:
     """Keep what was judged with the version, and note the verdict on it; the file's place among the run's artifacts.
 
     evidence: `verdict` as gate.Verdict.as_json gives it, and all that it rests on. Equal evidence is kept once. The
@@ -34,7 +34,7 @@ def keep(name: str, number: int, evidence: Mapping[str, Any]) -> str:
     return place
 
 
-def judged(name: str, number: int) -> dict[str, Any]:
+def load_evidence(name: str, number: int) -> dict[str, Any]:
     """What was kept last. Raises RegistryError: the gate has not judged the version, or the file is not as written."""
     found = version(name, number)
     place = found.tags.get(JUDGED_TAG)

@@ -30,7 +30,7 @@ def verify(name: str, number: int, *, again: bool = False, time_limit: float = T
     """
     known = version(name, number)
     if known.verified and not again:
-        return known.facts(VERIFIED_TAG)
+        return known.json_tag(VERIFIED_TAG)
     uri = f"models:/{name}/{number}"
     started = time.monotonic()
     answer = _in_clean_process(uri, time_limit)

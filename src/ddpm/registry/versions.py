@@ -23,7 +23,7 @@ CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", 
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
 CLASSES_TAG = "ddpm.classes"
 SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling", "ddpm.withdrawn"
-LONGEST_TAG = 90_000
+MAX_TAG_LENGTH = 90_000
 
 
 class RegistryError(ValueError):
@@ -56,9 +56,9 @@ class Version:
     @property
     def evidence(self) -> dict[str, Any]:
         """What evaluation found."""
-        return self.facts(EVIDENCE_TAG)
+        return self.json_tag(EVIDENCE_TAG)
 
-    def facts(self, tag: str) -> dict[str, Any]:
+    def json_tag(self, tag: str) -> dict[str, Any]:
         """The JSON object of a tag, empty without one. Raises RegistryError: anybody can change a tag."""
         with contextlib.suppress(ValueError):
             found = json.loads(self.tags.get(tag, "{}"))
@@ -72,7 +72,7 @@ class Version:
     @property
     def sampling(self) -> dict[str, Any]:
         """The settings it was evaluated with, by which it is drawn; empty for an older version without any."""
-        return options.settings(self.facts(SAMPLING_TAG) or self.evidence.get("conditions", {}))
+        return options.settings(self.json_tag(SAMPLING_TAG) or self.evidence.get("conditions", {}))
 
     @property
     def verified(self) -> bool:
@@ -107,7 +107,7 @@ def status(name: str) -> Status:
     connection = store.client()
     aliases = _aliases(connection, name)
     found = connection.search_model_versions(f"name = '{name}'", max_results=1000) if aliases is not None else []
-    versions = tuple(sorted((_plain(each, aliases or {}) for each in found), key=lambda each: -each.number))
+    versions = tuple(sorted((_to_version(each, aliases or {}) for each in found), key=lambda each: -each.number))
     return Status(name, aliases or {}, versions)
 
 
@@ -124,7 +124,7 @@ def version(name: str, number: int) -> Version:
         there = [each.number for each in status(name).versions]
         known = f"it has {', '.join(map(str, there))}" if there else "it has none yet; `make run` registers one"
         raise RegistryError(f"{name} has no version {number}; {known}") from error
-    return _plain(found, _aliases(connection, name) or {})
+    return _to_version(found, _aliases(connection, name) or {})
 
 
 def register(
@@ -148,8 +148,8 @@ def register(
     connection = store.client()
     text = json.dumps(evidence or {}, allow_nan=False)
     own = options.settings((evidence or {}).get("conditions", {}))
-    if len(text) > LONGEST_TAG:
-        raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
+    if len(text) > MAX_TAG_LENGTH:
+        raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {MAX_TAG_LENGTH:,}")
     weights = files.sha256_file(model_folder / pack.WEIGHTS)
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
     if own:
@@ -158,7 +158,7 @@ def register(
         if _aliases(connection, name) is None:
             with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
                 connection.create_registered_model(name)
-        alike = _alike(connection, name, pack.content_sha256(model_folder))
+        alike = _same_content(connection, name, pack.content_sha256(model_folder))
         same = next((each for each in alike if not own or each.sampling == own), None)
         if same:
             number = same.number
@@ -167,7 +167,7 @@ def register(
         else:
             # The same weights, drawn otherwise, do not undo a person's decision against them.
             all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
-            number = _make(connection, model_folder, name, run_id, all_tags, held)
+            number = _create_version(connection, model_folder, name, run_id, all_tags, held)
         if (_aliases(connection, name) or {}).get("candidate") != number:
             held.require()
             connection.set_registered_model_alias(name, "candidate", str(number))
@@ -180,17 +180,17 @@ def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
         store.client().set_model_version_tag(name, str(number), key, value)
 
 
-def _alike(connection: "MlflowClient", name: str, content: str) -> list[Version]:
+def _same_content(connection: "MlflowClient", name: str, content: str) -> list[Version]:
     """The versions of this content that are good, or would fail just as they did, oldest first."""
     found = connection.search_model_versions(f"name = '{name}' and tags.`{CONTENT_TAG}` = '{content}'")
     return [
         each
-        for each in sorted((_plain(one, {}) for one in found), key=lambda one: one.number)
+        for each in sorted((_to_version(one, {}) for one in found), key=lambda one: one.number)
         if FAILED_TAG not in each.tags or each.tags.get(CODE_TAG) == pack.code_sha256()
     ]
 
 
-def _make(
+def _create_version(
     connection: "MlflowClient", model_folder: Path, name: str, run_id: str, tags: Mapping[str, str], held: Held
 ) -> int:
     """Pack the checkpoint, log it to the run, and create the version."""
@@ -215,7 +215,7 @@ def _class_tag(model_folder: Path) -> dict[str, str]:
     """The names of the classes as a tag; none for an unlabelled model, or for names that are too long for a tag."""
     names = pack.read_config(model_folder)["image"]["classes"]
     text = json.dumps(names, ensure_ascii=False)
-    return {CLASSES_TAG: text} if names and len(text) <= LONGEST_TAG else {}
+    return {CLASSES_TAG: text} if names and len(text) <= MAX_TAG_LENGTH else {}
 
 
 def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:
@@ -231,7 +231,7 @@ def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:
     return {alias: int(number) for alias, number in found.aliases.items()}
 
 
-def _plain(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
+def _to_version(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
     number = int(found.version)
     return Version(
         name=found.name,

@@ -10,7 +10,7 @@ from ddpm import tracking
 from ddpm.common import files, outside
 from ddpm.data import dvc
 from ddpm.provenance import git
-from ddpm.registry.chain import NOT_RECORDED, Chain
+from ddpm.registry.lineage import NOT_RECORDED, Lineage
 
 CHECKED = {
     "code_hash": "the code (src and dvc.yaml)",
@@ -52,12 +52,14 @@ def apply(patch: bytes, folder: Path) -> None:
         )
 
 
-def check(chain: Chain, folder: Path) -> list[str]:
+def check(lineage: Lineage, folder: Path) -> list[str]:
     """Compare every recorded hash with the folder; the names of those that were not recorded. Raises ReproduceError."""
-    if chain.conflicts:
-        raise ReproduceError(f"the version and its run disagree about {', '.join(chain.conflicts)}; neither is trusted")
+    if lineage.conflicts:
+        raise ReproduceError(
+            f"the version and its run disagree about {', '.join(lineage.conflicts)}; neither is trusted"
+        )
     here = tracking.lineage(tracking.Changes(), folder)
-    recorded = {name: chain.tag(name) for name in CHECKED}
+    recorded = {name: lineage.tag(name) for name in CHECKED}
     wrong = [
         f"{what}: recorded {recorded[name]}, found {here[f'ddpm.{name}']}"
         for name, what in CHECKED.items()

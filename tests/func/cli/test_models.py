@@ -80,7 +80,7 @@ def test_moves_by_hand_are_notified_of_and_never_fail_for_it(versions: None, mon
         assert ddpm("promote", "2", "--why", "sharper sevens", *NAME).stderr == ""
         made = web.next()
         assert (made["type"], made["version"], made["before"]) == ("ddpm.promoted", 2, 1)
-        assert (made["who"], made["reasons"]) == (registry.audit.person(), ["sharper sevens"])
+        assert (made["who"], made["reasons"]) == (registry.audit.current_user(), ["sharper sevens"])
         ddpm("rollback", "--why", "no", *NAME)
         assert web.next()["type"] == "ddpm.rolled-back"
         ddpm("rollback", *NAME)  # changes nothing

@@ -147,7 +147,7 @@ def test_the_same_weights_with_other_settings_are_another_version(register: Regi
     assert [register(OWN), register(OWN), register({**OWN, "steps": 9}), register(OWN)] == [1, 1, 2, 1]
     registry.promote("digits", 1, why="first", expected_champion=None)
     assert [registry.version("digits", number).sampling["steps"] for number in (1, 2)] == [4, 9]
-    registry.promote_by_hand("digits", 2, why="more steps")
+    registry.force_promote("digits", 2, why="more steps")
     registry.rollback("digits", why="upside down")
     assert registry.withdrawn("digits", register({**OWN, "steps": 30})), "a person decided against these weights"
 

@@ -66,7 +66,7 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for content in "abc":
         tags = {CONTENT_TAG: content, VERIFIED_TAG: "{}"}
         connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
-    registry.keep(NAME, 2, {"verdict": BETTER.as_json()})
+    registry.save_evidence(NAME, 2, {"verdict": BETTER.as_json()})
     registry.promote(NAME, 1, why="first", expected_champion=None)
 
 

@@ -81,7 +81,7 @@ def test_both_are_scored_in_one_process_judged_and_the_evidence_goes_with_the_mo
     assert verdict.verdict in {"better", "worse"}, verdict.reasons
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
     assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
-    evidence = registry.judged(NAME, 2)
+    evidence = registry.load_evidence(NAME, 2)
     assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
     assert evidence["scores"] == scored.data
     assert evidence["versions"] == {"name": NAME, "candidate": 2, "champion": 1}

@@ -99,7 +99,7 @@ def test_a_version_that_was_rolled_back_needs_a_person(make: Make) -> None:
     assert registry.withdrawn(NAME, 2) == "sevens"
     with pytest.raises(registry.WithdrawnError, match="sevens"):
         promote(2, 1)
-    promote(2, 1, insist=True)
+    promote(2, 1, force=True)
     assert registry.withdrawn(NAME, 2) is None
     assert aliases()["champion"] == 2
 

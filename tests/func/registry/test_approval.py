@@ -57,7 +57,7 @@ def test_a_question_is_asked_once_and_answered_once() -> None:
     assert "is closed: approved by" in refused("reject", "2", "--why", "no")
     known = approval.ask(NAME, 2, 1, 24, "run-3")
     assert (known.state, known.why, known.asked) == ("approved", "sharper sevens", first.asked)
-    assert known.who == registry.audit.person()
+    assert known.who == registry.audit.current_user()
 
 
 def test_a_rejection_stands_until_the_champion_is_another() -> None:

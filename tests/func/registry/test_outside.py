@@ -9,7 +9,7 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.common import outside
 from ddpm.registry import approval, audit
-from ddpm.registry.fetch import CACHE
+from ddpm.registry.download import CACHE
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, RegistryError
 from ddpm.reproduce import checkout
 from tests.func.registry.conftest import NAME
@@ -62,7 +62,7 @@ def test_evidence_is_only_read_where_it_is_kept(make: Make) -> None:
     for place in ("../x.json", "gate/../../x.json", "gate/x.json", f"{'0' * 64}/x", "/etc/passwd"):
         registry.annotate(NAME, number, {"ddpm.judged": place})
         with pytest.raises(RegistryError, match=r"ddpm\.judged"):
-            registry.judged(NAME, number)
+            registry.load_evidence(NAME, number)
 
 
 def test_pruning_deletes_no_files_of_others(make: Make, run_id: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_an_aliased_version_and_its_files_are_never_deleted(make: Make) -> None:
     registry.promote(NAME, 1, why="first", expected_champion=None)
     registry.promote(NAME, 3, why="better", expected_champion=1)
     before = sources()
-    assert registry.prune(NAME, 1, dry=True) == [2]
+    assert registry.prune(NAME, 1, dry_run=True) == [2]
     assert sources() == before, "a dry run deletes nothing"
     assert registry.prune(NAME, 1) == [2]
     assert registry.prune(NAME, 0) == [4]

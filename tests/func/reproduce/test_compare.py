@@ -11,7 +11,7 @@ import torch
 
 from ddpm.cli.reproduce import sentences
 from ddpm.common import files
-from ddpm.registry.chain import Chain
+from ddpm.registry.lineage import Lineage
 from ddpm.reproduce import Result, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
 
@@ -44,7 +44,7 @@ def test_scores_agree_within_two_deviations_of_their_difference(fid: float, ince
     """Of 3 and 3 that is 8.49; of 0.1 and 0.1 it is 0.283."""
     found = tuple(compare.scores(metrics(30.0, 9.0), metrics(fid, inception)))
     assert {each.name for each in found} == {"fid", "recall", "inception_score"}
-    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    result = Result(Lineage("run", {}), Path(), False, {}, {}, found)
     assert result.agree is agree
     assert result.good is agree
     words = "a spread agree within" if agree else "do not agree within"
@@ -53,7 +53,7 @@ def test_scores_agree_within_two_deviations_of_their_difference(fid: float, ince
 
 def test_no_spread_is_no_agreement() -> None:
     found = tuple(compare.scores({"fid": 30.0, "evaluations": 10}, {"fid": 30.1, "evaluations": 10}))
-    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    result = Result(Lineage("run", {}), Path(), False, {}, {}, found)
     assert result.agree is None
     assert not result.good
     assert "cannot be said" in sentences(result)[-1]

@@ -8,8 +8,8 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.redact import shown
+from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
-from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
 from ddpm.tracking.ship import DIGEST_TAG, PATCHES
@@ -18,7 +18,7 @@ NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
-class Chain:
+class Lineage:
     """What is known of one model. version: None for a run that was not registered; tags: of its run."""
 
     run_id: str
@@ -45,7 +45,7 @@ class Chain:
         names = {"verdict": VERDICT_TAG, "reasons": REASONS_TAG, "evidence": JUDGED_TAG}
         return {name: there[tag] for name, tag in names.items() if tag in there}
 
-    def links(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The chain in its order, for JSON."""
         return {
             "version": f"models:/{self.version.name}/{self.version.number}" if self.version else None,
@@ -68,7 +68,7 @@ class Chain:
         }
 
 
-def trace(address: str, name: str = "") -> Chain:
+def trace(address: str, name: str = "") -> Lineage:
     """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run's id.
 
     Raises RegistryError.
@@ -79,39 +79,41 @@ def trace(address: str, name: str = "") -> Chain:
         found = version(name, int(address))
     else:
         return _of_run(address)
-    return Chain(found.run_id, _run_tags(found.run_id) or {}, found, found.evidence)
+    return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.evidence)
 
 
-def patch_of(chain: Chain) -> bytes:
+def patch_of(lineage: Lineage) -> bytes:
     """The changes that a run was trained with; empty for a clean tree. Raises RegistryError: not kept, or damaged."""
-    if chain.tag("git_dirty") == "false" or (chain.tag("git_dirty") == "none" and chain.tag("patch") == "none"):
+    if lineage.tag("git_dirty") == "false" or (lineage.tag("git_dirty") == "none" and lineage.tag("patch") == "none"):
         return b""
-    expected = chain.tag("patch")
+    expected = lineage.tag("patch")
     if expected == "none":
         return b""  # what differs is never taken: a file of secrets, or one that only this run wrote
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise RegistryError(
-            f"run {chain.run_id} was trained with changes that no commit has, and they are {expected.rstrip('.')}. "
+            f"run {lineage.run_id} was trained with changes that no commit has, and they are {expected.rstrip('.')}. "
             "It cannot be rebuilt."
         )
     from mlflow.exceptions import MlflowException
 
     try:
-        local = store.client().download_artifacts(chain.run_id, f"{PATCHES}/{expected}.patch")
+        local = store.client().download_artifacts(lineage.run_id, f"{PATCHES}/{expected}.patch")
         content = Path(local).read_bytes()
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"the patch of run {chain.run_id} is missing from its artifacts: {error}") from error
+        raise RegistryError(f"the patch of run {lineage.run_id} is missing from its artifacts: {error}") from error
     if files.sha256_bytes(content) != expected:
-        raise RegistryError(f"the patch of run {chain.run_id} does not have the SHA-256 that was recorded: {expected}")
+        raise RegistryError(
+            f"the patch of run {lineage.run_id} does not have the SHA-256 that was recorded: {expected}"
+        )
     return content
 
 
-def checkpoint_of(chain: Chain) -> Path | None:
+def checkpoint_of(lineage: Lineage) -> Path | None:
     """The registered checkpoint, its hash checked; None for a run without a version."""
-    return download(f"models:/{chain.version.name}/{chain.version.number}") if chain.version else None
+    return download(f"models:/{lineage.version.name}/{lineage.version.number}") if lineage.version else None
 
 
-def _of_run(run_id: str) -> Chain:
+def _of_run(run_id: str) -> Lineage:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
@@ -120,10 +122,10 @@ def _of_run(run_id: str) -> Chain:
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")
     if not found:
-        return Chain(run_id, tags)
+        return Lineage(run_id, tags)
     newest = max(found, key=lambda each: int(each.version))
     known = next(each for each in status(newest.name).versions if each.number == int(newest.version))
-    return Chain(run_id, tags, known, known.evidence)
+    return Lineage(run_id, tags, known, known.evidence)
 
 
 def _run_tags(run_id: str) -> dict[str, str] | None:

@@ -8,37 +8,37 @@ from ddpm.registry.lock import RegistryLock, file_lock
 from ddpm.registry.versions import Version, status, version
 
 
-def promote_by_hand(
+def force_promote(
     name: str,
     number: int,
     why: str,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
     *,
     lock: RegistryLock = file_lock,
 ) -> Move:
     """Make a version the champion against the gate's verdict; it is loaded and sampled in a clean process first.
 
-    say: takes a line with the gate's verdict, and one when the check begins. Raises ValueError for an empty reason, and
+    log: takes a line with the gate's verdict, and one when the check begins. Raises ValueError for an empty reason, and
     what `promote` raises.
     """
     if not why.strip():
-        raise ValueError("why is empty: say in a few words why this version should be champion")
+        raise ValueError("why is empty: log in a few words why this version should be champion")
     chosen, champion = version(name, number), status(name).champion
-    say(f"gate: {gate_said(chosen)}")
+    log(f"gate: {gate_verdict(chosen)}")
     if not chosen.verified:
-        say(f"verify: loading version {number} and drawing from it in a clean process")
+        log(f"verify: loading version {number} and drawing from it in a clean process")
     return promote(
         name,
         number,
         why=why,
         expected_champion=champion.number if champion else None,
-        evidence={"decided_by": "person", "gate": gate_said(chosen), "evaluation": chosen.evidence},
-        insist=True,
+        evidence={"decided_by": "person", "gate": gate_verdict(chosen), "evaluation": chosen.evidence},
+        force=True,
         lock=lock,
     )
 
 
-def gate_said(chosen: Version) -> str:
+def gate_verdict(chosen: Version) -> str:
     """The gate's verdict on a version, as its tags have it."""
     if "ddpm.verdict" not in chosen.tags:
         return "has not judged this version"
