@@ -1,7 +1,7 @@
-"""MLflow's registered versions: registration by content, the clean-process check, aliases, the audit trail.
+"""MLflow model versions: registration by content, verification in a clean process, aliases, audit trail.
 
-Aliases: `candidate` is the version last put forward, `champion` the one in use, `previous` what the champion replaced.
-Only `promote` and `rollback` move champion and previous, one process at a time, and write each move down first.
+Aliases: `candidate` is the version registered last, `champion` the one in use, `previous` the one that the champion
+replaced. Only `promote` and `rollback` move champion and previous, one process at a time, and record each move first.
 """
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn

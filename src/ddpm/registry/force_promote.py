@@ -1,4 +1,4 @@
-"""Promotion by hand, whatever the verdict of the gate; the audit trail records it as such."""
+"""Manual promotion regardless of the gate's verdict, recorded as such in the audit trail."""
 
 from collections.abc import Callable
 
@@ -16,17 +16,17 @@ def force_promote(
     *,
     lock: RegistryLock = file_lock,
 ) -> Move:
-    """Make a version the champion against the gate's verdict; it is loaded and sampled in a clean process first.
+    """Make a version the champion regardless of the gate's verdict, once it is verified in a clean process.
 
-    log: takes a line with the gate's verdict, and one when the check begins. Raises ValueError for an empty reason, and
-    what `promote` raises.
+    log: receives the gate's verdict, and a line when verification begins. Raises ValueError for an empty reason;
+    otherwise as `promote`.
     """
     if not why.strip():
-        raise ValueError("why is empty: log in a few words why this version should be champion")
+        raise ValueError("why is empty: give the reason for this promotion")
     chosen, champion = version(name, number), status(name).champion
     log(f"gate: {gate_verdict(chosen)}")
     if not chosen.verified:
-        log(f"verify: loading version {number} and drawing from it in a clean process")
+        log(f"verify: loading version {number} and sampling from it in a clean process")
     return promote(
         name,
         number,
@@ -39,7 +39,7 @@ def force_promote(
 
 
 def gate_verdict(chosen: Version) -> str:
-    """The gate's verdict on a version, as its tags have it."""
+    """Return the gate's verdict and its reasons from the version's tags."""
     if "ddpm.verdict" not in chosen.tags:
         return "has not judged this version"
     return f"{chosen.tags['ddpm.verdict']}: {chosen.tags.get('ddpm.reasons', '')}"

@@ -1,4 +1,4 @@
-"""Where a model comes from, link by link: version, run, commit, changes, data, parameters, weights, scores."""
+"""Lineage of a model: version, run, commit, uncommitted changes, data, parameters, weights, scores."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ NOT_RECORDED = "not recorded"
 
 @dataclass(frozen=True)
 class Lineage:
-    """What is known of one model. version: None for a run that was not registered; tags: of its run."""
+    """Lineage of one model. tags: those of its run; version: None if the run was not registered."""
 
     run_id: str
     tags: Mapping[str, str]
@@ -28,25 +28,25 @@ class Lineage:
 
     @property
     def conflicts(self) -> list[str]:
-        """Tags of origin that the version and its run give different values."""
+        """Lineage tags whose values differ between the version and its run."""
         there = self.version.tags if self.version else {}
         return [key for key in (*LINEAGE_TAGS, WEIGHTS_TAG) if self.tags.get(key, "") != there.get(key, "") and
                 key in self.tags and key in there]  # fmt: skip
 
     def tag(self, name: str) -> str:
-        """A fact by the end of its tag's name (`git_sha`); `not recorded` for what an older program left out."""
+        """Return a tag's value by its name without the prefix (`git_sha`); `not recorded` if it is missing."""
         key = f"ddpm.{name}"
         return self.tags.get(key) or (self.version.tags.get(key) if self.version else None) or NOT_RECORDED
 
     @property
     def verdict(self) -> dict[str, str]:
-        """What the gate said, why, and where its evidence is among the run's artifacts; empty where it said nothing."""
+        """The gate's verdict, its reasons, and the artifact path of its evidence; empty if the gate has not judged."""
         there = self.version.tags if self.version else {}
         names = {"verdict": VERDICT_TAG, "reasons": REASONS_TAG, "evidence": JUDGED_TAG}
         return {name: there[tag] for name, tag in names.items() if tag in there}
 
     def as_json(self) -> dict[str, Any]:
-        """The chain in its order, for JSON."""
+        """Return all links in order, as a JSON object."""
         return {
             "version": f"models:/{self.version.name}/{self.version.number}" if self.version else None,
             "aliases": list(self.version.aliases) if self.version else [],
@@ -69,9 +69,9 @@ class Lineage:
 
 
 def trace(address: str, name: str = "") -> Lineage:
-    """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run's id.
+    """Look up the lineage of `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run id.
 
-    Raises RegistryError.
+    Raises RegistryError for an unknown address.
     """
     if address.startswith("models:/"):
         found = resolve(address)
@@ -83,15 +83,15 @@ def trace(address: str, name: str = "") -> Lineage:
 
 
 def patch_of(lineage: Lineage) -> bytes:
-    """The changes that a run was trained with; empty for a clean tree. Raises RegistryError: not kept, or damaged."""
+    """Download the uncommitted changes of a run; empty for a clean tree. Raises RegistryError: missing or damaged."""
     if lineage.tag("git_dirty") == "false" or (lineage.tag("git_dirty") == "none" and lineage.tag("patch") == "none"):
         return b""
     expected = lineage.tag("patch")
     if expected == "none":
-        return b""  # what differs is never taken: a file of secrets, or one that only this run wrote
+        return b""  # only files that a patch never includes differ: secrets, and files that the run itself wrote
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise RegistryError(
-            f"run {lineage.run_id} was trained with changes that no commit has, and they are {expected.rstrip('.')}. "
+            f"run {lineage.run_id} was trained with uncommitted changes, and they are {expected.rstrip('.')}. "
             "It cannot be rebuilt."
         )
     from mlflow.exceptions import MlflowException
@@ -109,7 +109,7 @@ def patch_of(lineage: Lineage) -> bytes:
 
 
 def checkpoint_of(lineage: Lineage) -> Path | None:
-    """The registered checkpoint, its hash checked; None for a run without a version."""
+    """Download the registered checkpoint, hash checked; None for a run without a version."""
     return download(f"models:/{lineage.version.name}/{lineage.version.number}") if lineage.version else None
 
 
@@ -129,7 +129,7 @@ def _of_run(run_id: str) -> Lineage:
 
 
 def _run_tags(run_id: str) -> dict[str, str] | None:
-    """None when there is no such run (any more)."""
+    """Return the tags of a run, or None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:

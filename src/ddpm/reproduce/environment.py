@@ -43,7 +43,7 @@ def present(python: str, folder: Path) -> str:
     except OSError as error:
         raise ReproduceError(f"{python} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise ReproduceError(f"{python} cannot log what is installed for it: {done.stderr.strip()[-300:]}")
+        raise ReproduceError(f"{python} cannot list its installed packages: {done.stderr.strip()[-300:]}")
     wrong = json.loads(done.stdout)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""

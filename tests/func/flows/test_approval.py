@@ -202,7 +202,7 @@ def test_without_an_answer_in_time_the_champion_stays(ask: Asked) -> None:
     verdict = verdict_of(ask(3 / 3600))
     assert (verdict.verdict, verdict.promote, champion()) == ("expired", False, 1)
     assert heading(verdict)[1] == "not promoted: nobody approved it in time"
-    assert "nobody answered until" in verdict.reasons[-1]
+    assert "not answered by" in verdict.reasons[-1]
 
 
 def test_a_champion_that_moved_meanwhile_is_told_and_nothing_is_written(ask: Asked) -> None:

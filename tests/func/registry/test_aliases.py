@@ -109,7 +109,7 @@ def test_there_is_nothing_to_roll_back_to_at_first(make: Make) -> None:
     with pytest.raises(registry.RegistryError, match="no champion"):
         registry.rollback(NAME)
     promote(1, None)
-    with pytest.raises(registry.RegistryError, match="has only had version 1"):
+    with pytest.raises(registry.RegistryError, match="has had no champion but version 1"):
         registry.rollback(NAME)
     with pytest.raises(registry.RegistryError, match="no version 5"):
         registry.rollback(NAME, 5)

@@ -1,4 +1,4 @@
-"""What the gate saw is kept with the version, once, and is what was written."""
+"""The gate's evidence is stored with the version, once, and checked against its hash."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_evidence_that_was_changed_or_never_given_is_told(make: Make) -> None:
         tracking.client().get_run(registry.version(NAME, number).run_id).info.artifact_uri.removeprefix("file://")
     )
     files.write_text(root / place, (root / place).read_text().replace("1.5", "1.4"))
-    with pytest.raises(registry.RegistryError, match="is not what was written"):
+    with pytest.raises(registry.RegistryError, match="does not have its recorded hash"):
         registry.load_evidence(NAME, number)
 
 

@@ -59,5 +59,5 @@ def test_killed_between_files_and_version_it_goes_on(make: Make, monkeypatch: py
 
 def test_a_negative_number_is_refused(make: Make) -> None:
     make("a")
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ValueError, match="must be 0 or more"):
         registry.prune(NAME, -1)

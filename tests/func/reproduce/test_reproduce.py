@@ -124,7 +124,7 @@ def test_a_changed_or_missing_patch_is_refused(checkout: Path, trained: Train) -
     run_id = trained()
     (patch,) = (checkout / ".state/mlflow").rglob("*.patch")
     patch.write_bytes(patch.read_bytes().replace(b"seed: 5", b"seed: 6"))
-    assert "does not have the SHA-256 that was recorded" in refused(run_id, "--into", "again")
+    assert "does not have its recorded SHA-256" in refused(run_id, "--into", "again")
     patch.unlink()
     assert "is missing from its artifacts" in refused(run_id, "--into", "again")
     note(run_id, patch="not kept: the changes have 11.0 MiB, more than 10.0 MiB")
