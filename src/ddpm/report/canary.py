@@ -42,7 +42,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Told:
+class Description:
     """What is known besides the images. verdict: the verdict of the gate on the candidate; "" without one."""
 
     name: str
@@ -54,7 +54,7 @@ class Told:
     commands: Sequence[tuple[str, str]]
 
 
-def page(pairs: Pairs, told: Told) -> str:
+def page(pairs: Pairs, told: Description) -> str:
     """The page as HTML."""
     apart = pairs.apart
     most = min(255.0, uncertainty.top(_gaps(pairs)))

@@ -112,7 +112,7 @@ def headline(metrics: Mapping[str, Any], facts: Facts | None, *, outdated: bool)
     """Verdict, reasons and the few numbers that say most."""
     told = (_figures(metrics), _warnings(metrics))
     if facts is None:
-        why = "The last verdict was about other scores." if outdated else "No run of the flow has judged these scores."
+        why = "The last verdict was about other scores." if outdated else "No flow run has judged these scores yet."
         return Headline("Evaluation report", "Not judged", f"{why} {JUDGED_NOW}", "plain", *told)
     made = facts.registered
     reasons = "; ".join(facts.verdict["reasons"])

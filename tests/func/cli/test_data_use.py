@@ -380,4 +380,4 @@ def test_a_pointer_that_is_damaged(text: str, tmp_path: Path, monkeypatch: pytes
 def test_outside_of_the_project(tmp_path: Path) -> None:
     done = run("ddpm", "data", "status", cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "is not the project's folder" in done.stderr
+    assert "is not the project folder" in done.stderr

@@ -107,7 +107,7 @@ def test_a_promotion_needs_a_reason(versions: None) -> None:
 
 def test_before_the_first_version(project: Path) -> None:
     assert "no version is registered yet" in ddpm("status", *NAME).output
-    assert "never moved" in ddpm("history", *NAME).output
+    assert "has never changed" in ddpm("history", *NAME).output
     assert "no champion" in refused("rollback", *NAME)
     assert "params.yaml does not exist" in refused("status")
 
@@ -158,7 +158,7 @@ def test_a_number_is_the_name_of_a_class(project: Path) -> None:
     ("options", "said"),
     [
         (["--out", "x.tiff"], "end it with .png"),
-        (["--out", "x.png", "--count", "10001"], "cannot be looked at"),
+        (["--out", "x.png", "--count", "10001"], "a grid has at most 10000 images"),
         (["--out", "full"], "is not empty"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
         (["--class", "lihgt"], "nearest: light"),

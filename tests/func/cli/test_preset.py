@@ -33,12 +33,12 @@ def test_a_preset_is_put_in_place_to_the_byte_and_the_difference_shown(folder: P
     assert (folder / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     assert "ddpm data use digits" in run("ddpm", "preset", "quick", cwd=folder).stdout
     assert (folder / "params.yaml").read_text() == presets.text(ROOT / "presets/quick.yaml")
-    assert "has the values of quick already" in run("ddpm", "preset", "quick", cwd=folder).stdout
+    assert "already has the values of quick" in run("ddpm", "preset", "quick", cwd=folder).stdout
 
 
 def test_a_broken_or_missing_file_is_replaced_and_a_broken_preset_is_not_used(folder: Path) -> None:
     (folder / "params.yaml").write_text("a: [")
-    assert "cannot be compared" in run("ddpm", "preset", "mnist", cwd=folder).stdout
+    assert "is not valid and is replaced without comparison" in run("ddpm", "preset", "mnist", cwd=folder).stdout
     (folder / "params.yaml").write_text("train: 5\n'[/]': {a: 1}")  # no sections, and what looks like markup
     assert "[/].a" in run("ddpm", "preset", "mnist", "--dry-run", cwd=folder).stdout
     (folder / "params.yaml").unlink()

@@ -45,7 +45,7 @@ def test_values_are_written_with_their_comments_and_nothing_else_changes(
         assert old.partition("#")[2] == new.partition("#")[2]
     said = capsys.readouterr().out
     assert "train.lr" in said
-    assert "`git checkout params.yaml` puts it back" in said
+    assert "`git checkout params.yaml` reverts it" in said
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_so_already_leaves_the_file_alone(text: str, capsys: pytest.Capt
     before = Path("params.yaml").stat()
     overrides.apply([f"train.lr={params.load().train.lr}"])
     assert Path("params.yaml").stat().st_mtime_ns == before.st_mtime_ns
-    assert "has these values already" in capsys.readouterr().out
+    assert "already has these values" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def busy() -> Iterator[None]:
 
 
 def test_nothing_is_edited_under_a_run_at_work(text: str, busy: None) -> None:
-    with pytest.raises(LockBusyError, match=r"params\.yaml is not changed: another run is at work here"):
+    with pytest.raises(LockBusyError, match=r"params\.yaml is not changed: another run is in progress here"):
         overrides.apply(["train.lr=0.5"])
     assert Path("params.yaml").read_text() == text
 

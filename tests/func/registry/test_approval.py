@@ -53,7 +53,7 @@ def test_a_question_is_asked_once_and_answered_once() -> None:
     assert (again.asked, again.until, again.runs) == (first.asked, first.until, ("run-1", "run-2"))
     said = ddpm("approve", "2", "--why", "sharper sevens").output
     assert "version 2 of digits: approved by " in said
-    assert "the run that waits makes it the champion" in said
+    assert "the waiting run promotes it in a moment" in said
     assert "is closed: approved by" in refused("reject", "2", "--why", "no")
     known = approval.ask(NAME, 2, 1, 24, "run-3")
     assert (known.state, known.why, known.asked) == ("approved", "sharper sevens", first.asked)

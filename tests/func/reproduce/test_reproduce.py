@@ -45,7 +45,7 @@ def test_a_clean_commit_gives_the_same_bits_after_everything_has_moved_on(checko
     shutil.rmtree(checkout / "data")
     result = ddpm(run_id, "--into", "again")
     assert result.exit_code == 0, result.output
-    assert "identical: the rebuilt weights are those recorded, to the bit" in result.stdout
+    assert "identical: the rebuilt weights equal the recorded ones bit for bit" in result.stdout
     assert "although" not in result.stdout
     assert files.read_json(Path("again/.state/reproduced.json"))["identical"] is True
     assert f"{run_id} is" not in result.stderr
@@ -83,8 +83,8 @@ def test_elsewhere_it_says_by_how_much_and_that_the_scores_agree(
     monkeypatch.setenv("TEST_SCORE", "3")
     result = ddpm(run_id, "--into", "again")
     assert result.exit_code == 0, result.output
-    assert "Equal bits were not to be expected: cpu x86_64 Another then, x86_64 Test now." in result.stdout
-    assert "Largest difference of any weight: 0.25" in result.stdout
+    assert "Identical bits cannot be expected: cpu x86_64 Another then, x86_64 Test now." in result.stdout
+    assert "Largest difference of a weight: 0.25" in result.stdout
     assert result.stdout.index("  kernel ") < result.stdout.index("  bias ")
     assert "The scores that have a spread agree within it" in result.stdout
 

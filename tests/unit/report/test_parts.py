@@ -56,7 +56,7 @@ def test_without_another_champion_there_is_no_column_for_it():
 
 def test_without_a_run_the_page_says_that_nothing_is_judged():
     assert "Not judged" in html()
-    assert "No run of the flow has judged these scores" in html()
+    assert "No flow run has judged these scores yet" in html()
     assert "The last verdict was about other scores" in html(outdated=True)
     assert "Candidate and champion" not in html()
     assert "Times are kept by the flow" in html()
