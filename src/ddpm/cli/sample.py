@@ -91,7 +91,7 @@ def sample(
         ),
     ] = Path("samples.png"),
 ) -> None:
-    """Sample images into a picture, an animation, an array or a folder.
+    """Sample images into a picture, animation, array or folder.
 
     A registered version is sampled with the settings that it was evaluated with; the defaults below apply to other
     models. Finished images are kept next to --out, so the same command resumes after an interruption. Several processes
