@@ -72,7 +72,7 @@ def refresh(say: Say, limit: float) -> tuple[Version, Version]:
 def heal(say: Say) -> None:
     """Recover if a run or `ddpm data use` was killed while it replaced the data."""
     if replace.interrupted():
-        with replace.alone(PATIENCE):
+        with replace.exclusive(PATIENCE):
             if replace.interrupted():  # the other process may have ended properly meanwhile
                 say("a change of the data was killed: the data before it are put back")
                 replace.recover()
@@ -139,14 +139,14 @@ def _has_moved(limit: float, lock: int) -> bool:
     """Whether the source differs from what data.dvc names, or the data are missing. Nothing is downloaded for it."""
     if not DATA.exists():
         return True
-    replace.point_beside()
+    replace.write_incoming_pointer()
     _update(["--no-download"], lambda line: None, limit, lock)
     return pointer.sources(replace.INCOMING_POINTER) != pointer.sources()
 
 
 def _fetch(say: Say, limit: float, lock: int) -> None:
     """Fetch the source's present state beside the data."""
-    replace.point_beside()
+    replace.write_incoming_pointer()
     _update([], lambda line: say(tracking.shown(line)), limit, lock)
     if not pointer.version(replace.INCOMING_POINTER).count:
         raise _failed("is empty")

@@ -101,7 +101,7 @@ def status() -> None:
     from ddpm.data.sources import find
 
     _in_project()
-    with replace.alone():
+    with replace.exclusive():
         replace.recover()
     recorded = pointer.read()
     if not recorded:

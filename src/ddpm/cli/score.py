@@ -76,12 +76,12 @@ def _open_set(name: str, path: Path, quiet: bool) -> "ImageSet":
     from ddpm.metrics.frechet import require_enough
 
     if quiet or path.suffix == ".npy":
-        found = sets.look(path)
+        found = sets.open_set(path)
     else:
         from ddpm.data import sources
 
         with progress(f"score: reading {name}", len(sources.find(path).entries), "files") as shown:
-            found = sets.look(path, shown.advance)
+            found = sets.open_set(path, shown.advance)
     require_enough(found.count, f"--{name} {path}", "Give more images.")
     return found
 

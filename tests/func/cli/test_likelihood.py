@@ -79,7 +79,7 @@ def test_a_learned_variance_is_used_where_there_is_one(tmp_path: Path) -> None:
     (["--images", "images.npy", "--count", "7"], "--count 7: images.npy has only 6 images"),
     (["--images", "large.npy"], "large.npy has images of shape (9, 9, 1); this model needs (8, 8, 1)"),
     (["--images", "floats.npy"], "floats.npy holds float64"), (["--images", "empty"], "empty has no images in it"),
-    (["--images", "mixed"], "b.png cannot be used: it has 8 x 9 pixels, and 8 x 8 are needed"),
+    (["--images", "mixed"], "b.png cannot be used: it has 8 x 9 pixels, but 8 x 8 are needed"),
     (["--images", "x"], "x does not exist"),
     (["--images", "folder", "--label", "green"], "label green does not exist; this model has dark, light"),
     (["--images", "folder", "--bound", "--variance", "learned"], "possible for this model: small, large"),

@@ -78,7 +78,7 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["sharpen"], "task 'sharpen' is unknown; possible: inpaint, super-resolution, denoise, colourise"),
     (["inpaint"], "inpaint needs --mask"), (["super-resolution", "--scale", "3"], "one of 2, 4"),
-    (["super-resolution", "--scale", "4"], "8 x 8 pixels, and 2 x 2 are needed"),
+    (["super-resolution", "--scale", "4"], "8 x 8 pixels, but 2 x 2 are needed"),
     (["colourise"], "needs a model of colour images"),
     (["denoise", "--noise", "0.1", "--label", "grey"], "dark, light"),
 ])  # fmt: skip

@@ -245,7 +245,7 @@ def test_wrong_pictures_are_refused_in_words(tmp_path: Path) -> None:
     plan = tasks.plan(MODEL.config, "super-resolution", scale=2)
     picture, wrong = save(tmp_path / "a.png", GREY[0, ::2, ::2, 0]), save(tmp_path / "b.png", GREY[0, :, :9, 0])
     with pytest.raises(
-        DataError, match=r"b.png cannot be used: it has 9 x 16 pixels, and 8 x 8 are needed .*scale is 2"
+        DataError, match=r"b.png cannot be used: it has 9 x 16 pixels, but 8 x 8 are needed .*scale is 2"
     ):
         inputs.read(plan, wrong)
     with pytest.raises(DataError, match="has no picture of the same name"):
