@@ -10,9 +10,9 @@ app = typer.Typer()
 @app.command()
 def report() -> None:
     """Write the report of the current results, one HTML file."""
-    from ddpm.report import facts, page
+    from ddpm.report import page, run_summary
 
-    judged = page.make(facts.read())
+    judged = page.make(run_summary.read())
     terminal.echo(f"{page.PAGE}: open it in a browser")
     if not judged:
         terminal.echo("It has no verdict: no flow run has judged these scores yet. `make run` does.")

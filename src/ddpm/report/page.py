@@ -10,9 +10,9 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.values import flatten
-from ddpm.report import champion, drift, html, lineage, picture, scores, times
-from ddpm.report.facts import Facts
+from ddpm.report import comparison, drift, html, lineage, picture, scores, times
 from ddpm.report.picture import Picture
+from ddpm.report.run_summary import RunSummary
 
 PAGE = Path("out/report/index.html")
 METRICS, PICTURES = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures")
@@ -37,7 +37,7 @@ class Page:
     """All that the report says, in its order."""
 
     headline: Headline
-    beside: champion.Beside | None
+    comparison: comparison.Comparison | None
     scores: Sequence[scores.Line]
     pictures: Mapping[str, Sequence[Picture]]  # by part of the page
     memorisation: str
@@ -49,15 +49,15 @@ class Page:
     tables: Mapping[str, Mapping[str, str]]  # title to rows
 
 
-def make(facts: Facts | None, target: Path = PAGE) -> bool:
+def make(summary: RunSummary | None, target: Path = PAGE) -> bool:
     """Write the page of what is under out/, in the current folder; returns whether it has a verdict.
 
-    Facts about other scores than those under out/ are left aside. Raises FileNotFoundError, ValueError.
+    RunSummary about other scores than those under out/ are left aside. Raises FileNotFoundError, ValueError.
     """
     for path, stage in ((METRICS, "evaluate"), (STATISTICS, "prepare"), (CONFIG, "train")):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing. Run `dvc repro {stage}` (or `make run`).")
-    judged = facts if facts and facts.scores_sha256 == files.sha256_file(METRICS) else None
+    judged = summary if summary and summary.scores_sha256 == files.sha256_file(METRICS) else None
     statistics, config = files.read_json(STATISTICS), files.read_json(CONFIG)
     page = compose(
         files.read_json(METRICS),
@@ -65,8 +65,8 @@ def make(facts: Facts | None, target: Path = PAGE) -> bool:
         statistics=statistics,
         config=config,
         drifted=drift.find(statistics["sha256"]),
-        facts=judged,
-        outdated=facts is not None and judged is None,
+        summary=judged,
+        outdated=summary is not None and judged is None,
     )
     files.write_text(target, render(page))
     return judged is not None
@@ -84,7 +84,7 @@ def compose(
     statistics: Mapping[str, Any],
     config: Mapping[str, Any],
     drifted: Mapping[str, Any] | None = None,
-    facts: Facts | None = None,
+    summary: RunSummary | None = None,
     outdated: bool = False,
 ) -> Page:
     """The page of one evaluation, from its metrics (as in metrics.json). outdated: a verdict is of other scores."""
@@ -94,34 +94,34 @@ def compose(
     model = {key: value for key, value in config.items() if key != "digest"}
     conditions = {key.replace("_", " "): value for key, value in metrics["conditions"].items()}
     return Page(
-        headline=headline(metrics, facts, outdated=outdated),
-        beside=champion.beside(facts) if facts else None,
-        scores=scores.table(metrics, facts.champion if facts and not champion.same(facts) else None),
+        headline=headline(metrics, summary, outdated=outdated),
+        comparison=comparison.compare(summary) if summary else None,
+        scores=scores.table(metrics, summary.champion if summary and not comparison.same(summary) else None),
         pictures=parts,
         memorisation=_memorisation(metrics.get("memorisation", {})),
         drift=drift.describe(drifted) if drifted else None,
-        lineage=lineage.rows(metrics, statistics, str(config.get("digest", "none")), facts),
-        commands=lineage.commands(facts),
-        caveat=lineage.caveat(facts),
-        times=times.describe(facts) if facts else None,
+        lineage=lineage.rows(metrics, statistics, str(config.get("digest", "none")), summary),
+        commands=lineage.commands(summary),
+        caveat=lineage.caveat(summary),
+        times=times.describe(summary) if summary else None,
         tables={"Conditions of the scores": flat(conditions), "Model": flat(model)},
     )
 
 
-def headline(metrics: Mapping[str, Any], facts: Facts | None, *, outdated: bool) -> Headline:
+def headline(metrics: Mapping[str, Any], summary: RunSummary | None, *, outdated: bool) -> Headline:
     """Verdict, reasons and the few numbers that say most."""
     told = (_figures(metrics), _warnings(metrics))
-    if facts is None:
+    if summary is None:
         why = "The last verdict was about other scores." if outdated else "No flow run has judged these scores yet."
         return Headline("Evaluation report", "Not judged", f"{why} {JUDGED_NOW}", "plain", *told)
-    made = facts.registered
-    reasons = "; ".join(facts.verdict["reasons"])
-    verdict = f"it {facts.heading}" if facts.heading.startswith("is ") else facts.heading
+    made = summary.registered
+    reasons = "; ".join(summary.verdict["reasons"])
+    verdict = f"it {summary.heading}" if summary.heading.startswith("is ") else summary.heading
     return Headline(
         f"{made['name']} version {made['version']}",
         _sentence(verdict).rstrip("."),
         _sentence(reasons),
-        facts.tone,
+        summary.tone,
         *told,
     )
 

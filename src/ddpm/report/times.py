@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddpm.common.progress import duration
-from ddpm.report.facts import Facts
+from ddpm.report.run_summary import RunSummary
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Times:
     gpu: bool
 
 
-def describe(facts: Facts) -> Times:
+def describe(summary: RunSummary) -> Times:
     """In words. What is not known is a dash."""
-    made = [each["made"] for each in facts.stages if each["made"]]
+    made = [each["made"] for each in summary.stages if each["made"]]
     sums = {key: sum(each[key] for each in made) for key in ("seconds", "cpu_seconds", "gpu_seconds")}
     rows = [
         Row(each["stage"], str(each["did"]).lower(), duration(each["seconds"]), *_took(each["made"]))
-        for each in facts.stages
+        for each in summary.stages
     ]
-    total = Row("all stages", "", duration(sum(each["seconds"] for each in facts.stages)), *_took(sums))
-    after = facts.seconds - sum(each["seconds"] for each in facts.stages)
+    total = Row("all stages", "", duration(sum(each["seconds"] for each in summary.stages)), *_took(sums))
+    after = summary.seconds - sum(each["seconds"] for each in summary.stages)
     words = (
-        f"This run took {duration(facts.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
-        f"registration, the champion's scores, verdict), on {facts.hardware}."
+        f"This run took {duration(summary.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
+        f"registration, the champion's scores, verdict), on {summary.hardware}."
     )
     return Times(rows, total, words, gpu=sums["gpu_seconds"] > 0)
 

@@ -1,4 +1,4 @@
-"""Facts that only the last flow run knows: verdict, champion, version, times, lineage."""
+"""RunSummary that only the last flow run knows: verdict, champion, version, times, lineage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from ddpm.common import files
 
-FACTS = Path(".state/report/facts.json")
+PATH = Path(".state/report/facts.json")
 Tone = Literal["good", "plain", "bad"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunSummary:
     """scores_sha256: the metrics.json that was judged. heading, tone: the verdict in a few words, and how they look.
 
     verdict: as gate.Verdict.as_json gives it. registered: name, version, aliases, champion, run_id. champion: the
@@ -33,16 +33,16 @@ class Facts:
     hardware: str
 
 
-def write(facts: Facts, path: Path = FACTS) -> None:
+def write(summary: RunSummary, path: Path = PATH) -> None:
     """Keep them for `ddpm report`."""
-    files.write_json(path, asdict(facts))
+    files.write_json(path, asdict(summary))
 
 
-def read(path: Path = FACTS) -> Facts | None:
-    """Read the facts of the last run; None before the first. Raises ValueError for a file of another version."""
+def read(path: Path = PATH) -> RunSummary | None:
+    """Read the summary of the last run; None before the first. Raises ValueError for a file of another version."""
     if not path.is_file():
         return None
     found = files.read_json(path)
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Facts)}:
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(RunSummary)}:
         raise ValueError(f"{path} is not what this version writes. Delete it, then `make run` writes it anew.")
-    return Facts(**found)
+    return RunSummary(**found)

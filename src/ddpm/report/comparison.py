@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddpm.evaluation.gate import NO_LIMITS
-from ddpm.report.facts import Facts
+from ddpm.report.run_summary import RunSummary
 from ddpm.report.scores import text
 
 
@@ -21,7 +21,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Comparison:
     """The headings of the comparison and its rows. champion: its heading; "" without one."""
 
     words: str
@@ -30,26 +30,26 @@ class Beside:
     rows: Sequence[Row]
 
 
-def same(facts: Facts) -> bool:
+def same(summary: RunSummary) -> bool:
     """Whether the candidate had the champion's own weights."""
-    return bool(facts.verdict["verdict"] == "unchanged")
+    return bool(summary.verdict["verdict"] == "unchanged")
 
 
-def beside(facts: Facts) -> Beside:
+def compare(summary: RunSummary) -> Comparison:
     """The gate's table."""
-    known = facts.champion is not None and not same(facts)
-    rows = [_row(each, known=known) for each in facts.verdict["rows"]]
-    return Beside(_words(facts), f"Version {facts.registered['version']}", "Champion" if known else "", rows)
+    known = summary.champion is not None and not same(summary)
+    rows = [_row(each, known=known) for each in summary.verdict["rows"]]
+    return Comparison(_words(summary), f"Version {summary.registered['version']}", "Champion" if known else "", rows)
 
 
-def _words(facts: Facts) -> str:
-    made = facts.registered
-    if same(facts):
+def _words(summary: RunSummary) -> str:
+    made = summary.registered
+    if same(summary):
         return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
-    if facts.champion is None:
-        limited = any(each["limit"] for each in facts.verdict["rows"])
+    if summary.champion is None:
+        limited = any(each["limit"] for each in summary.verdict["rows"])
         return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
-    if facts.champion.get("fid") is None:
+    if summary.champion.get("fid") is None:
         return "The champion could not be scored under these conditions; the reasons are above."
     return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
 
