@@ -1,6 +1,7 @@
 """A page of known numbers, for tests."""
 
 from ddpm.evaluation import gate
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.report import page
 from ddpm.report.picture import Picture
 from ddpm.report.run_summary import RunSummary
@@ -64,4 +65,4 @@ def summary(metrics=METRICS, champion=CHAMPION, **changes):
 
 def composed(metrics=METRICS, config=CONFIG, pictures=PICTURES, **known):
     """The page."""
-    return page.compose(metrics, pictures, statistics=STATISTICS, config=config, **known)
+    return page.compose(ScoreRecord.from_json(metrics), pictures, statistics=STATISTICS, config=config, **known)

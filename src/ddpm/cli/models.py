@@ -134,13 +134,13 @@ def _versions(versions: tuple["Version", ...]) -> "Table":
 
     table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
     for each in versions:
-        scores = each.evidence
+        scores = each.scores
         cells = (
             each.number,
             ", ".join(each.aliases),
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-            _score(scores.get("fid")),
-            _score(scores.get("inception_score")),
+            _score(scores.fid),
+            _score(scores.inception_score),
             _verdict(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
             each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
@@ -179,8 +179,8 @@ def _table(*headings: str) -> "Table":
     return table
 
 
-def _score(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else ""
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _verdict(version: "Version") -> str:

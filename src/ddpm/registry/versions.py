@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.sampling import options
 from ddpm.serving import pack
@@ -68,6 +69,11 @@ class Version:
             f"the tag {tag} of version {self.number} of {self.name} was altered by another program. Restore it or "
             "delete it on MLflow's page."
         )
+
+    @property
+    def scores(self) -> ScoreRecord:
+        """Scores of that evaluation."""
+        return ScoreRecord.from_json(self.evidence)
 
     @property
     def sampling(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""RunSummary that only the last flow run knows: verdict, champion, version, times, lineage."""
+"""Summary of the last flow run for the report: verdict, champion, version, times, lineage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,12 +13,13 @@ Tone = Literal["good", "plain", "bad"]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """scores_sha256: the metrics.json that was judged. heading, tone: the verdict in a few words, and how they look.
+    """Results that only the flow run knows.
 
-    verdict: as gate.Verdict.as_json gives it. registered: name, version, aliases, champion, run_id. champion: the
-    champion's scores under the same conditions, None without one. stages: stage, did, seconds, cpu_seconds,
-    gpu_seconds of each, and `made`: the same three of the run that made its present files, None where nobody knows.
-    seconds: of the whole run. lineage: tags of code, data, parameters and installed versions. hardware: a description.
+    scores_sha256: of the judged metrics.json. heading, tone: short verdict and its colour. verdict: as from
+    gate.Verdict.as_json. registered: name, version, aliases, champion, run_id. champion: the champion's scores under
+    the same conditions, None without one. stages: stage, did, seconds, cpu_seconds, gpu_seconds of each, and `made`:
+    the same three of the run that made its current files, None if unknown. seconds: of the whole run. lineage: tags of
+    code, data, parameters and installed versions. hardware: a description.
     """
 
     scores_sha256: str
@@ -34,7 +35,7 @@ class RunSummary:
 
 
 def write(summary: RunSummary, path: Path = PATH) -> None:
-    """Keep them for `ddpm report`."""
+    """Save the summary for `ddpm report`."""
     files.write_json(path, asdict(summary))
 
 
@@ -44,5 +45,5 @@ def read(path: Path = PATH) -> RunSummary | None:
         return None
     found = files.read_json(path)
     if not isinstance(found, dict) or set(found) != {field.name for field in fields(RunSummary)}:
-        raise ValueError(f"{path} is not what this version writes. Delete it, then `make run` writes it anew.")
+        raise ValueError(f"{path} is from another version. Delete it; the next `make run` writes it.")
     return RunSummary(**found)

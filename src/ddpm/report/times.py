@@ -9,7 +9,7 @@ from ddpm.report.run_summary import RunSummary
 
 @dataclass(frozen=True)
 class Row:
-    """A stage: what was done with it in this run, for how long, and what its present files took when they were made."""
+    """A stage: outcome and duration in this run, and cost of its current files when they were made."""
 
     stage: str
     did: str
@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Times:
-    """Rows, the sum of what the present files took, and words. `gpu`: whether any stage held a GPU."""
+    """Rows, total cost of the current files, and a note. gpu: True if any stage held a GPU."""
 
     rows: Sequence[Row]
     total: Row
@@ -30,7 +30,7 @@ class Times:
 
 
 def describe(summary: RunSummary) -> Times:
-    """In words. What is not known is a dash."""
+    """Format the times; unknown ones are dashes."""
     made = [each["made"] for each in summary.stages if each["made"]]
     sums = {key: sum(each[key] for each in made) for key in ("seconds", "cpu_seconds", "gpu_seconds")}
     rows = [
@@ -53,5 +53,5 @@ def _took(made: dict[str, float] | None) -> tuple[str, str, str]:
 
 
 def hours(seconds: float) -> str:
-    """Hours to two significant digits: `0.13 h`."""
+    """Format as hours with two significant digits: `0.13 h`."""
     return f"{seconds / 3600:.2g} h"

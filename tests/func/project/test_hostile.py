@@ -225,7 +225,7 @@ def test_pages_show_hostile_text_as_it_is() -> None:
     hostile.html(text)
     assert "[/red] [bold]loud" in text
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
-    told = canary.Told(TEXT, 1, 2, TEXT, TEXT, {TEXT: TEXT}, [(TEXT, TEXT)])
+    told = canary.Description(TEXT, 1, 2, TEXT, TEXT, {TEXT: TEXT}, [(TEXT, TEXT)])
     hostile.html(canary.page(canary.Pairs(pixels, pixels, np.zeros(2, np.int64), (TEXT,)), told))
 
 

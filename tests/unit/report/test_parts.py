@@ -59,7 +59,7 @@ def test_without_a_run_the_page_says_that_nothing_is_judged():
     assert "No flow run has judged these scores yet" in html()
     assert "The last verdict was about other scores" in html(outdated=True)
     assert "Candidate and champion" not in html()
-    assert "Times are kept by the flow" in html()
+    assert "Times are recorded by the flow" in html()
 
 
 def test_a_score_has_its_spread_floors_and_direction():
@@ -86,8 +86,8 @@ def test_what_is_no_number_is_not_shown_as_one():
 
 def test_copies_are_told_in_words():
     text = html(metrics=METRICS | MORE)
-    assert "Copies of training images are among the samples" in text
-    assert "3 exact copies of training images; 21 near ones (nearer than 0.300), where 20 of so many" in text
+    assert "The samples contain copies of training images" in text
+    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected of as many" in text
     assert "p = 0.25" in text
 
 
@@ -154,7 +154,7 @@ def test_facts_of_other_scores_give_no_verdict(outputs: Path):
 
 def test_what_is_missing_or_of_another_version_is_named(outputs: Path):
     files.write_json(run_summary.PATH, {"verdict": "better"})
-    with pytest.raises(ValueError, match="not what this version writes"):
+    with pytest.raises(ValueError, match="from another version"):
         run_summary.read()
     files.write_json(page.PICTURES / picture.WORDS, [{"name": "samples", "heading": "?"}])
     with pytest.raises(ValueError, match="dvc repro --force evaluate"):
