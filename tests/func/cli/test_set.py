@@ -84,7 +84,7 @@ def test_what_is_so_already_leaves_the_file_alone(text: str, capsys: pytest.Capt
         (["train.lr=0.1", "sample.cuont=1"], r"sample\.cuont is not a parameter; did you mean count\?"),
         (["sample.count=7"], "sample.count = 7: 50 images are the fewest"),
         (["evaluate.blocks=7", "sample.count=500"], "evaluate.blocks = 7 must divide sample.count = 500"),
-        (["sample.guide=out/weaker", "sample.guidance=2.0"], "params.yaml names what is not there"),
+        (["sample.guide=out/weaker", "sample.guidance=2.0"], "params.yaml names missing or invalid files"),
         (["train.lr=[1"], "--set train.lr is not valid YAML"),
         (["train.lr={a: 1}"], r"train\.lr = "),
     ],

@@ -46,7 +46,7 @@ def test_no_entry_point_runs_in_another_checkout(other: Path, entry: str) -> Non
         [sys.executable, *ENTRIES[entry]], cwd=other, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "the code that runs is that of another folder" in done.stdout + done.stderr
+    assert "the loaded code is that of another folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -217,7 +217,7 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
             {"diffusion__steps": 5000, "diffusion__schedule": "linear", "diffusion__beta_end": 0.9},
             ["the largest level of noise would be sigma = 1e", "use smaller ones"],
         ),
-        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "50 are the fewest"]),
+        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "at least 50 are needed"]),
     ],
 )
 def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
@@ -255,7 +255,7 @@ def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: [1", "not valid YAML"), ("just text", "must hold sections"), ("", "must hold sections")],
+    [("a: [1", "not valid YAML"), ("just text", "must have sections"), ("", "must have sections")],
 )
 def test_a_file_that_is_no_params_file(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
