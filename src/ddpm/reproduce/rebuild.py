@@ -1,4 +1,4 @@
-"""Clone, check, rebuild, compare: in this order, so that nothing long starts on something that cannot end well."""
+"""Clone, check, rebuild, compare: in this order, so that errors appear before any long work."""
 
 import os
 import shutil
@@ -34,17 +34,17 @@ class Result:
 
     @property
     def agree(self) -> bool | None:
-        """Whether every score that has a spread lies within it; None when none has."""
-        said = [each.agrees for each in self.scores if each.agrees is not None]
-        return all(said) if said else None
+        """True if all scores with a known spread agree within it; None without any."""
+        judged = [each.agrees for each in self.scores if each.agrees is not None]
+        return all(judged) if judged else None
 
     @property
     def good(self) -> bool:
-        """Identical, or apart by no more than the scores' spread."""
+        """True if identical, or the scores agree within their spread."""
         return self.identical or self.agree is True
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the result as a JSON object."""
         return {
             "of": self.lineage.as_json(),
             "identical": self.identical,
@@ -64,40 +64,43 @@ def reproduce(address: str, folder: Path, repository: str, *, name: str, python:
     lineage = trace(address, name)
     if lineage.tag("weights") == NOT_RECORDED:
         raise ReproduceError(
-            f"run {lineage.run_id} has no weights in its record: it did not end. Nothing to compare with."
+            f"run {lineage.run_id} has no recorded weights to compare with: its training did not finish."
         )
     patch = patch_of(lineage)
     log(f"clone      commit {lineage.tag('git_sha')[:12]} of {tracking.shown(repository)} into {folder}")
     checkout.clone(repository, lineage.tag("git_sha"), folder)
     checkout.apply(patch, folder)
     if patch:
-        log(f"patch      {len(patch):,} bytes of changes that no commit has: applied")
+        log(f"patch      {len(patch):,} bytes of uncommitted changes: applied")
     missing = checkout.check(lineage, folder)
-    log("check      code, data.dvc, parameters and lock file are those recorded")
+    log("check      code, data.dvc, parameters and lock file are as recorded")
     if missing:
-        log(f"check      not recorded by the program of then, so not checked: {', '.join(missing)}")
+        log(f"check      not recorded by the older version, so not checked: {', '.join(missing)}")
     python = _environment(python, folder, lineage, log)
     local = Path(repository).resolve() if Path(repository).is_dir() else None
-    log(f"data       {lineage.tag('data_hash')}: fetching, then hashing")
+    log(f"data       {lineage.tag('data_hash')}: fetching and hashing")
     checkout.fetch_data(folder, lineage.tag("data_hash"), local, python)
-    (folder / "dvc.lock").unlink(missing_ok=True)  # else DVC could take results for made
+    (folder / "dvc.lock").unlink(missing_ok=True)  # otherwise DVC could skip stages
     _repro(folder, "train", python, lineage, log)
-    result = _compared(lineage, folder, python, log)
+    result = _compare(lineage, folder, python, log)
     files.write_json(folder / ".state" / "reproduced.json", result.as_json())
     return result
 
 
 def _environment(python: str | None, folder: Path, lineage: Lineage, log: Log) -> str:
     if python is None:
-        log("python     making an environment from requirements.lock (minutes)")
+        log("python     installing an environment from requirements.lock (minutes)")
         return environment.fresh(folder, lineage.tag("python"))
     found = shutil.which(python) or python
-    log(f"python     {python}: what is installed is what requirements.lock pins")
+    log(f"python     {python}: checking its packages against requirements.lock")
     return environment.present(found, folder)
 
 
 def _repro(folder: Path, stage: str, python: str, lineage: Lineage, log: Log) -> None:
-    """`dvc repro` of one stage and what it needs, nothing from a cache. Raises ReproduceError with the last words."""
+    """Run `dvc repro` of one stage and its dependencies without the run cache.
+
+    Raises ReproduceError with the last lines of output.
+    """
     log(f"{stage:<10} dvc repro {stage}, {lineage.tag('threads')} threads")
     command = dvc.command("repro", "--no-run-cache", stage, python=python)
     child = subprocess.Popen(
@@ -113,11 +116,11 @@ def _repro(folder: Path, stage: str, python: str, lineage: Lineage, log: Log) ->
         if child.wait() and not lines:
             lines = [f"exit status {child.returncode}"]
     if child.returncode:
-        raise ReproduceError(f"{stage} failed in {folder}. Its last words:\n" + "\n".join(lines))
+        raise ReproduceError(f"{stage} failed in {folder}. Last lines of its output:\n" + "\n".join(lines))
 
 
 def _settings(folder: Path, python: str, lineage: Lineage) -> dict[str, str]:
-    """The environment of a rebuild: its own code and record, the recorded threads and device; nobody's servers."""
+    """Build the environment variables of a rebuild: own code and record, recorded threads and device, no servers."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PREFECT_", "PYTHON"))}
     own = dvc.environment(python, own | {"PYTHONPATH": str((folder / "src").resolve())})
     if lineage.tag("threads").isdigit():
@@ -127,14 +130,14 @@ def _settings(folder: Path, python: str, lineage: Lineage) -> dict[str, str]:
     return own
 
 
-def _compared(lineage: Lineage, folder: Path, python: str, log: Log) -> Result:
-    """Weights first; only where they differ are images drawn and scored."""
+def _compare(lineage: Lineage, folder: Path, python: str, log: Log) -> Result:
+    """Compare the weights; only if they differ, sample and score."""
     machine = _machine(lineage, folder)
     if files.sha256_file(folder / WEIGHTS) == lineage.tag("weights"):
         return Result(lineage, folder, identical=True, machine=machine)
     kept = checkpoint_of(lineage)
     tensors = compare.weights(folder / WEIGHTS, kept / WEIGHTS.name) if kept else {}
-    unknown = "" if kept else "The run's weights were not registered, so how far they are apart cannot be said."
+    unknown = "" if kept else "The run's weights were not registered, so their difference is unknown."
     scores: tuple[compare.Score, ...] = ()
     if lineage.scores:
         _repro(folder, "evaluate", python, lineage, log)
@@ -145,7 +148,7 @@ def _compared(lineage: Lineage, folder: Path, python: str, log: Log) -> Result:
 
 
 def _machine(lineage: Lineage, folder: Path) -> dict[str, tuple[str, str]]:
-    """The facts of the machine that differ from those of the rebuild, which its own spool tells."""
+    """Return the machine's properties that differ from those of the rebuild, which its spool records."""
     here: dict[str, str] = {}
     for events in (folder / tracking.SPOOLS).glob("*/events.jsonl"):
         for event, _ in tracking.Spool(events.parent).read(0):

@@ -69,7 +69,7 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
     assert (conditions["scale"], conditions["trained"], conditions["rounds"]) == (2, True, 1)
     code, words = restore("denoise", *known, "--noise", "0.1", "--out", folder / "other")
     assert code == 1
-    assert "it can do super-resolution by 2, and not denoise" in words
+    assert "it supports super-resolution by 2, not denoise" in words
     done = CliRunner().invoke(app, ["sample", "--model", str(model), "--out", str(folder / "a.png")])
     assert done.exit_code == 1
     assert "give it some with `ddpm restore super-resolution --model" in done.output

@@ -49,7 +49,7 @@ def draw_wrong_size(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lose_code, "does not carry the package"),
+        (lose_code, "does not contain the package"),
         (draw_black, "images of a single value"),
         pytest.param(break_weights, "not a whole safetensors file", marks=pytest.mark.slow),
         pytest.param(shutil.rmtree, "cannot be loaded", marks=pytest.mark.slow),

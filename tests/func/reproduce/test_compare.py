@@ -60,7 +60,7 @@ def test_no_spread_is_no_agreement() -> None:
 
 
 def test_scores_of_other_conditions_are_not_compared() -> None:
-    with pytest.raises(ValueError, match="not measured alike: steps"):
+    with pytest.raises(ValueError, match="measured under different conditions: steps"):
         compare.scores(metrics(30.0, 9.0), metrics(30.0, 9.0, steps=5))
 
 

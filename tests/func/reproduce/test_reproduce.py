@@ -63,7 +63,7 @@ def test_a_dirty_tree_is_rebuilt_from_its_patch(checkout: Path, trained: Train) 
     (checkout / "src/helper.py").unlink()
     result = ddpm(f"models:/{NAME}@candidate")
     assert result.exit_code == 0, result.output
-    assert "bytes of changes that no commit has: applied" in result.stdout
+    assert "bytes of uncommitted changes: applied" in result.stdout
     assert "helped" in result.stdout
     assert "identical" in result.stdout
     kept = Path(f".state/reproduce/{NAME}-candidate")
@@ -137,7 +137,7 @@ def test_missing_and_damaged_data_are_said(checkout: Path, trained: Train) -> No
     damaged = next(path for path in objects if path.read_bytes() == b"aaaa")
     damaged.chmod(0o644)
     damaged.write_bytes(b"bbbb")
-    assert "the data that came are not those recorded" in refused(run_id, "--into", "again")
+    assert "the fetched data differ from the record" in refused(run_id, "--into", "again")
     damaged.unlink()
     said = refused(run_id, "--into", "once-more")
     assert "are neither in a remote nor in this machine's cache. `dvc push` them" in said

@@ -122,7 +122,7 @@ def test_unlabelled_images(good: Files, folder: Write, tmp_path: Path) -> None:
     prepared = load(tmp_path / "out")
     assert prepared.classes == ()
     assert (prepared.labels == -1).all()
-    with pytest.raises(DataError, match=r"no class folders.*prepare\.labels: none"):
+    with pytest.raises(DataError, match=r"not in class folders.*prepare\.labels: none"):
         run(tmp_path / "images", tmp_path / "out")
 
 
