@@ -46,7 +46,7 @@ def export_(
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)
-    trust = ", trust_remote_code=True" if config.net.patch > 1 else ""  # the folder brings a module then
+    trust = ", trust_remote_code=True" if config.net.patch > 1 else ""  # the folder then has its own module
     terminal.echo(
         f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}"{trust})'
     )

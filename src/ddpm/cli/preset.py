@@ -36,7 +36,7 @@ def preset(
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"possible: {', '.join(known)}"
-        raise ValueError(f"There is no preset {name}; {hint}")
+        raise ValueError(f"preset {name} does not exist; {hint}")
     text = presets.text(known[name])
     try:
         old = edit.flat(params.read_yaml(params.PARAMS_FILE)) if params.PARAMS_FILE.exists() else {}

@@ -86,7 +86,7 @@ def _range_of(darkest: int, brightest: int) -> list[str]:
 
 def _invisible(count: int, total: int, background: int) -> str:
     return (
-        f"{count:,} of {total:,} images are invisible: what they show on a transparent ground has the colour of "
+        f"{count:,} of {total:,} images are invisible: their content on a transparent ground has the colour of "
         f"prepare.background = {background}; {_other(background)} would show it"
     )
 

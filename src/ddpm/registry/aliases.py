@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ALIASES = ("champion", "candidate", "previous")
 GRACE = 60.0
-"""Seconds after which the process that opened a move on a shared server is taken to be dead."""
+"""Seconds after which the process of an open move on a shared server is considered dead."""
 PAUSE = 0.2
 
 
@@ -41,7 +41,7 @@ class WithdrawnError(RegistryError):
 
 
 class OvertakenError(LostLockError):
-    """Another process took this one for dead and closed its move."""
+    """Another process considered this one dead and closed its move."""
 
 
 def promote(

@@ -54,7 +54,7 @@ def test_a_broken_or_missing_file_is_replaced_and_a_broken_preset_is_not_used(fo
 
 def test_an_unknown_preset_names_the_nearest(folder: Path) -> None:
     done = run("ddpm", "preset", "mnits", cwd=folder, check=False)
-    assert (done.returncode, done.stderr) == (1, "error: There is no preset mnits; did you mean mnist?\n")
+    assert (done.returncode, done.stderr) == (1, "error: preset mnits does not exist; did you mean mnist?\n")
 
 
 def test_help_needs_nothing_heavy() -> None:
