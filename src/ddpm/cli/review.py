@@ -24,7 +24,7 @@ def review(
 ) -> None:
     """Judge images blind as real (held-out) or generated.
 
-    Opens a page on 127.0.0.1. Keys: R real, G generated, U undo. Ctrl-C stops; the same command resumes.
+    Serves a page on 127.0.0.1. Keys: R real, G generated, U undo. Ctrl-C stops; the same command resumes.
     """
     from ddpm.review.server import Server
 
