@@ -13,8 +13,9 @@ class ScoreRecord:
 
     memorisation: evidence of copies. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and
     `noise`, taken from `floor_counts` images. classes: number of classes in the class histogram. fid_blocks: FID of
-    each block of seeds, in their order. conditions: what the scores were measured with. refused: reason why this set
-    could not be scored; else "". source: the content of metrics.json.
+    each block of seeds, in their order. spread: by score, the standard deviation over these blocks. conditions: what
+    the scores were measured with. refused: reason why this set could not be scored; else "". source: the content of
+    metrics.json.
     """
 
     fid: float | None = None
@@ -35,6 +36,7 @@ class ScoreRecord:
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
     classes: int = 0
     fid_blocks: tuple[float, ...] = ()
+    spread: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -49,10 +51,19 @@ class ScoreRecord:
             floor_counts=metrics.get("floor_counts", {}),
             classes=len(metrics.get("class_histogram", {})),
             fid_blocks=tuple(metrics.get("blocks", {}).get("values", {}).get("fid", ())),
+            spread={
+                name: deviation
+                for name, each in metrics.get("spread", {}).items()
+                if (deviation := finite(each.get("std"))) is not None
+            },
             conditions=metrics.get("conditions", {}),
             refused=str(metrics.get("refused", "")),
             source=metrics,
         )
+
+    def value(self, key: str) -> float | None:
+        """Return any number of metrics.json, such as a score without a field; None if missing or not finite."""
+        return finite(self.source.get(key))
 
     def has(self, score: str) -> bool:
         """Whether the evaluation measured a score, be it finite or not."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.redact import shown
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
@@ -24,7 +25,7 @@ class Lineage:
     run_id: str
     tags: Mapping[str, str]
     version: Version | None = None
-    scores: Mapping[str, Any] = field(default_factory=dict)
+    scores: ScoreRecord = field(default_factory=ScoreRecord)
 
     @property
     def conflicts(self) -> list[str]:
@@ -62,7 +63,7 @@ class Lineage:
             "machine": {key.removeprefix("ddpm."): self.tag(key.removeprefix("ddpm.")) for key in MACHINE_TAGS},
             "classes": self.version.classes if self.version else [],
             "weights": self.tag("weights"),
-            "scores": dict(self.scores),
+            "scores": dict(self.scores.source),
             "verdict": self.verdict,
             "conflicts": self.conflicts,
         }
@@ -79,7 +80,7 @@ def trace(address: str, name: str = "") -> Lineage:
         found = version(name, int(address))
     else:
         return _of_run(address)
-    return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.evidence)
+    return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.scores)
 
 
 def patch_of(lineage: Lineage) -> bytes:
@@ -125,7 +126,7 @@ def _of_run(run_id: str) -> Lineage:
         return Lineage(run_id, tags)
     newest = max(found, key=lambda each: int(each.version))
     known = next(each for each in status(newest.name).versions if each.number == int(newest.version))
-    return Lineage(run_id, tags, known, known.evidence)
+    return Lineage(run_id, tags, known, known.scores)
 
 
 def _run_tags(run_id: str) -> dict[str, str] | None:

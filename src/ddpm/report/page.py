@@ -93,11 +93,12 @@ def compose(
     for each in pictures:
         parts.setdefault(each.part, []).append(each)
     model = {key: value for key, value in config.items() if key != "digest"}
+    rival = summary.champion if summary and not comparison.same(summary) else None
     conditions = {key.replace("_", " "): value for key, value in record.conditions.items()}
     return Page(
         headline=headline(record, summary, outdated=outdated),
         comparison=comparison.compare(summary) if summary else None,
-        scores=scores.table(record.source, summary.champion if summary and not comparison.same(summary) else None),
+        scores=scores.table(record, ScoreRecord.from_json(rival) if rival else None),
         pictures=parts,
         memorisation=_memorisation(record.memorisation),
         drift=drift.describe(drifted) if drifted else None,

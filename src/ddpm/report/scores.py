@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ddpm.evaluation.score_record import ScoreRecord
+
 Better = Literal["lower", "higher", "real"]
 ARROWS: dict[Better, tuple[str, str]] = {
     "lower": ("↓", "lower is better"),
@@ -82,52 +84,49 @@ KINDS = (
 )  # fmt: skip
 
 
-def table(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[Line]:
+def table(record: ScoreRecord, champion: ScoreRecord | None) -> list[Line]:
     """Build the rows of the scores measured."""
-    return [_line(kind, metrics, champion or {}) for kind in KINDS if _number(metrics.get(kind.key)) is not None]
+    return [_line(kind, record, champion) for kind in KINDS if record.value(kind.key) is not None]
 
 
-def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> Line:
+def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line:
     arrow, better = ARROWS[kind.better]
-    measured = metrics.get("floors", {}).get(kind.key, {})
-    real = {REAL.get(name, name): metrics.get(key) for name, key in kind.floors.items()}
-    real |= {words: measured[name] for name, words in REAL.items() if name in measured}
-    cheats = {words: measured.get(name) for name, words in CHEATS.items()}
+    real = {REAL.get(name, name): record.value(key) for name, key in kind.floors.items()}
+    real |= {title: floor for name, title in REAL.items() if (floor := record.floor(kind.key, name)) is not None}
+    cheats = {title: record.floor(kind.key, name) for name, title in CHEATS.items()}
     return Line(
         name=kind.name,
         arrow=arrow,
         better=better,
-        value=text(metrics[kind.key], share=kind.share),
-        spread=_annotations(kind, metrics),
-        champion=text(champion.get(kind.key), share=kind.share),
+        value=text(record.value(kind.key), share=kind.share),
+        spread=_annotations(kind, record),
+        champion=text(champion and champion.value(kind.key), share=kind.share),
         real=_listed(real, kind.share),
         cheats=_listed(cheats, kind.share),
         meaning=kind.meaning,
     )
 
 
-def _annotations(kind: Kind, metrics: Mapping[str, Any]) -> str:
+def _annotations(kind: Kind, record: ScoreRecord) -> str:
     """Format the spread, and the same score under another condition."""
-    again = text(metrics.get(kind.again), share=kind.share)
-    return "; ".join(filter(None, (_spread(kind, metrics), f"{again} for {kind.under}" if again else "")))
+    again = text(record.value(kind.again), share=kind.share)
+    return "; ".join(filter(None, (_spread(kind, record), f"{again} for {kind.under}" if again else "")))
 
 
-def _spread(kind: Kind, metrics: Mapping[str, Any]) -> str:
+def _spread(kind: Kind, record: ScoreRecord) -> str:
     """Format the spread over blocks of seeds, else the score's own standard deviation or error."""
-    blocks = metrics.get("spread", {}).get(kind.key)
-    if blocks and _number(blocks.get("std")) is not None:
-        return f"± {text(blocks['std'], digits=2, share=kind.share)} between blocks of seeds"
-    deviation = metrics.get(kind.deviation)
-    if _number(deviation) is None:
+    if kind.key in record.spread:
+        return f"± {text(record.spread[kind.key], digits=2, share=kind.share)} between blocks of seeds"
+    deviation = record.value(kind.deviation)
+    if deviation is None:
         return ""
     within = "standard error" if kind.deviation.endswith("_se") else "between parts"
     return f"± {text(deviation, digits=2, share=kind.share)} {within}"
 
 
-def _listed(values: Mapping[str, Any], share: bool) -> list[str]:
+def _listed(values: Mapping[str, float | None], share: bool) -> list[str]:
     """Format as `1.14 held-out`, `1.00 halves`."""
-    known = {name: value for name, value in values.items() if _number(value) is not None}
-    return [f"{text(value, share=share)} {name}".rstrip() for name, value in known.items()]
+    return [f"{text(value, share=share)} {name}".rstrip() for name, value in values.items() if value is not None]
 
 
 def text(value: Any, *, digits: int = 3, share: bool = False) -> str:

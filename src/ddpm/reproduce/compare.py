@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.common.values import is_number
+from ddpm.evaluation.score_record import ScoreRecord
 
 WITHIN = 2.0
 """Standard deviations of the difference within which two scores agree."""
@@ -60,26 +60,27 @@ class Score:
         return abs(self.recorded - self.rebuilt) <= WITHIN * self.spread
 
 
-def scores(recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> list[Score]:
+def scores(recorded: ScoreRecord, rebuilt: ScoreRecord) -> list[Score]:
     """Compare the scores that both have. Raises ValueError if they were measured under different conditions."""
     theirs, ours = (_conditions(each) for each in (recorded, rebuilt))
     differing = [key for key in theirs if key in ours and theirs[key] != ours[key]]
     if differing:
         raise ValueError(f"the scores were measured under different conditions: {', '.join(differing)} differ")
-    names = [name for name in recorded if is_number(recorded[name]) and is_number(rebuilt.get(name))]
+    pairs = {name: (recorded.value(name), rebuilt.value(name)) for name in recorded.source}
     return [
-        Score(name, float(recorded[name]), float(rebuilt[name]), _spread(name, recorded, rebuilt))
-        for name in names
-        if not name.endswith("_std")
+        Score(name, before, after, _spread(name, recorded, rebuilt))
+        for name, (before, after) in pairs.items()
+        if before is not None and after is not None and not name.endswith("_std")
     ]
 
 
-def _conditions(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _conditions(record: ScoreRecord) -> dict[str, Any]:
     """Select the conditions without hashes: a rebuilt extractor may differ by rounding."""
-    return {key: value for key, value in metrics.get("conditions", {}).items() if not key.endswith("sha256")}
+    return {key: value for key, value in record.conditions.items() if not key.endswith("sha256")}
 
 
-def _spread(name: str, recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> float | None:
-    """Return the spread over blocks of seeds (`spread`), else the score's standard deviation (`NAME_std`)."""
-    found = [each.get("spread", {}).get(name, {}).get("std", each.get(f"{name}_std")) for each in (recorded, rebuilt)]
-    return math.hypot(*found) if all(is_number(each) for each in found) else None
+def _spread(name: str, *records: ScoreRecord) -> float | None:
+    """Return the spread over blocks of seeds, else the score's standard deviation (`NAME_std`)."""
+    found = [each.spread.get(name, each.value(f"{name}_std")) for each in records]
+    known = [each for each in found if each is not None]
+    return math.hypot(*known) if len(known) == len(records) else None

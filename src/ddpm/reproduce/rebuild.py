@@ -11,6 +11,7 @@ from typing import Any
 from ddpm import tracking
 from ddpm.common import files
 from ddpm.data import dvc
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.lineage import NOT_RECORDED, Lineage, checkpoint_of, patch_of, trace
 from ddpm.reproduce import checkout, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
@@ -139,9 +140,9 @@ def _compare(lineage: Lineage, folder: Path, python: str, log: Log) -> Result:
     tensors = compare.weights(folder / WEIGHTS, kept / WEIGHTS.name) if kept else {}
     unknown = "" if kept else "The run's weights were not registered, so their difference is unknown."
     scores: tuple[compare.Score, ...] = ()
-    if lineage.scores:
+    if lineage.scores.source:
         _repro(folder, "evaluate", python, lineage, log)
-        scores = tuple(compare.scores(lineage.scores, files.read_json(folder / METRICS)))
+        scores = tuple(compare.scores(lineage.scores, ScoreRecord.from_json(files.read_json(folder / METRICS))))
     else:
         unknown = f"{unknown} No scores were recorded to compare with.".strip()
     return Result(lineage, folder, False, machine, tensors, scores, unknown)

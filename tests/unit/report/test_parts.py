@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ddpm.common import files
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.imaging import sheets
 from ddpm.report import drift, page, picture, pictures, run_summary, scores
 from tests.support import made_reports as made
@@ -63,7 +64,8 @@ def test_without_a_run_the_page_says_that_nothing_is_judged():
 
 
 def test_a_score_has_its_spread_floors_and_direction():
-    table = {line.name: line for line in scores.table(METRICS | MORE, CHAMPION)}
+    records = map(ScoreRecord.from_json, (METRICS | MORE, CHAMPION))
+    table = {line.name: line for line in scores.table(*records)}
     fid = table["FID"]
     assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
     assert fid.spread == "± 0.12 between blocks of seeds"
