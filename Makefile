@@ -79,8 +79,9 @@ audit: $(VENV)/.dev ## Ask PyPI for known vulnerabilities of the locked versions
 	@echo "make audit: pip-audit"
 	@$(BIN)/python scripts/audit.py requirements-dev.lock
 
-docs: $(VENV)/.dev ## Write API pages of all packages from their docstrings (build/docs).
-	@echo "make docs: pdoc, into build/docs"
+docs: $(VENV)/.dev ## Write docs/samplers.md, and API pages of all packages from their docstrings (build/docs).
+	@echo "make docs: docs/samplers.md from the table of samplers; pdoc, into build/docs"
+	@$(BIN)/python scripts/samplers_page.py docs/samplers.md
 	@$(BIN)/python scripts/api_docs.py build/docs
 
 lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).

@@ -190,7 +190,7 @@ def close_records() -> None:
 
     try:
         with tracking.friendly_errors():
-            closed = tracking.reconcile()
+            closed = tracking.close_abandoned()
         for digest in closed:
             say(f"the record of the training {digest[:8]} is closed as KILLED")
     except tracking.TrackingError as error:  # the spool keeps what MLflow lacks until it answers

@@ -44,14 +44,14 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     run_id = tracking.complete(
         digest,
         metrics,
-        [PICTURES, *tracking.kept()],
+        [PICTURES, *tracking.data_record_files()],
         tracking.lineage(changed) | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,
         patch=changed.content,
     )
     if drifted is not None:
-        tracking.note_drift(run_id, drifted)
+        tracking.record_drift(run_id, drifted)
     return finish("record", "Completed", f"MLflow run {run_id}", run_id)
 
 

@@ -78,7 +78,7 @@ def measure(champion: "Version", limit: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         record, target = Path(temporary) / "record", Path(temporary) / "found.json"
         record.mkdir()
-        tracking.fetch(champion.run_id, record)
+        tracking.download_data_record(champion.run_id, record)
         ended = processes.run(
             processes.child("ddpm.stages.drift", str(record), str(target)),
             reporter.sayer("drift", get_run_logger()),

@@ -29,7 +29,7 @@ def write_page(report: Report) -> Any:
 
     run_summary.write(gathered(report, tracking.lineage()))
     page.make(run_summary.read())
-    tracking.attach(report.registered.run_id, [page.PAGE])
+    tracking.add_artifacts(report.registered.run_id, [page.PAGE])
     text = f"{page.PAGE}, and in MLflow run {report.registered.run_id}"
     return finish("report", "Completed", text)
 

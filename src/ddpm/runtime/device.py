@@ -24,9 +24,14 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def deterministic() -> None:
-    """Make equal runs equal to the bit on one machine; slower kernels are the price on a GPU."""
+    """Make equal runs equal to the bit on one machine; slower kernels are the price on a GPU.
+
+    `torch.use_deterministic_algorithms` would do the same and import torch's compiler, which takes a second.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
+    # Else every new tensor is filled with NaN, which helps to find bugs and costs a pass over memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from ddpm.notifications import delivery
 from ddpm.registry import Move
+from tests.support import forked
 from tests.support.receiving import SECRET, Receiver, receiver
 from tests.support.repositories import DDPM
 
@@ -194,10 +195,7 @@ def test_the_log_of_a_delivery(hook: Receiver, caplog: pytest.LogCaptureFixture)
 
 def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     known = {name: value for name, value in os.environ.items() if not name.startswith("DDPM_WEBHOOK")}
-    return subprocess.run(
-        [DDPM, *arguments], cwd=ROOT, env=known | environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    return forked.run([DDPM, *arguments], cwd=ROOT, env=known | environment)
 
 
 def test_the_command_posts_a_test_message_and_says_what_came_of_it() -> None:
