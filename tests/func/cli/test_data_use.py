@@ -188,12 +188,12 @@ def test_an_archive_from_the_web_and_a_listing_that_is_none(checkout: Path, serv
         (lambda path: zipped(path / "evil.zip", {"../x.png": b""}), "leads out of the archive"),
         (lambda path: path / "clone" / "data", "`data` itself"),
         (lambda path: path / "clone", "`data` itself"),
-        (lambda path: folder(path / "few", images(60, side=8)), "60 images, and at least 150 are needed"),
+        (lambda path: folder(path / "few", images(60, side=8)), "60 images; at least 150 are needed"),
         (lambda path: special(folder(path / "pipe", images()), "a/pipe.png"), "a/pipe.png: it is a named pipe"),
         (lambda path: special(folder(path / "pipe", images()), ".x"), ".x: it is a named pipe"),
         (lambda path: special(path, "pipe"), "is a named pipe"),
         (lambda path: linked(folder(path / "gone", images()), "nowhere.png"), "a broken or circular link"),
-        (lambda path: linked(folder(path / "loop", images()), "link.png"), "in a circle"),
+        (lambda path: linked(folder(path / "loop", images()), "link.png"), "a broken or circular link"),
     ],
 )
 def test_a_source_that_is_refused_changes_nothing(make: object, told: str, checkout: Path, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_a_folder_called_as_an_embedded_set(checkout: Path) -> None:
     run("ddpm", "data", "update", cwd=checkout)
     assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]
     done = run("ddpm", "data", "use", "digits", cwd=checkout).stdout
-    assert "yours, in this folder, is ./digits" in done
+    assert "for the file or folder here, give ./digits" in done
     assert state(checkout)["pointer"] == (checkout / "assets/datasets/digits.yaml").read_text()
 
 

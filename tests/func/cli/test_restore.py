@@ -84,7 +84,7 @@ def test_a_version_without_settings_says_what_it_restores_with(project: Path, fo
     known = ("--model", "models:/enlarger/1", "--input", folder / "in4", "--out", folder / "out", "--steps", "3")
     code, words = restore("super-resolution", *known)
     assert code == 0, words
-    assert "note: models:/enlarger/1 carries no sampling settings (it is an older version): " in words
+    assert "note: models:/enlarger/1 has no sampling settings (it is an older version): " in words
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

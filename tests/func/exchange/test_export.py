@@ -98,7 +98,7 @@ def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
 )
 def test_what_diffusers_has_no_place_for_is_refused_by_name(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
     files.write_json(tmp_path / "model/config.json", {"version": VERSION, **changed(**changes)})
-    with pytest.raises(ValueError, match="no place for this model") as refused:
+    with pytest.raises(ValueError, match="diffusers does not support this model") as refused:
         exchange.export(tmp_path / "model", tmp_path / "out")
     assert told in str(refused.value)
     assert not (tmp_path / "out").exists()

@@ -248,7 +248,7 @@ def test_wrong_pictures_are_refused_in_words(tmp_path: Path) -> None:
         DataError, match=r"b.png cannot be used: it has 9 x 16 pixels, but 8 x 8 are needed .*scale is 2"
     ):
         inputs.read(plan, wrong)
-    with pytest.raises(DataError, match="has no picture of the same name"):
+    with pytest.raises(DataError, match="has no pictures of the same name"):
         inputs.read(plan, save(tmp_path / "in" / "a.png", GREY[0, ::2, ::2, 0]).parent, truth=save(
             tmp_path / "true" / "c.png", GREY[0, :, :, 0]).parent)  # fmt: skip
     with pytest.raises(DataError, match="a mask has the size of the model's images"):
