@@ -197,7 +197,7 @@ def test_pictures_of_uncertainty_share_one_scale() -> None:
     ("denoise", {"noise": "0.1", "steps": 51}, "this model has T = 50"),
     ("denoise", {"noise": "0.1", "sampler": "best"}, "sampler = 'best' is unknown; possible: ddpm"),
     ("denoise", {"noise": "0.1", "label": 2}, "label 2 does not exist"),
-    ("denoise", {"noise": "0.1", "rounds": 0}, "rounds from 1"),
+    ("denoise", {"noise": "0.1", "rounds": 0}, "rounds must be 1 or more"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_words(task: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
