@@ -99,7 +99,7 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
         expected = unet(x, time, labels).sample
         torch.testing.assert_close(model.denoiser.net(x, time, labels), expected, rtol=1e-4, atol=1e-4)
     for wrong in (["a"], ["a", "a"], ["a", "b", "c", "d"]):
-        with pytest.raises(ValueError, match="this model has 3 labels: give 3 names, or 2"):
+        with pytest.raises(ValueError, match="this model has 3 labels: give 3 different names, or 2"):
             exchange.take(folder, tmp_path / "other", wrong)
 
 
