@@ -183,7 +183,7 @@ def poll(client: "SyncPrefectClient", question: "Question", name: str, run: UUID
             f"the champion of {name} is version {champion} now, not {question.champion}: it moved while version "
             f"{number} waited for approval. Nothing was promoted; the next run compares it with the new champion."
         )
-    if now.over:
+    if now.overdue:
         return approval.expire(name, number, lock=registry_lock)
     for each in now.runs:
         if form := read_form(client, UUID(each)):

@@ -25,7 +25,7 @@ def promote(version: int, why: str) -> State[None]:
 
     run_liveness.hold_liveness_lock()
     log = get_run_logger().info
-    return _finish(registry.promote_by_hand(params.model_name(), version, _with_run(why), log, lock=registry_lock))
+    return _finish(registry.force_promote(params.model_name(), version, _with_run(why), log, lock=registry_lock))
 
 
 @flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.send_failure])

@@ -131,7 +131,7 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return finish("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
     versions = {"name": name, "candidate": number, "champion": champion}
-    registry.keep(
+    registry.save_evidence(
         name, number, {"versions": versions, "limits": limits, "verdict": verdict.as_json(), "scores": dict(scores)}
     )
     return finish("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
@@ -145,7 +145,7 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None, approva
     """
     from ddpm import registry
 
-    evidence = registry.judged(name, number) | approval
+    evidence = registry.load_evidence(name, number) | approval
     why = "; ".join(verdict.reasons)
     done = registry.promote(name, number, why=why, expected_champion=champion, evidence=evidence, lock=registry_lock)
     return finish("promote", "Completed", str(done))

@@ -71,7 +71,7 @@ def refresh(log: Log, limit: float) -> tuple[Version, Version]:
 def recover(log: Log) -> None:
     """Restore the previous data if a run or `ddpm data use` was killed while it replaced them."""
     if replace.interrupted():
-        with replace.alone(PATIENCE):
+        with replace.exclusive(PATIENCE):
             if replace.interrupted():  # the other process may have finished meanwhile
                 log("a replacement of the data was killed: the previous data are restored")
                 replace.recover()
@@ -138,14 +138,14 @@ def _source_changed(limit: float, lock: int) -> bool:
     """Whether the source differs from the version in data.dvc, or the data are missing. Downloads nothing."""
     if not DATA.exists():
         return True
-    replace.point_beside()
+    replace.write_incoming_pointer()
     _update(["--no-download"], lambda line: None, limit, lock)
     return pointer.sources(replace.INCOMING_POINTER) != pointer.sources()
 
 
 def _fetch(log: Log, limit: float, lock: int) -> None:
     """Fetch the source's present state into the staging place."""
-    replace.point_beside()
+    replace.write_incoming_pointer()
     _update([], lambda line: log(tracking.shown(line)), limit, lock)
     if not pointer.version(replace.INCOMING_POINTER).count:
         raise _source_error("is empty")

@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 
 from ddpm.common import files
 from ddpm.config import params
-from ddpm.report import facts, page
-from ddpm.report.facts import Facts, Tone
+from ddpm.report import page, run_summary
+from ddpm.report.run_summary import RunSummary, Tone
 from ddpm.runtime.hardware import gpu_present
 from flows.dvc import StageResult, StageRun
 from flows.summary import PipelineResult, heading
@@ -27,18 +27,18 @@ def write_page(result: PipelineResult) -> Any:
     """Save the facts, write the page, and add it to the run."""
     from ddpm import tracking
 
-    facts.write(collect(result, tracking.lineage()))
-    page.make(facts.read())
+    run_summary.write(collect(result, tracking.lineage()))
+    page.make(run_summary.read())
     tracking.add_artifacts(result.registered.run_id, [page.PAGE])
     text = f"{page.PAGE}, and in MLflow run {result.registered.run_id}"
     return finish("report", "Completed", text)
 
 
-def collect(result: PipelineResult, lineage: Mapping[str, str]) -> Facts:
+def collect(result: PipelineResult, lineage: Mapping[str, str]) -> RunSummary:
     """The facts of this run for the page."""
     style, words = heading(result.verdict)
     made = result.registered
-    return Facts(
+    return RunSummary(
         scores_sha256=files.sha256_file(page.METRICS),
         heading=words,
         tone=TONES[style],
@@ -80,7 +80,7 @@ def hardware() -> str:
 def _previous_stages() -> list[dict[str, Any]]:
     """The stages of the previous run; none if its facts are unreadable, because this run replaces them."""
     try:
-        known = facts.read()
+        known = run_summary.read()
     except ValueError:
         return []
     return [dict(each) for each in known.stages] if known else []

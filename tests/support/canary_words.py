@@ -1,8 +1,8 @@
-"""The words of a canary page."""
+"""The text of a canary page."""
 
-from ddpm.report.canary import Told
+from ddpm.report.canary import Description
 
-WORDS = Told(
+WORDS = Description(
     "digits", 2, 3, "inconclusive", 'FID 3 against the champion\'s "3.1"', {"seeds": "0 to 23", "sampler": "ddim"},
-    [("Make it champion", "ddpm promote 3")],
+    [("Promote it", "ddpm promote 3")],
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """A page of known numbers, for tests."""
 
 from ddpm.evaluation import gate
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.report import page
-from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture
+from ddpm.report.run_summary import RunSummary
 
 METRICS = {
     "fid": 3.21, "fid_floor": 1.4, "fid_halves": 1.07, "inception_score": 9.1, "inception_score_std": 0.2,
@@ -46,7 +47,7 @@ DRIFT = {
 }  # fmt: skip
 
 
-def facts(metrics=METRICS, champion=CHAMPION, **changes):
+def summary(metrics=METRICS, champion=CHAMPION, **changes):
     """What a run knows that judged `metrics` against `champion`."""
     verdict = gate.decide(metrics, champion, max_fid=10.0, min_improvement=0.02)
     known = {
@@ -59,9 +60,9 @@ def facts(metrics=METRICS, champion=CHAMPION, **changes):
         ],
         "lineage": {"ddpm.git_sha": "5e" * 20, "ddpm.git_dirty": "false", "ddpm.data_hash": "c0b6.dir"},
     }  # fmt: skip
-    return Facts(**(known | changes))
+    return RunSummary(**(known | changes))
 
 
 def composed(metrics=METRICS, config=CONFIG, pictures=PICTURES, **known):
     """The page."""
-    return page.compose(metrics, pictures, statistics=STATISTICS, config=config, **known)
+    return page.compose(ScoreRecord.from_json(metrics), pictures, statistics=STATISTICS, config=config, **known)

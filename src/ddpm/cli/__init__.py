@@ -1,7 +1,7 @@
-"""The command `ddpm`: the front door of the project.
+"""The command line `ddpm`.
 
-Each module of this package has a typer app called `app`; a line in COMMANDS mounts it. The modules import what is heavy
-(torch, mlflow, dvc) inside their functions, so that `ddpm --help` is quick.
+Each module of this package has a typer app called `app`, mounted by its line in COMMANDS. Heavy imports (torch, mlflow,
+dvc) are local to functions, so `ddpm --help` is quick.
 """
 
 import os
@@ -16,7 +16,7 @@ from ddpm.common import environment, faults, terminal
 from ddpm.provenance import checkout
 
 COMMANDS = {
-    # module of this package: name of its group of commands; "" puts its commands at the top
+    # module of this package: name of its command group; "" mounts its commands at the top level
     "run": "",
     "serve": "",
     "notify": "",
@@ -39,8 +39,8 @@ COMMANDS = {
 }
 
 
-class Polite(TyperGroup):
-    """Report errors of use as one message and exit status 1; DDPM_TRACEBACK=1 shows where they come from."""
+class FriendlyErrors(TyperGroup):
+    """Report expected errors as one message with exit status 1; DDPM_TRACEBACK=1 shows the traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -63,8 +63,8 @@ class Polite(TyperGroup):
 
 
 def _app() -> typer.Typer:
-    """All commands in one."""
-    top = typer.Typer(cls=Polite, no_args_is_help=True, pretty_exceptions_enable=False)
+    """Mount all commands. Plain help: rich's columns truncate option values at 80 characters."""
+    top = typer.Typer(cls=FriendlyErrors, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
     top.callback()(_about)
     for module, name in COMMANDS.items():
         top.add_typer(import_module(f"ddpm.cli.{module}").app, name=name or None)
@@ -72,9 +72,9 @@ def _app() -> typer.Typer:
 
 
 def _about() -> None:
-    """Diffusion models of your images: trained, measured, promoted and reproduced.
+    """Train, evaluate, promote and reproduce diffusion models of your images.
 
-    `ddpm run` goes the whole way, from images to a promoted model. The other commands are for what surrounds it.
+    `ddpm run` runs the whole pipeline, from images to a promoted model.
     """
     environment.complete()
 

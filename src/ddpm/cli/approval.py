@@ -1,28 +1,28 @@
-"""`ddpm approve`, `ddpm reject`: a person's answer to a run that waits for it (promote.approval)."""
+"""`ddpm approve` and `ddpm reject`: answer a run that waits for approval (promote.approval)."""
 
 from typing import Annotated
 
 import typer
 
-from ddpm.cli.models import Name, _name
+from ddpm.cli.models import Name, model_name
 from ddpm.common import terminal
 
 app = typer.Typer()
 
-Version = Annotated[int, typer.Argument(help="The version that was asked about.", min=1)]
+Version = Annotated[int, typer.Argument(help="The version that awaits approval.", min=1)]
 Why = Annotated[str, typer.Option("--why", help="The reason; it is kept with the version.", show_default=False)]
 
 
 @app.command()
 def approve(version: Version, why: Why, name: Name = "") -> None:
-    """Let a version become the champion, as the gate proposed. Answers the question of promote.approval."""
+    """Approve the promotion of a version (promote.approval)."""
     _answer(version, why, name, approve=True)
-    terminal.echo("the run that waits makes it the champion in a moment; if none is waiting, the next run does")
+    terminal.echo("the waiting run promotes it in a moment; if no run is waiting, the next one does")
 
 
 @app.command()
 def reject(version: Version, why: Why, name: Name = "") -> None:
-    """Keep the champion, against the gate's proposal. Answers the question of promote.approval."""
+    """Reject the promotion of a version (promote.approval)."""
     _answer(version, why, name, approve=False)
 
 
@@ -30,7 +30,7 @@ def _answer(version: int, why: str, name: str, *, approve: bool) -> None:
     from ddpm import tracking
     from ddpm.registry import approval
 
-    model = _name(name)
+    model = model_name(name)
     with tracking.friendly_errors():
         answered = approval.answer(model, version, approve=approve, why=why)
     terminal.echo(f"version {version} of {model}: {answered}")

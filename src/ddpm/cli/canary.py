@@ -1,4 +1,4 @@
-"""`ddpm canary`: a version beside the champion, drawn from equal seeds, before anything is promoted."""
+"""`ddpm canary`: samples of a version and of the champion from equal seeds, side by side."""
 
 import shlex
 from dataclasses import asdict
@@ -13,20 +13,20 @@ from ddpm.common import terminal
 if TYPE_CHECKING:
     from ddpm.config import params
     from ddpm.registry import Version
-    from ddpm.report.canary import Pairs, Told
+    from ddpm.report.canary import Description, Pairs
     from ddpm.sampling.options import Sampling
 
 app = typer.Typer()
 
-LARGEST = 500  # pairs that a page can show
+MAX_PAIRS = 500
 
 
 @app.command()
 def canary(
-    version: Annotated[int, typer.Argument(help="The version to look at.", min=1)],
-    count: Annotated[int, typer.Option(help="Pairs of images.", min=1)] = 64,
+    version: Annotated[int, typer.Argument(help="The version to compare.", min=1)],
+    count: Annotated[int, typer.Option(help="Number of pairs.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Pair i is drawn from seed + i.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="The page: one HTML file.")] = Path("canary.html"),
+    out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = Path("canary.html"),
     name: Annotated[
         str,
         typer.Option(
@@ -35,14 +35,15 @@ def canary(
     ] = "",
     device: options.Device = "auto",
 ) -> None:
-    """Draw a version and the champion side by side from equal seeds into one page, each by its own sampling settings.
+    """Show samples of a version beside those of the champion.
 
-    `sample` of params.yaml has the weaker model of an autoguided one, and the settings of a version without any.
+    Both are drawn from equal seeds, each with its own sampling settings. Section `sample` of params.yaml names the
+    weaker model for autoguidance, and gives the settings of a version without any.
     """
-    if count > LARGEST:
-        raise ValueError(f"--count {count}: a page of more than {LARGEST} pairs cannot be looked at")
+    if count > MAX_PAIRS:
+        raise ValueError(f"--count {count}: must be at most {MAX_PAIRS}")
     if out.suffix != ".html" or out.is_dir():
-        raise ValueError(f"--out {out}: name a file that ends with .html")
+        raise ValueError(f"--out {out}: must be a file that ends with .html")
 
     from ddpm import registry, tracking
     from ddpm.common import files
@@ -58,16 +59,16 @@ def canary(
         if champion.number == version:
             raise ValueError(f"version {version} of {found.name} is the champion itself; name another (`ddpm status`)")
         folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
-    how = [_how(each, settings.sample) for each in (champion, candidate)]
-    pairs, weights = _drawn(folders, how, settings.sample.batch, count, seed, device)
-    files.write_text(out, report.page(pairs, _told(champion, candidate, how, weights, seed, count)))
+    sampling = [_sampling(each, settings.sample) for each in (champion, candidate)]
+    pairs, weights = _draw_pairs(folders, sampling, settings.sample.batch, count, seed, device)
+    files.write_text(out, report.page(pairs, _description(champion, candidate, sampling, weights, seed, count)))
     terminal.echo(
         f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}"
     )
 
 
-def _how(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path | None]:
-    """The version's own settings with its guide, or those of params.yaml for one without any."""
+def _sampling(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path | None]:
+    """Return the version's own settings and guide, or those of params.yaml for a version without settings."""
     from ddpm.cli import settings
     from ddpm.common import files
     from ddpm.model import checkpoint
@@ -82,14 +83,17 @@ def _how(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path 
         weak = None
     model = f"models:/{version.name}/{version.number}"
     found, notes = settings.sampling(model, version.sampling, {}, 0, guide=weak is not None, named="sample.guide")
-    settings.say(notes)
+    settings.print_notes(notes)
     return found, weak
 
 
-def _drawn(
-    folders: list[Path], how: "list[tuple[Sampling, Path | None]]", batch: int, count: int, seed: int, device: str
+def _draw_pairs(
+    folders: list[Path], settings: "list[tuple[Sampling, Path | None]]", batch: int, count: int, seed: int, device: str
 ) -> tuple["Pairs", list[str]]:
-    """The pairs, and the SHA-256 of the weights of champion and candidate. Raises ValueError: not to be drawn alike."""
+    """Draw the pairs; return them and the SHA-256 of the weights of champion and candidate.
+
+    Raises ValueError for models that cannot be sampled alike.
+    """
     import numpy as np
 
     from ddpm.common.progress import progress
@@ -101,9 +105,9 @@ def _drawn(
     configs = [checkpoint.read_config(folder) for folder in folders]
     different = alike.differences(*configs)
     if different:
-        raise ValueError(f"champion and candidate cannot be drawn alike: {'; '.join(different)}")
+        raise ValueError(f"champion and candidate cannot be sampled alike: {'; '.join(different)}")
     known, labels = small_heldout(configs[0], count)
-    for config, (sampling, guide) in zip(configs, how, strict=True):
+    for config, (sampling, guide) in zip(configs, settings, strict=True):
         weak = guide_config(str(guide)) if guide else None
         generate.check(config, sampling, count, labels, None if known is None else known.shape, weak)
     models, classes = [checkpoint.load(folder) for folder in folders], configs[0].image.classes
@@ -115,25 +119,25 @@ def _drawn(
                 labels=generate.renumbered(every, classes, model.classes) if classes else None,
                 guide=checkpoint.load(guide) if guide else None, batch=batch, device=device, advance=shown.advance,
             )
-            for model, (sampling, guide) in zip(models, how, strict=True)
+            for model, (sampling, guide) in zip(models, settings, strict=True)
         )  # fmt: skip
     return Pairs(champion, candidate, np.array(every), classes), [model.sha256 for model in models]
 
 
-def _told(
-    champion: "Version", candidate: "Version", how: "list[tuple[Sampling, Path | None]]", weights: list[str],
+def _description(
+    champion: "Version", candidate: "Version", settings: "list[tuple[Sampling, Path | None]]", weights: list[str],
     seed: int, count: int,
-) -> "Told":  # fmt: skip
-    """The words around the pictures."""
-    from ddpm.report.canary import Told
+) -> "Description":  # fmt: skip
+    """Build the text around the pictures."""
+    from ddpm.report.canary import Description
 
-    first, second = ({**asdict(sampling), "guide": guide or "none"} for sampling, guide in how)
+    first, second = ({**asdict(sampling), "guide": guide or "none"} for sampling, guide in settings)
     options: dict[str, Any] = {"seeds": f"{seed} to {seed + count - 1}"}
     for key, value in first.items():
         options[key] = value if second[key] == value else f"{value} (champion), {second[key]} (candidate)"
     hashes = {"champion's weights SHA-256": weights[0], "candidate's weights SHA-256": weights[1]}
     name, model = shlex.quote(candidate.name), shlex.quote(f"models:/{candidate.name}/{candidate.number}")
-    return Told(
+    return Description(
         name=candidate.name,
         champion=champion.number,
         candidate=candidate.number,
@@ -141,8 +145,8 @@ def _told(
         reasons=candidate.tags.get("ddpm.reasons", ""),
         conditions={key.replace("_", " "): str(value) for key, value in options.items()} | hashes,
         commands=[
-            ("Make it champion", f'ddpm promote {candidate.number} --name {name} --why "..."'),
-            ("See where it comes from", f"ddpm lineage {model}"),
-            ("Draw more of it", f"ddpm sample --model {model}"),
+            ("Promote it", f'ddpm promote {candidate.number} --name {name} --why "..."'),
+            ("Show its lineage", f"ddpm lineage {model}"),
+            ("Draw more samples", f"ddpm sample --model {model}"),
         ],
     )

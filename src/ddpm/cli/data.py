@@ -1,4 +1,4 @@
-"""`ddpm data`: which images the model is made of."""
+"""`ddpm data`: the training images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
     from ddpm.data.survey import Survey
 
-app = typer.Typer(no_args_is_help=True, help="Which images the model is made of: use your own, look at what is there.")
+app = typer.Typer(no_args_is_help=True, help="Replace, update or inspect the training images.")
 
 
 @app.command()
 def use(
     source: Annotated[
         str,
-        typer.Argument(help="A folder, a zip or tar archive, a URL that `dvc import-url` takes, or: mnist, digits."),
+        typer.Argument(help="A folder, a zip or tar archive, a URL for `dvc import-url`, or: mnist, digits."),
     ],
-    apply: Annotated[bool, typer.Option("--apply", help="Also write the proposed parameters to params.yaml.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace `data` even if it cannot be brought back.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the proposed parameters to params.yaml.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace `data` even if it cannot be restored.")] = False,
 ) -> None:
-    """Use other images: looked at first, then put in place of `data`, all or nothing.
+    """Replace the training images in `data` by those of a source.
 
-    Sub-folders are classes; a flat folder is unlabelled. Formats: PNG, JPEG, WebP, BMP, TIFF, GIF.
+    The images are checked first; `data` is replaced completely or not at all. Sub-folders are classes; a flat folder is
+    unlabelled. Formats: PNG, JPEG, WebP, BMP, TIFF, GIF.
     """
     from ddpm.data import pointer
 
     _in_project()
     is_embedded = source in pointer.embedded()
     if is_embedded and Path(source).exists():
-        terminal.echo(f"note: {source} is the set that comes with the project; yours, in this folder, is ./{source}")
+        terminal.echo(f"note: {source} is the project's embedded set; for the file or folder here, give ./{source}")
     _replace(source, is_embedded=is_embedded, apply=apply, force=force)
 
 
 def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, force: bool = False) -> None:
-    """Look at a source, or an embedded set by its name, and put it in place of `data`. Raises ValueError, OSError."""
+    """Check a source, or an embedded set by its name, and replace `data` by it. Raises ValueError, OSError."""
     from ddpm.data import dvc_settings, replace
 
     with replace.clean():
         if not force and (why := replace.unsaved()):
             raise ValueError(
-                f"`data` cannot be brought back once replaced: {why}. Keep it with `dvc add data`, or say --force."
+                f"`data` could not be restored once replaced: {why}. Save it with `dvc add data`, or use --force."
             )
         if has_secret(source):
             raise ValueError(
-                f"{shown_address(source)}: the address holds a password or a signature, and data.dvc, which git keeps, "
-                "would name it. Give the address to DVC as a remote and the secret to its local file, which git "
-                "ignores:\n"
+                f"{shown_address(source)}: the address holds a password or a signature, and git would store it in "
+                "data.dvc. Make the address a DVC remote and put the secret into DVC's local file, which git ignores:\n"
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
             )
@@ -61,17 +61,17 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
         found = None
         if local is not None:
             _check_local(local)
-            found = _look(local)
-        terminal.echo(f"fetching {source} (a copy goes to DVC's cache)")
+            found = _survey(local)
+        terminal.echo(f"fetching {source} (with a copy in DVC's cache)")
         replace.fetch(source if local is None else str(local), is_embedded=is_embedded)
-        found = found or _look(replace.INCOMING)
+        found = found or _survey(replace.INCOMING)
         replace.swap(source, is_embedded=is_embedded)
-    terminal.echo(f"data is now {source}; data.dvc says so.")
-    _say_next(source, found, apply, is_embedded)
+    terminal.echo(f"data and data.dvc are now {source}.")
+    _print_next_steps(source, found, apply, is_embedded)
 
 
 def _local(source: str) -> Path | None:
-    """The path that a source is, or None for an address elsewhere."""
+    """Return the path of a local source, or None for a remote address."""
     if source.startswith("file://"):
         return Path(url2pathname(urlsplit(source).path))
     return None if "://" in source else Path(source).expanduser()
@@ -79,31 +79,34 @@ def _local(source: str) -> Path | None:
 
 @app.command()
 def update() -> None:
-    """Fetch the source of `data` again, with the same care, if it came from a folder, archive or URL."""
+    """Fetch the images again from the source in data.dvc.
+
+    They are checked and replaced as by `ddpm data use`.
+    """
     from ddpm.data import pointer
 
     _in_project()
     dependencies = pointer.sources()
     if not dependencies:
         raise ValueError(
-            "data.dvc names no source: these data were added, not imported. Change `data`, then `dvc add data`."
+            "data.dvc names no source: the data were added, not imported. Change `data`, then `dvc add data`."
         )
     _replace(dependencies[0]["path"])
 
 
 @app.command()
 def status() -> None:
-    """Say what the data are, where they came from, and whether they are what data.dvc names."""
+    """Show contents and source of `data`, and compare it with data.dvc."""
     from ddpm.data import pointer, replace
     from ddpm.data.sources import find
 
     _in_project()
-    with replace.alone():
+    with replace.exclusive():
         replace.recover()
-    told = pointer.read()
-    if not told:
-        raise ValueError("data.dvc does not exist. Choose data: `ddpm data use SOURCE` (for example: mnist).")
-    out, source = told["outs"][0], [dependency["path"] for dependency in told.get("deps", [])]
+    recorded = pointer.read()
+    if not recorded:
+        raise ValueError("data.dvc does not exist. Choose data: `ddpm data use SOURCE`, for example mnist.")
+    out, source = recorded["outs"][0], [dependency["path"] for dependency in recorded.get("deps", [])]
     names = [name for name in pointer.embedded() if pointer.embedded_hash(name) == out.get("md5")]
     origin = (
         f"the embedded set {names[0]}"
@@ -115,7 +118,7 @@ def status() -> None:
     terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
     if not pointer.DATA.exists():
         raise ValueError(
-            "`data` is not here. Get it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
+            "`data` does not exist. Fetch it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
     files = find(pointer.DATA)
     labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
@@ -123,19 +126,22 @@ def status() -> None:
     for note in files.notes():
         terminal.echo(f"note: {note}")
     why = replace.unsaved()
-    terminal.echo(f"note: `data` is not what data.dvc names: {why}" if why else "`data` is what data.dvc names.")
+    terminal.echo(f"note: `data` differs from data.dvc: {why}" if why else "`data` matches data.dvc.")
     if out.get("remote") == "embedded" and not names:
         terminal.echo("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
 
 
 def _in_project() -> None:
-    """Everything here is relative to the project's folder."""
+    """Require the project folder as the current one. Raises ValueError."""
     if not Path(".dvc").is_dir() or not Path("params.yaml").exists():
-        raise ValueError(f"{Path.cwd()} is not the project's folder (it has no .dvc and params.yaml). Go there first.")
+        raise ValueError(f"{Path.cwd()} is not the project folder, which has .dvc and params.yaml. Run this there.")
 
 
 def _check_local(path: Path) -> None:
-    """A local source has to be there, whole, and not be what it would replace."""
+    """Require that a local source exists, is readable, and does not overlap with `data`.
+
+    Raises FileNotFoundError, ValueError.
+    """
     from ddpm.data import pointer
     from ddpm.data.sources import check_copyable
 
@@ -144,15 +150,13 @@ def _check_local(path: Path) -> None:
         raise FileNotFoundError(f"{path} does not exist. Give a folder, a zip or tar archive, a URL, or: {known}.")
     here, there = pointer.DATA.resolve(), path.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
-        raise ValueError(
-            f"{path} is, or holds, or lies in, `data` itself. Move the images elsewhere, or use `dvc add data`."
-        )
+        raise ValueError(f"{path} overlaps with `data` itself. Move the images elsewhere, or use `dvc add data`.")
     if path.is_dir():
         check_copyable(path)
 
 
-def _look(location: Path) -> "Survey":
-    """Read everything at a place and say what it is. Raises DataError when `prepare` would refuse it."""
+def _survey(location: Path) -> "Survey":
+    """Read all images at a location and describe them. Raises DataError if stage `prepare` would refuse them."""
     from ddpm.cli.proposal import unlabelled
     from ddpm.common.progress import progress
     from ddpm.config import params
@@ -163,30 +167,30 @@ def _look(location: Path) -> "Survey":
 
     now = params.load()
     source = find(location)
-    with progress("looking", len(source.entries), "files") as shown:
+    with progress("checking", len(source.entries), "files") as shown:
         found = survey.survey(source, max_pixels=now.prepare.max_pixels, advance=shown.advance)
     bad = listing([f"{path}: {reason}" for path, reason in found.bad])
     share = now.prepare.max_bad_fraction
     if not found.count or len(found.bad) > share * len(source.entries):
         raise DataError(
-            f"{len(found.bad):,} of {len(source.entries):,} files are no usable images, above "
-            f"prepare.max_bad_fraction = {share}. Nothing was changed. Mend or remove them:\n{bad}"
+            f"{len(found.bad):,} of {len(source.entries):,} files are not usable images, above "
+            f"prepare.max_bad_fraction = {share}. Nothing was changed. Repair or remove them:\n{bad}"
         )
     if found.count < 3 * SMALLEST_SET:
         raise DataError(
-            f"{location} has {found.count:,} images, and at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
+            f"{location} has {found.count:,} images; at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
             f"for training and {SMALLEST_SET} held out. Nothing was changed. Add images."
         )
     terminal.echo(*survey.lines(found))
     if note := unlabelled(found, now):
         terminal.echo(f"note: {note}")
     if bad:
-        terminal.echo("these will be set aside:", *bad.split("\n"))
+        terminal.echo("these files will be skipped:", *bad.split("\n"))
     return found
 
 
-def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
-    """The parameters that suit the data, and what to run."""
+def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
+    """Print or apply parameters that suit the data, and print the next commands."""
     from ddpm.cli import edit
     from ddpm.cli.proposal import propose, unlabelled
     from ddpm.config import params
@@ -208,21 +212,21 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
         elif changes:
             terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
-        _show(changes)
+        _print_changes(changes)
         if note := dvc_settings.outside_remote():
             terminal.echo(f"note: {note}")
         for each in missing:
-            terminal.echo(f"note: with these parameters `make run` will refuse to begin: {each}")
+            terminal.echo(f"note: with these parameters `make run` fails at the start: {each}")
         terminal.echo(
-            "note: these data are in no DVC remote, so another clone does not get them from data.dvc alone; "
+            "note: these data are not in a DVC remote, so another clone cannot fetch them; run "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."
         )
     terminal.echo("next:", *(f"  {step}" for step in steps))
 
 
-def _show(changes: "list[Change]") -> None:
-    """The lines of params.yaml, by section."""
-    from ddpm.cli.edit import said
+def _print_changes(changes: "list[Change]") -> None:
+    """Print the changes as lines of params.yaml, by section."""
+    from ddpm.cli.edit import yaml_value
 
     section = ""
     for change in changes:
@@ -230,4 +234,4 @@ def _show(changes: "list[Change]") -> None:
         if head != section:
             section = head
             terminal.echo(f"  {section}:")
-        terminal.echo(f"    {f'{key}: {said(change.value)}':<32}# {change.why}")
+        terminal.echo(f"    {f'{key}: {yaml_value(change.value)}':<32}# {change.why}")

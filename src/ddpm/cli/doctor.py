@@ -1,4 +1,4 @@
-"""`ddpm doctor`: what is missing on this machine, and how to get it."""
+"""`ddpm doctor`: check machine and project, with a remedy for each problem."""
 
 from collections.abc import Callable, Iterator
 
@@ -28,7 +28,10 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 @app.command()
 def doctor() -> None:
-    """Say what is missing on this machine and how to get it; exit status 1 when something needed is."""
+    """Check machine and project, and name a remedy for each problem.
+
+    Exit status 1 if anything required is missing.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -39,8 +42,6 @@ def doctor() -> None:
         for found in check():
             missing += found.state == "missing"
             text = terminal.message(found.text)
-            console.print(Text.assemble((f"{found.state:<8}", styles[found.state]), f" {found.what:<10} {text}"))
-    terminal.echo(
-        "Everything that is needed is here." if not missing else f"{missing} missing; the lines above say what to do."
-    )
+            console.print(Text.assemble((f"{found.state:<8}", styles[found.state]), f" {found.subject:<10} {text}"))
+    terminal.echo("Nothing required is missing." if not missing else f"{missing} missing; see the remedies above.")
     raise typer.Exit(min(missing, 1))

@@ -1,4 +1,4 @@
-"""Change params.yaml without losing a comment, and show what differs."""
+"""Change params.yaml without losing comments, and show differences."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,19 @@ from ddpm.config import params
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"train": {"lr": 0.1}}` as `{"train.lr": 0.1}`."""
+    """Flatten `{"train": {"lr": 0.1}}` to `{"train.lr": 0.1}`."""
     sections = {name: keys for name, keys in value.items() if keys is not None}
     return dict(flatten(sections, depth=2))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(key, old value, new value) of every flat key that differs, in the order of `new`; None where a key is not."""
+    """List (key, old value, new value) of flat keys that differ, in the order of `new`; None for a missing key."""
     keys = [*new, *(key for key in old if key not in new)]
     return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def changed(text: str, changes: Mapping[str, Any]) -> str:
-    """The YAML text with some flat keys changed; comments, order and layout stay."""
+    """Change some flat keys of a YAML text; comments, order and layout stay."""
     yaml = yaml_file.writer()
     document = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
     for key, value in changes.items():
@@ -40,19 +40,19 @@ def changed(text: str, changes: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a params file, checked first. Raises ParamsError; then the file is as it was."""
+    """Validate and write a params file. Raises ParamsError without changing the file."""
     params.parse(yaml_file.parse(text, f"the new {path}"), f"the new {path}")
     write_text(path, text)
 
 
 def missing_files(text: str, changes: Mapping[str, Any]) -> list[str]:
-    """What the parameters would name, with some flat keys changed, that is not there. Raises ParamsError."""
+    """List the missing files that the parameters, with some flat keys changed, refer to. Raises ParamsError."""
     source = "params.yaml with these changes"
     return params.parse(yaml_file.parse(changed(text, changes), source), source).missing_files()
 
 
 def table(rows: Sequence[tuple[str, Any, Any]]) -> None:
-    """Print what changes, by key, in colour on a terminal."""
+    """Print changes by key, in colour on a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -61,14 +61,13 @@ def table(rows: Sequence[tuple[str, Any, Any]]) -> None:
     for heading in ("key", "from", "to"):
         shown.add_column(heading)
     for key, old, new in rows:
-        shown.add_row(
-            Text(terminal.field(key)), Text(terminal.field(said(old)), "red"), Text(terminal.field(said(new)), "green")
-        )
+        before, after = Text(terminal.field(yaml_value(old)), "red"), Text(terminal.field(yaml_value(new)), "green")
+        shown.add_row(Text(terminal.field(key)), before, after)
     Console().print(shown)
 
 
-def said(value: Any) -> str:
-    """A value as YAML writes it."""
+def yaml_value(value: Any) -> str:
+    """Format a value as YAML."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:

@@ -1,4 +1,4 @@
-"""`ddpm export`, `ddpm import`: models from and for other programs."""
+"""`ddpm export` and `ddpm import`: exchange models with other programs."""
 
 import json
 from enum import StrEnum
@@ -14,7 +14,7 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """Formats of other programs."""
+    """Supported formats."""
 
     diffusers = "diffusers"
 
@@ -22,18 +22,21 @@ class Format(StrEnum):
 @app.command("export")
 def export_(
     folder: Annotated[Path, typer.Argument(help="The new folder.", metavar="DIR")],
-    to: Annotated[Format, typer.Option("--to", help="Whose format.")] = Format.diffusers,
+    to: Annotated[Format, typer.Option("--to", help="Format.")] = Format.diffusers,
     model: options.Model = options.TRAINED,
     label: Annotated[
         str | None,
         typer.Option(
             "--label",
             "--class",
-            help="Narrow a class-conditional model to a class (or: none), for pipelines without labels.",
+            help="Restrict a class-conditional model to one class (or none), for pipelines without labels.",
         ),
     ] = None,
 ) -> None:
-    """Write a model as a folder that diffusers.DDPMPipeline.from_pretrained opens."""
+    """Export a model for diffusers.
+
+    The folder opens with diffusers.DDPMPipeline.from_pretrained.
+    """
     _must_be_new(folder)
 
     from ddpm import exchange, registry, tracking
@@ -43,34 +46,32 @@ def export_(
         checkpoint_folder = registry.download(model)
     exchange.export(checkpoint_folder, folder, label)
     config = checkpoint.read_config(checkpoint_folder)
-    trust = ", trust_remote_code=True" if config.net.patch > 1 else ""  # the folder brings a module then
+    trust = ", trust_remote_code=True" if config.net.patch > 1 else ""  # the folder then has its own module
     terminal.echo(
         f'export: {model} is in {folder}; open it with diffusers.DDPMPipeline.from_pretrained("{folder}"{trust})'
     )
-    terminal.echo(f"its chain has {config.diffusion.steps} steps: pass num_inference_steps, at most as many")
+    terminal.echo(f"it has T = {config.diffusion.steps}: pass num_inference_steps of at most {config.diffusion.steps}")
     classes = config.image.classes
     if classes and label is None:
         terminal.echo(
-            f"it is class-conditional, which DDPMPipeline is not: call its unet with class_labels "
-            f"0 to {len(classes) - 1} ({', '.join(classes)}) or {len(classes)} (none), or export one with --label"
+            f"it is class-conditional, which DDPMPipeline does not support: call its unet with class_labels "
+            f"0 to {len(classes) - 1} ({', '.join(classes)}) or {len(classes)} (none), or export one class with --label"
         )
 
 
 @app.command("import")
 def import_(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder of diffusers: a UNet2DModel and its scheduler.", metavar="DIR")
-    ],
+    folder: Annotated[Path, typer.Argument(help="A diffusers folder: a UNet2DModel and its scheduler.", metavar="DIR")],
     out: Annotated[Path, typer.Option("--out", help="The new checkpoint folder.")],
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Names of the labels, separated by commas; one less than there are if the last stands for none.",
+            help="Class names, separated by commas; without the last label if that means no class.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Take a diffusers model as a checkpoint, to sample, score, register or train further."""
+    """Import a diffusers model as a checkpoint."""
     _must_be_new(out)
 
     from ddpm import exchange
@@ -81,8 +82,8 @@ def import_(
     terminal.echo(
         f"import: {side} x {side}, {image.channels} channel(s), {labels or 'no'} classes, T = {steps}: in {out}"
     )
-    terminal.echo(f"draw from it with: ddpm sample --model {out}")
-    terminal.echo(f"train it further with `train.initial: {out}` and this network in params.yaml:")
+    terminal.echo(f"sample from it with: ddpm sample --model {out}")
+    terminal.echo(f"fine-tune it with `train.initial: {out}` and this network in params.yaml:")
     terminal.echo("net:", *(f"  {key}: {json.dumps(value)}" for key, value in config.source["net"].items()))
 
 

@@ -11,5 +11,5 @@ class Finding:
     """Result of one check: `missing` must be repaired, `note` is for information."""
 
     state: State
-    what: str
+    subject: str
     text: str

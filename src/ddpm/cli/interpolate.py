@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".gif", ".webp", ".npy")
 OPTIONS = ("start", "end", "model", "count", "steps", "label", "guidance", "device", "out")
-"""What of `ddpm sample` has a meaning here."""
+"""Parameters of `ddpm sample` that apply to interpolation."""
 COUNT, STEPS = 9, 50
 
 
@@ -25,15 +25,15 @@ def interpolate(
 ) -> None:  # fmt: skip
     """Write the images between two ends, both included. Raises ValueError before weights are loaded.
 
-    Between two seeds the guidance is by default the model's own. A picture comes back only without any.
+    Guidance defaults to the model's own between two seeds, and to none otherwise: a picture is only reproduced without.
     """
     if out.suffix not in ENDINGS:
-        raise ValueError(f"--out {out}: between two images, end it with one of {', '.join(ENDINGS)}")
+        raise ValueError(f"--out {out}: with --from and --to it must end with one of {', '.join(ENDINGS)}")
 
     from ddpm import registry, tracking
     from ddpm.common.class_names import class_index
     from ddpm.model import checkpoint
-    from ddpm.sampling import interpolate as way
+    from ddpm.sampling import interpolate as interpolation
 
     with tracking.friendly_errors():
         folder, own = registry.download_with_settings(model)
@@ -41,30 +41,30 @@ def interpolate(
     chosen = None if label is None else class_index(label, config.image.classes)
     first, last = _end(start, config), _end(end, config)
     sampling = _guidance(own or {}, guidance, label is not None and isinstance(first, int) and isinstance(last, int))
-    way.check(config, count, steps, chosen, sampling)
-    images = way.between(
+    interpolation.check(config, count, steps, chosen, sampling)
+    images = interpolation.between(
         checkpoint.load(folder), first, last, count, steps=steps, label=chosen, sampling=sampling, device=device
     )
     _write(out, images)
     terminal.echo(f"sample: {count} images from {start} to {end} are in {out}")
 
 
-def _guidance(own: Mapping[str, Any], chosen: float | None, suits: bool) -> "Sampling":
-    """The guidance of a version (unless a weaker model was its guide), or the one that was chosen."""
+def _guidance(own: Mapping[str, Any], chosen: float | None, own_applies: bool) -> "Sampling":
+    """Return the chosen guidance, else the version's own (unless it is guided by a weaker model) if it applies."""
     from ddpm.sampling.options import GUIDED, Sampling, without_guide
 
-    kept = {name: value for name, value in without_guide(own).items() if suits and name in ("guidance", *GUIDED)}
+    kept = {name: value for name, value in without_guide(own).items() if own_applies and name in ("guidance", *GUIDED)}
     return Sampling.overriding(kept, {} if chosen is None else {"guidance": chosen})
 
 
 def _end(given: str, config: "ModelConfig") -> "NDArray[np.uint8] | int":
-    """A seed, or an image (H, W, C) of the model's size. Raises ValueError."""
+    """Parse a seed, or read an image (H, W, C) of the model's size. Raises ValueError for neither."""
     if given.isdecimal() and not Path(given).exists():
         return int(given)
     from ddpm.data import exact
 
     if not Path(given).is_file():
-        raise ValueError(f"{given} is neither a picture nor a seed (a whole number)")
+        raise ValueError(f"{given} is neither a picture nor a seed (an integer)")
     found = exact.read(Path(given), config.image.resolution, config.image.channels, "the size of the model's images")
     return next(iter(found.values()))
 

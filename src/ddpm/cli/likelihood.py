@@ -1,4 +1,4 @@
-"""`ddpm likelihood`: how probable a model finds images, in bits per dimension."""
+"""`ddpm likelihood`: likelihood of images under a model, in bits per dimension."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,35 +27,44 @@ def likelihood(
     images: Annotated[
         str,
         typer.Option(
-            help="A folder or archive of image files, a .npy of uint8 (N, H, W, C), or heldout: the held-out split."
+            help="A folder or archive of images, a .npy of uint8 (N, H, W, C), or heldout, the held-out split."
         ),
     ] = HELDOUT,
     count: Annotated[
         int | None,
         typer.Option(
-            help=f"How many images, from the first; by default {COUNT}, or what there is.", min=1, show_default=False
+            help=f"Number of images, from the first on; by default {COUNT} or all.", min=1, show_default=False
         ),
     ] = None,
     bound: Annotated[
-        bool, typer.Option("--bound", help="The variational bound of ancestral sampling, with T evaluations per image.")
+        bool,
+        typer.Option("--bound", help="Variational bound of ancestral sampling in place of the probability flow."),
     ] = False,
     variance: Annotated[
-        str, typer.Option(help="--bound only: small, large or learned; by default what the model has.")
+        str,
+        typer.Option(
+            help="With --bound: small, large or learned; by default learned if the model has it, else small.",
+            show_default=False,
+        ),
     ] = "",
-    probes: Annotated[int, typer.Option(help="Probes of the trace for each image.", min=1)] = 1,
+    probes: Annotated[int, typer.Option(help="Probes of the trace estimator per image.", min=1)] = 1,
     tolerance: Annotated[
-        float, typer.Option(help="Error of the flow, relative and absolute.", min=1e-9, max=0.1)
+        float, typer.Option(help="Relative and absolute error of the flow's solver.", min=1e-9, max=0.1)
     ] = 1e-4,
     label: Annotated[
         str | None,
-        typer.Option("--label", "--class", help="The class of all images, by name or index.", show_default=False),
+        typer.Option("--label", "--class", help="Class of all images, by name or index.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
-    batch: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 50,
+    batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 50,
     device: options.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure how probable a model finds images: bits per dimension, lower is better, 8 if all were as likely."""
+    """Measure the likelihood of images, in bits per dimension.
+
+    Lower is better; a uniform distribution has 8. The probability flow is solved adaptively; --bound takes T
+    evaluations per image.
+    """
     from ddpm import registry, tracking
     from ddpm.common.progress import progress
     from ddpm.model import checkpoint
@@ -64,37 +73,37 @@ def likelihood(
         folder = registry.download(model)
     config = checkpoint.read_config(folder)
     chosen = chosen_variance(config, variance) if bound else ""
-    pixels, labels, told = pictures(images, config, count, label)
+    pixels, labels, labels_from = load_images(images, config, count, label)
     loaded = checkpoint.load(folder)
-    asked: dict[str, Any] = {"seed": seed, "batch": batch, "device": device}
+    settings: dict[str, Any] = {"seed": seed, "batch": batch, "device": device}
     if bound:
-        asked |= {"variance": chosen, "clamp": True}
+        settings |= {"variance": chosen, "clamp": True}
     else:
-        asked |= {"probes": probes, "tolerance": tolerance}
+        settings |= {"probes": probes, "tolerance": tolerance}
     total, unit = (len(pixels) * loaded.steps, "evaluations") if bound else (len(pixels), "images")
     if as_json:
-        result = measured(loaded, pixels, labels, asked, lambda done: None)
+        result = measure(loaded, pixels, labels, settings, lambda done: None)
     else:
         with progress("likelihood", total, unit) as shown:
-            result = measured(loaded, pixels, labels, asked, shown.advance)
-    conditions = {"model": model, "weights_sha256": loaded.sha256, "images": images, "labels": told, **asked}
+            result = measure(loaded, pixels, labels, settings, shown.advance)
+    conditions = {"model": model, "weights_sha256": loaded.sha256, "images": images, "labels": labels_from, **settings}
     report(result | {"conditions": conditions}, as_json=as_json)
 
 
-def measured(
-    model: Any, pixels: "NDArray[np.uint8]", labels: Any, asked: Mapping[str, Any], advance: Callable[[int], None]
+def measure(
+    model: Any, pixels: "NDArray[np.uint8]", labels: Any, settings: Mapping[str, Any], advance: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Mean bits per dimension with its standard error, the parts of a bound, and evaluations per image."""
+    """Measure mean bits per dimension with standard error, the parts of a bound, and evaluations per image."""
     import numpy as np
 
     from ddpm.sampling import generate, likelihood
 
-    bound = "variance" in asked
+    bound = "variance" in settings
     with generate.evaluations(model) as seen:
         if bound:
-            parts = likelihood.by_bound(model, pixels, labels, **asked, advance=advance)
+            parts = likelihood.by_bound(model, pixels, labels, **settings, advance=advance)
         else:
-            parts = {"total": likelihood.by_flow(model, pixels, labels, **asked, advance=advance)}
+            parts = {"total": likelihood.by_flow(model, pixels, labels, **settings, advance=advance)}
     each = parts.pop("total")
     error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
     return {
@@ -108,35 +117,37 @@ def measured(
 
 
 def report(result: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print it."""
-
+    """Print the result."""
     if as_json:
         terminal.echo_json(result)
         return
     error = "" if result["standard_error"] is None else f" +- {result['standard_error']:.4f}"
     terminal.echo(f"{result['bits_per_dim']:.4f}{error} bits/dim by the {result['method']}, {result['count']:,} images")
     if "decoder" in result:
-        terminal.echo("  of it " + ", ".join(f"{name} {result[name]:.4f}" for name in ("prior", "steps", "decoder")))
-    terminal.echo(f"  evaluations of the network per image: {result['evaluations']:,.0f}")
+        terminal.echo("  parts: " + ", ".join(f"{name} {result[name]:.4f}" for name in ("prior", "steps", "decoder")))
+    terminal.echo(f"  network evaluations per image: {result['evaluations']:,.0f}")
     for name, value in result["conditions"].items():
         terminal.echo(f"  {name.replace('_', ' ')}: {value}")
 
 
 def chosen_variance(config: "ModelConfig", asked: str) -> str:
-    """The variance of a step of the bound. Raises ValueError for one that the model has not."""
+    """Return the reverse variance for the bound. Raises ValueError for one that the model does not have."""
     learned = config.diffusion.learned_variance
     possible = ["small", "large", *(["learned"] if learned else [])]
     if not asked:
         return possible[-1] if learned else "small"
     if asked not in possible:
-        raise ValueError(f"variance = {asked!r}: this model can have {', '.join(possible)}")
+        raise ValueError(f"variance = {asked!r}: possible for this model: {', '.join(possible)}")
     return asked
 
 
-def pictures(
+def load_images(
     source: str, config: "ModelConfig", count: int | None, label: str | None
 ) -> tuple["NDArray[np.uint8]", Any, str]:
-    """Images (N, H, W, C) uint8, labels (N,) or None, and a description of the labels. Raises ValueError."""
+    """Load images (N, H, W, C) uint8, labels (N,) or None, and a description of the labels.
+
+    Raises ValueError for images or classes that do not fit the model, or too few images.
+    """
     import numpy as np
 
     from ddpm.common.class_names import class_index
@@ -144,7 +155,7 @@ def pictures(
 
     image, classes = config.image, list(config.image.classes)
     if config.diffusion.scale:
-        raise ValueError("this model needs a small image beside each image; its likelihood is not offered")
+        raise ValueError("the likelihood of a super-resolution model is not supported")
     if source == HELDOUT:
         data = prepared.load()
         indices = data.heldout_indices[: count or COUNT]
@@ -153,7 +164,7 @@ def pictures(
         found, known = _from_path(Path(source), image, count or COUNT), None
     needed = (image.resolution, image.resolution, image.channels)
     if found.shape[1:] != needed:
-        raise ValueError(f"images of the shape {found.shape[1:]} in {source}; this model needs {needed}")
+        raise ValueError(f"{source} has images of shape {found.shape[1:]}; this model needs {needed}")
     if count is not None and len(found) < count:
         raise ValueError(f"--count {count}: {source} has only {len(found)} images")
     if label is not None:
@@ -162,15 +173,15 @@ def pictures(
         return found, None, "none"
     if known is not None:
         if list(data.classes) != classes:
-            raise ValueError(f"the held-out images have the classes {data.classes}, and this model {classes}")
+            raise ValueError(f"the held-out images have classes {data.classes}, but this model has {classes}")
         return found, known, "their own"
     if not image.label_dropout:
-        raise ValueError(f"this model always needs a class (trained without label_dropout): --label {classes[0]}")
+        raise ValueError(f"this model needs a class (trained without label_dropout): --label {classes[0]}")
     return found, np.full(len(found), len(classes), np.int64), "hidden"
 
 
 def _from_path(path: Path, image: "ImageConfig", count: int) -> "NDArray[np.uint8]":
-    """The first images of a .npy file, or of a folder or archive."""
+    """Read the first images of a .npy file, a folder or an archive."""
     import numpy as np
 
     from ddpm.common import files
@@ -179,7 +190,7 @@ def _from_path(path: Path, image: "ImageConfig", count: int) -> "NDArray[np.uint
     if path.suffix == ".npy":
         array = files.read_npy(path, memory_map=True)
         if array.dtype != np.uint8 or array.ndim != 4:
-            raise ValueError(f"{path} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, C)")
+            raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}; must be uint8 (N, H, W, C)")
         return np.asarray(array[:count])
     found = exact.read(path, image.resolution, image.channels, "the size of the model's images", count)
     return np.stack(list(found.values()))

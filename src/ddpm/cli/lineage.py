@@ -1,4 +1,4 @@
-"""`ddpm lineage`: where a model comes from, link by link."""
+"""`ddpm lineage`: the origin of a model."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,32 +34,35 @@ SCORES = ("fid", "kid", "inception_score", "precision", "recall", "memorisation_
 @app.command()
 def lineage(
     model: Annotated[
-        str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run.")
+        str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run id.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that is known.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the full record as JSON.")] = False,
     name: Annotated[
         str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
     ] = "",
 ) -> None:
-    """Show what made a model: run, commit and changes, data, parameters, lock file, machine, weights, scores."""
+    """Show the origin of a model: code, data, parameters, machine.
+
+    The MLflow run, lock file, weights, scores and verdict are shown too.
+    """
     from ddpm import tracking
     from ddpm.config import params
-    from ddpm.registry import chain
+    from ddpm.registry.lineage import trace
 
     chosen = name or (params.model_name() if model.isdigit() else "")
     with tracking.friendly_errors():
-        links = chain.trace(model, chosen).links()
+        links = trace(model, chosen).as_json()
     if as_json:
         terminal.echo_json(links, indent=2)
         return
     for title, text in _lines(links):
         terminal.echo(f"{title:<18} {text}")
     if links["conflicts"]:
-        terminal.echo(f"The version and its run disagree about {', '.join(links['conflicts'])}: do not trust them.")
+        terminal.echo(f"The version and its run disagree about {', '.join(links['conflicts'])}: trust neither.")
 
 
 def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
-    """Title and text of each link, in order."""
+    """Yield title and text of each link, in order."""
     for key, title in TITLES.items():
         value = links[key]
         if key == "version":
@@ -72,7 +75,7 @@ def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
             shown = [f"{name} {value[name]:.6g}" for name in SCORES if isinstance(value.get(name), int | float)]
             yield title, ", ".join(shown) or "none recorded"
         elif key == "verdict":
-            told = f"{value['verdict']}: {value['reasons']}" if value else "has not judged it"
-            yield title, told + (f" ({value['evidence']})" if "evidence" in value else "")
+            verdict = f"{value['verdict']}: {value['reasons']}" if value else "has not judged it"
+            yield title, verdict + (f" ({value['evidence']})" if "evidence" in value else "")
         else:
             yield title, str(value)

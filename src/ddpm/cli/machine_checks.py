@@ -18,34 +18,35 @@ NEEDED_BYTES = 2 * 2**30
 
 
 def python() -> Iterator[Finding]:
-    """The interpreter."""
+    """Check the interpreter's version."""
     here = ".".join(map(str, sys.version_info[:3]))
     fits = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("ok" if fits else "missing", "python", here if fits else f"{here}; use 3.11, 3.12 or 3.13")
 
 
 def packages() -> Iterator[Finding]:
-    """Installed versions against the lock file."""
+    """Compare installed versions with the lock file."""
     if not LOCK.exists():
-        yield Finding("missing", "project", f"no {LOCK} here; run this in the project's folder")
+        yield Finding("missing", "project", f"no {LOCK} here; run this in the project folder")
         return
     wrong = []
     for name, wanted in pinned(LOCK.read_text(encoding="utf-8")):
         try:
-            there = metadata.version(name).split("+")[0]
+            installed = metadata.version(name).split("+")[0]
         except metadata.PackageNotFoundError:
-            there = "not installed"
-        if there != wanted:
-            wrong.append(f"{name} {there}, not {wanted}")
+            installed = "not installed"
+        if installed != wanted:
+            wrong.append(f"{name} {installed}, not {wanted}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        yield Finding("missing", "packages", f"{'; '.join(wrong[:3])}{more}. Do: make run, or rm -rf .venv first")
+        text = f"{'; '.join(wrong[:3])}{more}. Run `make run`; if that does not help, `rm -rf .venv` first"
+        yield Finding("missing", "packages", text)
     else:
         yield Finding("ok", "packages", f"as in {LOCK}")
 
 
 def pinned(text: str) -> Iterator[tuple[str, str]]:
-    """Name and version of each line of a lock file that applies to this interpreter and system."""
+    """Yield name and version of each lock file line that applies to this interpreter and system."""
     from packaging.requirements import Requirement
 
     for line in text.splitlines():
@@ -56,31 +57,31 @@ def pinned(text: str) -> Iterator[tuple[str, str]]:
 
 
 def tools() -> Iterator[Finding]:
-    """Programs that are called by name."""
-    where = {"git": "install git with the system's package manager", "make": "only for make run; install make"}
-    for name, remedy in where.items():
+    """Check for programs that are called by name."""
+    remedies = {"git": "install git with the system's package manager", "make": "only for make run; install make"}
+    for name, remedy in remedies.items():
         found = shutil.which(name)
         yield Finding("ok" if found else "missing" if name == "git" else "note", name, found or remedy)
-    beside = Path(sys.executable).parent / "dvc"
-    if not beside.exists() and not shutil.which("dvc"):
-        yield Finding("missing", "dvc", "it comes with the lock file: make run")
+    own_dvc = Path(sys.executable).parent / "dvc"
+    if not own_dvc.exists() and not shutil.which("dvc"):
+        yield Finding("missing", "dvc", "not installed; `make run` installs it")
     if str(Path(sys.executable).parent) not in os.environ.get("PATH", "").split(os.pathsep):
-        yield Finding("note", "path", "for `dvc repro` by hand: source .venv/bin/activate (make does without)")
+        yield Finding("note", "path", "to run `dvc repro` directly: source .venv/bin/activate (make does not need it)")
 
 
 def disk() -> Iterator[Finding]:
-    """Free space."""
+    """Check the free disk space."""
     free = shutil.disk_usage(".").free
     text = f"{free / 2**30:.1f} GiB free"
     yield (
         Finding("ok", "disk", text)
         if free >= NEEDED_BYTES
-        else Finding("missing", "disk", f"{text}; the default run wants {NEEDED_BYTES / 2**30:.0f} GiB")
+        else Finding("missing", "disk", f"{text}; the default run needs {NEEDED_BYTES / 2**30:.0f} GiB")
     )
 
 
 def device() -> Iterator[Finding]:
-    """What trains."""
+    """Report the training device."""
     import torch
 
     if torch.cuda.is_available():
@@ -88,11 +89,12 @@ def device() -> Iterator[Finding]:
         return
     yield Finding("ok", "device", f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}")
     if Path("/dev/nvidia0").exists():
-        yield Finding("note", "device", "there is an NVIDIA GPU, but this torch is a CPU build or the driver is old")
+        text = "an NVIDIA GPU is present, but this torch is a CPU build or the driver is too old"
+        yield Finding("note", "device", text)
 
 
 def servers() -> Iterator[Finding]:
-    """The servers that the environment names."""
+    """Check the servers named by the environment."""
     from ddpm.tracking import uri
 
     yield _server("prefect", os.environ.get("PREFECT_API_URL", ""), "PREFECT_API_URL")
@@ -106,11 +108,11 @@ def servers() -> Iterator[Finding]:
 
 
 def _server(name: str, url: str, variable: str) -> Finding:
-    """Whether a server answers; an empty address is the embedded one."""
+    """Check that a server answers; without an http(s) address it is the embedded one."""
     if not url.startswith("http"):
         return Finding("ok", name, "embedded, under .state/")
     try:
-        with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5):  # noqa: S310 - http(s), as asked for
+        with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5):  # noqa: S310 - http(s), checked above
             return Finding("ok", name, f"{shown(url)} answers")
     except (OSError, ValueError) as error:
         text = f"{shown(url)} does not answer ({shown(str(error))}). Start it, or unset {variable}"
@@ -118,7 +120,7 @@ def _server(name: str, url: str, variable: str) -> Finding:
 
 
 def locks() -> Iterator[Finding]:
-    """Who is at work in this folder, and whether a lock of DVC names a process that has ended."""
+    """Report DVC processes that hold locks in this folder, and locks of processes that have ended."""
     import json
 
     import psutil
@@ -129,14 +131,14 @@ def locks() -> Iterator[Finding]:
     try:
         content = json.loads(rwlock.read_text() or "{}")
     except ValueError:
-        yield Finding("missing", "locks", f"{rwlock} is damaged; with no DVC at work, delete it")
+        yield Finding("missing", "locks", f"{rwlock} is damaged; delete it while DVC is not running")
         return
     holders = [*content.get("write", {}).values(), *(one for many in content.get("read", {}).values() for one in many)]
     for pid in sorted({holder["pid"] for holder in holders}):
         alive = psutil.pid_exists(pid) and any("dvc" in word for word in _command(pid))
-        text = f"DVC is at work here (process {pid})" if alive else f"left by process {pid}; DVC removes it by itself"
+        text = f"DVC is running here (process {pid})" if alive else f"left by process {pid}; DVC removes it itself"
         if not alive and psutil.pid_exists(pid):
-            text = f"names process {pid}, which is another program now; delete {rwlock}"
+            text = f"names process {pid}, which now is another program; delete {rwlock}"
             yield Finding("missing", "locks", text)
         else:
             yield Finding("note", "locks", text)
@@ -152,10 +154,12 @@ def _command(pid: int) -> list[str]:
 
 
 def user() -> Iterator[Finding]:
-    """A user without a name or a home, as in containers; and a folder that MLflow's own loader cannot read from."""
+    """Report a user without a name or home, as in containers, and a path that MLflow's loader cannot read."""
     if supplied := environment.supplied:
-        text = f"this user lacks what {', '.join(supplied)} give; set them for `dvc` by hand, other commands do it"
+        text = (
+            f"this user has no name or home; to run `dvc` directly, set {', '.join(supplied)} (ddpm sets them itself)"
+        )
         yield Finding("note", "user", text)
     if re.search(r"%[0-9A-Fa-f]{2}", os.getcwd()):
-        text = "its path holds %XX, which mlflow.pyfunc.load_model decodes and then does not find; `ddpm sample` works"
+        text = "the path contains %XX, which mlflow.pyfunc.load_model decodes, so it fails; `ddpm sample` works"
         yield Finding("note", "folder", text)

@@ -1,4 +1,4 @@
-"""`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
+"""`ddpm promote`, `rollback`, `status`, `history` and `prune`: the registered models."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -25,17 +25,17 @@ Why = Annotated[str, typer.Option("--why", help="The reason; it is kept in the a
 
 @app.command()
 def promote(
-    version: Annotated[int, typer.Argument(help="The version to make champion.", min=1)], why: Why, name: Name = ""
+    version: Annotated[int, typer.Argument(help="The version to promote.", min=1)], why: Why, name: Name = ""
 ) -> None:
-    """Make a version the champion: your decision, whatever the gate said.
+    """Make a version the champion, regardless of the gate's verdict.
 
     The version is first loaded and sampled in a clean process. The old champion becomes `previous`.
     """
     from ddpm import registry, tracking
 
-    model = _name(name)
+    model = model_name(name)
     with tracking.friendly_errors():
-        move = registry.promote_by_hand(model, version, why, say=terminal.echo)
+        move = registry.force_promote(model, version, why, log=terminal.echo)
     terminal.echo(move)
     _notify(move)
 
@@ -43,36 +43,37 @@ def promote(
 @app.command()
 def rollback(
     to: Annotated[
-        int | None, typer.Option("--to", help="Go back to this version instead of `previous`.", show_default=False)
+        int | None, typer.Option("--to", help="Return to this version instead of `previous`.", show_default=False)
     ] = None,
     why: Why = "",
     name: Name = "",
 ) -> None:
-    """Make the previous champion the champion again. Safe to repeat.
+    """Make the previous champion the champion again.
 
-    The version that is left will not be promoted again by its scores, only by `ddpm promote`.
+    The version rolled back is not promoted again by its scores, only by `ddpm promote`. A repeated rollback changes
+    nothing.
     """
     from ddpm import registry, tracking
 
     with tracking.friendly_errors():
-        move = registry.rollback(_name(name), to, why=why)
+        move = registry.rollback(model_name(name), to, why=why)
     terminal.echo(move)
     _notify(move)
 
 
 @app.command()
 def status(name: Name = "") -> None:
-    """Show the registered versions: aliases, scores, what the gate said, and where they come from."""
+    """List the registered versions with scores, verdict and origin."""
     from rich.console import Console
 
     from ddpm import registry, tracking
 
-    model = _name(name)
+    model = model_name(name)
     with tracking.friendly_errors():
         found = registry.status(model)
     terminal.echo(f"{model} at {shown_address(tracking.tracking_uri())}")
     if not found.versions:
-        terminal.echo("no version is registered yet: `make run` trains one and registers it")
+        terminal.echo("no version is registered yet: `make run` trains and registers one")
         return
     Console().print(_versions(found.versions))
     if found.champion:
@@ -82,43 +83,46 @@ def status(name: Name = "") -> None:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             terminal.echo(f"with MLFLOW_TRACKING_URI={tracking.tracking_uri()}")
     else:
-        terminal.echo("no version is champion: none has passed the gate, and none was promoted by hand")
+        terminal.echo("no version is champion: none has passed the gate or was promoted manually")
 
 
 @app.command()
 def history(name: Name = "") -> None:
-    """Show every move of the champion: when, from and to, by whom and why."""
+    """List every change of champion: time, versions, user, reason."""
     from rich.console import Console
 
     from ddpm import registry, tracking
 
-    model = _name(name)
+    model = model_name(name)
     with tracking.friendly_errors():
         moves = registry.history(model)
     if not moves:
-        terminal.echo(f"the champion of {model} has never moved")
+        terminal.echo(f"the champion of {model} has never changed")
         return
     Console().print(_moves(moves))
 
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option("--keep", help="Versions without an alias to keep, the newest.", min=0)],
+    keep: Annotated[int, typer.Option("--keep", help="Number of versions without an alias to keep.", min=0)],
     name: Name = "",
-    dry: Annotated[bool, typer.Option("--dry-run", help="Only say which would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the versions to delete.")] = False,
 ) -> None:
-    """Delete old versions and their files. A version that an alias names is never deleted; runs and the audit stay."""
+    """Delete old versions and their files.
+
+    Versions with an alias are never deleted. Runs and the audit trail are kept.
+    """
     from ddpm import registry, tracking
 
-    model = _name(name)
+    model = model_name(name)
     with tracking.friendly_errors():
-        gone = registry.prune(model, keep, dry=dry)
-    numbers = ", ".join(map(str, gone)) or "none"
-    terminal.echo(f"{model}: versions {'that would be' if dry else ''} deleted: {numbers}".replace("  ", " "))
+        deleted = registry.prune(model, keep, dry_run=dry_run)
+    numbers = ", ".join(map(str, deleted)) or "none"
+    terminal.echo(f"{model}: versions {'to delete' if dry_run else 'deleted'}: {numbers}")
 
 
 def _notify(move: "Move") -> None:
-    """Notify the webhook of a move, if one is configured; a failure is a warning, because the move was made."""
+    """Notify the webhook of a move, if one is configured; a failure is only a warning."""
     from ddpm import notifications
 
     if message := notifications.champion_moved(move):
@@ -130,14 +134,14 @@ def _versions(versions: tuple["Version", ...]) -> "Table":
 
     table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
     for each in versions:
-        scores = each.evidence
+        scores = each.scores
         cells = (
             each.number,
             ", ".join(each.aliases),
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-            _score(scores.get("fid")),
-            _score(scores.get("inception_score")),
-            _judged(each),
+            _score(scores.fid),
+            _score(scores.inception_score),
+            _verdict(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
             each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
             each.tags.get("ddpm.data_hash", "")[:8],
@@ -175,20 +179,20 @@ def _table(*headings: str) -> "Table":
     return table
 
 
-def _score(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else ""
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
-def _judged(version: "Version") -> str:
-    """The gate's verdict in a word, and where a person was asked, that person's."""
+def _verdict(version: "Version") -> str:
+    """Return the gate's verdict, and the state of the approval if one was requested."""
     from ddpm.registry import approval
 
     asked = approval.read(version)
     return ", ".join(word for word in (version.tags.get("ddpm.verdict"), asked.state if asked else None) if word)
 
 
-def _name(given: str) -> str:
-    """The registered model that is meant. Raises ParamsError when only params.yaml could say it and it does not."""
+def model_name(given: str) -> str:
+    """Return the given model name, or promote.name of params.yaml. Raises ParamsError if that is invalid."""
     from ddpm.config import params
 
     return given or params.model_name()

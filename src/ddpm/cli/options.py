@@ -10,16 +10,16 @@ Model = Annotated[
     str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
 ]
 TRAINED = "out/train/model"
-"""What the last training left."""
+"""Checkpoint of the last training."""
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
-def of_sampler(name: str, otherwise: str = "") -> Any:
-    """An option of the command line for a sampler option; without it, a model's own setting applies.
+def sampler_option(name: str, fallback: str = "") -> Any:
+    """Build the command-line option of a sampler option; if it is not given, the model's own setting applies.
 
-    otherwise: the value where the model has no setting either; by default the default of the sampler option.
+    fallback: description of the value for a model without settings; by default the option's default.
     """
     found, value = OPTIONS[name], default(name)
     text = found.described if found.samplers else found.described[0].upper() + found.described[1:]
-    otherwise = otherwise or found.none or ("" if isinstance(value, bool) else str(value))
-    return typer.Option(help=f"{text}{otherwise and f'; else {otherwise}'}.", show_default=False)
+    fallback = fallback or found.none or ("" if isinstance(value, bool) else str(value))
+    return typer.Option(help=f"{text}.{fallback and f'  [default: {fallback}]'}", show_default=False)

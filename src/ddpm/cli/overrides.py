@@ -1,7 +1,7 @@
-"""`--set SECTION.KEY=VALUE`: parameters changed in params.yaml before a run.
+"""`--set SECTION.KEY=VALUE`: change parameters in params.yaml before a run.
 
-The change is kept: params.yaml is what DVC hashes, git shows and the record names, and a copy that applied to one run
-only would leave dvc.lock and the next run at odds. Nothing is written unless the whole result is valid.
+The change is permanent, because DVC hashes params.yaml, git tracks it and the record names it: with a copy for one run
+only, dvc.lock and the next run would disagree. Nothing is written unless the whole result is valid.
 """
 
 import copy
@@ -19,9 +19,9 @@ SOURCE = "params.yaml with --set"
 
 
 def apply(assignments: Sequence[str]) -> None:
-    """Check the assignments and write them into params.yaml, keeping its comments.
+    """Validate the assignments and write them to params.yaml, keeping its comments.
 
-    Raises ParamsError for a key or a value that is not valid, LockBusyError while a run is at work in this checkout.
+    Raises ParamsError for an invalid key or value, LockBusyError during a run in this checkout.
     """
     from flows import RUN_LOCK
 
@@ -31,19 +31,19 @@ def apply(assignments: Sequence[str]) -> None:
         after = changed(before, changes)
         params.parse(after, SOURCE).require_files()
         if after == before:
-            terminal.echo("params.yaml has these values already.")
+            terminal.echo("params.yaml already has these values.")
             return
         path = params.PARAMS_FILE
         text = edit.changed(yaml_file.decode(path.read_bytes(), str(path)), changes)
-        if yaml_file.parse(text, SOURCE) != after:  # a section that is shared by an alias
-            raise params.ParamsError("--set cannot change what params.yaml shares by an alias (&, *). Edit the file.")
+        if yaml_file.parse(text, SOURCE) != after:  # a section shared by an alias
+            raise params.ParamsError("--set cannot change values that YAML aliases (&, *) share. Edit params.yaml.")
         edit.write(path, text)
     edit.table(edit.differences(edit.flat(before), edit.flat(after)))
-    terminal.echo("params.yaml: changed, and kept so; `git checkout params.yaml` puts it back.")
+    terminal.echo("params.yaml was changed; `git checkout params.yaml` reverts it.")
 
 
 def parse(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read `SECTION.KEY=VALUE`, with a YAML value, into {"SECTION.KEY": value}. Raises BadParameter, ParamsError."""
+    """Parse `SECTION.KEY=VALUE`, with a YAML value, into {"SECTION.KEY": value}. Raises BadParameter, ParamsError."""
     changes: dict[str, Any] = {}
     for each in assignments:
         key, equals, value = each.partition("=")
@@ -58,12 +58,12 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The sections with some keys changed. Raises ParamsError for a section that is not a mapping."""
+    """Return the sections with some keys changed. Raises ParamsError for a section that is not a mapping."""
     made = copy.deepcopy(values)
     for key, value in changes.items():
         section, _, name = key.partition(".")
         keys = made.setdefault(section, {})
         if not isinstance(keys, dict):
-            raise params.ParamsError(f"{SOURCE} is not valid: {section} must be a section with keys.")
+            raise params.ParamsError(f"{SOURCE} is not valid: {section} must be a mapping.")
         keys[name] = value
     return made

@@ -1,4 +1,4 @@
-"""The project folder, which the commands that run flows need: `flows` is not part of the installed package."""
+"""Access to the project folder: commands that run flows need it, as `flows` is not part of the installed package."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ def enter(command: str) -> None:
     here = Path.cwd()
     if not (here / "flows" / "__init__.py").is_file() or not (here / "dvc.yaml").is_file():
         raise FileNotFoundError(
-            f"{here} is not a project folder: `ddpm {command}` runs in a checkout, where flows/ and dvc.yaml are."
+            f"{here} is not a project folder: `ddpm {command}` runs in a checkout, which has flows/ and dvc.yaml."
         )
     if str(here) not in sys.path:
         sys.path.insert(0, str(here))

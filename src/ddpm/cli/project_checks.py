@@ -9,35 +9,35 @@ from ddpm.common.redact import has_secret
 
 
 def repository() -> Iterator[Finding]:
-    """The git state that a model's lineage will name."""
+    """Check the git state, which a model's lineage records."""
     from ddpm.provenance import git
 
     if trouble := git.trouble():
-        if shutil.which("git"):  # what is not installed is among the tools
+        if shutil.which("git"):  # otherwise reported by machine_checks.tools
             state: State = "note" if "no commit yet" in trouble else "missing"
-            yield Finding(state, "git", f"{trouble}. Until then a model has no commit on its record")
+            yield Finding(state, "git", f"{trouble}. Until then models are recorded without a commit")
         return
     changed = git.text("status", "--porcelain")
     if changed:
-        yield Finding("note", "git", f"{len(changed.splitlines())} uncommitted changes: models are marked as such")
+        yield Finding("note", "git", f"{len(changed.splitlines())} uncommitted changes: models record them as a patch")
 
 
 def data() -> Iterator[Finding]:
-    """The images."""
+    """Check the images and data.dvc."""
     if Path("data.dvc").exists() and has_secret(Path("data.dvc").read_text(encoding="utf-8")):
         remedy = "ddpm data use remote://NAME/PATH, with the secret in .dvc/config.local; then change the password"
-        yield Finding("missing", "data", f"data.dvc holds a password, and git keeps it: {remedy}")
+        yield Finding("missing", "data", f"data.dvc holds a password, which git would store: {remedy}")
     if not Path("data.dvc").exists():
         yield Finding("missing", "data", "no data.dvc; ddpm data use SOURCE, or git checkout data.dvc")
     elif not Path("data").exists():
-        yield Finding("note", "data", "not fetched yet; make run does it (or: dvc pull data.dvc)")
+        yield Finding("note", "data", "not fetched yet; make run fetches it (or: dvc pull data.dvc)")
     else:
         count = sum(1 for each in Path("data").rglob("*") if each.is_file())
         yield Finding("ok", "data", f"{count:,} {'file' if count == 1 else 'files'} in data/")
 
 
 def parameters() -> Iterator[Finding]:
-    """params.yaml."""
+    """Check params.yaml."""
     from ddpm.config import params
 
     try:
@@ -51,11 +51,11 @@ def parameters() -> Iterator[Finding]:
     if not problems:
         yield Finding("ok", "params", "params.yaml is valid")
     if not settings.promote.limited:
-        yield Finding("note", "params", "no limits are set: the first model becomes champion, whatever its scores")
+        yield Finding("note", "params", "no limits are set: the first model becomes champion regardless of its scores")
 
 
 def scores() -> Iterator[Finding]:
-    """Whether images and parameters agree on labels, and what scores the images is there."""
+    """Check that images and parameters agree on labels, and that the extractor's weights exist."""
     from ddpm.config import params
     from ddpm.data.errors import DataError
     from ddpm.data.sources import find
@@ -66,7 +66,7 @@ def scores() -> Iterator[Finding]:
         return  # reported by `parameters`
     if now.features.extractor == "inception" and not Path(now.features.weights or "?").is_file():
         remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
-        yield Finding("missing", "scores", f"the weights of Inception-v3 that features.weights is to name: {remedy}")
+        yield Finding("missing", "scores", f"features.weights must name the weights of Inception-v3: {remedy}")
     if not Path("data").exists():
         return
     try:
@@ -78,13 +78,13 @@ def scores() -> Iterator[Finding]:
         yield Finding("note", "data", note)
     without = found.class_names([entry.path for entry in found.entries]).count(None)
     if now.prepare.labels == "folders" and without * 100 > len(found.entries):
-        remedy = "put each class into a folder of its own, or set prepare.labels: none and score by Inception-v3"
+        remedy = "put each class into its own folder, or set prepare.labels: none and score by Inception-v3"
         more = "docs/data.md, `Without labels`"
         yield Finding("missing", "labels", f"{without:,} files in data have no class: {remedy} ({more})")
 
 
 def dvc_remote() -> Iterator[Finding]:
-    """A default remote that the project does not name."""
+    """Report a default DVC remote set outside the project."""
     from ddpm.data import dvc_settings
 
     if Path(".dvc").is_dir() and (note := dvc_settings.outside_remote()):

@@ -1,4 +1,4 @@
-"""Which parameters suit a set of images: a proposal, with reasons, for a person to take or leave."""
+"""Proposal of parameters that suit a set of images, with reasons."""
 
 import math
 import re
@@ -12,14 +12,14 @@ from ddpm.data.prepare import SMALLEST_SET
 from ddpm.data.survey import Survey
 
 RESOLUTIONS = (8, 16, 28, 32, 64)
-MOST = RESOLUTIONS[-1]
+MAX_RESOLUTION = RESOLUTIONS[-1]
 DEEPEST_SIDE = 8
-"""The deepest level of the U-Net has about this side in published networks of every resolution."""
+"""Approximate side of the deepest U-Net level in published networks of every resolution."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One key with its new value, and why."""
+    """A key, its new value, and the reason."""
 
     key: str
     value: Any
@@ -27,8 +27,8 @@ class Change:
 
 
 def propose(found: Survey, now: Params, name: str) -> list[Change]:
-    """The changes of the present parameters that the images `found` in a set called `name` ask for."""
-    wished = [
+    """List the changes of the current parameters `now` that suit the images `found` in a set called `name`."""
+    proposed = [
         *_of_images(found),
         *_of_net(_resolution(found)[0], now),
         *_of_counts(found, now),
@@ -36,30 +36,30 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
     ]
     flat = {f"{section}.{key}": value for section, keys in now.model_dump().items() for key, value in keys.items()}
     order = list(flat)
-    return sorted((one for one in wished if flat[one.key] != one.value), key=lambda one: order.index(one.key))
+    return sorted((one for one in proposed if flat[one.key] != one.value), key=lambda one: order.index(one.key))
 
 
 def unlabelled(found: Survey, now: Params) -> str:
-    """What images without classes mean for the scores, and what can be done; empty where nothing need be."""
+    """Explain how to score images without classes; empty if all have one or Inception-v3 is set up."""
     if (found.classes and not found.outside) or now.features.weights:
         return ""
     return (
-        "some images have no class, and what scores images by default is a classifier that is trained on classes. "
-        "Either put the images of each class into a folder of its own, or train without labels (prepare.labels: none) "
-        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its '
-        "weights, or takes them --from FILE), then features.extractor: inception and features.weights: FILE"
+        "some images have no class, but the default extractor is a classifier trained on classes. "
+        "Either put the images of each class into its own folder, or train without labels (prepare.labels: none) "
+        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which downloads its '
+        "weights, or copies them --from FILE), then features.extractor: inception and features.weights: FILE"
     )
 
 
 def _of_images(found: Survey) -> Iterator[Change]:
-    """What the images themselves say."""
+    """Propose resolution, channels and labels."""
     resolution, why = _resolution(found)
     yield Change("prepare.resolution", resolution, why)
-    yield Change("prepare.channels", 3 if found.colour else 1, "colour was found" if found.colour else "all are grey")
+    yield Change("prepare.channels", 3 if found.colour else 1, "some are in colour" if found.colour else "all are grey")
     if found.classes and not found.outside:
-        yield Change("prepare.labels", "folders", "the folders are taken as classes")
+        yield Change("prepare.labels", "folders", "each folder is a class")
         return
-    why = "some images are in no class folder" if found.classes else "there are no class folders"
+    why = "some images are outside the class folders" if found.classes else "there are no class folders"
     yield Change("prepare.labels", "none", why)
     yield Change("features.extractor", "inception", "the classifier needs labels; see docs/data.md, `Without labels`")
     for key, off in (("guidance", 1.0), ("guidance_interval", None), ("guidance_rescale", 0.0)):
@@ -68,17 +68,17 @@ def _of_images(found: Survey) -> Iterator[Change]:
 
 
 def _resolution(found: Survey) -> tuple[int, str]:
-    """The side to train at, and why."""
+    """Return the side to train at, and the reason."""
     side = found.shorter_side
-    if len(found.sizes) == 1 and side % 4 == 0 and RESOLUTIONS[0] <= side <= MOST:
+    if len(found.sizes) == 1 and side % 4 == 0 and RESOLUTIONS[0] <= side <= MAX_RESOLUTION:
         return side, "the size of all images"
     below = max((one for one in RESOLUTIONS if one <= side), default=RESOLUTIONS[0])
     why = f"half of the images have a shorter side of {side} or less"
-    return below, f"{why}; with a GPU you may go higher" if side > MOST else why
+    return below, f"{why}; a GPU can train at more" if side > MAX_RESOLUTION else why
 
 
 def _of_net(resolution: int, now: Params) -> Iterator[Change]:
-    """A network whose sides divide and, for a U-Net, whose deepest level is small enough."""
+    """Propose a network whose levels divide the resolution and, for a U-Net, whose deepest level is small enough."""
     net = now.net
     patch = 1 if net.kind == "unet" and resolution <= 2 * DEEPEST_SIDE else int(net.patch)
     while resolution % patch:
@@ -88,7 +88,7 @@ def _of_net(resolution: int, now: Params) -> Iterator[Change]:
         levels = net.levels
         while resolution % (patch * 2 ** (levels - 1)):
             levels -= 1
-        yield Change("net.levels", levels, "as often as the resolution can be halved")
+        yield Change("net.levels", levels, "the number of times that the resolution can be halved")
     elif net.kind == "unet":
         multipliers = _multipliers(resolution // patch, list(net.multipliers))
         sides = [resolution // patch // 2**level for level in range(len(multipliers))]
@@ -98,7 +98,7 @@ def _of_net(resolution: int, now: Params) -> Iterator[Change]:
 
 
 def _multipliers(side: int, multipliers: list[int]) -> list[int]:
-    """Levels taken away until the side can be halved as often, or added until the deepest is small enough."""
+    """Remove levels until the side can be halved as often, or add levels until the deepest is small enough."""
     while len(multipliers) > 1 and side % 2 ** (len(multipliers) - 1):
         multipliers.pop()
     while (deepest := side // 2 ** (len(multipliers) - 1)) > DEEPEST_SIDE and deepest % 2 == 0:
@@ -107,8 +107,8 @@ def _multipliers(side: int, multipliers: list[int]) -> list[int]:
 
 
 def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
-    """Enough held out, and a batch for training."""
-    wanted = 1.3 * SMALLEST_SET  # the share is held to on average only
+    """Propose enough held-out images, and a batch size."""
+    wanted = 1.3 * SMALLEST_SET  # the share holds on average only
     if found.count * now.prepare.holdout < wanted:
         share = min(0.35, math.ceil(20 * wanted / found.count) / 20)  # training needs twice as many
         yield Change("prepare.holdout", share, f"evaluation needs {SMALLEST_SET} held-out images")
@@ -117,15 +117,15 @@ def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
 
 
 def _of_gate(found: Survey, now: Params, name: str) -> Iterator[Change]:
-    """A registered model of its own, and no limits that were set for other images."""
+    """Propose a separate registered model, without limits set for other images."""
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "images"
-    yield Change("promote.name", f"ddpm-{slug}"[:100], "models of other images are not its rivals")
-    why = "the limit was set for other images; set your own after the first run"
+    yield Change("promote.name", f"ddpm-{slug}"[:100], "models of other images do not compete with it")
+    why = "the limit was for other images; set one after the first run"
     yield Change("promote.max_fid", None, why)
     yield Change("promote.min_inception_score", None, why)
     if all(getattr(now.promote, key) is None for key in RELATIVE_LIMITS):
         for key, limit in RELATIVE_LIMITS.items():
-            yield Change(f"promote.{key}", limit, "relative to real images, so it suits any")
+            yield Change(f"promote.{key}", limit, "relative to real images, so it suits any data")
     fair = 1 / max(len(found.classes), 1)
     if now.promote.min_class_share is not None and now.promote.min_class_share > fair / 2 and found.classes:
         yield Change("promote.min_class_share", round(fair / 5, 4), f"a fifth of a fair share of {len(found.classes)}")

@@ -1,4 +1,4 @@
-"""`ddpm report`: the page of what the stages left and the last run found."""
+"""`ddpm report`: the report of the stages' outputs and the last run's verdict."""
 
 import typer
 
@@ -9,10 +9,10 @@ app = typer.Typer()
 
 @app.command()
 def report() -> None:
-    """Write the report of the present results: one HTML file that opens from disk, offline, also on a phone."""
-    from ddpm.report import facts, page
+    """Write the report of the current results, one HTML file."""
+    from ddpm.report import page, run_summary
 
-    judged = page.make(facts.read())
+    judged = page.make(run_summary.read())
     terminal.echo(f"{page.PAGE}: open it in a browser")
     if not judged:
-        terminal.echo("It has no verdict: no run of the flow has judged these scores. `make run` does.")
+        terminal.echo("It has no verdict: no flow run has judged these scores yet. `make run` does.")

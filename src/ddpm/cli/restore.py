@@ -1,4 +1,4 @@
-"""`ddpm restore`: pictures that lack something, completed by a model, which needs no training for it."""
+"""`ddpm restore`: restoration of degraded pictures by a model, without training for the task."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,50 +18,48 @@ def restore(
     out: Annotated[Path, typer.Option(help="A new folder: pictures, strip.png, scores.json.")],
     model: options.Model = options.TRAINED,
     mask: Annotated[
-        Path | None, typer.Option(help="inpaint: a picture, white where to paint.", show_default=False)
+        Path | None, typer.Option(help="inpaint: a mask picture, white where to paint.", show_default=False)
     ] = None,
     scale: Annotated[
         int | None,
         typer.Option(
-            help="super-resolution: by how much to enlarge, such as 2 or 4; left out for a model trained to.",
+            help="super-resolution: enlargement factor, such as 2 or 4; omit it for a super-resolution model.",
             show_default=False,
         ),
     ] = None,
     noise: Annotated[
         str | None,
         typer.Option(
-            help="Noise in the input: its standard deviation (grey levels / 127.5), or auto to estimate it.",
+            help="Standard deviation of the input noise (grey levels / 127.5), or auto to estimate it.",
             show_default=False,
         ),
     ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="What is to be restored, to score against.", show_default=False)
-    ] = None,
-    count: Annotated[int, typer.Option(help="Restorations of each input; from 2 on, their spread is shown.")] = 1,
-    seed: Annotated[int, typer.Option(help="Another seed gives other restorations.", min=0)] = 0,
+    truth: Annotated[Path | None, typer.Option(help="Ground truth, to score against.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(help="Restorations of each input; with 2 or more, their spread is shown.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the restorations.", min=0)] = 0,
     sampler: Annotated[
-        str | None, options.of_sampler("sampler", "ddpm, or the setting of a version trained to enlarge")
+        str | None, options.sampler_option("sampler", "ddpm, or the setting of a super-resolution version")
     ] = None,
     steps: Annotated[
-        int | None, options.of_sampler("steps", "20, or 1 for a single denoising (the mean of all)")
+        int | None, options.sampler_option("steps", "20, or 1 for a single denoising (the posterior mean)")
     ] = None,
     rounds: Annotated[
         int | None,
         typer.Option(
-            help="How often each step is taken; 8, or 1 for denoise and for a model trained to enlarge.",
+            help="Repetitions of each step.  [default: 8; 1 for denoise and for a super-resolution model]",
             show_default=False,
         ),
     ] = None,
     label: Annotated[
         str | None,
         typer.Option(
-            "--label", "--class", help="The class of the inputs, by name or index; by default any.", show_default=False
+            "--label", "--class", help="Class of the inputs, by name or index; by default any.", show_default=False
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 64,
     device: options.Device = "auto",
 ) -> None:
-    """Paint in, enlarge, denoise or colourise pictures."""
+    """Inpaint, enlarge, denoise or colourise pictures."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out {out} exists; name a new folder")
 
@@ -80,7 +78,7 @@ def restore(
         count=count, seed=seed, label=None if label is None else class_index(label, config.image.classes),
     )  # fmt: skip
     if plan.trained and own == {}:
-        settings.say([f"{settings.without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
+        settings.print_notes([f"{settings.without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
     read = inputs.read(plan, given, mask, truth)
     observation = run.observe(plan, read, config.diffusion)
     loaded = checkpoint.load(folder)
@@ -93,7 +91,7 @@ def restore(
 
 
 def _lines(scores: dict[str, Any]) -> list[str]:
-    """A line for each kind of picture that was scored."""
+    """Format a line for each kind of scored picture."""
     return [
         f"{name}: PSNR {each['psnr']:.2f} dB" + ("" if each["ssim"] is None else f", SSIM {each['ssim']:.3f}")
         for name, each in scores.items()

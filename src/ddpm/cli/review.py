@@ -1,4 +1,4 @@
-"""`ddpm review`: judge images blind as real or generated; the error rate becomes a metric of the run."""
+"""`ddpm review`: blind judgement of real and generated images; the error rate becomes a metric of the run."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,36 +18,38 @@ INTERRUPTED = 130
 @app.command()
 def review(
     count: Annotated[int, typer.Option(help="Images to judge.", min=1)] = 40,
-    seed: Annotated[int, typer.Option(help="Which images, and in which order; another one is another review.")] = 0,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = PORT,
-    record: Annotated[bool, typer.Option(help="Log the result on the MLflow run of the model.")] = True,
+    seed: Annotated[int, typer.Option(help="Selects and orders the images; another seed starts another review.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free port.", min=0, max=65535)] = PORT,
+    record: Annotated[bool, typer.Option(help="Log the result to the model's MLflow run.")] = True,
 ) -> None:
-    """Judge images blind, on a page of this machine: real (held-out) or generated?
+    """Judge images blind as real (held-out) or generated.
 
-    Keys: R real, G generated, U undo. Stop with Ctrl-C; the same command goes on where you were.
+    Serves a page on 127.0.0.1. Keys: R real, G generated, U undo. Ctrl-C stops; the same command resumes.
     """
     from ddpm.review.server import Server
 
     session, digest = open_session(count, seed)
     if session.finished:
-        terminal.echo(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
+        terminal.echo(f"This review is finished ({session.path}). Start another with --seed {seed + 1}")
         report_result(session, digest, record=record)
         return
     try:
         server = Server(session, port)
     except OSError as error:
-        raise OSError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Name another: --port 0") from error
-    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
+        raise OSError(
+            f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Choose another: --port 0"
+        ) from error
+    terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops without losing answers")
     try:
         server.run()
     except KeyboardInterrupt as error:
-        terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
+        terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command resumes")
         raise typer.Exit(INTERRUPTED) from error
     report_result(session, digest, record=record)
 
 
 def open_session(count: int, seed: int) -> tuple["Session", str]:
-    """The review of the images in out/sample, and the digest of the training that made them."""
+    """Open the review of the images in out/sample; return it and the digest of their training."""
     from pathlib import Path
 
     from ddpm.common import files
@@ -56,24 +58,24 @@ def open_session(count: int, seed: int) -> tuple["Session", str]:
 
     sample, config = Path("out/sample"), Path("out/train/model/config.json")
     if not (sample / "sample.json").is_file():
-        raise FileNotFoundError(f"{sample} has no drawn images. Run `dvc repro sample` (or `make run`).")
+        raise FileNotFoundError(f"{sample} has no samples. Run `dvc repro sample` (or `make run`).")
     data, drawn = prepared.load(), files.read_json(sample / "sample.json")
     conditions = {"weights_sha256": drawn["weights_sha256"], "data_sha256": data.sha256}
     if drawn["weights_sha256"] != files.sha256_file(config.with_name("weights.safetensors")):
-        raise ValueError(f"{sample} was drawn from other weights than out/train has. Run `dvc repro sample`.")
+        raise ValueError(f"{sample} was drawn from other weights than those in out/train. Run `dvc repro sample`.")
     real, generated = data.images[data.heldout_indices], files.read_npy(sample / "images.npy", memory_map=True)
     made = session.start(real, generated, count=count, seed=seed, conditions=conditions)
     return made, files.read_json(config)["digest"]
 
 
 def report_result(session: "Session", digest: str, *, record: bool) -> None:
-    """Print the result, and log it on the run."""
+    """Print the result, and log it to the run."""
     found = session.result()
     error = found["error"]
     terminal.echo(
         f"human error rate {error['rate']:.1%} ({error['wrong']} of {error['of']}), interval {error['low']:.1%} to "
         f"{error['high']:.1%} ({found['interval']}); guessing gives 50%",
-        f"kept in {session.path}",
+        f"saved in {session.path}",
     )
     if not record:
         return
@@ -82,9 +84,9 @@ def report_result(session: "Session", digest: str, *, record: bool) -> None:
     with tracking.friendly_errors():
         run_id = tracking.run_of(digest)
         if run_id is None:
-            terminal.echo("MLflow has no run of this model, so it is only in that file. `make run` makes the record.")
+            terminal.echo("MLflow has no run of this model; the result is in that file only. `make run` makes the run.")
             return
         names = {"human_error_rate": "rate", "human_error_rate_low": "low", "human_error_rate_high": "high"}
         numbers = {name: error[key] for name, key in names.items()} | {"human_error_rate_count": error["of"]}
         new = tracking.add_artifacts(run_id, [session.path], numbers)
-    terminal.echo(f"MLflow run {run_id} {'has it now' if new else 'has it already'}")
+    terminal.echo(f"{'logged to' if new else 'already logged to'} MLflow run {run_id}")

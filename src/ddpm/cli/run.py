@@ -1,4 +1,4 @@
-"""`ddpm run` and `ddpm retrain`: one run of a flow at the terminal."""
+"""`ddpm run` and `ddpm retrain`: one flow run in the foreground."""
 
 from typing import Annotated
 
@@ -16,15 +16,15 @@ def run(
         typer.Option(
             "--set",
             metavar="SECTION.KEY=VALUE",
-            help="Change a parameter first (repeatable). It is checked, written into params.yaml and kept there, "
-            "so that DVC, git and the record agree; `git checkout params.yaml` puts it back.",
+            help="Change a parameter first (repeatable). The change is validated and kept in params.yaml, so that DVC, "
+            "git and the record agree; `git checkout params.yaml` reverts it.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Bring everything up to date: data, stages, record, registered version, champion.
+    """Bring data, model, scores, registry and champion up to date.
 
-    What has not changed is not done again. The exit status is 0 whatever the verdict, and 1 after a failure.
+    Stages whose inputs are unchanged are skipped. Exit status: 0 whatever the verdict, 1 after a failure.
     """
     project.enter("run")
     if changes:
@@ -45,10 +45,13 @@ def run(
 def retrain(
     force: Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")] = False,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="Train however far the data are from the champion's.")
+        bool, typer.Option("--accept-drift", help="Train even if the data have drifted from the champion's.")
     ] = False,
 ) -> None:
-    """Update the data from their source, run if anything has changed, and commit the result to flow.branch."""
+    """Update the data, run if anything has changed, commit the result.
+
+    The commit goes to the branch flow.branch of params.yaml.
+    """
     project.enter("retrain")
     from flows.service import foreground
 

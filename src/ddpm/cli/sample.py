@@ -1,4 +1,4 @@
-"""`ddpm sample`: images from a registered version or a checkpoint."""
+"""`ddpm sample`: samples from a registered version or a checkpoint."""
 
 import contextlib
 import os
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-LARGEST_GRID = 10_000
-LARGEST_FILM = 100
-FILMS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
+MAX_GRID = 10_000
+MAX_ANIMATED = 100
+ANIMATIONS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
 COUNT = 64
 
 
@@ -36,68 +36,69 @@ def sample(
     model: options.Model = options.TRAINED,
     count: Annotated[
         int | None,
-        typer.Option(help=f"How many images; {COUNT}, or {between.COUNT} with --from.", min=1, show_default=False),
+        typer.Option(
+            help=f"Number of images.  [default: {COUNT}, or {between.COUNT} with --from]", min=1, show_default=False
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
-    sampler: Annotated[str | None, options.of_sampler("sampler")] = None,
+    sampler: Annotated[str | None, options.sampler_option("sampler")] = None,
     steps: Annotated[
         int | None,
-        options.of_sampler("steps", f"{settings.STEPS}, or T if that is less; {between.STEPS} with --from"),
+        options.sampler_option("steps", f"{settings.STEPS}, or T if that is less; {between.STEPS} with --from"),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(
-            "--label", "--class", help="A class, by name or index; by default all in turn.", show_default=False
-        ),
+        typer.Option("--label", "--class", help="Class, by name or index; by default all in turn.", show_default=False),
     ] = None,
-    guidance: Annotated[float | None, options.of_sampler("guidance")] = None,
+    guidance: Annotated[float | None, options.sampler_option("guidance")] = None,
     guidance_interval: Annotated[
-        tuple[float, float] | None, options.of_sampler("guidance_interval", "all levels, as by 0 1e9")
+        tuple[float, float] | None, options.sampler_option("guidance_interval", "all levels, as by 0 1e9")
     ] = None,
-    guidance_rescale: Annotated[float | None, options.of_sampler("guidance_rescale")] = None,
+    guidance_rescale: Annotated[float | None, options.sampler_option("guidance_rescale")] = None,
     guide: Annotated[
         str | None,
-        typer.Option(help="A weaker model to push away from (autoguidance); given like --model.", show_default=False),
+        typer.Option(help="A weaker model for autoguidance, given like --model.", show_default=False),
     ] = None,
-    spacing: Annotated[str | None, options.of_sampler("spacing")] = None,
-    eta: Annotated[float | None, options.of_sampler("eta")] = None,
-    variance: Annotated[str | None, options.of_sampler("variance")] = None,
-    churn: Annotated[float | None, options.of_sampler("churn")] = None,
-    churn_min: Annotated[float | None, options.of_sampler("churn_min")] = None,
-    churn_max: Annotated[float | None, options.of_sampler("churn_max")] = None,
-    churn_noise: Annotated[float | None, options.of_sampler("churn_noise")] = None,
-    corrections: Annotated[int | None, options.of_sampler("corrections")] = None,
-    snr: Annotated[float | None, options.of_sampler("snr")] = None,
-    tolerance: Annotated[float | None, options.of_sampler("tolerance")] = None,
-    clamp: Annotated[bool | None, options.of_sampler("clamp")] = None,
-    batch: Annotated[int, typer.Option(help="Images drawn at a time.", min=1)] = 250,
+    spacing: Annotated[str | None, options.sampler_option("spacing")] = None,
+    eta: Annotated[float | None, options.sampler_option("eta")] = None,
+    variance: Annotated[str | None, options.sampler_option("variance")] = None,
+    churn: Annotated[float | None, options.sampler_option("churn")] = None,
+    churn_min: Annotated[float | None, options.sampler_option("churn_min")] = None,
+    churn_max: Annotated[float | None, options.sampler_option("churn_max")] = None,
+    churn_noise: Annotated[float | None, options.sampler_option("churn_noise")] = None,
+    corrections: Annotated[int | None, options.sampler_option("corrections")] = None,
+    snr: Annotated[float | None, options.sampler_option("snr")] = None,
+    tolerance: Annotated[float | None, options.sampler_option("tolerance")] = None,
+    clamp: Annotated[bool | None, options.sampler_option("clamp")] = None,
+    batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 250,
     device: options.Device = "auto",
     frames: Annotated[
-        int | None, typer.Option(help="Of a film; by default one for each step.", min=2, show_default=False)
+        int | None,
+        typer.Option(help="Frames of an animation; by default one per step.", min=2, show_default=False),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Draw what lies between this picture (or seed) and --to.", show_default=False),
+        typer.Option("--from", help="Interpolate from this picture or seed to --to.", show_default=False),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", help="The other end, a picture or a seed.", show_default=False)
+        str | None, typer.Option("--to", help="End of the interpolation, a picture or seed.", show_default=False)
     ] = None,
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png (one grid), a .gif or .webp (a film of how it comes to be), a .npy (an array), "
-            "or a folder (a PNG each)."
+            help="A .png (one grid), a .gif or .webp (animation of the sampling), a .npy (array), or a folder (one PNG "
+            "per image)."
         ),
     ] = Path("samples.png"),
 ) -> None:
-    """Draw images from a model into a picture, a folder or an array.
+    """Sample images into a picture, animation, array or folder.
 
-    Without options, a registered version is drawn by the settings that it was evaluated with.
-    What is drawn is kept beside --out until all is there: after a stop, the same command goes on. Several processes
+    A registered version is sampled with the settings that it was evaluated with; the defaults below apply to other
+    models. Finished images are kept next to --out, so the same command resumes after an interruption. Several processes
     share the work: torchrun --nproc-per-node N --no-python ddpm sample ...
     """
     if start is not None or end is not None:
-        _alone("what lies between two images")
+        _require_single_process("an interpolation")
         first, last = _ends(context, start, end)
         between.interpolate(
             model, first, last, out, count=count or between.COUNT, steps=steps or between.STEPS, label=label,
@@ -114,7 +115,7 @@ def sample(
     from ddpm.model import checkpoint
     from ddpm.sampling import generate
 
-    shard = _company(context)
+    shard = _shard(context)
     with tracking.friendly_errors():
         folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
@@ -122,29 +123,30 @@ def sample(
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
     sampling, notes = settings.sampling(model, own, chosen, config.diffusion.steps, guide=weak is not None)
     labels = None if label is None else [class_index(label, config.image.classes)] * count
-    moments = _moments(out, count, frames, sampling.steps)
+    frame_count = _frame_count(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
     if shard.rank == 0:
-        settings.say(notes)
+        settings.print_notes(notes)
     loaded, loaded_guide = checkpoint.load(folder), checkpoint.load(weak) if weak else None
-    if moments:
-        _alone("a film")
+    if frame_count:
+        _require_single_process("an animation")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
-        files.write_bytes(out, animation.animate(generate.strip(loaded, count, moments, sampling, **drawn), out.suffix))
-        terminal.echo(f"sample: a film of {count:,} images of {model} in {moments} frames is in {out}")
+        strip = generate.strip(loaded, count, frame_count, sampling, **drawn)
+        files.write_bytes(out, animation.animate(strip, out.suffix))
+        terminal.echo(f"sample: an animation of {count:,} images of {model} in {frame_count} frames is in {out}")
         return
-    kept = _drawn(
+    parts = _draw(
         out, loaded, loaded_guide, sampling, labels, shard, count=count, seed=seed, batch=batch, device=device
     )  # fmt: skip
     if shard.rank > 0:
         return
-    write(kept)
-    kept.remove()
+    write(parts)
+    parts.remove()
     terminal.echo(f"sample: {count:,} images of {model} are in {out}")
 
 
-def _company(context: typer.Context) -> "Shard":
-    """This process among those that torchrun started, with which it ends."""
+def _shard(context: typer.Context) -> "Shard":
+    """Join the process group of torchrun, which ends with this command; a single shard without torchrun."""
     from ddpm.metrics.shards import Shard
     from ddpm.runtime import torchrun
     from ddpm.runtime.parent import die_with_parent
@@ -155,29 +157,29 @@ def _company(context: typer.Context) -> "Shard":
     return Shard(*context.with_resource(process_group()))
 
 
-def _alone(what: str) -> None:
-    """Raises ValueError under torchrun."""
+def _require_single_process(target: str) -> None:
+    """Raise ValueError under torchrun."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError(f"{what} is the work of one process: draw it without torchrun")
+        raise ValueError(f"{target} is sampled by a single process: run this without torchrun")
 
 
-def _drawn(
+def _draw(
     out: Path, model: "Model", guide: "Model | None", sampling: Any, labels: list[int] | None, shard: "Shard", *,
     count: int, seed: int, batch: int, device: str,
 ) -> "Parts":  # fmt: skip
-    """All images, in parts beside `out` that outlive a stop; several processes deal the missing ones out."""
+    """Draw all images into parts next to `out`, which survive an interruption; processes share the missing ones."""
     from ddpm.common.progress import Progress, progress
     from ddpm.sampling import chunks, generate
 
     job = {"weights_sha256": model.sha256, "guide_sha256": guide.sha256 if guide else "",
            "sampling": asdict(sampling), "seed": seed, "labels": labels and labels[0]}  # fmt: skip
-    kept = shard.in_turn(lambda: chunks.opened(out.with_name(f"{out.name}.parts"), job, count, batch))
+    parts = shard.in_turn(lambda: chunks.opened(out.with_name(f"{out.name}.parts"), job, count, batch))
     every = labels or generate.default_labels(count, len(model.classes)) or None
-    mine = kept.missing()[shard.rank :: shard.count]
-    shard.wait()  # nobody draws before all have seen what is missing
+    mine = parts.missing()[shard.rank :: shard.count]
+    shard.wait()  # all processes list the missing parts before any is filled
     silent = contextlib.nullcontext(Progress("sample", 0, "images"))
     with silent if shard.rank else progress("sample", count, "images") as shown:
-        shown.start_at(kept.done())
+        shown.start_at(parts.done())
 
         def draw(indices: range) -> "NDArray[np.uint8]":
             chosen = every and every[indices.start : indices.stop]
@@ -187,56 +189,57 @@ def _drawn(
             )  # fmt: skip
 
         for part in mine:
-            kept.fill(draw, [part])
-            shown.advance(kept.done() - shown.done)
+            parts.fill(draw, [part])
+            shown.advance(parts.done() - shown.done)
         shard.wait()
-        shown.advance(kept.done() - shown.done)
-    return kept
+        shown.advance(parts.done() - shown.done)
+    return parts
 
 
 def _ends(context: typer.Context, start: str | None, end: str | None) -> tuple[str, str]:
-    """Both ends. Raises ValueError when one is missing, or for an option that has no meaning between two images."""
+    """Return both ends. Raises ValueError if one is missing, or for an option that does not apply."""
     if start is None or end is None:
-        raise ValueError(f"--from and --to belong together; --{'from' if start is None else 'to'} is missing")
+        raise ValueError(f"--from and --to need each other; --{'from' if start is None else 'to'} is missing")
     given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
     other = [f"--{name.replace('_', '-')}" for name in given if name not in between.OPTIONS]
     if other:
         raise ValueError(
-            f"{', '.join(other)} has no meaning between two images; possible beside --from and --to: --model, --count, "
+            f"{', '.join(other)} does not apply to an interpolation; possible with --from and --to: --model, --count, "
             "--steps, --label, --guidance, --device, --out"
         )
     return start, end
 
 
-def _moments(out: Path, count: int, frames: int | None, steps: int) -> int:
-    """Frames of a film; 0 for images that stand still. Raises ValueError for a film that cannot be."""
-    if out.suffix not in FILMS:
+def _frame_count(out: Path, count: int, frames: int | None, steps: int) -> int:
+    """Return the number of frames of an animation, 0 for still images. Raises ValueError: too many."""
+    if out.suffix not in ANIMATIONS:
         if frames is not None:
-            raise ValueError(f"--frames is for a film, and --out is {out}: end it with {' or '.join(FILMS)}")
+            raise ValueError(f"--frames needs an animation, but --out is {out}: end it with {' or '.join(ANIMATIONS)}")
         return 0
-    if count > LARGEST_FILM:
-        raise ValueError(f"a film of {count:,} images side by side cannot be looked at; use --count {LARGEST_FILM}")
+    if count > MAX_ANIMATED:
+        raise ValueError(f"--count {count}: an animation has at most {MAX_ANIMATED} images")
     if frames is not None and frames > steps + 1:
-        raise ValueError(f"frames = {frames}: {steps} steps have {steps + 1} moments; use more steps")
+        raise ValueError(f"--frames {frames}: {steps} steps have {steps + 1} frames; use more steps")
     return steps + 1 if frames is None else frames
 
 
 def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
-    """How to write to `out`, decided by its ending before any work. Raises ValueError for an impossible target."""
+    """Choose the writer for the suffix of `out`, before any work. Raises ValueError for an unusable target."""
     from ddpm.common import files
 
     writers: Mapping[str, Callable[[Parts], None]] = {
         ".png": lambda drawn: _grid(out, drawn),
         ".npy": lambda drawn: files.write_npy_rows(out, count, drawn.read()),
-        **{ending: lambda drawn: None for ending in FILMS},  # written from all moments, not from the images
+        **{suffix: lambda drawn: None for suffix in ANIMATIONS},  # written from all steps, not from the images
         "": lambda drawn: _folder(out, drawn),
     }
     if out.suffix not in writers and not out.is_dir():
         raise ValueError(
-            f"--out {out}: end it with .png for one grid, .gif or .webp for a film, .npy for an array, or name a folder"
+            f"--out {out}: end it with .png for one grid, .gif or .webp for an animation, .npy for an array, or name a "
+            "folder"
         )
-    if out.suffix == ".png" and count > LARGEST_GRID:
-        raise ValueError(f"a grid of {count:,} images cannot be looked at; use a folder or a .npy file")
+    if out.suffix == ".png" and count > MAX_GRID:
+        raise ValueError(f"--count {count}: a grid has at most {MAX_GRID} images; use a folder or a .npy file")
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(f"the folder {out} is not empty; name a new one")
     if out.exists() and not out.is_dir() and out.suffix == "":
@@ -245,7 +248,7 @@ def _writer(out: Path, count: int) -> Callable[["Parts"], None]:
 
 
 def _grid(out: Path, drawn: "Parts") -> None:
-    """One picture, as near to a square as the count allows, small images enlarged by whole pixels."""
+    """Write one grid, as square as the count allows; small images are enlarged by an integer factor."""
     from ddpm.common import files
     from ddpm.imaging import pixels, sheets
 
@@ -254,7 +257,7 @@ def _grid(out: Path, drawn: "Parts") -> None:
 
 
 def _folder(out: Path, drawn: "Parts") -> None:
-    """A PNG per image, named by its place; the folder appears whole or not at all."""
+    """Write one PNG per image, named by index, into a folder that appears complete or not at all."""
     from ddpm.common import files
     from ddpm.imaging.pixels import to_pil
 

@@ -1,4 +1,4 @@
-"""`ddpm serve` and `ddpm ui`: what runs until Ctrl-C."""
+"""`ddpm serve` and `ddpm ui`: the services, which run until Ctrl-C."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,32 +13,36 @@ app = typer.Typer()
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 
-MlflowPort = Annotated[int, typer.Option(help="Port of MLflow's page.")]
-PrefectPort = Annotated[int, typer.Option(help="Port of Prefect's page.")]
+MlflowPort = Annotated[int, typer.Option(help="Port of the MLflow page.")]
+PrefectPort = Annotated[int, typer.Option(help="Port of the Prefect page.")]
 
 
 @app.command()
 def serve(
     cron: Annotated[
-        str | None, typer.Option(help="When to retrain, in cron's form, UTC. [default: flow.cron in params.yaml]")
+        str | None, typer.Option(help="Schedule as a cron expression, UTC.  [default: flow.cron of params.yaml]")
     ] = None,
     mlflow_port: MlflowPort = MLFLOW_PORT,
     prefect_port: PrefectPort = PREFECT_PORT,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own needs passwords.")
+        str, typer.Option(help="Address to listen on; any other than a loopback address needs passwords.")
     ] = "127.0.0.1",
     now: Annotated[
-        bool, typer.Option("--now", help="Ask the service of this checkout to retrain now, and end.")
+        bool, typer.Option("--now", help="Ask the running service of this checkout to retrain now, then exit.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --now: even if nothing has changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --now: run even if nothing has changed.")] = False,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="With --now: however far the data are from the champion's.")
+        bool,
+        typer.Option("--accept-drift", help="With --now: train even if the data have drifted from the champion's."),
     ] = False,
 ) -> None:
-    """Retrain on a schedule and on demand, with Prefect's and MLflow's pages, until Ctrl-C."""
+    """Retrain on a schedule and on demand until Ctrl-C.
+
+    The pages of Prefect and MLflow are served too.
+    """
     project.enter("serve")
     if (force or accept_drift) and not now:
-        raise typer.BadParameter("--force and --accept-drift go with --now.")
+        raise typer.BadParameter("--force and --accept-drift need --now.")
     with _messages():
         from flows.service import serve as service
 
@@ -50,7 +54,7 @@ def serve(
 
 @app.command()
 def ui(mlflow_port: MlflowPort = MLFLOW_PORT, prefect_port: PrefectPort = PREFECT_PORT) -> None:
-    """Show MLflow's and Prefect's pages on 127.0.0.1 until Ctrl-C."""
+    """Serve the MLflow and Prefect pages on 127.0.0.1 until Ctrl-C."""
     project.enter("ui")
     with _messages():
         from flows.service import serve as service
@@ -60,7 +64,7 @@ def ui(mlflow_port: MlflowPort = MLFLOW_PORT, prefect_port: PrefectPort = PREFEC
 
 @contextlib.contextmanager
 def _messages() -> Iterator[None]:
-    """End with one message where a server cannot run or a process lock is taken."""
+    """Exit with one message if a server cannot run or a process lock is taken."""
     from ddpm.common.locks import LockBusyError
     from flows.service.prefect_server import ServerError
     from flows.service.supervise import SupervisionError

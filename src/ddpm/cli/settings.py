@@ -1,4 +1,4 @@
-"""Sampling settings on the command line: those of the model's version, overridden by options."""
+"""Sampling settings of a command: those of the model's version, overridden by options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from ddpm.common import terminal
 from ddpm.sampling.options import GUIDE, Sampling, without_guide
 
 STEPS = Sampling.steps
-"""Steps of a model without settings of its own, or T if that is less."""
+"""Steps for a model without settings, or T if that is less."""
 
 
 def sampling(
@@ -19,10 +19,10 @@ def sampling(
     guide: bool = False,
     named: str = "--guide",
 ) -> tuple[Sampling, list[str]]:
-    """The settings to draw `model` with, and notes about them.
+    """Return the settings to sample `model` with, and notes about them.
 
-    own: settings of its version, None for a checkpoint folder; chosen: options given; total: T; guide: whether a weaker
-    model is given; named: the option that names it. Raises ValueError.
+    own: settings of its version, None for a checkpoint folder; chosen: options given; total: T; guide: True if a weaker
+    model is given; named: the option that names it. Raises ValueError for settings that do not fit.
     """
     notes: list[str] = []
     if not own:
@@ -31,17 +31,17 @@ def sampling(
             notes.append(f"{without(model)}: {found.sampler}, {found.steps} steps")
         return found, notes
     if own.get(GUIDE) and not guide and "guidance" not in chosen:
-        notes.append(f"{model} was evaluated with a weaker model as its guide, which {named} does not name: not guided")
+        notes.append(f"{model} was evaluated with a weaker model as its guide, but {named} is not given: not guided")
     kept = {name: value for name, value in own.items() if name != GUIDE} if guide else without_guide(own)
     return Sampling.overriding(kept, chosen), notes
 
 
 def without(model: str) -> str:
-    """The note for a version that was registered without settings."""
-    return f"{model} carries no sampling settings (it is an older version)"
+    """Return the note for a version that was registered without settings."""
+    return f"{model} has no sampling settings (it is an older version)"
 
 
-def say(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """Print the notes."""
     for note in notes:
         terminal.echo(f"note: {note}")

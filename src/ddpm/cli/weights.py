@@ -1,4 +1,4 @@
-"""`ddpm weights`: the published weights that scores can use, checked and kept under a version."""
+"""`ddpm weights`: published weights for scoring, checked and tracked with DVC."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -10,44 +10,46 @@ import typer
 
 from ddpm.common import terminal
 
-app = typer.Typer(no_args_is_help=True, help="Published weights: fetched, checked and kept under a version.")
+app = typer.Typer(no_args_is_help=True)
 
 BLOCK = 2**20
-SECONDS = 60  # without an answer
+TIMEOUT = 60  # seconds
 
 
 @app.callback()
 def _group() -> None:
-    """Published weights: fetched, checked and kept under a version."""
+    """Download published weights and track them with DVC."""
 
 
 @app.command("inception")
 def inception_(
     source: Annotated[
-        str | None, typer.Option("--from", help="A file or URL; by default where it is published.", show_default=False)
+        str | None, typer.Option("--from", help="A file or URL; by default the published URL.", show_default=False)
     ] = None,
-    folder: Annotated[Path, typer.Option("--to", help="The folder to keep it in.")] = Path("weights"),
+    folder: Annotated[Path, typer.Option("--to", help="Target folder.")] = Path("weights"),
 ) -> None:
-    """Get the weights of Inception-v3 of 2015-12-05, check their SHA-256, and `dvc add` them."""
+    """Download the Inception-v3 weights of 2015-12-05.
+
+    Their SHA-256 is checked, and in a DVC repository they are added with `dvc add`.
+    """
     from ddpm.metrics import inception
 
     target = folder / inception.FILE
-    fetch(source or inception.URL, target, inception.SHA256)
+    download(source or inception.URL, target, inception.SHA256)
     terminal.echo(f"weights: {target} is the published file (SHA-256 {inception.SHA256})")
-    if keep(target):
+    if track_with_dvc(target):
         terminal.echo(
-            f"DVC keeps it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` where there is a remote"
+            f"DVC tracks it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` if there is a remote"
         )
     terminal.echo(
         f"use it: features.extractor = inception, features.weights = {target}; or `ddpm score --extractor inception`"
     )
 
 
-def fetch(source: str, target: Path, sha256: str) -> None:
-    """Copy a file or URL to `target`, if it has that hash; a right one that is there already stays.
+def download(source: str, target: Path, sha256: str) -> None:
+    """Copy a file or URL to `target` atomically, checking its hash; an existing correct file is kept.
 
-    Written to a temporary name while it is hashed, fsynced and renamed. Raises FileNotFoundError, or ValueError when
-    the content is another; nothing is left behind then.
+    Raises FileNotFoundError for a missing file, ValueError for another hash; then nothing is written.
     """
     from ddpm.common import files
     from ddpm.common.progress import progress
@@ -61,11 +63,11 @@ def fetch(source: str, target: Path, sha256: str) -> None:
     ):
         found = _copy(content, file, shown.advance)
         if found != sha256:
-            raise ValueError(f"{source} has SHA-256 {found}, and the published file {sha256}; it was not kept")
+            raise ValueError(f"{source} has SHA-256 {found}, but the published file has {sha256}; it was discarded")
 
 
-def keep(target: Path) -> bool:
-    """`dvc add`, where this folder is a DVC repository; whether it is."""
+def track_with_dvc(target: Path) -> bool:
+    """Run `dvc add` if this folder is a DVC repository; return True if so."""
     from ddpm.data import dvc
 
     if not Path(".dvc").is_dir():
@@ -76,7 +78,7 @@ def keep(target: Path) -> bool:
 
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
-    """What to read, and how long it is (0: not said). Only a URL uses the network."""
+    """Open a file or URL; yield it and its length in bytes (0 if unknown)."""
     if "://" not in source:
         path = Path(source).expanduser()
         if not path.is_file():
@@ -87,19 +89,19 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     from urllib.request import urlopen
 
     if not source.startswith(("http://", "https://")):
-        raise ValueError(f"--from {source}: a file, or a URL that begins with https:// or http://")
+        raise ValueError(f"--from {source}: must be a file, or a URL that begins with https:// or http://")
     try:
-        with urlopen(source, timeout=SECONDS) as answer:  # noqa: S310 - http(s) only, checked above
+        with urlopen(source, timeout=TIMEOUT) as answer:  # noqa: S310 - http(s) only, checked above
             yield answer, int(answer.headers.get("Content-Length") or 0)
     except OSError as error:
         raise ValueError(
-            f"{source} cannot be fetched ({error}). Get the file some other way, then: "
+            f"{source} cannot be downloaded ({error}). Obtain the file by other means, then: "
             "ddpm weights inception --from FILE"
         ) from error
 
 
 def _copy(content: IO[bytes], file: IO[bytes], advance: Callable[[int], None]) -> str:
-    """Copy in blocks; the SHA-256 of what was copied."""
+    """Copy in blocks; return the SHA-256 of the content."""
     digest = hashlib.sha256()
     while block := content.read(BLOCK):
         file.write(block)

@@ -1,4 +1,4 @@
-"""Check the files that params.yaml names: weights of an extractor, checkpoints to fine-tune or to guide with."""
+"""Checks of the files named in params.yaml: extractor weights, checkpoints to fine-tune or to guide with."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
-    """One sentence for each file that is missing or invalid. Reads no weights but Inception's."""
+    """Yield a message for each missing or invalid file. Only Inception's weights are read."""
     if features.extractor == "inception":
         yield from _inception(features.weights)
     if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
@@ -35,7 +35,7 @@ def _inception(weights: str) -> Iterator[str]:
         yield f"features.weights = {weights!r} is not a file; extractor: inception needs {INCEPTION_FILE}: {get}"
     elif (found := files.sha256_file(path)) != INCEPTION_SHA256:
         yield (
-            f"features.weights = {weights!r} has SHA-256 {found}, and the published {INCEPTION_FILE} has "
+            f"features.weights = {weights!r} has SHA-256 {found}, but the published {INCEPTION_FILE} has "
             f"{INCEPTION_SHA256}; {get}"
         )
 
@@ -61,11 +61,11 @@ def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:
         return
     for key, (here, there) in pairs.items():
         if here != there:
-            yield f"sample.guide = {guide!r}: its {key} is {there!r}, and this model's {here!r}; they have to be equal"
+            yield f"sample.guide = {guide!r}: its {key} is {there!r}, but must equal this model's, {here!r}"
 
 
 def _lacking(folder: str, names: tuple[str, ...]) -> str:
-    """What a folder lacks, as the end of a sentence; "" for nothing."""
+    """Describe a missing folder or files as the end of a sentence; "" if complete."""
     if not folder or not Path(folder).is_dir():
         return "is not a folder"
     missing = [name for name in names if not (Path(folder) / name).is_file()]

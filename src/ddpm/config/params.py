@@ -1,7 +1,7 @@
 """Parameters: frozen, strict, typed. The only reader of params.yaml.
 
 An invalid file fails here, before any work, with the key, its value, the limit, and the nearest valid name of a
-misspelt key. Packages below `config` receive plain arguments and never see these classes.
+misspelt key. Packages below `config` receive plain arguments and never import these classes.
 """
 
 from pathlib import Path
@@ -50,9 +50,9 @@ __all__ = [
 ]  # fmt: skip
 
 PARAMS_FILE = Path("params.yaml")
-SMALLEST_BLOCK = 50  # images: what ddpm.metrics refuses to score less than
-LARGEST_BYTES = 2**40  # of one thing in memory
-LONGEST_LIST = 20  # problems that a message names
+SMALLEST_BLOCK = 50  # images; ddpm.metrics refuses to score fewer
+LARGEST_BYTES = 2**40  # of one array in memory
+LONGEST_LIST = 20  # problems listed in a message
 
 
 class Params(Section):
@@ -93,11 +93,11 @@ class Params(Section):
         return self
 
     def _sizes_are_possible(self) -> None:
-        """Refuse what alone would need a terabyte; smaller limits depend on the machine."""
+        """Refuse sizes that need a terabyte of memory; smaller limits depend on the machine."""
         image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
         first = self.net.values(self.prepare.resolution)
         features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
-        for what, size in (
+        for name, size in (
             ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
             (f"train.batch = {self.train.batch} at once", 4 * micro * first),
             (f"sample.batch = {self.sample.batch} at once", 4 * min(self.sample.batch, self.sample.count) * first),
@@ -105,18 +105,19 @@ class Params(Section):
             (f"features.batch = {self.features.batch} at once", 4 * self.features.batch * max(image, features)),
         ):
             if size > LARGEST_BYTES:
-                raise ValueError(f"{what} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
+                raise ValueError(f"{name} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
 
     def require_files(self) -> None:
-        """Refuse files and folders that are named but are missing or invalid. Raises ParamsError.
+        """Raise ParamsError for named files and folders that are missing or invalid.
 
-        For the start of a run: later, only what a stage has made of them may be left.
+        Call it at the start of a run: later stages may need only the outputs made from them.
         """
         if problems := self.missing_files():
-            raise ParamsError("\n".join(["params.yaml names what is not there:", *(f"  {each}" for each in problems)]))
+            lines = ["params.yaml names missing or invalid files:", *(f"  {each}" for each in problems)]
+            raise ParamsError("\n".join(lines))
 
     def missing_files(self) -> list[str]:
-        """One sentence for each file or folder that is named but is missing or invalid."""
+        """List a message for each named file or folder that is missing or invalid."""
         return list(named_files.problems(self.prepare, self.features, self.diffusion, self.train, self.sample))
 
     def _blocks_are_equal_and_large_enough(self) -> None:
@@ -125,8 +126,8 @@ class Params(Section):
             raise ValueError(f"evaluate.blocks = {blocks} must divide sample.count = {count}")
         if blocks > 1 and count // blocks < SMALLEST_BLOCK:
             raise ValueError(
-                f"evaluate.blocks = {blocks} leaves {count // blocks} of sample.count = {count} images to a block, and "
-                f"{SMALLEST_BLOCK} are the fewest that are scored"
+                f"evaluate.blocks = {blocks} leaves {count // blocks} of sample.count = {count} images per block; "
+                f"at least {SMALLEST_BLOCK} are needed"
             )
 
     def _guidance_has_labels(self) -> None:
@@ -134,18 +135,18 @@ class Params(Section):
         by_label = self.sample.guidance != 1 and not self.sample.guide
         if by_label and not labelled:
             raise ValueError(
-                f"sample.guidance = {self.sample.guidance} needs labels, and prepare.labels = none; "
+                f"sample.guidance = {self.sample.guidance} needs labels, but prepare.labels = none; "
                 "use 1, or a weaker model as sample.guide"
             )
         if by_label and self.train.label_dropout == 0:
             raise ValueError(
-                f"sample.guidance = {self.sample.guidance} needs a model that has also learnt without labels, "
-                "and train.label_dropout = 0; use a label_dropout such as 0.1, or guidance 1"
+                f"sample.guidance = {self.sample.guidance} needs a model that is also trained without labels, "
+                "but train.label_dropout = 0; use a label_dropout such as 0.1, or guidance 1"
             )
         if self.features.extractor == "classifier" and not labelled:
             raise ValueError(
-                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception, "
-                "with the weights that `ddpm weights inception` brings, or put the images into class folders"
+                "features.extractor = classifier needs labels, but prepare.labels = none; use extractor: inception "
+                "with the weights from `ddpm weights inception`, or put the images into class folders"
             )
 
 
@@ -154,17 +155,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml_file.read(path)
     except FileNotFoundError as error:
-        raise ParamsError(f"{path} does not exist. Run in the project's folder, or `ddpm preset mnist`.") from error
+        raise ParamsError(f"{path} does not exist. Run this in the project folder, or `ddpm preset mnist`.") from error
     if not isinstance(value, dict):
         sections = ", ".join(Params.model_fields)
-        raise ParamsError(f"{path} must hold sections ({sections}); it holds {yaml_file.shown(value)}")
+        raise ParamsError(f"{path} must have sections ({sections}), but has {yaml_file.shown(value)}")
     return value
 
 
 def parse(value: dict[str, Any], source: str = "params", *, complete: bool = True) -> Params:
-    """Check a mapping of sections. Raises ParamsError that lists everything wrong with it.
+    """Check a mapping of sections. Raises ParamsError that lists all problems.
 
-    complete: whether a missing key is an error. Otherwise it has its default.
+    complete: True if a missing key is an error; otherwise it has its default.
     """
     problems = list(wording.missing(value, Params)) if complete else []
     try:
@@ -189,7 +190,7 @@ def model_name(path: Path = PARAMS_FILE) -> str:
     """Read only promote.name; the rest of the file may be invalid. Raises ParamsError."""
     section = read_yaml(path).get("promote")
     if not isinstance(section, dict) or "name" not in section:
-        raise ParamsError(f"{path} has no promote.name, the name of the registered model; add it, or say --name.")
+        raise ParamsError(f"{path} has no promote.name, the name of the registered model; add it, or give --name.")
     try:
         return str(TypeAdapter(Name).validate_python(section["name"], strict=True))
     except ValidationError as error:
@@ -200,7 +201,7 @@ def model_name(path: Path = PARAMS_FILE) -> str:
 
 
 def flatten(params: BaseModel) -> dict[str, str]:
-    """`{"train.lr": "0.002", ...}`: every key with its value as text, for a record."""
+    """Flatten to `{"train.lr": "0.002", ...}`, with values as text, for the record."""
     return {key: str(value) for key, value in values.flatten(params.model_dump(mode="json"), depth=2)}
 
 

@@ -1,4 +1,4 @@
-"""Write a complete, commented params.yaml: keys, order, comments and ranges come from the fields of the sections."""
+"""Rendering of a complete, commented params.yaml: keys, order, comments and ranges come from the sections' fields."""
 
 import io
 import re
@@ -18,11 +18,11 @@ from ddpm.sampling.options import LARGEST_SHOWN
 COLUMN = 28
 PLAIN = re.compile(r"[\w.+/-]+")
 LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-"""Words for the limits of JSON Schema."""
+"""Text for the limits of JSON Schema."""
 
 
 def text(params: Params, header: Sequence[str]) -> str:
-    """The complete file. header: the comment lines that it begins with, without `#`."""
+    """Render the complete file. header: its initial comment lines, without `#`."""
     parts = ["".join(f"# {line}".rstrip() + "\n" for line in header)]
     for name, section in params:
         parts.append(_dumped(CommentedMap({name: _mapping(section)})))
@@ -30,7 +30,7 @@ def text(params: Params, header: Sequence[str]) -> str:
 
 
 def comment(section: type[Section], name: str) -> str:
-    """What params.yaml says of a key: its description, then the choices that this leaves out, or the range."""
+    """Build the comment of a key: its description, then choices that it does not mention, or the range."""
     schema = _properties(section)[name]
     description, null, rest = str(schema["description"]).partition("; null: ")
     choices = [str(each) for each in schema.get("enum", [schema["const"]] if "const" in schema else [])]
@@ -46,7 +46,7 @@ def _properties(section: type[Section]) -> dict[str, Any]:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    """The range in parentheses, after a space; empty where the upper limit is none, or only a guard."""
+    """Format the range in parentheses, after a space; empty if the upper limit is missing or only a guard."""
     kinds: list[dict[str, Any]] = [schema, *schema.get("anyOf", ())]
     limits = next((each for each in kinds if each.keys() & {"maximum", "exclusiveMaximum"}), {})
     if limits.get("maximum", limits.get("exclusiveMaximum", LARGEST_SHOWN)) >= LARGEST_SHOWN:
@@ -69,7 +69,7 @@ def _mapping(section: Section) -> CommentedMap:
 
 
 def _ordered(section: type[Section]) -> list[str]:
-    """The keys of a section: its own before those that it shares with other kinds."""
+    """List the keys of a section: its own before those shared with other kinds."""
     found = (name for base in section.__mro__ for name in get_annotations(base) if name in section.model_fields)
     return list(dict.fromkeys(found))
 

@@ -1,1 +1,1 @@
-"""Users' images: found, checked, brought to one shape, and kept as one array."""
+"""Users' images: discovery, checks, conversion to one shape, storage as one array."""

@@ -1,6 +1,6 @@
-"""Images in zip and tar archives, read without ever unpacking them to disk.
+"""Images in zip and tar archives, read without unpacking to disk.
 
-No absolute names, no `..`, no links or devices (CVE-2025-4517 is one of many reasons), sizes capped.
+Absolute names, `..`, links and devices are refused (see for example CVE-2025-4517), and sizes are limited.
 """
 
 import lzma
@@ -22,25 +22,26 @@ DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
     ValueError, OverflowError, IndexError, RuntimeError,
 )  # fmt: skip
-"""What the libraries raise at a broken archive (NotImplementedError is a RuntimeError)."""
+"""Exceptions of the libraries for a broken archive (NotImplementedError is a RuntimeError)."""
 
 ZIP_START, ZIP_END = (b"PK\3\4", b"PK\5\6", b"PK\7\x08"), b"PK\5\6"
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 UNREAD = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x28\xb5\x2f\xfd": "zstd", b"MSCF": "cab"}
-"""Archives that are recognised only to say what they are."""
+"""Unsupported archives, recognised for the error message only."""
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 OTHER_METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 93: "zstd", 95: "xz", 98: "PPMd"}
-MANY = 0xFFFF  # in a zip's last record: the number stands elsewhere
+MANY = 0xFFFF  # in a zip's end record: the number is in the zip64 record
 
 Files = Iterator[tuple[Entry, bytes | BadImageError]]
 
 
 def kind_of(location: Path) -> str | None:
-    """`zip`, `tar`, or None for any other file; decided by content, since DVC names it `data`.
+    """Return `zip`, `tar`, or None for any other file, by content, since DVC names the file `data`.
 
-    Formats are asked by how the file begins. zipfile alone would also take a tar whose last file is a zip.
+    The first bytes decide: zipfile alone would accept a tar whose last member is a zip. Raises DataError for an
+    unsupported or damaged archive.
     """
-    with explained(location):
+    with archive_errors(location):
         with location.open("rb") as file:
             start = file.read(8)
         if start.startswith(ZIP_START):
@@ -53,17 +54,17 @@ def kind_of(location: Path) -> str | None:
         for magic, name in COMPRESSED.items():
             if start.startswith(magic):
                 raise DataError(
-                    f"{location} is compressed by {name} and holds no tar archive that can be read. Is it whole? "
-                    "If it is one compressed file, unpack it."
+                    f"{location} is compressed by {name} but is not a readable tar archive. Check that it is complete; "
+                    "if it is a single compressed file, unpack it."
                 )
         return "zip" if zipfile.is_zipfile(location) else None
 
 
 def list_zip(location: Path) -> Listing:
-    """All files of a zip archive. Raises DataError."""
+    """List the files of a zip archive. Raises DataError."""
     listing = Listing()
     table: zipfile.ZipInfo | None = None
-    with explained(location), zipfile.ZipFile(location) as archive:
+    with archive_errors(location), zipfile.ZipFile(location) as archive:
         _check_directory(location, archive.infolist())
         images = []
         for info in archive.infolist():
@@ -86,10 +87,10 @@ def list_zip(location: Path) -> Listing:
 
 
 def list_tar(location: Path) -> Listing:
-    """All files of a tar archive, compressed or not. Raises DataError."""
+    """List the files of a tar archive, compressed or not. Raises DataError."""
     listing = Listing()
     total = 0
-    with explained(location), _open_tar(location) as archive:
+    with archive_errors(location), _open_tar(location) as archive:
         for member in archive:
             name = _tar_name(member)
             path = inner_path(location, name)
@@ -120,7 +121,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _tar_name(member: tarfile.TarInfo) -> str:
-    """The name in UTF-8 where it is that, otherwise in Latin-1."""
+    """Decode a member's name as UTF-8 if valid, else as Latin-1."""
     try:
         member.name.encode()
     except UnicodeEncodeError:
@@ -129,13 +130,16 @@ def _tar_name(member: tarfile.TarInfo) -> str:
 
 
 def _is_special(info: zipfile.ZipInfo) -> bool:
-    """Whether a member is a link, device, pipe or socket."""
+    """Return True for a link, device, pipe or socket."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     return kind == stat.S_IFLNK or (info.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR))
 
 
 def _check_directory(location: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """The directory at the end of a zip must belong to this file and be whole; the library does not ask. DataError."""
+    """Check that a zip's central directory is complete and belongs to this file, which zipfile does not.
+
+    Raises DataError for one volume of several, BadZipFile for a damaged directory.
+    """
     with location.open("rb") as file:
         file.seek(max(0, location.stat().st_size - 22 - MANY))
         tail = file.read()
@@ -147,23 +151,23 @@ def _check_directory(location: Path, members: Sequence[zipfile.ZipInfo]) -> None
     if any(info.header_offset < 0 for info in members):
         raise zipfile.BadZipFile("bytes are missing from it")
     if count not in (MANY, len(members) % (MANY + 1)):
-        raise zipfile.BadZipFile(f"its directory is to list {count:,} files and lists {len(members):,}")
+        raise zipfile.BadZipFile(f"its directory should list {count:,} files, but lists {len(members):,}")
 
 
 def _check_readable(location: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse an archive of which nothing can be read; single members are set aside by `read_zip`."""
+    """Raise DataError for an archive without any readable member; `read_zip` sets single members aside."""
     if members and all(info.flag_bits & 1 for info in members):
         raise DataError(f"{location} is protected by a password. Unpack it and give the folder.")
     if members and all(info.compress_type not in ZIP_METHODS for info in members):
         method = OTHER_METHODS.get(members[0].compress_type, f"method {members[0].compress_type}")
         raise DataError(
-            f"{location} is compressed by {method}, which cannot be read. Make it again with deflate, or unpack it and "
+            f"{location} is compressed by {method}, which is not supported. Recreate it with deflate, or unpack it and "
             "give the folder."
         )
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """A whole archive ends with zero blocks; the library passes over a header that is cut off or damaged."""
+    """Check that a tar ends with a zero block; tarfile ignores a truncated or damaged header. Raises ReadError."""
     if archive.fileobj is None:
         raise tarfile.ReadError("it is closed")
     archive.fileobj.seek(archive.offset)
@@ -172,11 +176,11 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 
 def _link_in_archive(location: Path, name: str) -> str:
-    return f"{location}: {name!r} is a link or a device, not a file. Nothing was read. Make the archive without links."
+    return f"{location}: {name!r} is a link or a device, not a file. Nothing was read. Recreate it without links."
 
 
 def _check_total(location: Path, total: int) -> None:
-    """Refuse an archive that unpacks to more than anybody means."""
+    """Raise DataError for an archive that unpacks to more than MAX_ARCHIVE_BYTES."""
     if total > MAX_ARCHIVE_BYTES:
         raise DataError(
             f"{location} unpacks to {total / 2**30:,.0f} GiB, above the limit of {MAX_ARCHIVE_BYTES / 2**30:,.0f} GiB. "
@@ -185,9 +189,9 @@ def _check_total(location: Path, total: int) -> None:
 
 
 def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
-    """Each of the entries once, in the order of the archive."""
+    """Yield each of the entries once, in the order of the archive."""
     known = {entry.name or entry.path: entry for entry in entries}
-    with explained(location), zipfile.ZipFile(location) as archive:
+    with archive_errors(location), zipfile.ZipFile(location) as archive:
         for info in archive.infolist():
             entry = known.get(_zip_name(info))
             if entry is None:
@@ -197,14 +201,14 @@ def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
                     content = read_capped(file)
             except DAMAGE as error:
                 # RuntimeError: encrypted; NotImplementedError: a compression that Python lacks.
-                content = BadImageError(f"the archive is damaged here or protected ({error}); make it again")
+                content = BadImageError(f"the archive is damaged here or protected ({error}); recreate it")
             yield entry, content
 
 
 def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
-    """Each of the entries once, in the order of the archive."""
+    """Yield each of the entries once, in the order of the archive."""
     known = {entry.name or entry.path: entry for entry in entries}
-    with explained(location), _open_tar(location) as archive:
+    with archive_errors(location), _open_tar(location) as archive:
         for member in archive:
             entry = known.get(_tar_name(member))
             file = archive.extractfile(member) if entry is not None and member.isfile() else None
@@ -213,11 +217,11 @@ def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
 
 
 @contextmanager
-def explained(location: Path) -> Iterator[None]:
-    """Say which archive is damaged; the libraries do not."""
+def archive_errors(location: Path) -> Iterator[None]:
+    """Convert the libraries' exceptions to a DataError that names the archive."""
     try:
         yield
     except DataError:
         raise
     except DAMAGE as error:
-        raise DataError(f"{location} cannot be read: {error}. Is the archive whole? Fetch or make it again.") from error
+        raise DataError(f"{location} cannot be read: {error}. If it is damaged, fetch or recreate it.") from error

@@ -1,7 +1,7 @@
-"""Classes of images: the folders they are in, once the folders have been recognised as classes.
+"""Classes of images, by folder or by dataset.json.
 
-Splits (`train`, `test`), shards (`part-1`) and numbered chunks of one set (`00000`, `00001` of StyleGAN) are not: the
-classes are the folders inside them, if there are any. What was decided, and what is doubtful, is put into a note.
+Splits (`train`, `test`), shards (`part-1`) and numbered chunks of one set (`00000`, `00001` of StyleGAN) are not
+classes; the folders inside them are, if there are any. Notes report these decisions and doubtful folders.
 """
 
 import re
@@ -28,21 +28,21 @@ DOUBTFUL = re.compile(
     r"|(19|20)\d\d([-_.]\d\d){0,2}|\d{4,}",
     re.I,
 )
-"""Folders of tools, dates, and numbers that are no chunk's."""
+"""Folders of tools, dates, and numbers other than chunk numbers."""
 
 Parts = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The class of each image, None where it has none, and what there is to say about that."""
+    """The class of each image, None without one, and notes about them."""
 
     names: tuple[str | None, ...]
     notes: tuple[str, ...]
 
 
 def of_table(paths: Sequence[str], table: Table) -> Classes:
-    """The classes that dataset.json names."""
+    """Take the classes from dataset.json."""
     names = tuple(table.get(path) for path in paths)
     missing = names.count(None)
     if not table:
@@ -50,7 +50,7 @@ def of_table(paths: Sequence[str], table: Table) -> Classes:
             names, ("dataset.json says that the images have no labels; the folders are not taken as classes",)
         )
     if missing == len(names):
-        return Classes(names, ("the labels in dataset.json are vectors, or of other images: none of them is used",))
+        return Classes(names, ("the labels in dataset.json are vectors, or of other images, and are not used",))
     notes = ["the classes are the labels in dataset.json, not the folders"]
     if missing:
         notes.append(f"dataset.json has no class for {missing:,} images ({named(_without(paths, names))})")
@@ -58,7 +58,7 @@ def of_table(paths: Sequence[str], table: Table) -> Classes:
 
 
 def of_folders(paths: Sequence[str]) -> Classes:
-    """The class of each path: its first folder, below any that holds everything and any that are parts of one set."""
+    """Take each path's first folder as its class, below a common folder and folders that are parts of one set."""
     parts: Parts = [PurePosixPath(path).parts for path in paths]
     notes = []
     while True:
@@ -76,7 +76,7 @@ def of_folders(paths: Sequence[str]) -> Classes:
     if notes:
         inside = sorted({name for name in names if name is not None})
         text = f"the classes are the folders in them ({named(inside)})" if inside else "their images have no class"
-        notes.append(f"{text}; images are held out by their content (prepare.holdout), whatever folder they are in")
+        notes.append(f"{text}; images are held out by content (prepare.holdout), regardless of their folder")
     return Classes(names, (*notes, *_doubts(folders, names)))
 
 
@@ -85,7 +85,7 @@ def _first_folders(parts: Parts) -> list[str]:
 
 
 def _parts_of_one_set(folders: list[str], parts: Parts) -> str | None:
-    """The kind of folders that are not classes, for a message."""
+    """Name the kind of folders that are not classes, for a message; None if they are classes."""
     if len(folders) < 2:
         return None
     if all(_is_split(name, beside=True) for name in folders) and any(_is_split(name) for name in folders):
@@ -98,7 +98,7 @@ def _parts_of_one_set(folders: list[str], parts: Parts) -> str | None:
 
 
 def _share_folders(parts: Parts) -> bool:
-    """Whether at least two folders contain the same two or more folders."""
+    """Return True if at least two folder names occur in more than one folder."""
     inside: dict[str, set[str]] = {}
     for path in parts:
         if len(path) > 2:
@@ -108,7 +108,7 @@ def _share_folders(parts: Parts) -> bool:
 
 
 def _is_split(name: str, beside: bool = False) -> bool:
-    """Whether a folder is named like a split; with `beside`, also like a further part of a set (`extra`)."""
+    """Return True for the name of a split, or with `beside` of a further part of a set (`extra`)."""
     words = [word for word in re.split(r"[^A-Za-z]+", re.sub("(?i)hold[-_ ]out", "holdout", name)) if word]
     return (
         bool(words)
@@ -118,7 +118,7 @@ def _is_split(name: str, beside: bool = False) -> bool:
 
 
 def _are_chunks(folders: list[str], parts: Parts) -> bool:
-    """Whether the folders' numbers (four or more digits) are prefixes of their files': 00012/img00012345.png."""
+    """Return True if the folders' numbers (four or more digits) follow from their files': 00012/img00012345.png."""
     if not all(re.fullmatch(r"\d{4,}", name) for name in folders) or len({len(name) for name in folders}) > 1:
         return False
     numbers = []
@@ -141,7 +141,7 @@ def _are_chunks(folders: list[str], parts: Parts) -> bool:
 
 
 def _doubts(folders: list[str], names: Sequence[str | None]) -> list[str]:
-    """Warnings about folders that were taken as classes and do not look like classes."""
+    """Warn of folders that were taken as classes but do not look like classes."""
     if len(folders) < 2 or not any(names):
         return []
     splits = [name for name in folders if _is_split(name) or re.fullmatch(r"(train|test|val)[A-Z]", name)]

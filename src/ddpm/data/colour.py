@@ -1,4 +1,4 @@
-"""Embedded colour profiles: pixels converted to sRGB, which is what every pixel is taken for afterwards."""
+"""Conversion of pixels with an embedded colour profile to sRGB, which all later code assumes."""
 
 import io
 from functools import lru_cache
@@ -14,11 +14,11 @@ SPACES = {"L": ("GRAY", "RGB "), "RGB": ("RGB ",), "CMYK": ("CMYK",)}
 
 
 class ProfileError(ValueError):
-    """A profile that cannot be read, or that is for other channels than the image has."""
+    """A colour profile is unreadable, or for other channels than the image has."""
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """An image of mode L, I;16, RGB or CMYK in sRGB (L and I;16 stay grey); None if the profile changes nothing.
+    """Convert an image of mode L, I;16, RGB or CMYK to sRGB (L and I;16 stay grey); None if nothing changes.
 
     Raises ProfileError.
     """
@@ -36,7 +36,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 @lru_cache(maxsize=16)
 def _grey(profile: bytes) -> Levels | None:
-    """sRGB values of the 256 grey levels; None if they are unchanged."""
+    """Compute the sRGB values of the 256 grey levels; None if they are unchanged."""
     opened = _opened(profile, "L")
     mode = "L" if opened.profile.xcolor_space == "GRAY" else "RGB"
     ramp = Image.fromarray(NEUTRAL[None]).convert(mode)
@@ -46,7 +46,7 @@ def _grey(profile: bytes) -> Levels | None:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the profile to sRGB; None if it is sRGB itself."""
+    """Build the transform from the profile to sRGB; None if the profile is sRGB."""
     transform = _built(_opened(profile, mode), mode, ImageCms.Flags.HIGHRESPRECALC)
     if mode == "RGB":
         axis = np.linspace(0, 255, 9).round().astype(np.uint8)
@@ -63,7 +63,7 @@ def _opened(profile: bytes, mode: str) -> ImageCms.ImageCmsProfile:
     except (OSError, ValueError, TypeError) as error:
         raise ProfileError(f"the colour profile cannot be read ({error})") from error
     if space not in SPACES[mode]:
-        raise ProfileError(f"the colour profile is for {space.strip()}, and the image is {mode}")
+        raise ProfileError(f"the colour profile is for {space.strip()}, but the image is {mode}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The contact sheet: a picture of what is in the set."""
+"""The contact sheet, an overview picture of the set."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ PAPER, INK = (255, 255, 255), (40, 40, 40)
 def contact_sheet(
     images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Sequence[str], order: Sequence[str]
 ) -> Image.Image:
-    """A row of images per class (the first 24 classes), or eight rows of an unlabelled set.
+    """Draw a row of images per class (the first 24 classes), or eight rows of an unlabelled set.
 
     images: uint8 (N, H, W, C). `order`: a key per image; the smallest are shown first.
     """
@@ -33,7 +33,7 @@ def contact_sheet(
 
 
 def _draw(images: NDArray[np.uint8], rows: Sequence[tuple[str, NDArray[np.intp]]]) -> Image.Image:
-    """Rows of images with their names at the left."""
+    """Draw rows of images with their names on the left."""
     font = ImageFont.load_default(size=14)
     factor = max(1, -(-CELL // images.shape[1]))
     cell = images.shape[1] * factor + GAP

@@ -1,4 +1,4 @@
-"""Images that a set has twice: to the bit, or nearly."""
+"""Exact and near duplicates in a set of images."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class NearPairs:
-    """Pairs (i, j), i < j, of near duplicates in order; `complete` is False when there were too many to look at."""
+    """Sorted pairs (i, j), i < j, of near duplicates. complete: False if there were too many candidates to compare."""
 
     pairs: list[tuple[int, int]]
     complete: bool
 
 
 def exact(digests: Sequence[str]) -> list[list[int]]:
-    """Groups of two or more equal digests, as indices in order."""
+    """Group two or more equal digests, as indices in order."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
         groups[digest].append(index)
@@ -29,12 +29,11 @@ def exact(digests: Sequence[str]) -> list[list[int]]:
 
 
 def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candidates: int = CANDIDATES) -> NearPairs:
-    """Pairs of images (N, H, W, C) whose root mean square difference is at most `limit` (0 to 255), and not zero.
+    """Find pairs of images (N, H, W, C) whose root mean square difference is above 0 and at most `limit` (0 to 255).
 
-    Of exact copies (equal digests) only the first is looked at. Averages over blocks of pixels, weighted by block size,
-    never differ by more than the images do (Jensen), so a search among them in a k-d tree finds every pair; the full
-    images then decide. A set in which more than `candidates` pairs come into question (a video, say) is looked at in
-    part.
+    Only the first of exact copies (equal digests) is compared. Weighted block means never differ by more than the
+    images do (Jensen's inequality), so a k-d tree over them finds every candidate, and the full images decide. With
+    more than `candidates` candidate pairs (a video, say), only part of them is compared.
     """
     from scipy.spatial import cKDTree
 
@@ -57,13 +56,13 @@ def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candid
 
 
 def rms(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Root mean square difference of two images, in grey values (0 to 255)."""
+    """Compute the root mean square difference of two images, in grey levels (0 to 255)."""
     difference = first.astype(np.float64) - second
     return float(np.sqrt(np.mean(difference * difference)))
 
 
 def summaries(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Vectors (N, at most 64) whose Euclidean distance is at most the root mean square difference of the images.
+    """Compute vectors (N, at most 64) whose Euclidean distance is at most the images' root mean square difference.
 
     Each entry is the mean of a block of pixels and channels, times the root of the block's share of the image.
     """

@@ -1,6 +1,6 @@
 """DVC as a child process: its command line, its environment, and the meaning of its output.
 
-DVC has no stable output format, so every pattern that reads its words is in this file (DVC 3.67).
+DVC has no stable output format, so every pattern that parses its messages is in this file (DVC 3.67).
 """
 
 import os
@@ -26,7 +26,7 @@ CHATTER = re.compile(
 )
 """Progress and hints for interactive use."""
 ADVERTISEMENT = re.compile(r"\s*$|Having any troubles\?|.*https?://(error\.)?dvc\.org/\S*$")
-"""Empty lines and addresses of DVC's pages, around the one line that says why a command failed."""
+"""Empty lines and links to DVC's pages, around the line that gives the reason of a failure."""
 
 
 def command(*arguments: str, python: str = sys.executable) -> list[str]:
@@ -45,23 +45,20 @@ def environment(python: str = sys.executable, base: Mapping[str, str] = os.envir
 
 
 def words(lines: Iterable[str]) -> list[str]:
-    """The lines of DVC's output that are not chatter."""
+    """Keep the lines of DVC's output that are not chatter."""
     return [line for line in lines if not CHATTER.match(line)]
 
 
 def is_busy(lines: Iterable[str]) -> bool:
-    """Whether DVC failed because another DVC process holds a lock, so that trying again later helps."""
+    """Return True if DVC failed because another DVC process holds a lock, so that a retry can succeed."""
     return any(BUSY.search(line) for line in lines)
 
 
 def run(*arguments: str) -> str:
-    """Run DVC here and return its standard output. On a terminal, its progress and its errors appear there.
+    """Run DVC here and return its standard output. On a terminal, its progress and errors are shown.
 
-    DVC ends with this process. It inherits the descriptors that are inheritable, and with them `replace.LOCK`, so the
-    next command waits until both have ended.
-
-    Raises:
-        ValueError: DVC failed; the message has its words.
+    DVC ends with this process. It inherits inheritable descriptors, among them `replace.LOCK`, so the next command
+    waits until both have ended. Raises ValueError with DVC's message if it fails.
     """
     on_terminal = sys.stderr.isatty()
     done = subprocess.run(
@@ -76,13 +73,13 @@ def run(*arguments: str) -> str:
     )
     if done.returncode:
         lines = [line for line in words((done.stderr or "").splitlines()) if not ADVERTISEMENT.match(line)]
-        why = "DVC says why, above." if on_terminal else "\n".join(lines)
+        why = "DVC's message is above." if on_terminal else "\n".join(lines)
         raise ValueError(f"`dvc {' '.join(arguments)}` failed, and nothing was changed. {why}")
     return done.stdout
 
 
 def failure(*arguments: str, folder: Path, python: str) -> str:
-    """Run the DVC of another environment in another folder; its last words if it fails, and else an empty text."""
+    """Run another environment's DVC in another folder; return its last message if it fails, else an empty text."""
     done = subprocess.run(
         command(*arguments, python=python), cwd=folder, env=environment(python), capture_output=True, check=False
     )

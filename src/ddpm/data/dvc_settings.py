@@ -1,4 +1,4 @@
-"""What DVC's own settings, the project's and a person's, mean for images that come into this project."""
+"""Checks of DVC's settings, the project's and the user's, that affect imported images."""
 
 from typing import Any
 
@@ -6,33 +6,32 @@ LINKS = "symlink"
 
 
 def refuse_links() -> None:
-    """Raises ValueError when DVC would put links to its cache in place of images, which `prepare` refuses.
+    """Raise ValueError if DVC would create links to its cache in place of images, which `prepare` refuses.
 
-    A person's general settings do not matter here: `.dvc/config` says `cache.type`, and only `.dvc/config.local` is
-    stronger.
+    `.dvc/config` sets `cache.type`, so only `.dvc/config.local` can override it, not the user's global settings.
     """
     kinds = _settings()["cache"].get("type") or []
     if LINKS in ([kinds] if isinstance(kinds, str) else kinds):
         raise ValueError(
-            "DVC is set to put symbolic links into `data` (cache.type), and links that lead out of it are refused. "
-            "Nothing was changed. Set, for this project: `dvc config --local cache.type reflink,hardlink,copy`."
+            "DVC is set to create symbolic links in `data` (cache.type), and links that lead out of it are refused. "
+            "Nothing was changed. Set for this project: `dvc config --local cache.type reflink,hardlink,copy`."
         )
 
 
 def outside_remote() -> str:
-    """A note when the default remote is named outside of the project, in a person's or the system's settings."""
+    """Return a note if the default remote is set outside the project, in the user's or the system's settings."""
     name = _settings()["core"].get("remote")
     if not name or any(_settings(level)["core"].get("remote") for level in ("repo", "local")):
         return ""
     return (
         f"your own DVC settings (`dvc config --global --list`) name the default remote {name}: `dvc push` and "
-        "retraining runs send this project's images and models there. For another one: "
+        "retraining runs send this project's images and models there. To use another: "
         "`dvc remote default --local NAME`"
     )
 
 
 def _settings(level: str | None = None) -> Any:
-    """All settings of DVC merged, or those of one level alone. Raises ValueError."""
+    """Read DVC's merged settings, or those of one level. Raises ValueError."""
     from dvc.config import Config
     from dvc.exceptions import DvcException
 

@@ -1,4 +1,4 @@
-"""One file of a source: which names are meant, which are safe, and how much of it may be read."""
+"""Files of a source: names that count as images, names that are safe, and the size limit."""
 
 import re
 import unicodedata
@@ -29,12 +29,12 @@ ENDINGS = {
 """The allow-list: file name ending (lower case) to image format."""
 
 VARIANTS = {"MPO": "JPEG", "DIB": "BMP"}
-"""Formats of Pillow that are another one with further views behind it (MPO), or without its file header (DIB)."""
+"""Pillow's names of format variants: JPEG with further views (MPO), BMP without a file header (DIB)."""
 
 MAX_FILE_BYTES = 512 * 2**20
 MAX_ARCHIVE_BYTES = 256 * 2**30
 
-# Files that accompany images and are passed over: texts about them, and what file managers leave behind.
+# Files that accompany images and are ignored: texts about them, and files of file managers.
 PASSED_OVER = re.compile(
     r"((readme|licen[cs]e|copying|attribution|citation)(\.(txt|md|rst|html))?"
     r"|e?h?thumbs(_vista)?\.db(:.*)?|desktop\.ini|picasa\.ini|zbthumbnail\.info|icon\r)",
@@ -49,7 +49,7 @@ SYSTEM_FOLDERS = re.compile(
     r"|__pycache__|_vti_(bin|cnf|pvt|txt)",  # Python, FrontPage
     re.I,
 )
-"""Folders of computers, network drives and tools: trash, snapshots and thumbnails, never somebody's own pictures."""
+"""Folders of operating systems, network drives and tools: trash, snapshots and thumbnails, never a user's pictures."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +62,7 @@ class Entry:
 
 
 LABELS = "dataset.json"
-"""Where the sets of StyleGAN and EDM keep their labels."""
+"""File of labels in sets made for StyleGAN and EDM."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Listing:
     labels: tuple[str, bytes | BadImageError] | None = None
 
     def add(self, path: PurePosixPath, size: int, name: str) -> bool:
-        """Sort a file in; whether it is a dataset.json, above others in the tree, whose content belongs to `labels`."""
+        """Classify and add a file; return True if it is the topmost dataset.json so far, to be read into `labels`."""
         if (reason := left_out(path)) is not None:
             if path.suffix.lower() in ENDINGS:
                 self.left_out["hidden" if reason.startswith(".") else reason] += 1
@@ -86,12 +86,12 @@ class Listing:
 
 
 def wanted(path: PurePosixPath) -> bool:
-    """Whether a file is meant as an image: not hidden, not a resource fork, not a text that accompanies images."""
+    """Return True for a file meant as an image: not hidden, not a resource fork, not a text that accompanies images."""
     return left_out(path) is None and not PASSED_OVER.fullmatch(path.name)
 
 
 def left_out(path: PurePosixPath) -> str | None:
-    """The system folder (`@eaDir`) or hidden name that keeps a file out of the set; None for all others.
+    """Return the system folder (`@eaDir`) or hidden name that excludes a file from the set; None for all others.
 
     The rules for files do not apply to folders: a class may be called `license`.
     """
@@ -102,22 +102,22 @@ def left_out(path: PurePosixPath) -> str | None:
 
 
 def inner_path(location: Path, name: str) -> PurePosixPath:
-    """The name of a file in a source as a relative path. Raises DataError for one that leads outside.
+    """Convert the name of a file in a source to a relative path. Raises DataError for one that leads outside.
 
-    Backslashes separate, as in archives of Windows; letters with accents are composed (NFC), which macOS does not do.
-    So a folder and an archive of it have equal paths, wherever they were made.
+    Backslashes separate, as in Windows archives; accented letters are composed (NFC), unlike on macOS. So a folder and
+    an archive of it have equal paths on every platform.
     """
     path = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
     if "\0" in name or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:(/|$)", str(path)):
         raise DataError(
             f"{location} holds a file named {name!r}, which leads out of the archive. Nothing was read. "
-            "Make the archive again with relative names, or use one that you trust."
+            "Recreate the archive with relative names, or use a trusted one."
         )
     return utf8(location, path)
 
 
 def utf8(location: Path, path: PurePosixPath) -> PurePosixPath:
-    """The path, if it can be written down as UTF-8."""
+    """Return the path if it is valid UTF-8. Raises DataError."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -126,10 +126,10 @@ def utf8(location: Path, path: PurePosixPath) -> PurePosixPath:
 
 
 def read_capped(file: IO[bytes]) -> bytes | BadImageError:
-    """Read a file, unless it is too large."""
+    """Read a file of at most MAX_FILE_BYTES; return a BadImageError for a larger one."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         return BadImageError(
-            f"it is larger than {MAX_FILE_BYTES // 2**20} MiB; no image that is meant is, so remove it"
+            f"it is larger than the limit of {MAX_FILE_BYTES // 2**20} MiB for one image; remove or shrink it"
         )
     return content

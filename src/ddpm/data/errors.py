@@ -1,4 +1,4 @@
-"""Errors in data, and their messages."""
+"""Errors in data, and formatting of their messages."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ class BadImageError(ValueError):
 
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:
-    """The first lines, indented, and how many more there are. A line break inside of one is spelled out."""
+    """Join the first lines, indented, and the number of further ones. Line breaks within a line are escaped."""
     shown = [f"  {field(line)}" for line in lines[:limit]]
     if len(lines) > limit:
         shown.append(f"  ... and {len(lines) - limit:,} more")
@@ -22,6 +22,6 @@ def listing(lines: Sequence[str], limit: int = 20) -> str:
 
 
 def named(names: Sequence[str], limit: int = 4) -> str:
-    """The first names, and how many more there are: `cats, dogs and 3 more`. Control characters are escaped."""
+    """Join the first names and the number of further ones: `cats, dogs and 3 more`. Control characters are escaped."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(name if name.isprintable() else ascii(name) for name in names[:limit]) + more

@@ -1,4 +1,4 @@
-"""Pictures that have to be of one size already: checked and decoded, never resized."""
+"""Pictures of one required size: checked and decoded, never resized."""
 
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -18,15 +18,15 @@ Pixels = NDArray[np.uint8]
 def read(location: Path, side: int, channels: int, why: str, most: int | None = None) -> dict[str, Pixels]:
     """Read images (side, side, channels) uint8 from a file, folder or archive, by their paths without suffix.
 
-    most: how many at most, from the first; None: all. Raises DataError for other files and sizes;
-    `why` says where the size comes from.
+    most: limit of images, from the first; None for all. why: origin of the required size, for the message. Raises
+    DataError for unusable files and other sizes.
     """
     found: dict[str, Pixels] = {}
     source = _source(location)
     for entry, content in islice(source.read(), most):
         name = str(PurePosixPath(entry.path).with_suffix(""))
         if name in found:
-            raise DataError(f"{location} has two pictures called {name}. Rename one: results are named after them.")
+            raise DataError(f"{location} has two pictures named {name}. Rename one: results are named after them.")
         try:
             found[name] = _picture(content, entry.path, side, channels, why)
         except BadImageError as error:
@@ -45,7 +45,7 @@ def _picture(content: bytes | BadImageError, path: str, side: int, channels: int
         raise content
     width, height = images.open_image(content, path, max_pixels=MAX_PIXELS).image.size
     if (width, height) != (side, side):
-        raise BadImageError(f"it has {width} x {height} pixels, and {side} x {side} are needed ({why})")
+        raise BadImageError(f"it has {width} x {height} pixels, but {side} x {side} are needed ({why})")
     return images.prepare_image(
         content, path, resolution=side, channels=channels, background=BACKGROUND, max_pixels=MAX_PIXELS
     ).pixels

@@ -1,10 +1,10 @@
-"""One image file to one square array.
+"""Conversion of one image file to one square array.
 
-The steps, in this order: open and check, first frame, EXIF orientation, what the numbers mean (`ddpm.data.meaning`:
-which is white, how many bits, transparent colours, colour profile), centre crop to a square, values as floats from 0 to
-255, alpha laid over the background, bicubic resize with antialiasing (Pillow's, on floats, channel by channel; as in
-clean-fid), grey from colour by ITU-R 601 or colour from grey by repetition, one rounding to uint8 at the very end.
-An image without a profile that has the right size and channels already keeps its pixels to the bit.
+The steps, in this order: open and check, first frame, EXIF orientation, interpretation of the values
+(`ddpm.data.meaning`: polarity, bits, transparent colours, colour profile), centre crop to a square, conversion to
+floats from 0 to 255, alpha composited over the background, bicubic resize with antialiasing (Pillow's, on floats,
+channel by channel; as in clean-fid), grey from colour by ITU-R 601 or colour from grey by repetition, and a single
+rounding to uint8 at the end. An image of the right size and channels without a profile keeps its exact pixels.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = ["Opened", "Picture", "open_image", "prepare_image", "square_of_floats
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-FLAT = 8  # grey levels: less contrast than this cannot be seen
+FLAT = 8  # grey levels: a lower contrast is invisible
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow's own conversion
 
 
@@ -44,19 +44,19 @@ def prepare_image(
     squared = square_of_floats(opened.image, resolution, background, done)
     if "alpha" in done and np.ptp(squared) < FLAT and _shows_something(opened.image):
         done.append("invisible")
-    values = in_channels(squared, channels, done)
-    return Picture(rounded(values), opened.format, opened.mode, opened.size, tuple(done))
+    values = to_channels(squared, channels, done)
+    return Picture(to_uint8(values), opened.format, opened.mode, opened.size, tuple(done))
 
 
 def whole_image(content: bytes, path: str, *, channels: int, background: int, max_pixels: int) -> Pixels:
-    """Decode one file as it is, neither cropped nor resized: uint8 (H, W, channels). Raises BadImageError."""
+    """Decode one file to uint8 (H, W, channels), neither cropped nor resized. Raises BadImageError."""
     bands = _bands(open_image(content, path, max_pixels=max_pixels).image)
     alpha = _alpha(bands)
     values = np.stack([_channel(band, alpha, None, background) for band in bands], axis=2)
-    return rounded(in_channels(values, channels, []))
+    return to_uint8(to_channels(values, channels, []))
 
 
-def in_channels(values: Floats, channels: int, done: list[str]) -> Floats:
+def to_channels(values: Floats, channels: int, done: list[str]) -> Floats:
     """Convert floats (H, W, 1 or 3) to the requested channels, noting the conversion in `done`."""
     if channels == 1 and values.shape[2] == 3:
         done.append("grey")
@@ -67,16 +67,17 @@ def in_channels(values: Floats, channels: int, done: list[str]) -> Floats:
     return values
 
 
-def rounded(values: Floats) -> Pixels:
-    """Clipped to 0..255 and rounded once."""
+def to_uint8(values: Floats) -> Pixels:
+    """Clip to 0..255 and round."""
     pixels: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
     return pixels
 
 
 def square_of_floats(image: Image.Image, resolution: int | None, background: int, done: list[str]) -> Floats:
-    """Resize to float32 (side, side, 1 or 3) in 0..255, not clipped, noting it in `done`. No resolution: no resize.
+    """Crop and resize to float32 (side, side, 1 or 3) in 0..255, not clipped, noting it in `done`.
 
-    Channels are resized one by one, so that a large photograph needs memory for one float channel, not for all.
+    resolution: None for no resize. Channels are resized one by one, so a large photograph needs memory for only one
+    float channel.
     """
     bands = _bands(image)
     width, height = image.size
@@ -94,18 +95,18 @@ def square_of_floats(image: Image.Image, resolution: int | None, background: int
 
 
 def _alpha(bands: list[NDArray[np.generic]]) -> Floats | None:
-    """Take the alpha channel off, if there is one, as shares."""
+    """Remove and return the alpha channel, scaled to 0..1, if there is one."""
     return bands.pop().astype(np.float32) / np.float32(255) if len(bands) in (2, 4) else None
 
 
 def _shows_something(image: Image.Image) -> bool:
-    """Whether some pixels are transparent and others are not."""
+    """Return True if opacity varies between pixels."""
     alpha = _alpha(_bands(image))
     return alpha is not None and bool(np.ptp(alpha) > FLAT / 255)
 
 
 def _channel(band: NDArray[np.generic], alpha: Floats | None, resolution: int | None, background: int) -> Floats:
-    """One channel: to floats, over the background, to size."""
+    """Convert one channel to floats, composite it over the background, and resize it."""
     values = band.astype(np.float32)
     if band.dtype.itemsize == 2:
         values /= 257  # 65535 becomes 255
@@ -118,7 +119,7 @@ def _channel(band: NDArray[np.generic], alpha: Floats | None, resolution: int | 
 
 
 def _bands(image: Image.Image) -> list[NDArray[np.generic]]:
-    """The channels as arrays (H, W): grey, grey + alpha, three colours, or three colours + alpha."""
+    """Split into channels (H, W): grey, grey + alpha, three colours, or three colours + alpha."""
     if image.mode.startswith("I;16"):
         return [np.asarray(image)]
     if image.has_transparency_data:

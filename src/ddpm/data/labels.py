@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 Table = dict[str, str | None]
-"""Path of each image to the name of its class; None: it has none. Empty: the file says that there are no labels."""
+"""Class name by image path; None: no class. Empty if the file declares that there are no labels."""
 
 
 def parse(path: str, content: bytes) -> Table | None:
-    """The labels in the file at `path` of a source; None when it is a file of another kind."""
+    """Parse the labels in the file at `path` of a source; None for a file of another kind."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -29,12 +29,12 @@ def _is_row(row: Any) -> bool:
 
 
 def _composed(name: str) -> str:
-    """The name as the entries of a source have it."""
+    """Normalise a name as `entries.inner_path` does."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
 def _name(label: Any) -> str | None:
-    """The name of a class: a number, a name that a folder could have, or the place of the 1 in a vector of zeros."""
+    """Name a class by a number, a valid folder name, or the index of the 1 in a one-hot vector; else None."""
     if isinstance(label, list) and label and all(item in (0, 1) for item in label) and sum(label) == 1:
         return str(label.index(1))
     if isinstance(label, str):

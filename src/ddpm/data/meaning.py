@@ -1,6 +1,6 @@
 """Interpretation of decoded pixels: polarity, significant bits, transparency, colour profile.
 
-The result is an image of the modes that Pillow has, in which 0 is black, the largest number white, and colours sRGB.
+The result is an image in a Pillow mode, with 0 black, the largest value white, and colours in sRGB.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from ddpm.data import colour, metadata, tiff
 WHITE = 65535
 
 
-def understood(image: Image.Image, content: bytes, done: list[str]) -> Image.Image:
-    """Interpret the loaded `image` of the file `content`; appends each conversion to `done`."""
+def interpret(image: Image.Image, content: bytes, done: list[str]) -> Image.Image:
+    """Interpret the loaded `image` of the file `content`, appending each conversion to `done`."""
     profile = image.info.get("icc_profile")
     transparency = image.info.get("transparency")
     if _depth(content) in (12, 16):
@@ -30,7 +30,7 @@ def understood(image: Image.Image, content: bytes, done: list[str]) -> Image.Ima
 
 
 def _sixteen(image: Image.Image, content: bytes, done: list[str]) -> Image.Image:
-    """Grey of up to 16 bits as 16 bits."""
+    """Scale grey of up to 16 bits to 16 bits."""
     values = np.asarray(image).astype(np.uint16)
     bits = _bits(values, content)
     scaled = values if bits == 16 else np.rint(values * (WHITE / (2**bits - 1))).clip(0, WHITE).astype(np.uint16)
@@ -49,7 +49,7 @@ def _sixteen(image: Image.Image, content: bytes, done: list[str]) -> Image.Image
 
 
 def _depth(content: bytes) -> int:
-    """The bits of a sample in a PNG or TIFF; 8 in other files."""
+    """Return the bits per sample of a PNG or TIFF; 8 for other files."""
     if content.startswith(b"\x89PNG"):
         return content[24]
     found = tiff.directory(content)
@@ -57,10 +57,10 @@ def _depth(content: bytes) -> int:
 
 
 def _bits(values: NDArray[np.uint16], content: bytes) -> int:
-    """Significant bits of 16: those of a TIFF's samples, or fewer if a PNG declares so and contains no more.
+    """Return the significant bits of 16: those of a TIFF's samples, or those a PNG declares if no value exceeds them.
 
-    A PNG that declares significant bits has them on the left, which needs no change; some writers leave them on the
-    right. That is certain where a pixel is neither filled up with zeros nor scaled.
+    By the standard, a PNG's significant bits are the high ones, which needs no change; some writers use the low ones.
+    That is certain once a pixel is neither zero-padded nor scaled.
     """
     if tiff.directory(content) is not None:
         return _depth(content)
@@ -75,13 +75,13 @@ def _bits(values: NDArray[np.uint16], content: bytes) -> int:
 
 
 def _white_is_zero(content: bytes) -> bool:
-    """Whether a TIFF of this layout, which Pillow does not invert, defines zero as white."""
+    """Return True if a TIFF of this layout, which Pillow does not invert, defines zero as white."""
     found = tiff.directory(content)
     return found is not None and found.numbers(content, tiff.PHOTOMETRIC) == (0,)
 
 
 def _keyed(image: Image.Image, depth: int, key: int | tuple[int, ...]) -> Image.Image:
-    """A PNG in which one grey or colour is transparent, with alpha: the key is in the file's bits, pixels in 8."""
+    """Add alpha to a PNG with one transparent grey or colour; `key` has `depth` bits, pixels have 8."""
     values = np.asarray(image.convert("L") if image.mode == "1" else image)
     top = 2**depth - 1
     keys = [value & top for value in ((key,) if isinstance(key, int) else key)]
@@ -93,7 +93,7 @@ def _keyed(image: Image.Image, depth: int, key: int | tuple[int, ...]) -> Image.
 
 
 def _in_srgb(image: Image.Image, profile: bytes, done: list[str]) -> Image.Image:
-    """The image in sRGB; a profile that cannot be used is left out and noted."""
+    """Convert the image to sRGB; an unusable profile is ignored and noted."""
     alpha = None
     colours = image
     if image.has_transparency_data:

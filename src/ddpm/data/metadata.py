@@ -1,6 +1,6 @@
-"""Metadata of image files, removed where it keeps a decoder from the pixels.
+"""Removal of metadata that prevents a decoder from reading the pixels.
 
-Chunks and tags are left out as they are; those of the pixels keep every byte, so that damage to them is still found.
+Whole chunks and tags are removed; those of the pixels keep every byte, so damage to them is still detected.
 """
 
 import struct
@@ -16,8 +16,8 @@ JFIF_LENGTH = 14
 WEBP_PIXELS = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 
 
-def left_out(content: bytes, *, meaning: bool) -> bytes:
-    """The file without its metadata. meaning: keep orientation and colour profile. Other formats: as they are."""
+def strip(content: bytes, *, meaning: bool) -> bytes:
+    """Remove a file's metadata. meaning: keep orientation and colour profile. Other formats are unchanged."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(content, meaning)
     if content.startswith(b"\xff\xd8"):
@@ -30,7 +30,7 @@ def left_out(content: bytes, *, meaning: bool) -> bytes:
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Name, data and the whole of each chunk of a PNG, up to where the file ends."""
+    """Yield name, data and all bytes of each chunk of a PNG, up to the end of the file."""
     place = 8
     while place + 8 <= len(content):
         length, name = struct.unpack(">I4s", content[place : place + 8])
@@ -42,12 +42,12 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 
 def sound(name: bytes, data: bytes, whole: bytes) -> bool:
-    """Whether the checksum of a PNG's chunk is right."""
+    """Return True if the checksum of a PNG chunk is correct."""
     return whole[8 + len(data) :] == struct.pack(">I", zlib.crc32(name + data))
 
 
 def _png(content: bytes, meaning: bool) -> bytes:
-    """Chunks of the pixels with their data, and where `meaning`, those of their meaning that are whole."""
+    """Keep the chunks of the pixels and, with `meaning`, intact ones that affect their interpretation."""
     kept = [content[:8]]
     for name, data, whole in png_chunks(content):
         if name in PNG_PIXELS or (meaning and name in PNG_MEANING and sound(name, data, whole)):
@@ -56,7 +56,7 @@ def _png(content: bytes, meaning: bool) -> bytes:
 
 
 def _jpeg(content: bytes, meaning: bool) -> bytes:
-    """Segments up to the first scan without comments and APPn, but JFIF, Adobe, and where `meaning`, EXIF and ICC."""
+    """Remove comments and APPn segments before the first scan, except JFIF, Adobe and, with `meaning`, EXIF and ICC."""
     kept, place = [content[:2]], 2
     while place + 4 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
@@ -82,7 +82,7 @@ def _jpeg(content: bytes, meaning: bool) -> bytes:
 
 
 def _webp(content: bytes, meaning: bool) -> bytes:
-    """Chunks of the pixels; the header's flags say which of the others are there."""
+    """Keep the chunks of the pixels and update the header's flags for the removed ones."""
     kept, place = [], 12
     while place + 8 <= len(content):
         name, length = struct.unpack("<4sI", content[place : place + 8])

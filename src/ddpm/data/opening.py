@@ -1,4 +1,4 @@
-"""From the bytes of one image file to a decoded image, upright and understood; or a reason why not, and a remedy."""
+"""Decoding of one image file to an upright, interpreted image, or an error with reason and remedy."""
 
 import io
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from ddpm.data import metadata, tiff
 from ddpm.data.entries import ENDINGS, VARIANTS
 from ddpm.data.errors import BadImageError
-from ddpm.data.meaning import understood
+from ddpm.data.meaning import interpret
 from ddpm.data.pillow_limit import pixel_limit
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "CMYK", "YCbCr")
@@ -23,12 +23,12 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What EXIF orientations ask for."""
+"""Transposition by EXIF orientation."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A decoded image, upright, and where it came from."""
+    """A decoded, upright image with format, mode and size of its file."""
 
     image: Image.Image
     format: str
@@ -63,22 +63,22 @@ def open_image(content: bytes, path: str, *, max_pixels: int) -> Opened:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A form of the file to decode, and what of it was ignored."""
+    """A form of the file to decode, and notes on what was ignored."""
 
     content: bytes
     done: tuple[str, ...] = ()
 
 
 def _attempts(content: bytes) -> Iterator[Attempt]:
-    """The file as it is; without metadata that may keep a decoder from whole pixels; as a TIFF that can be read."""
+    """Yield the file unchanged, then without metadata, then as a TIFF layout that Pillow can read."""
     yield Attempt(content)
     for meaning, note in ((True, "metadata-ignored"), (False, "all-metadata-ignored")):
-        rest = metadata.left_out(content, meaning=meaning)
+        rest = metadata.strip(content, meaning=meaning)
         if rest != content:
             yield Attempt(rest, (note,))
     found = tiff.directory(content)
     if found is not None and found.numbers(content, tiff.PHOTOMETRIC) == (0,):
-        yield Attempt(tiff.black_is_zero(content))  # `understood` looks at the file as it was
+        yield Attempt(tiff.black_is_zero(content))  # `interpret` gets the original file
 
 
 def _decode(image: Image.Image, content: bytes, ending: str, max_pixels: int, done: list[str]) -> Opened:
@@ -86,7 +86,7 @@ def _decode(image: Image.Image, content: bytes, ending: str, max_pixels: int, do
     kind = VARIANTS.get(str(image.format), str(image.format))
     if kind != ENDINGS[ending]:
         raise BadImageError(
-            f"its ending {ending} says {ENDINGS[ending]}, its content is {kind}; rename it to .{kind.lower()}"
+            f"its ending {ending} means {ENDINGS[ending]}, but its content is {kind}; rename it to .{kind.lower()}"
         )
     width, height = image.size
     if width * height > max_pixels:
@@ -104,11 +104,11 @@ def _decode(image: Image.Image, content: bytes, ending: str, max_pixels: int, do
     upright = image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image.copy()
     if orientation in UPRIGHT:
         done.append("exif")
-    return Opened(understood(upright, content, done), kind, mode, (width, height), tuple(done))
+    return Opened(interpret(upright, content, done), kind, mode, (width, height), tuple(done))
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation by EXIF; 1 for one that cannot be read."""
+    """Read the EXIF orientation; 1 if unreadable."""
     try:
         found = image.getexif().get(0x0112, 1)
     except Exception:  # noqa: BLE001  # a parser that meets broken metadata may raise anything; the pixels are whole
@@ -117,14 +117,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _reason(error: Exception | None, content: bytes, ending: str) -> str:
-    """Why a file cannot be decoded, and what to do."""
+    """Describe why a file cannot be decoded, with a remedy."""
     if not isinstance(error, UnidentifiedImageError):
         return f"it is truncated or damaged ({error}); fetch it again or remove it"
     layout = tiff.described(content)
     if ENDINGS[ending] == "TIFF" and layout:
-        return f"its layout ({layout}) is not one that can be read; convert it to 8 or 16 bits per channel"
+        return f"its layout ({layout}) is not supported; convert it to 8 or 16 bits per channel"
     return f"its content is not {ENDINGS[ending]}, nor any known format; fetch it again or remove it"
 
 
 def _bomb(size: str, max_pixels: int) -> str:
-    return f"{size}: more than prepare.max_pixels = {max_pixels}; shrink it, or raise the limit if you mean it"
+    return f"{size}: more than prepare.max_pixels = {max_pixels}; shrink it or raise the limit"

@@ -1,4 +1,4 @@
-"""Pillow's own limit of pixels, which is one for the whole process, raised while something needs more."""
+"""Temporary increase of Pillow's process-wide pixel limit."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 class _Raised:
-    """The limits requested at this moment by any thread, and the one to restore."""
+    """The limits currently requested by all threads, and the one to restore."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -32,7 +32,7 @@ _RAISED = _Raised()
 
 @contextmanager
 def pixel_limit(pixels: int) -> Iterator[None]:
-    """While the block runs, Pillow takes images of `pixels` without a warning; a lower limit changes nothing."""
+    """Let Pillow accept images of `pixels` without a warning during the block; a lower limit changes nothing."""
     _RAISED.change(add=pixels)
     try:
         yield

@@ -1,4 +1,4 @@
-"""One look at a prepared set as a whole: what is probably not what its owner meant, and why."""
+"""Plausibility checks of a prepared set as a whole."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,27 +10,27 @@ from ddpm.data.errors import DataError
 
 BLOCK = 1024
 DARK = 64
-"""The brightest pixel of a set, or the range of its pixels, below which it is worth a warning."""
+"""Threshold of the warnings about a set's brightest pixel and the range of its pixels (0 to 255)."""
 SIXTEEN_BITS = "to-8-bits"
 
 
 def check_different(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], background: int) -> None:
-    """Stop when all images are the same once they are prepared. Raises DataError that gives the reason."""
+    """Raise DataError with the reason if all prepared images are identical."""
     if len(set(pixels_sha256)) > 1 or len(pixels_sha256) < 2:
         return
-    total = f"All {len(pixels_sha256):,} images are the same once they are prepared"
+    total = f"All {len(pixels_sha256):,} images are identical once prepared"
     if any("invisible" in each for each in done):
         raise DataError(
-            f"{total}: they show something of the colour {background} on a transparent ground, which "
+            f"{total}: their content has colour {background} on a transparent ground, which "
             f"prepare.background = {background} makes invisible. Set prepare.background: {_other(background)}."
         )
     if all("alpha" in each for each in done):
-        raise DataError(f"{total}: they are transparent everywhere. Give images that show something.")
-    raise DataError(f"{total}, in every pixel. Give images that differ; look at the files of the source.")
+        raise DataError(f"{total}: they are fully transparent. Give visible images.")
+    raise DataError(f"{total}, in every pixel. Give images that differ; check the files of the source.")
 
 
 def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], background: int) -> str:
-    """Why images are missing on one side of the split where that is because many are the same; "" where few are."""
+    """Explain an unbalanced split by identical images; "" if at most a tenth are copies."""
     different, total = len(set(pixels_sha256)), len(pixels_sha256)
     if different > 0.9 * total:
         return ""
@@ -40,7 +40,7 @@ def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], backgrou
 
 
 def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], background: int) -> list[str]:
-    """Warnings about images (N, H, W, C) and their manifest entries."""
+    """List warnings about images (N, H, W, C) and their manifest entries."""
     darkest, brightest = extremes(images)
     found = _range_of(int(darkest.min()), int(brightest.max()))
     if not found:
@@ -68,13 +68,13 @@ _LOST = (
 
 
 def extremes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The darkest and the brightest value (N,) of each image."""
+    """Return the darkest and the brightest value (N,) of each image."""
     blocks = [images[start : start + BLOCK].reshape(-1, images[0].size) for start in range(0, len(images), BLOCK)]
     return np.concatenate([each.min(axis=1) for each in blocks]), np.concatenate([each.max(axis=1) for each in blocks])
 
 
 def _range_of(darkest: int, brightest: int) -> list[str]:
-    """A set that uses a small part of 0 to 255 only."""
+    """Warn of a set that uses only a small part of 0 to 255."""
     if brightest < DARK:
         return [f"the brightest pixel of the set is {brightest} of 255"]
     if darkest > 255 - DARK:
@@ -86,7 +86,7 @@ def _range_of(darkest: int, brightest: int) -> list[str]:
 
 def _invisible(count: int, total: int, background: int) -> str:
     return (
-        f"{count:,} of {total:,} images are invisible: what they show on a transparent ground has the colour of "
+        f"{count:,} of {total:,} images are invisible: their content on a transparent ground has the colour of "
         f"prepare.background = {background}; {_other(background)} would show it"
     )
 

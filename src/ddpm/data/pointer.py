@@ -1,4 +1,4 @@
-"""`data.dvc`: which version of the data this checkout uses, where it was imported from, and the embedded sets."""
+"""`data.dvc`, which names data version and import source of this checkout, and the embedded sets."""
 
 import io
 from dataclasses import dataclass
@@ -29,30 +29,30 @@ def read(path: Path = POINTER) -> dict[str, Any]:
     outs, sources = (content.get("outs"), content.get("deps", [])) if isinstance(content, dict) else (None, [])
     rows = [*outs, *sources] if isinstance(outs, list) and outs and isinstance(sources, list) else [None]
     if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
-        raise ValueError(f"{path} is damaged: it names no data. Bring it back: `git checkout {path}`.")
+        raise ValueError(f"{path} is damaged: it names no data. Restore it: `git checkout {path}`.")
     return dict(content)
 
 
 def output(path: Path = POINTER) -> dict[str, Any]:
-    """The first output that a `.dvc` file names; an empty mapping if there is no file."""
+    """Return the first output of a `.dvc` file; an empty mapping if there is no file."""
     found: dict[str, Any] = read(path).get("outs", [{}])[0]
     return found
 
 
 def sources(path: Path = POINTER) -> list[dict[str, Any]]:
-    """What the data were imported from; empty for data that were added with `dvc add`."""
+    """Return the import sources; empty for data added with `dvc add`."""
     found: list[dict[str, Any]] = read(path).get("deps", [])
     return found
 
 
 def version(path: Path = POINTER) -> Version:
-    """The version that a `.dvc` file names. A single file, such as an archive, counts as one unless it is empty."""
+    """Return the version in a `.dvc` file. A single file, such as an archive, counts as one unless it is empty."""
     out = output(path)
     return Version(str(out["md5"]), int(out.get("nfiles", 1)) if out.get("size") else 0)
 
 
 def with_output(text: str, path: Path) -> str:
-    """The text of a `.dvc` file with `path` as its output; comments and other fields stay."""
+    """Set `path` as the output in the text of a `.dvc` file; comments and other fields stay."""
     yaml = YAML(typ="rt")
     yaml.width = 4096
     content = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
@@ -63,15 +63,15 @@ def with_output(text: str, path: Path) -> str:
 
 
 def embedded() -> list[str]:
-    """The names of the data sets that come with the project."""
+    """List the names of the embedded data sets."""
     return sorted(path.stem for path in EMBEDDED.glob("*.yaml"))
 
 
 def embedded_text(name: str) -> str:
-    """The `data.dvc` of an embedded set."""
+    """Read the `data.dvc` of an embedded set."""
     return (EMBEDDED / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def embedded_hash(name: str) -> str:
-    """DVC's hash of an embedded set."""
+    """Return DVC's hash of an embedded set."""
     return version(EMBEDDED / f"{name}.yaml").md5

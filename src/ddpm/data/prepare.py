@@ -1,7 +1,7 @@
-"""From image files to the prepared set: every file decoded once, checked, and written into one array.
+"""Preparation of image files: each is decoded once, checked, and written into one array.
 
-What is written depends on the files' paths inside the source, their content and the arguments, and on nothing else: not
-on where the source lies, whether it is a folder or an archive, the order of its files, or their times.
+The result depends only on paths inside the source, file contents and arguments, not on the source's location or kind
+(folder or archive), file order or file times.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,14 +24,12 @@ from ddpm.data.split import is_held_out
 
 SMALLEST_SET = 50
 """Evaluation refuses to score fewer images; it needs that many held out, and in each half of the training split."""
-
-
 SCRATCH = "scratch.npy"
-"""Rows as they come, before it is known which are good and in which order they belong."""
+"""Rows in reading order, before bad ones are known and the others sorted."""
 
 
 @dataclass(frozen=True)
-class Taken:
+class GoodImage:
     """A good image: its row in the scratch array and its manifest entry."""
 
     row: int
@@ -61,8 +59,8 @@ def prepare(
 ) -> dict[str, Any]:
     """Prepare the images of `source` into the folder `target`; return their statistics.
 
-    `labels`: "folders" or "none". `min_train`: training images needed at least, such as a batch. `advance(1)` is called
-    after each file. Raises DataError; then `target` is as it was.
+    `labels`: "folders" or "none". `min_train`: minimum of training images, such as a batch. `advance(1)` is called
+    after each file. Raises DataError, leaving `target` unchanged.
     """
     with fresh_folder(target) as folder:
         raw = new_npy(folder / SCRATCH, np.uint8, (len(source.entries), resolution, resolution, channels))
@@ -100,8 +98,8 @@ def prepare(
 
 def _decode(
     source: Source, raw: NDArray[np.uint8], options: dict[str, int], advance: Callable[[int], None] | None
-) -> tuple[list[Taken], list[tuple[str, str]]]:
-    """Every file once: good images, in order of their paths, and (path, reason) of the others."""
+) -> tuple[list[GoodImage], list[tuple[str, str]]]:
+    """Decode every file once; return the good images, sorted by path, and (path, reason) of the others."""
     taken, bad = [], []
     for row, (entry, content) in enumerate(source.read()):
         try:
@@ -113,37 +111,37 @@ def _decode(
         else:
             raw[row] = picture.pixels
             digests = sha256_bytes(content), sha256_bytes(picture.pixels.tobytes())
-            taken.append(Taken(row, entry.path, *digests, picture.format, picture.mode, picture.size, picture.done))
+            taken.append(GoodImage(row, entry.path, *digests, picture.format, picture.mode, picture.size, picture.done))
         if advance is not None:
             advance(1)
     return sorted(taken, key=lambda image: image.path), sorted(bad)
 
 
 def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> None:
-    """Stop when too large a share of the files is bad."""
+    """Raise DataError if the share of bad files exceeds `most`, or all are bad."""
     total = len(source.entries)
     if len(bad) > most * total or len(bad) == total:
         named = listing([f"{path}: {reason}" for path, reason in bad])
         raise DataError(
-            f"{len(bad):,} of {total:,} files in {source.location} are no usable images, above "
-            f"prepare.max_bad_fraction = {most}. Mend or remove them:\n{named}"
+            f"{len(bad):,} of {total:,} files in {source.location} are not usable images, above "
+            f"prepare.max_bad_fraction = {most}. Repair or remove them:\n{named}"
         )
 
 
 def _labels(source: Source, paths: list[str], labels: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names, in their order, and the label of each path; no names and -1 for an unlabelled set."""
+    """Return the sorted class names and the label of each path; no names and -1 for an unlabelled set."""
     if labels == "none":
         return (), np.full(len(paths), -1, np.int64)
     found = source.class_names(paths)
     outside = [path for path, name in zip(paths, found, strict=True) if name is None]
     if len(outside) == len(paths):
         raise DataError(
-            f"The images are in no class folders (the first is {paths[0]}), and prepare.labels = folders. "
-            "Put each class into a folder of its own, or set prepare.labels: none."
+            f"The images are not in class folders (the first is {paths[0]}), but prepare.labels = folders. "
+            "Put each class into its own folder, or set prepare.labels: none."
         )
     if outside:
         raise DataError(
-            f"{len(outside):,} images lie beside the class folders:\n{listing(outside, 5)}\n"
+            f"{len(outside):,} images are outside the class folders:\n{listing(outside, 5)}\n"
             "Put them into a class folder, or set prepare.labels: none."
         )
     names = in_order(name for name in found if name is not None)
@@ -161,13 +159,13 @@ def _check_counts(
 ) -> None:
     """Raise DataError if training or evaluation would have too few images. copies: a remark about equal images."""
     train, held = int((~heldout).sum()), int(heldout.sum())
-    told = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
-    told += f". {copies}" if copies else ""
+    split = f"{len(labels):,} images leave {train:,} for training and {held:,} held out (prepare.holdout = {share})"
+    split += f". {copies}" if copies else ""
     if train < min_train:
-        raise DataError(f"{told}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
+        raise DataError(f"{split}; a batch is {min_train} (train.batch). Add images or make the batch smaller.")
     if train < 2 * SMALLEST_SET or held < SMALLEST_SET:
         raise DataError(
-            f"{told}; evaluation needs {2 * SMALLEST_SET} and {SMALLEST_SET}. Add images or change prepare.holdout."
+            f"{split}; evaluation needs {2 * SMALLEST_SET} and {SMALLEST_SET}. Add images or change prepare.holdout."
         )
     present = set(labels[~heldout].tolist())
     missing = [name for number, name in enumerate(classes) if number not in present]
@@ -180,7 +178,7 @@ def _check_counts(
 
 
 def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArray[np.uint8]:
-    """The good rows of the scratch array, in order of their paths, as the final array."""
+    """Write the good rows of the scratch array, sorted by path, as the final array."""
     images = new_npy(path, np.uint8, (len(rows), *raw.shape[1:]))
     for position, row in enumerate(rows):
         images[position] = raw[row]
@@ -188,8 +186,8 @@ def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArra
     return images
 
 
-def _about(taken: Sequence[Taken], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The manifest entry of each image."""
+def _about(taken: Sequence[GoodImage], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Build the manifest entry of each image."""
     return [
         {
             "path": image.path,
@@ -206,8 +204,8 @@ def _about(taken: Sequence[Taken], labels: NDArray[np.int64], heldout: NDArray[n
     ]
 
 
-def _named_duplicates(taken: Sequence[Taken], near: Sequence[tuple[int, int]]) -> dict[str, list[list[str]]]:
-    """Groups of exact and pairs of near duplicates, by path."""
+def _named_duplicates(taken: Sequence[GoodImage], near: Sequence[tuple[int, int]]) -> dict[str, list[list[str]]]:
+    """Convert groups of exact and pairs of near duplicates to paths."""
     exact = duplicates.exact([image.pixels_sha256 for image in taken])
     return {
         "exact": [[taken[index].path for index in group] for group in exact],

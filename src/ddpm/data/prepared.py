@@ -1,4 +1,4 @@
-"""The prepared set: what every later stage reads."""
+"""The prepared set, the input of all later stages."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """All images, in order of their paths.
+    """All images, sorted by path.
 
-    images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), index of a class, or -1;
-    heldout: bool (N,), True for images that training must not see; sha256: identity of these three arrays.
+    images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), class index, or -1;
+    heldout: bool (N,), True for images excluded from training; sha256: identity of these three arrays.
     """
 
     images: NDArray[np.uint8]
@@ -41,7 +41,7 @@ class PreparedSet:
 
 
 def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSet:
-    """Open a prepared set; `verify` hashes it again. Raises DataError or FileNotFoundError that say what to do."""
+    """Open a prepared set. verify: hash it again. Raises DataError or FileNotFoundError with the remedy."""
     if not (folder / "statistics.json").exists():
         raise FileNotFoundError(f"{folder} has no prepared images. Run `dvc repro prepare` (or `make run`).")
     manifest, statistics = read_json(folder / "manifest.json"), read_json(folder / "statistics.json")
@@ -51,11 +51,11 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
     count = len(manifest["images"])
     if images.shape != (count, side, side, channels) or len(labels) != count or len(heldout) != count:
         raise DataError(
-            f"{folder} does not fit together: {count} images in the manifest, array {images.shape}. {_AGAIN}"
+            f"{folder} is inconsistent: {count} images in the manifest, array of shape {images.shape}. {_AGAIN}"
         )
     if verify and identity(images, labels, heldout) != statistics["sha256"]:
         raise DataError(
-            f"{folder} was changed after it was prepared: its SHA-256 is not that of its statistics. {_AGAIN}"
+            f"{folder} was changed after it was prepared: its SHA-256 differs from statistics.json. {_AGAIN}"
         )
     return PreparedSet(images, labels, heldout, tuple(manifest["classes"]), side, channels, statistics["sha256"])
 
@@ -64,7 +64,7 @@ _AGAIN = "Run `dvc repro --force prepare`."
 
 
 def identity(images: NDArray[np.uint8], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> str:
-    """SHA-256 over shape, pixels, labels and split, whatever the byte order of the machine."""
+    """Compute the SHA-256 of shape, pixels, labels and split, independent of the machine's byte order."""
     digest = hashlib.sha256(repr(images.shape).encode())
     for start in range(0, len(images), BLOCK):
         digest.update(images[start : start + BLOCK].tobytes())

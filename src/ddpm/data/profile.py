@@ -1,7 +1,7 @@
-"""The profile of a prepared set: what one has to know of it to say, later and elsewhere, how another set differs.
+"""The profile of a prepared set, from which the drift of another set can be measured later and elsewhere.
 
-It is small (about fifty bytes per image), goes into the record with the model that was trained on the set, and depends
-on images and parameters alone.
+It is small (about fifty bytes per image), is recorded with the model trained on the set, and depends only on images and
+parameters.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class Profile:
-    """One row (`ROW`) per image, in order of the paths; data_sha256 is the identity of the prepared set."""
+    """One row (`ROW`) per image, sorted by path. data_sha256: identity of the prepared set."""
 
     rows: NDArray[Any]
     classes: tuple[str, ...]
@@ -44,19 +44,19 @@ class Profile:
     data_sha256: str
 
     def class_counts(self) -> Counter[str]:
-        """Images of each class, by its name."""
+        """Count the images by class name."""
         return Counter(self.classes[label] if label >= 0 else UNLABELLED for label in self.rows["label"].tolist())
 
     def mode_counts(self) -> Counter[str]:
-        """Images of each mode of their files."""
+        """Count the images by the mode of their files."""
         return Counter(self.modes[mode] for mode in self.rows["mode"].tolist())
 
     def size_counts(self) -> Counter[str]:
-        """Images of each original size, `WIDTHxHEIGHT`."""
+        """Count the images by original size, `WIDTHxHEIGHT`."""
         return Counter(f"{row['width']}x{row['height']}" for row in self.rows)
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """One number per image: its `brightness`, its `contrast`, or the shorter `side` of the original."""
+        """Return one number per image: `brightness`, `contrast`, or the shorter `side` of the original."""
         found = np.minimum(self.rows["width"], self.rows["height"]) if name == "side" else self.rows[name]
         return found.astype(np.float64)
 
@@ -75,7 +75,7 @@ class Profile:
 
 
 def collect(images: NDArray[np.uint8], manifest: dict[str, Any], data_sha256: str) -> Profile:
-    """The profile of the images (N, H, W, C) that a manifest describes."""
+    """Build the profile of images (N, H, W, C) and their manifest."""
     entries = manifest["images"]
     modes = sorted({entry["mode"] for entry in entries})
     rows = np.zeros(len(entries), ROW)
@@ -92,7 +92,7 @@ def collect(images: NDArray[np.uint8], manifest: dict[str, Any], data_sha256: st
 
 
 def grey_moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (N,) of all values of each image, from integer sums: the same on every machine."""
+    """Compute mean and standard deviation (N,) of each image, from integer sums: the same on every machine."""
     flat = images.reshape(len(images), -1)
     totals, squares = np.zeros(len(flat), np.int64), np.zeros(len(flat), np.int64)
     for start in range(0, len(flat), BLOCK):
@@ -104,10 +104,10 @@ def grey_moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArra
 
 
 def load(folder: Path) -> Profile:
-    """Read a profile. Raises FileNotFoundError, or DataError for files that do not belong together."""
+    """Read a profile. Raises FileNotFoundError, or DataError for another layout."""
     head, rows = read_json(folder / HEAD), read_npy(folder / ROWS)
     if head["version"] != 1 or rows.dtype != ROW:
-        raise DataError(f"{folder} holds a profile in another layout. Run `dvc repro --force prepare`.")
+        raise DataError(f"{folder} has a profile in another layout. Run `dvc repro --force prepare`.")
     return Profile(
         rows,
         tuple(head["classes"]),

@@ -1,8 +1,8 @@
-"""Replace `data` all-or-nothing: by a command (`ddpm data use`) or by the scheduled update of its source.
+"""Atomic replacement of `data`, by `ddpm data use` or the scheduled update of its source.
 
-The new data are made beside the old ones, as `data.incoming`, checked, and then swapped in by renames. Until then
-`data` is not touched. The journal is written before the first rename, so after a kill the next call of `recover`
-puts back what was there. One process at a time does this (`alone`).
+The new data are fetched to `data.incoming`, checked, and swapped in by renames; until then `data` is not touched. A
+journal is written before the first rename, so after a kill the next call of `recover` restores the old data. A lock
+admits one process at a time (`exclusive`).
 """
 
 import json
@@ -20,17 +20,16 @@ from ddpm.data.pointer import DATA, POINTER
 INCOMING, INCOMING_POINTER = Path("data.incoming"), Path("data.incoming.dvc")
 BEFORE = Path(".state/data.before")
 JOURNAL = Path(".state/update.json")
-"""While data are swapped: the text of data.dvc before, and whether `data` existed."""
+"""During a swap: the previous text of data.dvc, and whether `data` existed."""
 LOCK = Path(".state/update.lock")
 IGNORE = Path(".gitignore")
 
 
 @contextmanager
-def alone(patience: float = 0.0) -> Iterator[int]:
+def exclusive(patience: float = 0.0) -> Iterator[int]:
     """Hold the lock for changes of `data`; yield its descriptor, which DVC inherits.
 
-    Raises:
-        LockBusyError: another process held it for `patience` seconds.
+    Raises LockBusyError if another process holds it for `patience` seconds.
     """
     with locked(LOCK, "another command or run is changing the data", patience=patience) as lock:
         os.set_inheritable(lock, True)
@@ -39,8 +38,8 @@ def alone(patience: float = 0.0) -> Iterator[int]:
 
 @contextmanager
 def clean(patience: float = 0.0) -> Iterator[int]:
-    """Hold the lock, and begin and end with nothing left over; yield the lock's descriptor."""
-    with alone(patience) as lock:
+    """Hold the lock, recovering before and after the block; yield the lock's descriptor."""
+    with exclusive(patience) as lock:
         recover()
         try:
             yield lock
@@ -49,7 +48,7 @@ def clean(patience: float = 0.0) -> Iterator[int]:
 
 
 def unsaved() -> str:
-    """Why the present data could not be brought back once replaced; empty if they could."""
+    """Return the reason why the current data could not be restored once replaced; empty if they could."""
     if not DATA.exists():
         return ""
     if not POINTER.exists():
@@ -57,12 +56,12 @@ def unsaved() -> str:
     state = json.loads(dvc.run("data", "status", "--json") or "{}")
     names = {f"{DATA}/", str(DATA)}
     if names & {path for kind in ("modified", "added") for path in state.get("uncommitted", {}).get(kind, [])}:
-        return "it was changed since"
+        return "it was changed since `dvc add`"
     return "DVC's cache has no copy" if names & set(state.get("not_in_cache", [])) else ""
 
 
 def fetch(source: str, *, is_embedded: bool = False) -> None:
-    """Fetch new data beside the old ones: an embedded set by its name, or whatever `dvc import-url` takes."""
+    """Fetch new data to `data.incoming`: an embedded set by name, or a source for `dvc import-url`."""
     if is_embedded:
         files.write_text(INCOMING_POINTER, pointer.with_output(pointer.embedded_text(source), INCOMING))
         dvc.run("pull", str(INCOMING_POINTER))
@@ -70,25 +69,25 @@ def fetch(source: str, *, is_embedded: bool = False) -> None:
         dvc.run("import-url", "--", source, str(INCOMING))
 
 
-def point_beside() -> None:
+def write_incoming_pointer() -> None:
     """Write `data.incoming.dvc` as a copy of data.dvc, for `dvc update` to work on in its place."""
     text = POINTER.read_text(encoding="utf-8")
     files.write_text(INCOMING_POINTER, pointer.with_output(text, INCOMING))
 
 
 def swap(source: str = "", *, is_embedded: bool = False) -> None:
-    """Replace `data` and data.dvc by what was fetched. The old data are kept until the last step is done."""
+    """Replace `data` and data.dvc by the fetched ones. The old data are kept until the last step is done."""
     text = pointer.embedded_text(source) if is_embedded else _final_pointer()
     files.write_json(JOURNAL, {"pointer": _text(POINTER), "present": DATA.exists()})
     if DATA.exists():
         os.replace(DATA, BEFORE)
     os.replace(INCOMING, DATA)
-    files.write_text(POINTER, text)  # from here on, the new data count
+    files.write_text(POINTER, text)  # commits the swap
     JOURNAL.unlink()
 
 
 def _final_pointer() -> str:
-    """The text of data.dvc for what was imported beside."""
+    """Return the text of data.dvc for the imported data."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo  # only the library computes the checksum of a stage
 
@@ -99,25 +98,25 @@ def _final_pointer() -> str:
             stage.md5 = stage.compute_md5()
             stage.dump()
     except DvcException as error:
-        raise ValueError(f"DVC could not note the new data, and nothing was changed: {error}") from error
+        raise ValueError(f"DVC could not record the new data, and nothing was changed: {error}") from error
     return INCOMING_POINTER.read_text(encoding="utf-8")
 
 
 def interrupted() -> bool:
-    """Whether a replacement was killed, or is under way in another process."""
+    """Return True if a replacement was killed or is in progress in another process."""
     return INCOMING_POINTER.exists() or INCOMING.exists() or JOURNAL.exists()
 
 
 def recover() -> None:
-    """Undo a swap that did not reach its last step, and remove everything that lies beside.
+    """Undo a swap that did not reach its last step, and remove temporary files.
 
-    A data.dvc that differs from the journal's is either the new one, so the swap was done, or one that somebody chose
-    after a kill. In both cases `data` stays as it is.
+    A data.dvc that differs from the journal's is either the new one, so the swap was complete, or was changed after a
+    kill. In both cases `data` stays as it is.
     """
     if JOURNAL.exists():
         journal = files.read_json(JOURNAL)
         if _text(POINTER) == journal["pointer"]:
-            _put_back(was_present=journal["present"])
+            _restore(was_present=journal["present"])
         JOURNAL.unlink()
     files.remove(BEFORE)
     files.remove(INCOMING)
@@ -126,8 +125,8 @@ def recover() -> None:
         files.write_text(IGNORE, text.replace(f"/{INCOMING}\n", ""))
 
 
-def _put_back(*, was_present: bool) -> None:
-    """Bring `data` to what it was before the swap. What is not moved yet needs nothing."""
+def _restore(*, was_present: bool) -> None:
+    """Restore `data` to its state before the swap."""
     if BEFORE.exists():
         files.remove(DATA)
         os.replace(BEFORE, DATA)

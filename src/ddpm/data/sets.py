@@ -1,4 +1,4 @@
-"""Sets of images that any program made: files or one array, read one by one and whole, never cropped or resized."""
+"""Sets of images from any program, as files or one array, read one by one without cropping or resizing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """`count` images of these sizes (width, height), in the order of their paths or of the array."""
+    """`count` images of these sizes (width, height), sorted by path or in the order of the array."""
 
     location: Path
     count: int
@@ -27,7 +27,7 @@ class ImageSet:
     array: Pixels | None
 
     def read(self, chosen: NDArray[np.int64], channels: int) -> Iterator[Pixels]:
-        """The images with these numbers (H, W, channels), one by one. Raises DataError."""
+        """Yield the images with the indices `chosen`, uint8 (H, W, channels), one by one. Raises DataError."""
         if self.array is not None:
             for number in chosen:
                 yield _in_channels(np.asarray(self.array[number]), channels)
@@ -38,20 +38,18 @@ class ImageSet:
                     yield _decoded(self.location, entry.path, content, channels)
 
 
-def look(location: Path, advance: Callable[[int], None] = lambda count: None) -> ImageSet:
-    """Find out what there is, each file decoded once. Raises DataError, or ValueError for an array of another kind."""
+def open_set(location: Path, advance: Callable[[int], None] = lambda count: None) -> ImageSet:
+    """Open a set, decoding each file once. Raises DataError, or ValueError for an array of another kind."""
     if location.suffix == ".npy":
         array = files.read_npy(location, memory_map=True)
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
-            raise ValueError(
-                f"{location} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, 1 or 3), rounded"
-            )
+            raise ValueError(f"{location} holds {array.dtype} of shape {array.shape}; must be uint8 (N, H, W, 1 or 3)")
         return ImageSet(location, len(array), frozenset({(array.shape[2], array.shape[1])}), None, array)
     source = sources.find(location)
     found = survey.survey(source, max_pixels=MAX_PIXELS, advance=advance)
     if found.bad:
         bad = listing([f"{path}: {why}" for path, why in found.bad], 5)
-        raise DataError(f"{len(found.bad):,} files in {location} are no usable images, so nothing was scored:\n{bad}")
+        raise DataError(f"{len(found.bad):,} files in {location} are not usable images; nothing was scored:\n{bad}")
     return ImageSet(source.location, found.count, frozenset(found.sizes), source, None)
 
 
@@ -67,4 +65,4 @@ def _decoded(location: Path, path: str, content: bytes | BadImageError, channels
 def _in_channels(image: Pixels, channels: int) -> Pixels:
     if image.shape[2] == channels:
         return image
-    return images.rounded(images.in_channels(image.astype(np.float32), channels, []))
+    return images.to_uint8(images.to_channels(image.astype(np.float32), channels, []))

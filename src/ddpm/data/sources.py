@@ -1,4 +1,4 @@
-"""Where images come from: a folder, or a zip or tar archive. Links may not lead out of a folder."""
+"""Sources of images: a folder, or a zip or tar archive. Links must not lead out of a folder."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from ddpm.data.errors import BadImageError, DataError, listing
 
 @dataclass(frozen=True)
 class Source:
-    """Files found at `location`, sorted by path; nothing has been read yet but the labels of dataset.json (`table`)."""
+    """Files found at `location`, sorted by path; only dataset.json (`table`) has been read."""
 
     location: Path
     kind: str
@@ -24,7 +24,7 @@ class Source:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def read(self) -> Iterator[tuple[Entry, bytes | BadImageError]]:
-        """Each file once with its content, or with what is wrong; archives in the order that is fast to read."""
+        """Yield each file once with its content or error; archives in their own order, which is fast."""
         if self.kind == "folder":
             yield from ((entry, _read(self.location / (entry.name or entry.path))) for entry in self.entries)
         elif self.kind == "zip":
@@ -33,11 +33,11 @@ class Source:
             yield from read_tar(self.location, self.entries)
 
     def class_names(self, paths: Sequence[str]) -> list[str | None]:
-        """The class of each of these images; None where there is none."""
+        """Return the class of each of these images; None without one."""
         return list(self._classes(paths).names)
 
     def notes(self) -> list[str]:
-        """What a person should know: which images were left out, and which folders are not classes, or doubtful."""
+        """List remarks: images left out, and folders that are not classes or doubtful ones."""
         paths = [entry.path for entry in self.entries if PurePosixPath(entry.path).suffix.lower() in ENDINGS]
         hidden = [f"{count:,} in {name}" for name, count in sorted(self.left_out.items()) if name != "hidden"]
         if count := self.left_out.get("hidden"):
@@ -53,7 +53,7 @@ def find(location: Path) -> Source:
     """List the files of a folder (or of the one archive in it) or an archive. Raises DataError."""
     if not location.exists():
         raise DataError(
-            f"{location} does not exist. Get the data (`dvc pull data.dvc`) or choose some (`ddpm data use`)."
+            f"{location} does not exist. Fetch the data (`dvc pull data.dvc`) or choose others (`ddpm data use`)."
         )
     if location.is_dir():
         found = _list_folder(location)
@@ -62,9 +62,9 @@ def find(location: Path) -> Source:
             return _source(location, "folder", found)
         if len(found.entries) > 1:
             raise DataError(
-                f"{location} has an archive beside other files:\n"
+                f"{location} has an archive and other files:\n"
                 f"{listing([entry.path for entry in found.entries], 5)}\n"
-                "Give one archive alone, or unpack it and give the images."
+                "Give a single archive, or unpack it and give the images."
             )
         location = location / (archives[0].name or archives[0].path)
     if not location.is_file():
@@ -72,51 +72,51 @@ def find(location: Path) -> Source:
     kind = kind_of(location)
     if kind is not None:
         return _source(location, kind, list_zip(location) if kind == "zip" else list_tar(location))
-    raise DataError(f"{location} is not a folder, nor a zip or tar archive that can be read. Is it whole?")
+    raise DataError(f"{location} is neither a folder nor a readable zip or tar archive. Check that it is complete.")
 
 
 def class_names(paths: Sequence[str]) -> list[str | None]:
-    """The class of each path, by its folders alone."""
+    """Return the class of each path, by its folders alone."""
     return list(classes.of_folders(paths).names)
 
 
 def check_copyable(location: Path) -> None:
-    """Refuse a folder that cannot be copied whole: DVC waits for ever at a pipe, and fails late at the others.
+    """Raise DataError for a folder that cannot be copied completely: DVC hangs at a pipe, and fails late at others.
 
-    Hidden and system folders are looked at too, since DVC takes them along. Raises DataError.
+    Hidden and system folders are checked too, since DVC copies them.
     """
     walk = os.walk(location, onerror=_raise)
     every = (Path(folder) / name for folder, folders, names in walk for name in [*folders, *names])
     faults = [f"{path.relative_to(location)}: {fault}" for path in every if (fault := _fault(path)) is not None]
     if faults:
         raise DataError(
-            f"{location} has files that cannot be copied. Nothing was changed. Remove or mend them:\n"
+            f"{location} has files that cannot be copied. Nothing was changed. Remove or repair them:\n"
             + listing(sorted(faults))
         )
 
 
 def _fault(path: Path) -> str | None:
-    """Why a file or folder cannot be copied; None if it can."""
+    """Return the reason why a file or folder cannot be copied; None if it can."""
     if not path.exists():
         return _kind(path)
     if not path.is_file() and not path.is_dir():
         return f"it is {_kind(path)}"
     if path.name == ".dvcignore":
-        return "DVC refuses folders that hold such a file"
+        return "DVC refuses folders with such a file"
     return None if os.access(path, os.R_OK) else "it cannot be read; check its permissions"
 
 
 def _kind(path: Path) -> str:
     """The kind of a path that is neither a file nor a folder."""
     if path.is_symlink():
-        return "a link that leads nowhere, or in a circle"
+        return "a broken or circular link"
     kinds: dict[str, Callable[[int], bool]] = {
         "a named pipe": stat.S_ISFIFO,
         "a socket": stat.S_ISSOCK,
         "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
     }
     mode = path.stat().st_mode
-    return next((name for name, test in kinds.items() if test(mode)), "no regular file")
+    return next((name for name, test in kinds.items() if test(mode)), "not a regular file")
 
 
 def _raise(error: OSError) -> None:
@@ -124,16 +124,14 @@ def _raise(error: OSError) -> None:
 
 
 def _source(location: Path, kind: str, found: Listing) -> Source:
-    """A source, if it has any files and each has a name of its own."""
+    """Build a source. Raises DataError for no images, or two files with one path."""
     table = None
     if found.labels is not None and isinstance(found.labels[1], bytes):
         table = labels.parse(found.labels[0], found.labels[1])
     entries = sorted(found.entries)
     for first, second in itertools.pairwise(entries):
         if first.path == second.path:
-            raise DataError(
-                f"{location} holds {first.path} twice (perhaps with accents in two spellings). Keep one of them."
-            )
+            raise DataError(f"{location} has {first.path} twice (perhaps in two Unicode forms). Remove one of them.")
     if table is not None and found.labels is not None:
         entries = [entry for entry in entries if entry.path != found.labels[0]]
     if not entries:
@@ -142,7 +140,7 @@ def _source(location: Path, kind: str, found: Listing) -> Source:
 
 
 def _list_folder(root: Path) -> Listing:
-    """All files below a folder. Links may lead to places inside it only."""
+    """List all files below a folder. Raises DataError for links that lead out of it."""
     found = Listing()
     inside = root.resolve()
 
@@ -167,11 +165,11 @@ def _list_folder(root: Path) -> Listing:
 
 
 def _check_link(link: Path, inside: Path) -> None:
-    """A link must lead to a file inside the folder. Raises DataError."""
-    target = Path(os.path.realpath(link))  # Path.resolve raises at a circle
+    """Raise DataError unless a link leads to a file inside the folder."""
+    target = Path(os.path.realpath(link))  # Path.resolve raises for a circular link
     if not target.is_relative_to(inside):
         raise DataError(
-            f"{link} is a link that leads out of the folder, to {target}. Put the file itself in its place. "
+            f"{link} is a link that leads out of the folder, to {target}. Replace it by the file itself. "
             "(If DVC made the link: `dvc config cache.type reflink,hardlink,copy`, then `dvc checkout --relink`.)"
         )
     if target.is_dir():
@@ -179,7 +177,7 @@ def _check_link(link: Path, inside: Path) -> None:
 
 
 def _read(path: Path) -> bytes | BadImageError:
-    """The content of one file of a folder, or what is wrong with it."""
+    """Read one file of a folder; return a BadImageError if that fails."""
     try:
         if not path.is_file():
             return BadImageError("it is not a regular file; remove it")

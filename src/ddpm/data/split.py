@@ -1,7 +1,7 @@
-"""The held-out split: a property of each image's pixels alone.
+"""The held-out split, a function of each image's pixels alone.
 
-So the split does not change when images are added, removed, renamed or read in another order, and two exact copies are
-always on the same side. What a share of 0.1 holds out, a share of 0.2 holds out too.
+So the split does not change when images are added, removed, renamed or reordered, and exact copies are always on the
+same side. A larger share holds out a superset.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ SALT = b"ddpm held-out split, version 1\0"
 
 
 def position(pixels_sha256: str) -> float:
-    """Where an image lies in [0, 1), uniform over images: SHA-256 of a fixed salt and of its pixels' SHA-256."""
+    """Map an image uniformly to [0, 1) by the SHA-256 of a fixed salt and its pixels' SHA-256."""
     digest = hashlib.sha256(SALT + bytes.fromhex(pixels_sha256)).digest()
     return int.from_bytes(digest[:6], "big") / 2**48  # 48 bits are exact in a float
 
 
 def is_held_out(pixels_sha256: str, share: float) -> bool:
-    """Whether an image belongs to the held-out split, for a `share` in (0, 1)."""
+    """Return True if an image belongs to the held-out split, for a `share` in (0, 1)."""
     return position(pixels_sha256) < share

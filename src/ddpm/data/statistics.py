@@ -1,4 +1,4 @@
-"""Statistics of a prepared set; exact, because they are counted."""
+"""Exact statistics of a prepared set, from counts."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ MOST_COMMON = 20
 
 
 def collect(images: NDArray[np.uint8], manifest: dict[str, Any], near_complete: bool) -> dict[str, Any]:
-    """Counts, channel means and deviations (0 to 255), sizes, modes, formats and duplicates of images (N, H, W, C)."""
+    """Collect counts, channel moments (0 to 255), sizes, modes, formats and duplicates of images (N, H, W, C)."""
     entries = manifest["images"]
     side = {entry["path"]: entry["heldout"] for entry in entries}
     label = {entry["path"]: entry["label"] for entry in entries}
@@ -40,13 +40,13 @@ def collect(images: NDArray[np.uint8], manifest: dict[str, Any], near_complete: 
 
 
 def _per_class(entries: list[dict[str, Any]], classes: list[str]) -> dict[str, dict[str, int]]:
-    """Training and held-out images of each class."""
+    """Count training and held-out images of each class."""
     counts = Counter((entry["label"], entry["heldout"]) for entry in entries)
     return {name: {"train": counts[index, False], "heldout": counts[index, True]} for index, name in enumerate(classes)}
 
 
 def _common(values: Any) -> dict[str, int]:
-    """The most common values with their counts, and how many images have others."""
+    """Count the most common values, and the images with other ones."""
     counts = Counter(values)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     common = dict(ordered[:MOST_COMMON])
@@ -56,7 +56,7 @@ def _common(values: Any) -> dict[str, int]:
 
 
 def channel_moments(images: NDArray[np.uint8]) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel, from histograms, so that they do not depend on summation order."""
+    """Compute mean and standard deviation per channel, from histograms, so independent of summation order."""
     channels = images.shape[3]
     histogram = np.zeros((channels, 256), np.int64)
     for start in range(0, len(images), BLOCK):
@@ -79,13 +79,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"sizes: {counted(found['sizes'].items())}",
         f"modes: {counted(found['modes'].items())}; formats: {counted(found['formats'].items())}",
         f"exact duplicates: {twins['exact']:,}; near duplicates: {twins['near']:,} pairs"
-        + ("" if twins["near_complete"] else " (at least; there are too many to look at all)"),
+        + ("" if twins["near_complete"] else " (at least; there are too many candidates to compare all)"),
     ]
     lines += [f"warning: {each}" for each in found["warnings"]]
     if twins["exact_across_classes"]:
-        lines.append(f"note: {twins['exact_across_classes']:,} images are, to the bit, in more than one class")
+        lines.append(f"note: {twins['exact_across_classes']:,} images have exact copies in more than one class")
     if twins["near_across_split"]:
-        lines.append(f"note: {twins['near_across_split']:,} near duplicates have one in training and one held out")
+        lines.append(f"note: {twins['near_across_split']:,} pairs of near duplicates span training and held-out split")
     lines += [
         f"note: class {name} has no held-out image" for name, share in found["classes"].items() if not share["heldout"]
     ]
@@ -93,7 +93,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _shares(classes: dict[str, dict[str, int]], limit: int = 12) -> str:
-    """`cats 120, dogs 80`, or that there are none."""
+    """Format class counts as `2 (cats 120, dogs 80)`, or `none (unlabelled)`."""
     shown = [f"{name} {share['train'] + share['heldout']:,}" for name, share in list(classes.items())[:limit]]
     more = f" and {len(classes) - limit:,} more" if len(classes) > limit else ""
     return f"{len(classes):,} ({', '.join(shown)}{more})" if classes else "none (unlabelled)"

@@ -1,4 +1,4 @@
-"""Survey of a source: each file decoded as it is, before any parameter is chosen."""
+"""Survey of a source: each file decoded without resizing, before parameters are chosen."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ FEW = 5  # images of a class
 
 @dataclass(frozen=True)
 class Survey:
-    """Result of a survey. `classes` is empty without class folders; `outside` counts images beside them."""
+    """Result of a survey. classes: empty without class folders; outside: number of images outside them."""
 
     count: int
     bad: tuple[tuple[str, str], ...]
@@ -65,12 +65,12 @@ def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | 
 
 
 def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
-    """Whether the channels differ by more than JPEG artefacts of a grey image."""
+    """Return True if the channels differ by more than JPEG artefacts of a grey image."""
     return values.shape[2] == 3 and float(np.ptp(values, axis=2).max()) > 8
 
 
 def _ranked(counts: Counter[Any]) -> dict[Any, int]:
-    """The most common first."""
+    """Sort by count, the most common first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
 
 
@@ -81,21 +81,21 @@ def lines(found: Survey) -> list[str]:
         more = f" and {len(found.classes) - 12} more" if len(found.classes) > 12 else ""
         classes = f"{len(found.classes)} ({', '.join(shown)}{more})"
     else:
-        classes = "none (the images are in no class folders)"
+        classes = "none (there are no class folders)"
     few = [f"{name} ({count})" for name, count in found.classes.items() if count < FEW]
     return [
-        f"images: {found.count:,}" + (f", and {len(found.bad):,} files that are none" if found.bad else ""),
-        f"classes: {classes}" + (f"; {found.outside:,} images beside them" if found.classes and found.outside else ""),
+        f"images: {found.count:,}" + (f", and {len(found.bad):,} unusable files" if found.bad else ""),
+        f"classes: {classes}" + (f"; {found.outside:,} images outside" if found.classes and found.outside else ""),
         f"sizes: {counted((f'{size[0]}x{size[1]}', count) for size, count in found.sizes.items())}",
         f"modes: {counted(found.modes.items())}; {'colour' if found.colour else 'grey only'}",
         f"formats: {counted(found.formats.items())}",
         *(f"note: {note}" for note in found.notes),
-        *([f"note: so few images that all may be held out, which `prepare` refuses: {named(few)}"] if few else []),
+        *([f"note: classes so small that all images may be held out, which fails: {named(few)}"] if few else []),
     ]
 
 
 def counted(counts: Iterable[tuple[str, int]], limit: int = 4) -> str:
-    """`28x28 (5,000), 32x32 (4) and 3 others`."""
+    """Format counts as `28x28 (5,000), 32x32 (4) and 3 others`."""
     shown = [f"{name} ({count:,})" for name, count in counts]
     more = f" and {len(shown) - limit} others" if len(shown) > limit else ""
     return ", ".join(shown[:limit]) + more

@@ -1,4 +1,4 @@
-"""The first directory of a TIFF file: its tags read, changed or left out without decoding the image."""
+"""Reading and editing the tags of a TIFF file's first directory, without decoding the image."""
 
 import struct
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Directory:
     entries: tuple[tuple[int, int, int, bytes], ...]
 
     def numbers(self, content: bytes, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag; empty for a tag that is missing or holds something else."""
+        """Return the integers of a tag; empty for a tag that is missing or of another type."""
         for name, kind, count, raw in self.entries:
             if name == tag and kind in SIZES and count <= 64:
                 size = struct.calcsize(SIZES[kind]) * count
@@ -34,14 +34,14 @@ class Directory:
         return ()
 
     def written(self, content: bytes, entries: Iterable[tuple[int, int, int, bytes]]) -> bytes:
-        """The file with these entries, not more than there are, in place of its own, and without further images."""
+        """Replace the directory's entries by as many or fewer; further images are dropped."""
         packed = [struct.pack(f"{self.order}HHI", tag, kind, count) + raw for tag, kind, count, raw in entries]
         directory = struct.pack(f"{self.order}H", len(packed)) + b"".join(packed) + bytes(4)
         return content[: self.start] + directory + content[self.start + len(directory) :]
 
 
 def directory(content: bytes) -> Directory | None:
-    """The first directory; None for a BigTIFF or a file that ends before it does."""
+    """Read the first directory; None for a BigTIFF or a truncated file."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
     if order is None or len(content) < 8:
         return None
@@ -54,7 +54,7 @@ def directory(content: bytes) -> Directory | None:
 
 
 def image_only(content: bytes, keep: tuple[int, ...]) -> bytes:
-    """The file without the tags that only describe it, except `keep`."""
+    """Remove the tags that are not needed to decode the image, except `keep`."""
     found = directory(content)
     if found is None:
         return content
@@ -62,7 +62,7 @@ def image_only(content: bytes, keep: tuple[int, ...]) -> bytes:
 
 
 def black_is_zero(content: bytes) -> bytes:
-    """The file that calls zero black, whatever it called it before."""
+    """Set the photometric interpretation to black-is-zero."""
     found = directory(content)
     if found is None:
         return content

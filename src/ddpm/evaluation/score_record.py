@@ -11,15 +11,17 @@ from ddpm.common.values import is_number
 class ScoreRecord:
     """Scores of one set of images; None: not measured, or not a finite number.
 
-    floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`, taken from `floor_counts`
-    images. classes: number of classes in the class histogram. fid_blocks: FID of each block of seeds, in their order.
-    conditions: what the scores were measured with. refused: reason why this set could not be scored;
-    else "". source: the content of metrics.json.
+    memorisation: evidence of copies. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and
+    `noise`, taken from `floor_counts` images. classes: number of classes in the class histogram. fid_blocks: FID of
+    each block of seeds, in their order. spread: by score, the standard deviation over these blocks. conditions: what
+    the scores were measured with. refused: reason why this set could not be scored; else "". source: the content of
+    metrics.json.
     """
 
     fid: float | None = None
     kid: float | None = None
     kid_se: float | None = None
+    precision: float | None = None
     recall: float | None = None
     inception_score: float | None = None
     inception_score_real: float | None = None
@@ -28,10 +30,13 @@ class ScoreRecord:
     extractor_accuracy: float | None = None
     memorisation_ratio: float | None = None
     fid_floor: float | None = None
+    fid_halves: float | None = None
+    memorisation: Mapping[str, Any] = field(default_factory=dict)
     floors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
     classes: int = 0
     fid_blocks: tuple[float, ...] = ()
+    spread: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -41,14 +46,24 @@ class ScoreRecord:
         """Read the content of metrics.json, or `{"refused": reason}`."""
         return cls(
             **{name: finite(metrics.get(name)) for name in SCORES},
+            memorisation=metrics.get("memorisation", {}),
             floors=metrics.get("floors", {}),
             floor_counts=metrics.get("floor_counts", {}),
             classes=len(metrics.get("class_histogram", {})),
             fid_blocks=tuple(metrics.get("blocks", {}).get("values", {}).get("fid", ())),
+            spread={
+                name: deviation
+                for name, each in metrics.get("spread", {}).items()
+                if (deviation := finite(each.get("std"))) is not None
+            },
             conditions=metrics.get("conditions", {}),
             refused=str(metrics.get("refused", "")),
             source=metrics,
         )
+
+    def value(self, key: str) -> float | None:
+        """Return any number of metrics.json, such as a score without a field; None if missing or not finite."""
+        return finite(self.source.get(key))
 
     def has(self, score: str) -> bool:
         """Whether the evaluation measured a score, be it finite or not."""

@@ -1,4 +1,4 @@
-"""Models in the format of diffusers: a folder of JSON and safetensors, written and read without that library."""
+"""Export to and import from the diffusers format (JSON and safetensors), without that library."""
 
 from ddpm.exchange.export import export
 from ddpm.exchange.take import take

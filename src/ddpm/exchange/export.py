@@ -1,4 +1,4 @@
-"""A checkpoint as a folder that `diffusers.DDPMPipeline.from_pretrained` opens."""
+"""Export of a checkpoint as a folder for `diffusers.DDPMPipeline.from_pretrained`."""
 
 import shutil
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ CARRIED: dict[str, tuple[Any, ...]] = {
     "diffusion.prediction": tuple(names.PREDICTIONS),
     "diffusion.condition": ("none",),
 }
-"""What the format has a place for; every other key of the net is carried whatever its value."""
+"""Values that the format can represent; other keys of the net are exported with any value."""
 
 
 def export(model: Path, folder: Path, label: str | None = None) -> None:
-    """Write the averaged weights of the checkpoint `model` to the new folder `folder`.
+    """Write the EMA weights of the checkpoint `model` to the new folder `folder`.
 
-    label: a class, by name, or `none`, to which a class-conditional model is narrowed, so that a pipeline without
-    labels can run it: the class's embedding is added to the bias of the last layer of the time embedding, of which it
-    is a summand anyway. Without it, such a model is written with all classes (`num_class_embeds`, the last one for
-    none). A network on patches of pixels brings its own module, which diffusers imports with `trust_remote_code=True`.
-    Raises ValueError that names everything that cannot be carried, and what can.
+    label: a class by name, or `none`, to restrict a class-conditional model to, so that a pipeline without labels can
+    run it: the class embedding, a summand of the time embedding, is added to the bias of its last layer. Without
+    `label` all classes are exported (`num_class_embeds`, the last one for none). A network on patches of pixels comes
+    with its own module, which diffusers imports with `trust_remote_code=True`.
+    Raises ValueError that names all unsupported values and the supported ones.
     """
     config = checkpoint.read_config(model)
     _check(config)
@@ -41,7 +41,7 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
         name.removeprefix("net."): value for name, value in files.read_tensors(model / checkpoint.WEIGHTS).items()
     }
     if label is not None:
-        weights = _narrowed(weights, config.image, label)
+        weights = _restricted(weights, config.image, label)
     classes = len(weights["embedding.classes.weight"]) if "embedding.classes.weight" in weights else None
     unet = unet_config(config, classes)
     patched = unet["_class_name"] == names.PATCHED_CLASS
@@ -58,12 +58,12 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
         files.write_json(new / names.SCHEDULER, scheduler_config(config.diffusion.options))
         files.write_tensors(new / Path(names.UNET).with_name(names.WEIGHTS), renamed, {"format": "pt"})
         if patched:
-            module = f"{names.PATCHED}.py"  # a text here, since this package imports nothing of diffusers
+            module = f"{names.PATCHED}.py"  # stored as text, since this package does not import diffusers
             shutil.copyfile(Path(__file__).with_name(f"{module}.txt"), new / Path(names.UNET).with_name(module))
 
 
 def unet_config(config: ModelConfig, classes: int | None) -> dict[str, Any]:
-    """The config of UNet2DModel for a checkpoint's, or that of `patched_unet` around it."""
+    """Convert a checkpoint's config to that of UNet2DModel, or of `patched_unet` around one."""
     patch, image = config.net.patch, config.image
     if patch == 1:
         return _plain_config(config, image, classes)
@@ -103,7 +103,7 @@ def _plain_config(config: ModelConfig, image: ImageConfig, classes: int | None) 
 
 
 def scheduler_config(diffusion: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of DDPMScheduler: the betas one by one, as they are, and what they were made from."""
+    """Build the config of DDPMScheduler: the exact betas, and the parameters they derive from."""
     steps = diffusion["steps"]
     betas = schedule.betas(diffusion["schedule"], steps, diffusion["beta_start"], diffusion["beta_end"])
     return {
@@ -117,7 +117,7 @@ def scheduler_config(diffusion: Mapping[str, Any]) -> dict[str, Any]:
         "variance_type": names.VARIANCES[diffusion["variance"]],
         "clip_sample": True,
         "clip_sample_range": 1.0,
-        "timestep_spacing": "trailing",  # starts from pure noise however few the steps (Lin et al. 2024)
+        "timestep_spacing": "trailing",  # starts from pure noise for any number of steps (Lin et al. 2024)
     }
 
 
@@ -127,21 +127,21 @@ def _check(config: ModelConfig) -> None:
         section, key = name.split(".")
         value = config.source[section].get(key, possible[0])
         if value not in possible:
-            problems.append(f"{name} = {value} (can be carried: {', '.join(map(str, possible))})")
+            problems.append(f"{name} = {value} (supported: {', '.join(map(str, possible))})")
     multipliers = config.net.options.get("multipliers", [1])
     if multipliers[0] != 1:
-        problems.append(f"net.multipliers = {multipliers} (can be carried: lists that begin with 1)")
+        problems.append(f"net.multipliers = {multipliers} (supported: lists that begin with 1)")
     if problems:
-        raise ValueError(f"diffusers has no place for this model: {'; '.join(problems)}")
+        raise ValueError(f"diffusers does not support this model: {'; '.join(problems)}")
 
 
-def _narrowed(weights: Mapping[str, Tensor], image: ImageConfig, label: str) -> dict[str, Tensor]:
-    """The weights of a model of one class, without labels."""
+def _restricted(weights: Mapping[str, Tensor], image: ImageConfig, label: str) -> dict[str, Tensor]:
+    """Restrict the weights to one class, without labels. Raises ValueError."""
     classes = list(image.classes)
     unlabelled = bool(classes) and label == NONE and NONE not in classes
     if unlabelled and not image.label_dropout:
         raise ValueError(
-            f"label {label}: this model never learnt without labels (train.label_dropout = 0); name a class"
+            f"label {label}: this model was not trained without labels (train.label_dropout = 0); name a class"
         )
     index = len(classes) if unlabelled else class_index(label, classes, besides=NONE)
     row = weights["embedding.classes.weight"][index]

@@ -1,9 +1,9 @@
-"""Names of the same thing here and in diffusers, and the files of a diffusers folder."""
+"""Names here and in diffusers, and the files of a diffusers folder."""
 
 UNET, SCHEDULER, PIPELINE = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PATCHED, PATCHED_CLASS, INSIDE, PREFIX = "patched_unet", "PatchedUNet2DModel", "inside", "unet."
-"""For `net.patch` above 1: the module that a folder brings, its class, the field and the prefix of its UNet2DModel."""
+"""For `net.patch` above 1: the folder's module, its class, and field and weight prefix of its UNet2DModel."""
 
 PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 SCHEDULES = {
@@ -21,7 +21,7 @@ LAYOUTS = {
     "ddpm": {"freq_shift": 1, "downsample_padding": 0, "norm_eps": 1e-6},
 }
 ATTENTION = ("AttnDownBlock2D", "AttnUpBlock2D")
-LEVELS = {  # without attention, by how they resample: on the way down, on the way up
+LEVELS = {  # without attention, by resampling: down blocks, up blocks
     "conv": ("DownBlock2D", "UpBlock2D"),
     "residual": ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"),
 }

@@ -1,4 +1,4 @@
-"""The configs of diffusers' UNet2DModel and schedulers as our sections. Field names and defaults are those of 0.42."""
+"""Conversion of the configs of diffusers' UNet2DModel and schedulers. Field names and defaults are those of 0.42."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +42,7 @@ SCHEDULER_POSSIBLE: dict[str, tuple[Any, ...]] = {
     "clip_sample_range": (1.0,), "prediction_type": tuple(names.PREDICTIONS.values()),
     "rescale_betas_zero_snr": (False,),
 }  # fmt: skip
-"""What is not in a table of possible values is carried, or is a choice of how to sample, which is made anew here."""
+"""Fields without a table of possible values are imported, or are sampling options, which are chosen anew here."""
 
 LARGEST_STEPS, LARGEST_PATCH = 5000, 16
 
@@ -54,46 +54,46 @@ class Problems:
         self.found: list[str] = []
 
     def add(self, field: str, value: Any, why: str) -> None:
-        """Note a field."""
+        """Add a problem with a field."""
         self.found.append(f"{field} = {value!r}: {why}")
 
     def check(
         self, config: Mapping[str, Any], defaults: Mapping[str, Any], possible: Mapping[str, tuple[Any, ...]]
     ) -> dict[str, Any]:
-        """The config with its defaults; notes unknown fields and impossible values."""
+        """Return the config with defaults, adding problems for unknown fields and unsupported values."""
         for field, value in config.items():
             if field not in defaults and not field.startswith("_"):
-                self.add(field, value, "this field is not known")
+                self.add(field, value, "unknown field")
         whole = {field: config.get(field, default) for field, default in defaults.items()}
         for field, values in possible.items():
             if whole[field] not in values:
-                self.add(field, whole[field], f"can be carried: {', '.join(map(repr, values))}")
+                self.add(field, whole[field], f"supported: {', '.join(map(repr, values))}")
         return whole
 
     def stop(self, folder: Path) -> None:
-        """Raise ValueError if there is any."""
+        """Raise ValueError if there are any problems."""
         if self.found:
-            told = "\n".join(f"  {each}" for each in self.found)
-            raise ValueError(f"the model in {folder} cannot be taken as a checkpoint:\n{told}")
+            lines = "\n".join(f"  {each}" for each in self.found)
+            raise ValueError(f"the model in {folder} cannot be imported:\n{lines}")
 
 
 def unpatched(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], int]:
-    """The config of the UNet2DModel and the side of the patches of pixels that it is given; 1 for one without."""
+    """Return the config of the UNet2DModel and the side of its pixel patches, 1 without patches."""
     if config.get("_class_name") != names.PATCHED_CLASS:
         return dict(config), 1
     inside, patch = config.get(names.INSIDE), config.get("patch")
     if not isinstance(inside, dict) or not isinstance(patch, int) or not 2 <= patch <= LARGEST_PATCH:
-        problems.add("patch", patch, f"{names.PATCHED_CLASS} needs 2 to {LARGEST_PATCH}, and the fields of its unet")
+        problems.add("patch", patch, f"{names.PATCHED_CLASS} needs 2 to {LARGEST_PATCH} and the fields of its unet")
         return dict(inside) if isinstance(inside, dict) else {}, 1
     folded = {name: config.get(name) for name in ("in_channels", "out_channels")}
     for name, value in folded.items():
         if not isinstance(value, int) or inside.get(name) != value * patch**2:
-            problems.add(name, value, f"its unet has {inside.get(name)!r}, and {patch**2} times as many are needed")
+            problems.add(name, value, f"its unet has {inside.get(name)!r}, but {patch**2} times as many are needed")
     return {**inside, **folded}, patch
 
 
 def unet(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """Sections `image` (`labels` in it: how many, or None) and `net`, and whether sines come before cosines."""
+    """Convert to sections `image` (with `labels`, their number or None) and `net`, and whether sines come first."""
     whole = problems.check(config, UNET_DEFAULTS, UNET_POSSIBLE)
     widths, groups = list(whole["block_out_channels"]), whole["norm_num_groups"]
     side = _side(whole, len(widths), problems)
@@ -119,11 +119,11 @@ def unet(config: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any],
 
 
 def scheduler(config: Mapping[str, Any], unet: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """Section `diffusion` from a scheduler's config; that of the UNet2DModel decides about learned variance."""
+    """Convert a scheduler's config to section `diffusion`. unet: config of the UNet2DModel, for learned variance."""
     whole = problems.check(config, SCHEDULER_DEFAULTS, SCHEDULER_POSSIBLE)
     steps = whole["num_train_timesteps"]
     if not 1 <= steps <= LARGEST_STEPS:
-        problems.add("num_train_timesteps", steps, f"can be carried: 1 to {LARGEST_STEPS}")
+        problems.add("num_train_timesteps", steps, f"supported: 1 to {LARGEST_STEPS}")
     diffusion = {
         "process": "ddpm",
         "steps": steps,
@@ -141,7 +141,7 @@ def scheduler(config: Mapping[str, Any], unet: Mapping[str, Any], problems: Prob
         given = torch.tensor(whole["trained_betas"], dtype=torch.float64)
         if given.shape != named.shape or not torch.allclose(given, named, rtol=1e-5, atol=0):
             problems.add(
-                "trained_betas", f"{len(given)} numbers", "they are not those of beta_schedule, beta_start and beta_end"
+                "trained_betas", f"{len(given)} numbers", "they differ from beta_schedule, beta_start and beta_end"
             )
     return diffusion
 
@@ -150,76 +150,74 @@ def _side(whole: Mapping[str, Any], levels: int, problems: Problems) -> int:
     size = whole["sample_size"]
     sides: set[int] = {size} if isinstance(size, int) else set(size or ())
     if len(sides) != 1 or min(sides) % 2 ** (levels - 1):
-        problems.add("sample_size", size, f"can be carried: one side, divisible by {2 ** (levels - 1)}")
+        problems.add("sample_size", size, f"supported: one side, divisible by {2 ** (levels - 1)}")
         return int(2 ** (levels - 1))
     return min(sides)
 
 
 def _sizes(whole: Mapping[str, Any], widths: list[int], problems: Problems) -> None:
-    """Check sizes that must be multiples of others, or equal."""
+    """Check sizes that must be equal to, or multiples of, others."""
     if any(width % widths[0] for width in widths):
-        problems.add("block_out_channels", widths, f"can be carried: multiples of the first, {widths[0]}")
+        problems.add("block_out_channels", widths, f"supported: multiples of the first, {widths[0]}")
     if not whole["norm_num_groups"] or widths[0] % whole["norm_num_groups"]:
-        problems.add("norm_num_groups", whole["norm_num_groups"], f"can be carried: divisors of {widths[0]}")
+        problems.add("norm_num_groups", whole["norm_num_groups"], f"supported: divisors of {widths[0]}")
     if whole["time_embedding_dim"] not in {None, 4 * widths[0]}:
-        problems.add("time_embedding_dim", whole["time_embedding_dim"], f"can be carried: {4 * widths[0]}")
+        problems.add("time_embedding_dim", whole["time_embedding_dim"], f"supported: {4 * widths[0]}")
     scaled = whole["resnet_time_scale_shift"] != names.SHIFTS[False]
     middle = whole["attn_norm_num_groups"] or (None if scaled else whole["norm_num_groups"])
     if whole["add_attention"] and middle != whole["norm_num_groups"]:
-        problems.add(
-            "attn_norm_num_groups", whole["attn_norm_num_groups"], f"can be carried: {whole['norm_num_groups']}"
-        )
+        problems.add("attn_norm_num_groups", whole["attn_norm_num_groups"], f"supported: {whole['norm_num_groups']}")
 
 
 def _variance(whole: Mapping[str, Any], unet: Mapping[str, Any], problems: Problems) -> str:
-    """fixed, or learned: twice the channels, of which the scheduler takes the second half for the variance."""
+    """Return fixed, or learned: twice the channels, the second half of which is the variance."""
     kind, outputs, inputs = names.VARIANCES["learned"], unet["out_channels"], unet["in_channels"]
     learned = whole["variance_type"] == kind
     if learned and outputs != 2 * inputs:
         problems.add("variance_type", kind, "needs twice as many out_channels as in_channels")
     if not learned and outputs != inputs:
-        why = f"can be carried: as many as in_channels, or twice as many with variance_type {kind!r}"
+        why = f"supported: as many as in_channels, or twice as many with variance_type {kind!r}"
         problems.add("out_channels", outputs, why)
     return "learned" if learned else "fixed"
 
 
 def _attended(whole: Mapping[str, Any], problems: Problems) -> list[bool]:
-    """The levels that have attention, from the top."""
+    """Return which levels have attention, from the top."""
     found: dict[str, list[bool]] = {}
     for way, field in enumerate(("down_block_types", "up_block_types")):
         possible = (names.ATTENTION[way], *(each[way] for each in names.LEVELS.values()))
         types = list(whole[field])
         if not set(types) <= set(possible) or len(types) != len(whole["block_out_channels"]):
-            problems.add(field, types, f"can be carried: one for each level, of {', '.join(possible)}")
+            problems.add(field, types, f"supported: one for each level, of {', '.join(possible)}")
         found[field] = [each == names.ATTENTION[way] for each in types]
     if found["down_block_types"] != found["up_block_types"][::-1]:
-        problems.add("up_block_types", list(whole["up_block_types"]), "can be carried: attention as on the way down")
+        problems.add("up_block_types", list(whole["up_block_types"]), "supported: attention as in down_block_types")
     return found["down_block_types"]
 
 
 def _head_channels(whole: Mapping[str, Any], widths: list[int], attended: list[bool], problems: Problems) -> int:
-    """attention_head_dim; null is one head, as wide as the level."""
+    """Return attention_head_dim; null means one head, as wide as the level."""
     mixing = {width for width, has in zip(widths, attended, strict=False) if has}
     mixing |= {widths[-1]} if whole["add_attention"] else set()
     given = whole["attention_head_dim"]
     if given is None and len(mixing) > 1:
         problems.add("attention_head_dim", None, f"one head at levels of different widths ({sorted(mixing)})")
     if given is not None and any(width % given for width in mixing):
-        problems.add("attention_head_dim", given, f"can be carried: divisors of {sorted(mixing)}")
+        problems.add("attention_head_dim", given, f"supported: divisors of {sorted(mixing)}")
     return int(given or max(mixing, default=widths[-1]))
 
 
 def _resample(whole: Mapping[str, Any], problems: Problems) -> str:
-    """conv or residual: the types of all levels that resize have to agree."""
+    """Return conv or residual; all levels that resample must agree."""
     found: set[str] = set()
     for way, (field, kind) in enumerate((("down_block_types", "downsample_type"), ("up_block_types", "upsample_type"))):
-        for block in whole[field][:-1]:  # the last one does not resize
+        for block in whole[field][:-1]:  # the last one does not resample
             if block == names.ATTENTION[way]:
                 found.add(_key(names.RESAMPLES, whole[kind] or "conv"))
             else:
                 found |= {resample for resample, types in names.LEVELS.items() if block == types[way]}
     if len(found) > 1:
-        problems.add("down_block_types", list(whole["down_block_types"]), "levels that resample in different ways")
+        problems.add("down_block_types", list(whole["down_block_types"]), "levels differ in their resampling")
     return min(found, default="conv")
 
 
@@ -229,10 +227,10 @@ def _layout(whole: Mapping[str, Any], problems: Problems) -> str:
             return layout
     given = {field: whole[field] for field in names.LAYOUTS["adm"]}
     possible = " or ".join(str(fields) for fields in names.LAYOUTS.values())
-    problems.add("freq_shift, downsample_padding, norm_eps", tuple(given.values()), f"can be carried: {possible}")
+    problems.add("freq_shift, downsample_padding, norm_eps", tuple(given.values()), f"supported: {possible}")
     return "adm"
 
 
 def _key(table: Mapping[str, str], value: str) -> str:
-    """Our name; the first one for a value that `Problems.check` has refused already."""
+    """Return our name; the first one for a value that `Problems.check` has refused."""
     return next((ours for ours, theirs in table.items() if theirs == value), next(iter(table)))

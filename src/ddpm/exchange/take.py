@@ -1,4 +1,4 @@
-"""A folder of diffusers as a checkpoint. Every field of its configs is carried, has no effect, or is refused."""
+"""Import of a diffusers folder as a checkpoint. Every field of its configs is used, has no effect, or is refused."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 
 LABEL_DROPOUT = 0.1
-"""Noted for a model with a label for none: that it learnt without labels is known, and not how often."""
+"""Assumed for a model with a label for none, whose actual dropout is unknown."""
 
 
 def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> ModelConfig:
-    """Write the UNet2DModel and the scheduler in `folder` as the checkpoint `out`; returns its config.
+    """Write the UNet2DModel and the scheduler in `folder` as the checkpoint `out`; return its config.
 
-    The files lie in the subfolders unet and scheduler, or all in `folder`. classes: names for a class-conditional
-    model, one for each label, or one less when its last label stands for none; by default the labels' numbers.
-    Raises ValueError that names every field that cannot be carried, FileNotFoundError for a missing file.
+    The files are in the subfolders unet and scheduler, or all in `folder`. classes: class names, one for each label, or
+    without the last if it means no class; by default the labels' numbers.
+    Raises ValueError that names every unsupported field, FileNotFoundError for a missing file.
     """
     unet, scheduler = _find(folder, names.UNET), _find(folder, names.SCHEDULER)
     problems = read.Problems()
@@ -49,7 +49,7 @@ def take(folder: Path, out: Path, classes: Sequence[str] | None = None) -> Model
 
 
 def _find(folder: Path, name: str) -> Path:
-    """A file in its subfolder, or in the folder itself, as older published models have it."""
+    """Find a file in its subfolder, or in the folder itself, as in older published models."""
     candidates = (folder / name, folder / Path(name).name)
     for path in candidates:
         if path.is_file():
@@ -63,29 +63,29 @@ def _weights(folder: Path) -> Path:
         return path
     others = ", ".join(sorted(each.name for each in folder.glob("diffusion_pytorch_model*"))) or "no weights"
     raise FileNotFoundError(
-        f"{path} is missing; there is {others}. Only whole safetensors files are read: a .bin file is a "
-        "pickle, which can run any code. In an environment that you trust it with, "
-        "`UNet2DModel.from_pretrained(FOLDER).save_pretrained(FOLDER)` of diffusers writes one"
+        f"{path} is missing (found: {others}). Only a single safetensors file is read: a .bin file is a "
+        "pickle, which can run any code. In an isolated environment, convert it with diffusers: "
+        "`UNet2DModel.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
     )
 
 
 def _classes(rows: int | None, classes: Sequence[str] | None) -> dict[str, Any]:
-    """The keys of section `image` that say which labels there are."""
+    """Return the keys of section `image` that describe the labels. Raises ValueError."""
     if rows is None:
         if classes is not None:
-            raise ValueError("this model has no labels (num_class_embeds is null): leave --classes out")
+            raise ValueError("this model has no labels (num_class_embeds is null): omit --classes")
         return {"classes": [], "label_dropout": 0.0}
     chosen = [str(i) for i in range(rows)] if classes is None else list(classes)
     if len(chosen) not in {rows, rows - 1} or len(set(chosen)) != len(chosen) or not chosen:
         raise ValueError(
-            f"{len(chosen)} classes were given ({', '.join(chosen)}), and this model has {rows} labels: "
-            f"give {rows} names, or {rows - 1} when the last label stands for none; all different"
+            f"{len(chosen)} classes were given ({', '.join(chosen)}), but this model has {rows} labels: "
+            f"give {rows} different names, or {rows - 1} if the last label means no class"
         )
     return {"classes": chosen, "label_dropout": LABEL_DROPOUT if len(chosen) < rows else 0.0}
 
 
 def _with_row_for_none(weights: dict[str, Tensor], rows: int | None, classes: int) -> Mapping[str, Tensor]:
-    """Our networks have a label for none; one that had not is given zeros, which nothing asks for."""
+    """Add a row of zeros for the label `none`, which our networks have, if it is missing; it is never requested."""
     name = "class_embedding.weight"
     if rows != classes or name not in weights:
         return weights

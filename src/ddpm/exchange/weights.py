@@ -1,4 +1,4 @@
-"""Weights of our U-Net under the names of diffusers' UNet2DModel, and back; every value stays what it is."""
+"""Renaming of weights between our U-Net and diffusers' UNet2DModel; values are unchanged."""
 
 from collections.abc import Mapping
 
@@ -20,11 +20,11 @@ NAMES = (  # ours, theirs: parts between dots
 )
 FUSED, PARTS = "query_key_value", ("to_q", "to_k", "to_v")
 OLD_NAMES = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0"))
-"""What diffusers called the layers of attention until 0.12, and checkpoints published before then still do."""
+"""Names of attention layers in diffusers before 0.12, still found in checkpoints published before then."""
 
 
 def theirs(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a `nets.unet.UNet` with patch 1, as UNet2DModel has them."""
+    """Rename the weights of a `nets.unet.UNet` with patch 1 as in UNet2DModel."""
     renamed: dict[str, Tensor] = {}
     for name, value in weights.items():
         names = their_names(name)
@@ -35,10 +35,10 @@ def theirs(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def ours(
     weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, sine_first: bool = False
 ) -> dict[str, Tensor]:
-    """Weights of a UNet2DModel as our U-Net has them; expected: those of a fresh one, for names and shapes.
+    """Rename the weights of a UNet2DModel as in our U-Net. expected: weights of a new one, for names and shapes.
 
-    sine_first: the model is given sines before cosines; the columns that take them change places. Raises ValueError
-    that names what is missing, left over, or of another shape.
+    sine_first: True if sines precede cosines in the model's time embedding; the columns are swapped then. Raises
+    ValueError that names missing and surplus weights, and wrong shapes.
     """
     there = {_new_name(name): value for name, value in weights.items()}
     wanted = {name: their_names(name) for name in expected}
@@ -46,13 +46,13 @@ def ours(
     surplus = sorted(set(there) - {each for names in wanted.values() for each in names})
     if missing or surplus:
         raise ValueError(
-            f"the weights are not those of config.json: {_some('missing', missing)}; {_some('left over', surplus)}"
+            f"the weights do not match config.json: {_some('missing', missing)}; {_some('surplus', surplus)}"
         )
     renamed = {name: torch.cat([there[each] for each in names]).float() for name, names in wanted.items()}
     for name, value in renamed.items():
         if value.shape != expected[name].shape:
             raise ValueError(
-                f"the weights are not those of config.json: {wanted[name][0]} has the shape "
+                f"the weights do not match config.json: {wanted[name][0]} has shape "
                 f"{tuple(there[wanted[name][0]].shape)}, which gives {tuple(value.shape)} "
                 f"where {tuple(expected[name].shape)} is needed"
             )
@@ -63,7 +63,7 @@ def ours(
 
 
 def their_names(name: str) -> list[str]:
-    """The names in UNet2DModel of one of our tensors: three for queries, keys and values, which are one of ours."""
+    """Return the names in UNet2DModel of one of our tensors: three for our fused queries, keys and values."""
     dotted = f".{name}."
     for ours, theirs in NAMES:
         dotted = dotted.replace(f".{ours}.", f".{theirs}.")
@@ -75,7 +75,7 @@ def their_names(name: str) -> list[str]:
 
 
 def _new_name(name: str) -> str:
-    """A name as diffusers has it today."""
+    """Convert a name to that of current diffusers."""
     if ".attentions." not in name:
         return name
     for old, new in OLD_NAMES:

@@ -1,1 +1,1 @@
-"""Images as pixels, sheets, PNG and animations, without torch and matplotlib."""
+"""Pixels, sheets, PNG and animations, without torch and matplotlib."""

@@ -1,4 +1,4 @@
-"""Animations: images that change, side by side, as an endless GIF or WebP."""
+"""Animations: changing images side by side, as an endless GIF or WebP."""
 
 import io
 
@@ -7,17 +7,17 @@ from ddpm.imaging.sheets import CELL
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 """By file name ending."""
-MILLISECONDS, HOLD = 90, 2000  # of a frame, and of the last one
+MILLISECONDS, HOLD = 90, 2000  # duration of a frame, and of the last one
 GAP, BETWEEN = 2, 40  # pixels between images, and their grey
 
 
-def animate(moments: Pixels, ending: str) -> bytes:
-    """moments (N, F, H, W, C), N images at F moments: F frames, each a grid of the N, enlarged by whole pixels."""
-    scale = max(1, CELL // max(moments.shape[2:4]))
-    columns = square_columns(len(moments))
+def animate(strip: Pixels, ending: str) -> bytes:
+    """Encode strip (N, F, H, W, C) as F frames, each a grid of the N images, enlarged by an integer factor."""
+    scale = max(1, CELL // max(strip.shape[2:4]))
+    columns = square_columns(len(strip))
     frames = [
-        to_pil(tile(enlarge(moments[:, moment], scale), columns, gap=GAP, between=BETWEEN))
-        for moment in range(moments.shape[1])
+        to_pil(tile(enlarge(strip[:, frame], scale), columns, gap=GAP, between=BETWEEN))
+        for frame in range(strip.shape[1])
     ]
     kind = FORMATS[ending]
     buffer = io.BytesIO()

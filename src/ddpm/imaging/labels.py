@@ -1,4 +1,4 @@
-"""Names from elsewhere, as classes and files have, as they are drawn into pictures and plots."""
+"""Names of classes and files as labels in pictures and plots."""
 
 from ddpm.common.terminal import plain
 
@@ -6,6 +6,6 @@ LONGEST = 40
 
 
 def label(name: str, longest: int = LONGEST) -> str:
-    """One short line without control characters."""
+    """Shorten a name to one line without control characters."""
     line = plain(name, longest=10 * longest)
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -1,4 +1,4 @@
-"""Images as arrays: uint8 (H, W, C) with one or three channels, enlarged by whole pixels and never smoothed."""
+"""Images as arrays: uint8 (H, W, C) with one or three channels, enlarged by integer factors without smoothing."""
 
 import io
 import math
@@ -12,29 +12,29 @@ Pixels = NDArray[np.uint8]
 
 
 def to_pil(image: Pixels) -> Image.Image:
-    """(H, W), (H, W, 1) or (H, W, 3) as an image of Pillow, grey or RGB."""
+    """Convert (H, W), (H, W, 1) or (H, W, 3) to a Pillow image, grey or RGB."""
     return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
 
 
 def to_png(image: Pixels, **options: Any) -> bytes:
-    """The same as a PNG. options: those of Pillow's writer."""
+    """Encode an image as PNG. options: those of Pillow's writer."""
     buffer = io.BytesIO()
     to_pil(image).save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
 def enlarge(images: Pixels, scale: int) -> Pixels:
-    """(..., H, W, C), each pixel as a square of `scale` pixels."""
+    """Enlarge (..., H, W, C), each pixel to a square of side `scale`."""
     return images.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
 def square_columns(count: int) -> int:
-    """The number of columns that brings `count` images as near to a square as possible."""
+    """Return the number of columns that makes a grid of `count` images as square as possible."""
     return math.ceil(math.sqrt(count))
 
 
 def tile(images: Pixels, columns: int, *, gap: int = 0, between: int = 0) -> Pixels:
-    """(N, H, W, C) in rows, as one image. between: the grey level of the gaps and of empty places."""
+    """Tile (N, H, W, C) in rows as one image. between: grey level of gaps and empty cells."""
     count, height, width, channels = images.shape
     down, across = height + gap, width + gap
     shape = (math.ceil(count / columns) * down - gap, columns * across - gap, channels)

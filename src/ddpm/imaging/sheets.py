@@ -1,6 +1,6 @@
-"""Sheets of images as PNG: every pixel of an image becomes a square of equal pixels, so nothing is smoothed over.
+"""Sheets of images as PNG, enlarged by an integer factor without smoothing.
 
-Sheets are transparent between the images, with grey lettering that reads on a light and on a dark page.
+Sheets are transparent between the images, with grey text that is legible on light and dark pages.
 """
 
 import io
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ddpm.imaging.labels import label
 from ddpm.imaging.pixels import Pixels, enlarge, to_pil
 
-CELL = 84  # an image is enlarged to the largest whole multiple of its side that fits
+CELL = 84  # pixels; images are enlarged by the largest integer factor that fits
 GAP, GROUP_GAP = 3, 18
 FONT_SIZE = 18
 GREY = (122, 127, 135, 255)
@@ -20,7 +20,7 @@ GREY = (122, 127, 135, 255)
 
 @dataclass(frozen=True)
 class Row:
-    """Images (H, W, C) uint8, with a name at the left; None leaves a place empty."""
+    """Images (H, W, C) uint8, with a name on the left; None leaves a cell empty."""
 
     images: Sequence[Pixels | None]
     name: str = ""
@@ -33,15 +33,14 @@ def sheet(
     groups: Sequence[int] = (),
     row_groups: Sequence[int] = (),
 ) -> bytes:
-    """Rows of equally sized images as one PNG.
+    """Draw rows of equally sized images as one PNG.
 
-    headings: text above the columns from that index on; groups, row_groups: columns and rows that stand apart from the
-    one before.
-    Raises ValueError for rows without an image.
+    headings: text by index of the first column below it. groups, row_groups: columns and rows with a wider gap before
+    them. Raises ValueError for rows without an image.
     """
     first = next((image for row in rows for image in row.images if image is not None), None)
     if first is None:
-        raise ValueError("a sheet needs one image at least")
+        raise ValueError("a sheet needs at least one image")
     height, width = first.shape[:2]
     scale = max(1, CELL // max(height, width))
     font = ImageFont.load_default(size=FONT_SIZE)
@@ -68,5 +67,5 @@ def sheet(
 
 
 def grid(images: Sequence[Pixels], columns: int) -> bytes:
-    """Images in rows of `columns`."""
+    """Draw images in rows of `columns`."""
     return sheet([Row(images[start : start + columns]) for start in range(0, len(images), columns)])

@@ -1,1 +1,1 @@
-"""Provenance: which checkout's code runs, and what a result was made from."""
+"""Provenance of results: code, uncommitted changes, data, parameters, machine."""

@@ -1,8 +1,8 @@
-"""Which checkout of the project runs: the code that is loaded must be that of the current folder.
+"""Check that the loaded code is that of the current checkout.
 
-An editable install runs the code of the checkout it was made from, whatever the current folder is, while DVC hashes
-the code of the current folder. DVC's experiments in temporary folders are copies of a checkout without its ignored
-files: they run their own code, and share the record and the checkpoints of the checkout they were copied from.
+An editable install runs the code of the checkout it was made from, in any folder, while DVC hashes the code of the
+current folder. DVC's experiments in temporary folders are copies of a checkout without its ignored files: they run
+their own code, and share record and checkpoints with the checkout they were copied from.
 """
 
 import os
@@ -16,25 +16,25 @@ STATE = Path(".state")
 
 
 class ForeignCodeError(ValueError):
-    """The loaded code belongs to another checkout than the current folder."""
+    """The loaded code does not belong to the current folder's checkout."""
 
 
 def require_own_code(folder: Path | None = None) -> None:
-    """Raise ForeignCodeError if `folder` (by default the current one) is a checkout and the loaded code is not its own.
+    """Raise ForeignCodeError if `folder` (by default the current one) is a checkout with other code than the loaded.
 
-    A folder that holds no `src/ddpm` is not a checkout: a model folder or a wheel's user passes.
+    A folder without `src/ddpm` is not a checkout and passes.
     """
     own = (folder or Path.cwd()) / SOURCE
     if own.is_dir() and not own.samefile(PACKAGE):
         raise ForeignCodeError(
-            f"the code that runs is that of another folder ({PACKAGE}), and this is a checkout with code of its own "
+            f"the loaded code is that of another folder ({PACKAGE}), but this checkout has its own "
             f"({own.resolve()}): results would be recorded as made by code that did not make them. "
             "Activate this folder's environment (`make run` creates .venv), or set PYTHONPATH=src."
         )
 
 
 def experiment_project(folder: Path) -> Path | None:
-    """The checkout that a temporary folder of a DVC experiment was copied from; None for any other folder."""
+    """Return the checkout that a DVC experiment's temporary folder was copied from; None for any other folder."""
     for parent in folder.parents:
         if parent.parts[-len(EXPERIMENTS) :] == EXPERIMENTS:
             return Path(*parent.parts[: -len(EXPERIMENTS)])
@@ -42,10 +42,10 @@ def experiment_project(folder: Path) -> Path | None:
 
 
 def enter_experiment(folder: Path | None = None) -> None:
-    """Prepare a DVC experiment's temporary folder: link the project's `.state`, and run the code that was queued.
+    """Prepare a DVC experiment's temporary folder: link the project's `.state`, and run the queued code.
 
-    Replaces the process by one with this folder's `src` first on PYTHONPATH, if the project's code was loaded. Does
-    nothing in any other folder.
+    If the project's code was loaded, the process is replaced by one with this folder's `src` first on PYTHONPATH. In
+    any other folder nothing is done.
     """
     here = (folder or Path.cwd()).resolve()
     project = experiment_project(here)

@@ -1,4 +1,4 @@
-"""git as a child process: asked in English, without optional locks, and its refusals explained."""
+"""git as a child process, with English messages, without optional locks."""
 
 import os
 import shlex
@@ -14,13 +14,13 @@ HERE = Path()
 
 
 class GitError(ValueError):
-    """git refused; the message has its words."""
+    """A git command failed; the message has git's own."""
 
 
 def environment(variables: Mapping[str, str] | None = None, *, prompts: bool = True) -> dict[str, str]:
-    """The environment of git: no lock for what only reads, English messages.
+    """Return the environment of git: no locks for reading, English messages.
 
-    variables: added to it. prompts: whether git may ask for a password on the terminal.
+    variables: additions. prompts: False forbids password prompts on the terminal.
     """
     quiet = {} if prompts else {"GIT_TERMINAL_PROMPT": "0"}
     return {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **quiet, **(variables or {})}
@@ -35,8 +35,8 @@ def run(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run git in a folder. Raises FileNotFoundError without git, subprocess.TimeoutExpired after `limit` seconds.
 
-    variables: of this command, such as GIT_INDEX_FILE. content: its standard input. A command with a limit is out of
-    reach of Ctrl-C, which is for this process: a training that saves and stops still writes its record.
+    variables: of this command, such as GIT_INDEX_FILE. content: its standard input. A command with a limit ignores
+    Ctrl-C, so a training that saves and stops can still write its record.
     """
     return subprocess.run(
         ["git", *arguments],
@@ -46,7 +46,7 @@ def run(
 
 
 def output(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] | None = None) -> bytes | None:
-    """The output of git; None if it refuses: outside a repository, without a commit, or without git."""
+    """Return git's output; None if it fails: outside a repository, without a commit, or without git."""
     try:
         done = run(*arguments, folder=folder, variables=variables)
     except FileNotFoundError:
@@ -55,13 +55,13 @@ def output(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] | 
 
 
 def text(*arguments: str, folder: Path = HERE) -> str | None:
-    """The output of git as one stripped text; None if it refuses."""
+    """Return git's output as stripped text; None if it fails."""
     found = output(*arguments, folder=folder)
     return os.fsdecode(found).strip() if found is not None else None
 
 
 def require(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] | None = None) -> str:
-    """The output of git as one stripped text. Raises GitError if it refuses."""
+    """Return git's output as stripped text. Raises GitError if it fails."""
     done = run(*arguments, folder=folder, variables=variables)
     if done.returncode:
         raise GitError(f"`git {arguments[0]}` failed: {shown(done.stderr.decode(errors='replace').strip())}")
@@ -69,27 +69,27 @@ def require(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] |
 
 
 def failure(*arguments: str, folder: Path = HERE, content: bytes = b"", limit: float | None = PATIENCE) -> str:
-    """Run git; its last words, without credentials, if it fails, and else an empty text."""
+    """Run git; return its last message, without credentials, if it fails, else an empty text."""
     return last_words(run(*arguments, folder=folder, content=content, limit=limit))
 
 
 def trouble(folder: Path = HERE) -> str:
-    """Why git has no commit for this folder, and the remedy; empty if it has one."""
+    """Explain why git has no commit for this folder, with the remedy; empty if it has one."""
     try:
         done = run("rev-parse", "--verify", "HEAD", folder=folder)
     except FileNotFoundError:
         return "git is not installed: install it with the system's package manager"
-    said = done.stderr.decode(errors="replace").strip()
+    message = done.stderr.decode(errors="replace").strip()
     if done.returncode == 0:
         return ""
     here = folder.resolve()
-    if "dubious ownership" in said:
+    if "dubious ownership" in message:
         return (
-            f"git refuses {here}, because it belongs to another user: "
+            f"git refuses {here} because it belongs to another user: "
             f"git config --global --add safe.directory {shlex.quote(str(here))}"
         )
-    if "not a git repository" in said:
+    if "not a git repository" in message:
         return "this folder is not a git repository: get the project by `git clone`, or run `git init` here and commit"
-    if "single revision" in said:
+    if "single revision" in message:
         return "the repository has no commit yet: `git add --all` and `git commit` make one"
-    return f"git says: {said.splitlines()[0] if said else f'nothing (exit status {done.returncode})'}"
+    return f"git failed: {message.splitlines()[0] if message else f'exit status {done.returncode}'}"

@@ -8,18 +8,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 
 
-def reached(entries: Iterable[Path], passed_over: Callable[[str], bool] = lambda name: False) -> list[Path]:
-    """Every file of the package that `entries` import, directly or not, wherever in a file the import stands.
+def reached(entries: Iterable[Path], ignored: Callable[[str], bool] = lambda name: False) -> list[Path]:
+    """List the files of the package that `entries` import, directly or indirectly, anywhere in a file.
 
-    passed_over: given a path relative to the package (`nets/unet.py`), whether to leave that file out, and what only
-    it imports. The entries themselves are left out too, unless something imports them.
+    ignored: predicate of a path relative to the package (`nets/unet.py`); ignored files are not followed either. The
+    entries themselves are not included, unless something imports them.
     """
     found: set[Path] = set()
     waiting = list(entries)
     while waiting:
         for name in imports(waiting.pop()):
             for path in files_of(name):
-                if path not in found and not passed_over(path.relative_to(PACKAGE).as_posix()):
+                if path not in found and not ignored(path.relative_to(PACKAGE).as_posix()):
                     found.add(path)
                     waiting.append(path)
     return sorted(found)
@@ -27,7 +27,7 @@ def reached(entries: Iterable[Path], passed_over: Callable[[str], bool] = lambda
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """Every module that a file may import, by full name."""
+    """Return the full names of all modules that a file may import."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -39,7 +39,7 @@ def imports(path: Path) -> frozenset[str]:
 
 
 def files_of(name: str) -> list[Path]:
-    """The file of a module of this package with its parents' `__init__.py`; empty for any other name."""
+    """List the file of a module of this package and its parents' `__init__.py`; empty for other modules."""
     parts = name.split(".")
     if parts[0] != PACKAGE.name:
         return []

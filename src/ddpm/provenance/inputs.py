@@ -1,7 +1,7 @@
 """Inputs of a DVC stage, compared between the start and the end of its command.
 
-DVC reads params.yaml and hashes the dependencies of a stage only after its command has ended. Without this check, an
-edit made meanwhile would be recorded, in dvc.lock and in DVC's run cache, as what the results were made from.
+DVC reads params.yaml and hashes a stage's dependencies only after its command has ended. Without this check, an edit
+made meanwhile would be recorded in dvc.lock and in DVC's run cache as the origin of the results.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class InputsChangedError(ValueError):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Parameters by dotted name, and the identity of each file: SHA-256 of code, size and times of anything else."""
+    """Parameters by dotted name, and the identity of each file: SHA-256 of code; size, time and inode of others."""
 
     params: Mapping[str, Any]
     files: Mapping[str, Any]
@@ -38,12 +38,11 @@ class Inputs:
 
 @contextlib.contextmanager
 def unchanged(stage: str, folder: Path = Path(), *, started: float | None = None) -> Iterator[None]:
-    """Hold the inputs of `stage` in dvc.yaml to what they are now until the block succeeds.
+    """Check that the inputs of `stage` in dvc.yaml do not change during the block.
 
-    started: when this process began to import its code (seconds since the epoch); code edited since then is refused.
-
-    Raises InputsChangedError, after removing the stage's outputs, if they differ then. A folder without such a stage
-    has nothing that DVC would record.
+    started: time at which this process began to import its code (seconds since the epoch); code edited since is
+    refused. Raises InputsChangedError, after removing the stage's outputs, if inputs have changed. Without such a stage
+    in `folder` nothing is checked.
     """
     definition = _definition(stage, folder)
     before = read(definition, folder)
@@ -59,13 +58,13 @@ def unchanged(stage: str, folder: Path = Path(), *, started: float | None = None
         lines = "\n".join(f"  {line}" for line in changed)
         raise InputsChangedError(
             f"inputs of stage {stage} were changed while it ran:\n{lines}\n"
-            "DVC would record the new ones as what the results were made from, so the results were removed. "
-            "Run the same command again; a training goes on from its checkpoint where its inputs are as before."
+            "DVC would record the new ones as the origin of the results, so the results were removed. "
+            "Run the same command again; a training resumes from its checkpoint if its inputs are as before."
         )
 
 
 def read(definition: Mapping[str, Any], folder: Path = Path()) -> Inputs:
-    """The inputs of a stage, given its entry in dvc.yaml."""
+    """Read the inputs of a stage, given its entry in dvc.yaml."""
     found: dict[str, Any] = {}
     for dependency in definition.get("deps", []):
         # `- path` or `- path: {options}`
@@ -75,12 +74,12 @@ def read(definition: Mapping[str, Any], folder: Path = Path()) -> Inputs:
 
 
 def differences(before: Inputs, after: Inputs) -> list[str]:
-    """One line for each parameter and file that differs."""
+    """List one line per parameter and file that differs."""
     lines = []
     for name in sorted(before.params.keys() | after.params.keys()):
         old, new = before.params.get(name, ABSENT), after.params.get(name, ABSENT)
         if old != new:
-            lines.append(f"{name} was {_shown(old)} and is {_shown(new)}")
+            lines.append(f"{name} was {_shown(old)}, now {_shown(new)}")
     names = sorted(before.files.keys() | after.files.keys())
     changed = [name for name in names if before.files.get(name) != after.files.get(name)]
     lines += [f"{name} was {_how(name, before, after)}" for name in changed[:5]]
@@ -98,7 +97,7 @@ def _definition(stage: str, folder: Path) -> Mapping[str, Any]:
 
 
 def _params(definition: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    """Each parameter the stage depends on: `- key` of params.yaml, or `- file: [keys]`, or `- file:` for all of it."""
+    """Yield the parameters of a stage: `- key` of params.yaml, `- file: [keys]`, or `- file:` for the whole file."""
     for entry in definition.get("params", []):
         wanted = {PARAMS_FILE: [entry]} if isinstance(entry, str) else entry
         for name, keys in wanted.items():
@@ -108,14 +107,14 @@ def _params(definition: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, 
 
 
 def _at(content: Any, key: str) -> Any:
-    """The value at a dotted key."""
+    """Return the value at a dotted key, or ABSENT."""
     for part in key.split("."):
         content = content.get(part, ABSENT) if isinstance(content, Mapping) else ABSENT
     return content
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file, or all files below the folder."""
+    """Yield the file, or all files below the folder."""
     if not path.is_dir():
         yield path
         return
@@ -135,7 +134,7 @@ def _identity(path: Path) -> Any:
 
 
 def _edited(path: Path) -> float:
-    """When a file of code was last edited; 0 for any other file."""
+    """Return the modification time of a code file; 0 for any other file."""
     return path.stat().st_mtime if path.suffix == CODE and path.exists() else 0.0
 
 

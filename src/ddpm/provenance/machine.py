@@ -1,4 +1,4 @@
-"""On what a training ran, as far as it decides whether another one can have the same bits."""
+"""Properties of the machine that decide if a training can be reproduced bit for bit."""
 
 import platform
 import sys
@@ -15,7 +15,7 @@ MACHINE_TAGS = (
 
 
 def machine(device: str) -> dict[str, str]:
-    """The tags `MACHINE_TAGS` of this process, which computes on `device` (`cpu`, `cuda`)."""
+    """Return the tags `MACHINE_TAGS` of this process, which computes on `device` (`cpu`, `cuda`)."""
     import torch
 
     on_gpu = device.startswith("cuda")
@@ -31,7 +31,7 @@ def machine(device: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The model of the CPU, where the system tells."""
+    """Return the CPU model, if known."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,6 +1,6 @@
-"""What differs from the last commit, as a patch to keep with a run: changed files and new ones, never a secret.
+"""The uncommitted changes as a patch to keep with a run: changed and new files, without secrets.
 
-Nothing in the repository is touched: the patch is made with an index and an object store of its own, which vanish.
+The repository is not modified: the patch is made with a temporary index and object store.
 """
 
 import os
@@ -19,12 +19,12 @@ NEVER = (
     "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/id_rsa*", "**/id_ed25519*", "**/id_ecdsa*", "**/*.local",
     "**/credentials", "**/credentials.json", "**/secrets/**",
 )  # fmt: skip
-"""Never taken: what a run itself writes, and files that usually hold secrets, even where git does not ignore them."""
+"""Never included: files that a run writes, and files that usually hold secrets, ignored by git or not."""
 CREDENTIALS = re.compile(rb"(?<=://)[^\s/\"'<>{}$]+@")
-"""The user and password of an address; not a place for one, such as {user} in an f-string."""
+"""User and password of an address, but not a placeholder such as {user} in an f-string."""
 TOKENS = re.compile(rb"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|glpat-[A-Za-z0-9_-]{20,}|xox[abp]-[A-Za-z0-9-]{10,}")
 SETTINGS = re.compile(rb"(?m)^diff --git a/(?:\S*/)?\.dvc/config .*$(?:\n(?!diff --git ).*)*")
-"""What changes DVC's own settings, which git keeps."""
+"""Changes of `.dvc/config`, which git tracks."""
 SETTING = re.compile(
     rb"(?im)^(\+\s*(?:\w*password|\w*secret\w*|\w*token|\w*key\w*|connection_string|custom_auth_header)[ ]*=[ ]*)\S.*$"
 )
@@ -32,7 +32,7 @@ SETTING = re.compile(
 
 @dataclass(frozen=True)
 class Changes:
-    """A patch (empty for a clean tree), or why there is none in `refused`. hidden: secrets taken out of it."""
+    """A patch (empty for a clean tree). refused: reason if there is none. hidden: number of secrets removed."""
 
     content: bytes = b""
     refused: str = ""
@@ -40,14 +40,17 @@ class Changes:
 
     @property
     def tag(self) -> str:
-        """For the record: the patch's SHA-256, `none`, or why it is not kept."""
+        """Value of the tag `ddpm.patch`: the patch's SHA-256, `none`, or the reason why it is not kept."""
         if self.refused:
             return f"not kept: {self.refused}"
         return files.sha256_bytes(self.content) if self.content else "none"
 
 
 def changes(folder: Path = Path()) -> Changes:
-    """The changes since the last commit of the repository at `folder`, new files that git does not ignore included."""
+    """Collect the changes since the last commit of the repository at `folder`, with new files that git does not ignore.
+
+    Raises ValueError if git fails.
+    """
     listed = git.output("ls-files", "--others", "--exclude-standard", "-z", "--", *_wanted(), folder=folder)
     if listed is None or git.output("rev-parse", "HEAD", folder=folder) is None:
         return Changes()
@@ -64,7 +67,7 @@ def changes(folder: Path = Path()) -> Changes:
 
 
 def _patch(folder: Path) -> bytes:
-    """Against HEAD, binary files in full. Raises ValueError when git cannot make it."""
+    """Make the patch against HEAD, binary files in full. Raises ValueError if git fails."""
     objects = git.output("rev-parse", "--git-path", "objects", folder=folder) or b""
     with tempfile.TemporaryDirectory() as temporary:
         (Path(temporary) / "objects").mkdir()
@@ -80,7 +83,7 @@ def _patch(folder: Path) -> bytes:
         added = git.output("add", "--all", *wanted, folder=folder, variables=own)
         patch = git.output("diff", "--cached", *plain, *prefixes, "HEAD", *wanted, folder=folder, variables=own)
     if read is None or added is None or patch is None:
-        raise ValueError("git cannot say what differs from the last commit; see `git status` and `git add --all -n`")
+        raise ValueError("git cannot compare with the last commit; see `git status` and `git add --all -n`")
     return patch
 
 
@@ -89,7 +92,7 @@ def _wanted() -> list[str]:
 
 
 def _without_secrets(patch: bytes) -> tuple[bytes, str, int]:
-    """The patch without credentials and tokens, and how many there were."""
+    """Remove credentials and tokens from the patch; return it, no refusal, and their number."""
     settings = 0
 
     def without(found: re.Match[bytes]) -> bytes:

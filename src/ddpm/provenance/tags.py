@@ -1,4 +1,4 @@
-"""Where a model comes from: code, changes, data, parameters and installed versions, as tags."""
+"""Lineage of a model as tags: code, changes, data, parameters and installed versions."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ ABSENT = "none"
 
 
 def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, str]:
-    """The tags `LINEAGE_TAGS` of a folder; `none` where there is no such thing.
+    """Return the tags `LINEAGE_TAGS` of a folder; `none` for missing files or no repository.
 
-    changed: what `changes` found, if that is known. The tree counts as dirty when any file differs from the commit, new
-    ones included; dvc.lock is left out because a run writes it.
+    changed: result of `changes`, if known. The tree counts as dirty if any file differs from the commit, new ones
+    included, except dvc.lock, which a run writes.
     """
     sha = git.text("rev-parse", "HEAD", folder=folder)
     status = git.text("status", "--porcelain", "--", ".", f":(exclude){NEVER[0]}", folder=folder)
@@ -47,7 +47,7 @@ def lineage(changed: Changes | None = None, folder: Path = Path()) -> dict[str, 
 
 
 def _code_hash(folder: Path) -> str:
-    """One hash over the package's source files and the stages."""
+    """Compute one hash of the package's source files and dvc.yaml."""
     paths = [folder / name for name in PROJECT if (folder / name).is_file()]
     paths += [path for name in PROJECT for path in (folder / name).rglob("*.py")]
     hashes = {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(paths)}
@@ -55,7 +55,7 @@ def _code_hash(folder: Path) -> str:
 
 
 def _data_hash(path: Path) -> str:
-    """The hash that DVC gave the data."""
+    """Return DVC's hash of the data."""
     if not path.exists():
         return ABSENT
     outs = read_yaml(path).get("outs") or [{}]

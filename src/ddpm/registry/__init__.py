@@ -1,14 +1,14 @@
-"""MLflow's registered versions: registration by content, the clean-process check, aliases, the audit trail.
+"""MLflow model versions: registration by content, verification in a clean process, aliases, audit trail.
 
-Aliases: `candidate` is the version last put forward, `champion` the one in use, `previous` what the champion replaced.
-Only `promote` and `rollback` move champion and previous, one process at a time, and write each move down first.
+Aliases: `candidate` is the version registered last, `champion` the one in use, `previous` the one that the champion
+replaced. Only `promote` and `rollback` move champion and previous, one process at a time, and record each move first.
 """
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
-from ddpm.registry.by_hand import promote_by_hand
-from ddpm.registry.evidence import judged, keep
-from ddpm.registry.fetch import download, download_with_settings, require_files
+from ddpm.registry.download import download, download_with_settings, require_files
+from ddpm.registry.evidence import load_evidence, save_evidence
+from ddpm.registry.force_promote import force_promote
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
 from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
@@ -27,15 +27,15 @@ __all__ = [
     "content_sha256",
     "download",
     "download_with_settings",
+    "force_promote",
     "history",
-    "judged",
-    "keep",
+    "load_evidence",
     "promote",
-    "promote_by_hand",
     "prune",
     "register",
     "require_files",
     "rollback",
+    "save_evidence",
     "status",
     "verify",
     "version",

@@ -1,12 +1,12 @@
-"""Moves of the champion: compare-and-set, recorded before they happen, and finished by others after a crash.
+"""Promotion and rollback of the champion: compare-and-set, recorded in advance, completed by others after a crash.
 
-A promotion makes the old champion `previous`. A rollback goes back to `previous` (or to any version) and leaves no
-`previous`: a second one changes nothing, so it is safe to repeat. The version that was rolled back is withdrawn: the
-gate does not promote it again, only `insist` does.
+A promotion makes the old champion `previous`. A rollback returns to `previous` (or to any version) and removes the
+alias `previous`, so a repeated rollback changes nothing. The version that was rolled back is withdrawn: the gate does
+not promote it again, only `force` does.
 
-The lock keeps apart the movers that share it. Those that do not, on two machines without a common Prefect server, meet
-in the audit trail: a mover records its move, then reads the trail, and goes on only when no other move is open and the
-champion is still the one it compared with. Each records before it reads, so of two at least one sees the other.
+The lock serialises processes that share it. Processes that do not (two machines without a common Prefect server) are
+serialised by the audit trail: each records its move, then reads the trail, and continues only if no other move is open
+and the champion is unchanged. Each records before it reads, so at least one of two concurrent movers sees the other.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 ALIASES = ("champion", "candidate", "previous")
 GRACE = 60.0
-"""Seconds for which an open move on a shared server may be at work on another machine; after them its mover is dead."""
+"""Seconds after which the process of an open move on a shared server is considered dead."""
 PAUSE = 0.2
 
 
 class ConflictError(RegistryError):
-    """The champion is not the one that the decision was made against, or another machine is moving it right now."""
+    """The champion is not the expected one, or another machine is moving it at this moment."""
 
 
 class WithdrawnError(RegistryError):
-    """The version was rolled back before; only a person promotes it again."""
+    """The version was rolled back before, so only `force` promotes it again."""
 
 
 class OvertakenError(LostLockError):
-    """Another process has closed this move: it took its mover for dead."""
+    """Another process considered this one dead and closed its move."""
 
 
 def promote(
@@ -51,19 +51,21 @@ def promote(
     why: str,
     expected_champion: int | None,
     evidence: Mapping[str, Any] | None = None,
-    insist: bool = False,
+    force: bool = False,
     lock: RegistryLock = file_lock,
 ) -> Move:
-    """Make a version the champion, if the champion still is `expected_champion` (None: there is none).
+    """Make a version the champion, provided that the champion still is `expected_champion` (None: no champion).
 
-    The version is loaded and sampled in a clean process first, unless that was done before. Promoting the champion
-    again changes nothing. Raises RegistryError, ConflictError, WithdrawnError (not with `insist`), VerificationError,
-    LockBusyError and LostLockError.
+    An unverified version is first loaded and sampled in a clean process. Promoting the champion again changes nothing.
+    Raises RegistryError, ConflictError, WithdrawnError (unless `force`), VerificationError, LockBusyError,
+    LostLockError.
     """
     chosen = version(name, number)
     reason = chosen.tags.get(WITHDRAWN_TAG)
-    if reason and not insist:
-        raise WithdrawnError(f"version {number} of {name} was rolled back ({reason}); only a person promotes it again")
+    if reason and not force:
+        raise WithdrawnError(
+            f"version {number} of {name} was rolled back ({reason}); only `ddpm promote` makes it the champion again"
+        )
     if not chosen.verified:
         verify(name, number)
     connection = store.client()
@@ -78,7 +80,7 @@ def promote(
 
 
 def rollback(name: str, to: int | None = None, *, why: str = "", lock: RegistryLock = file_lock) -> Move:
-    """Make `previous` the champion again, or version `to`. Repeating it changes nothing. Raises what `promote` does."""
+    """Make `previous`, or version `to`, the champion again; a repeated call changes nothing. Raises as `promote`."""
     connection = store.client()
     if to is not None and not version(name, to).verified:
         verify(name, to)
@@ -92,27 +94,27 @@ def rollback(name: str, to: int | None = None, *, why: str = "", lock: RegistryL
         if target is None and _last_was_rollback(connection, name):
             target = champion
         if target is None:
-            raise RegistryError(f"{name} has only had version {champion} as champion. Name another: --to VERSION.")
+            raise RegistryError(f"{name} has had no champion but version {champion}. Name another: --to VERSION.")
         if target == champion:
             return _unchanged(name, "rollback", target, why)
         return _carry_out(connection, held, "rollback", champion, target, why, {})
 
 
 def withdrawn(name: str, number: int) -> str | None:
-    """The reason why a version was rolled back, or None."""
+    """Return the reason for which a version was rolled back, or None."""
     return version(name, number).tags.get(WITHDRAWN_TAG)
 
 
 def finish_pending_moves(connection: "MlflowClient", held: Held, mine: Move | None = None) -> bool:
-    """Wait for moves that another machine is making, and finish those whose process died.
+    """Wait for moves in progress on other machines, and finish those whose process died.
 
-    mine: the caller's own open move. It gives way to one that is ahead of it in the trail, so that two that see each
-    other do not both give way; False means that there is one, and nothing was waited for.
+    mine: the caller's own open move. Returns False at once if another open move precedes it in the trail: of two
+    movers that see each other, only the later one gives way.
     """
     seen: list[Move] = []
     since = time.monotonic()
     while pending := _open_moves(connection, held.name, mine):
-        if mine is not None and min(each.place for each in pending) < mine.place:
+        if mine is not None and min(each.order for each in pending) < mine.order:
             return False
         if pending != seen:
             seen, since = pending, time.monotonic()
@@ -125,22 +127,21 @@ def finish_pending_moves(connection: "MlflowClient", held: Held, mine: Move | No
 
 
 def _open_moves(connection: "MlflowClient", name: str, mine: Move | None) -> list[Move]:
-    """The open moves but `mine`."""
+    """List the open moves other than `mine`."""
     unfinished = [each for each in audit.moves(connection, name) if each.outcome == "unfinished"]
     return [each for each in unfinished if mine is None or each.run_id != mine.run_id]
 
 
 def _finish(connection: "MlflowClient", held: Held, move: Move) -> None:
-    """Carry out a move whose process died: it was decided and recorded.
+    """Complete a recorded move whose process died.
 
-    A champion that is neither where the move started nor where it led was moved by somebody else since: the move is
-    superseded.
+    The move is superseded if the champion is neither its origin nor its target: another process moved it since.
     """
-    alive = _champion(held.name) in {move.origin, move.target}
+    valid = _champion(held.name) in {move.origin, move.target}
     with contextlib.suppress(OvertakenError):
-        if alive:
+        if valid:
             _move_aliases(connection, held, move)
-        _close(connection, held, move, done=alive)
+        _close(connection, held, move, done=valid)
 
 
 def _carry_out(
@@ -152,7 +153,7 @@ def _carry_out(
     why: str,
     evidence: Mapping[str, Any],
 ) -> Move:
-    """Record, move, close: in this order, so that after a crash between any two the next mover finishes it."""
+    """Record the move, set the aliases, close the record: after a crash at any point the next mover completes it."""
     held.require()
     move = audit.record_move(connection, held.name, kind, origin, target, why, evidence)
     first = finish_pending_moves(connection, held, move)
@@ -166,7 +167,7 @@ def _carry_out(
 
 
 def _move_aliases(connection: "MlflowClient", held: Held, move: Move) -> None:
-    """Every write here may be repeated without harm."""
+    """Set the aliases and tags of a move. Every write is idempotent."""
     name, aliases = move.name, status(move.name).aliases
     if move.kind == "promote" and move.origin is not None:
         _require(connection, held, move)
@@ -190,10 +191,10 @@ def _close(connection: "MlflowClient", held: Held, move: Move, *, done: bool) ->
 
 
 def _require(connection: "MlflowClient", held: Held, move: Move) -> None:
-    """Raise LostLockError where the lock is lost, or another machine has closed the move meanwhile."""
+    """Raise LostLockError if the lock is lost or another process has closed the move."""
     held.require()
     if audit.outcome(connection, move) != "unfinished":
-        raise OvertakenError(lost(move.name, "another process has brought its move to an end"))
+        raise OvertakenError(lost(move.name, "another process has closed its move"))
 
 
 def _last_was_rollback(connection: "MlflowClient", name: str) -> bool:
@@ -202,9 +203,9 @@ def _last_was_rollback(connection: "MlflowClient", name: str) -> bool:
 
 
 def _unchanged(name: str, kind: audit.Kind, number: int, why: str) -> Move:
-    """A move that is not needed, and so is not recorded."""
+    """Build the result of a call that changes nothing; it is not recorded."""
     now = datetime.now(UTC)
-    return Move(name, 0, kind, number, number, audit.person(), now, why, "done", run_id="", changed=False)
+    return Move(name, 0, kind, number, number, audit.current_user(), now, why, "done", run_id="", changed=False)
 
 
 def _champion(name: str) -> int | None:
@@ -213,9 +214,9 @@ def _champion(name: str) -> int | None:
 
 def _conflict(name: str, number: int, expected: int | None, champion: int | None) -> ConflictError:
     if champion == expected:
-        happened = f"another process began to move the champion of {name} at the same moment"
+        happened = f"another process began to move the champion of {name} at the same time"
     else:
-        happened = f"the champion of {name} is {_named(champion)} now, not {_named(expected)}: somebody else moved it"
+        happened = f"the champion of {name} is {_named(champion)} now, not {_named(expected)}: it was moved meanwhile"
     return ConflictError(f"{happened}. Version {number} did not become the champion; decide again (`ddpm status`).")
 
 

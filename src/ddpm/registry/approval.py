@@ -1,7 +1,7 @@
-"""A person's answer to the question whether a version becomes the champion, kept on the version as one tag.
+"""Manual approval of a promotion, kept as one tag on the version.
 
-The question belongs to a version and the champion that it was judged against, is asked once, is answered once, and ends
-at a time. Flow and command line meet here, so that an answer counts whether or not a flow is waiting for it.
+A question concerns a version and the champion that it was compared with. It is asked once, answered once, and expires.
+Flow and command line share this record, so an answer counts whether or not a flow is waiting for it.
 """
 
 import json
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from ddpm.registry.audit import person
+from ddpm.registry.audit import current_user
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.registry.versions import RegistryError, Version, annotate, status, version
 
@@ -19,10 +19,10 @@ State = Literal["asked", "approved", "rejected", "expired"]
 
 @dataclass(frozen=True)
 class Question:
-    """Whether `version` replaces `champion`. until: when the time to answer ends. runs: the flow runs that asked.
+    """Request to replace `champion` by `version`. until: deadline of the answer. runs: the flow runs that asked.
 
-    asked, until, when: ISO 8601, UTC. who, when, why: of the answer; empty before. notified: whether the notification
-    of the question was delivered.
+    asked, until, when: ISO 8601, UTC. who, when, why: author, time and reason of the answer, else empty. notified: True
+    once the notification of the question was delivered.
     """
 
     version: int
@@ -37,110 +37,110 @@ class Question:
     notified: bool = False
 
     @property
-    def over(self) -> bool:
-        """Whether the time to answer has ended."""
+    def overdue(self) -> bool:
+        """True after the deadline."""
         return datetime.now(UTC) >= datetime.fromisoformat(self.until)
 
     def __str__(self) -> str:
         """`approved by ann@desk: sharper sevens`."""
         if self.state == "asked":
-            return f"asked; there is time to answer until {self.until}"
+            return f"asked; can be answered until {self.until}"
         if self.state == "expired":
-            return f"expired: nobody answered until {self.until}"
+            return f"expired: not answered by {self.until}"
         return f"{self.state} by {self.who}: {self.why}"
 
 
 def question(name: str, number: int) -> Question | None:
-    """What was last asked about a version, and answered. Raises RegistryError for a version that does not exist."""
+    """Return the last question about a version; None if there was none. Raises RegistryError: no such version."""
     return read(version(name, number))
 
 
 def read(found: Version) -> Question | None:
-    """The same of a version that was listed."""
+    """Return the last question about a listed version, as `question`. Raises RegistryError for an altered tag."""
     if TAG not in found.tags:
         return None
-    known = found.facts(TAG)
+    known = found.json_tag(TAG)
     try:
         return Question(**{**known, "runs": tuple(known["runs"])})
     except (KeyError, TypeError) as error:
         raise RegistryError(
-            f"the tag {TAG} of version {found.number} of {found.name} is not what this program wrote ({error}). Put it "
-            "back or delete it on MLflow's page."
+            f"the tag {TAG} of version {found.number} of {found.name} was altered by another program ({error}). "
+            "Restore it or delete it on MLflow's page."
         ) from error
 
 
 def ask(
     name: str, number: int, champion: int | None, hours: float, run: str, *, lock: RegistryLock = file_lock
 ) -> Question:
-    """Ask whether the version replaces the champion, unless that was asked or answered already; return the question.
+    """Ask whether the version replaces the champion, unless this was asked already; return the question.
 
-    A question whose time has ended without an answer is asked again; so is one that was about another champion.
+    A question that expired unanswered is asked again, and so is one that concerned another champion.
     """
     with lock(name) as held:
         known = question(name, number)
-        if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.over):
+        if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.overdue):
             if _open(known) and run not in known.runs:
-                known = _keep(held, replace(known, runs=(*known.runs, run)))
+                known = _save(held, replace(known, runs=(*known.runs, run)))
             return known
         now = datetime.now(UTC)
         until = now + timedelta(hours=hours)
-        return _keep(held, Question(number, champion, "asked", _text(now), _text(until), (run,)))
+        return _save(held, Question(number, champion, "asked", _iso(now), _iso(until), (run,)))
 
 
 def answer(
     name: str, number: int, *, approve: bool, why: str, who: str = "", lock: RegistryLock = file_lock
 ) -> Question:
-    """A person's answer. Raises RegistryError for what was not asked, is answered, is over, or is out of date."""
+    """Record an answer. Raises RegistryError: not asked, answered before, expired, or the champion has changed."""
     if not why.strip():
-        raise RegistryError("the reason is empty: say in a few words why")
+        raise RegistryError("the reason is empty: give the reason for this answer")
     with lock(name) as held:
         known = question(name, number)
-        by_hand = f"`ddpm promote {number} --why ...` makes it the champion whatever was asked"
+        remedy = f"`ddpm promote {number} --why ...` makes it the champion without approval"
         if known is None:
-            raise RegistryError(f"nobody was asked about version {number} of {name}; {by_hand}")
-        if known.state != "asked" or known.over:
+            raise RegistryError(f"no approval was requested for version {number} of {name}; {remedy}")
+        if known.state != "asked" or known.overdue:
             closed = replace(known, state="expired") if known.state == "asked" else known
-            raise RegistryError(f"the question about version {number} of {name} is closed: {closed}; {by_hand}")
+            raise RegistryError(f"the question about version {number} of {name} is closed: {closed}; {remedy}")
         champion = status(name).aliases.get("champion")
         if champion != known.champion:
             raise RegistryError(
-                f"version {number} of {name} was judged against {_named(known.champion)}, and the champion is "
-                f"{_named(champion)} now; the next run judges it again, or {by_hand}"
+                f"version {number} of {name} was compared with {_named(known.champion)}, but the champion is "
+                f"{_named(champion)} now; the next run judges it again, or {remedy}"
             )
         state: State = "approved" if approve else "rejected"
-        now = _text(datetime.now(UTC))
-        return _keep(held, replace(known, state=state, who=who or person(), when=now, why=why.strip()))
+        now = _iso(datetime.now(UTC))
+        return _save(held, replace(known, state=state, who=who or current_user(), when=now, why=why.strip()))
 
 
 def set_notified(name: str, asked: Question, *, lock: RegistryLock = file_lock) -> None:
-    """Note that the notification of a question was delivered, unless another was asked meanwhile."""
+    """Record that the notification of a question was delivered, unless another was asked meanwhile."""
     with lock(name) as held:
         known = question(name, asked.version)
         if known and known.asked == asked.asked:
-            _keep(held, replace(known, notified=True))
+            _save(held, replace(known, notified=True))
 
 
 def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Question:
-    """The time is over: close the question, unless an answer came in the last moment."""
+    """Close a question as expired, unless it was answered at the last moment. Raises RegistryError: not asked."""
     with lock(name) as held:
         known = question(name, number)
         if known is None:
-            raise RegistryError(f"nobody was asked about version {number} of {name}")
-        return _keep(held, replace(known, state="expired")) if _open(known) else known
+            raise RegistryError(f"no approval was requested for version {number} of {name}")
+        return _save(held, replace(known, state="expired")) if _open(known) else known
 
 
 def _open(known: Question) -> bool:
     return known.state == "asked"
 
 
-def _keep(held: Held, known: Question) -> Question:
-    """One tag, so that it is written whole or not at all."""
+def _save(held: Held, known: Question) -> Question:
+    """Write the question as one tag, hence atomically."""
     held.require()
     annotate(held.name, known.version, {TAG: json.dumps(asdict(known), ensure_ascii=False)})
     return known
 
 
-def _text(moment: datetime) -> str:
+def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 

@@ -1,8 +1,7 @@
-"""The audit trail: every move of the champion, kept in MLflow so that it travels with the server.
+"""The audit trail: every move of the champion, kept on the MLflow server.
 
-One run per move in the experiment `<name>-audit`. It is written before the aliases move (RUNNING: an intention) and
-closed after (FINISHED: done); a move whose process died in between is found by the next one and brought to its end.
-Nothing here changes or deletes a closed entry.
+Each move is a run in the experiment `<name>-audit`. It is created before the aliases change (RUNNING) and closed after
+(FINISHED); if its process died in between, the next mover completes it. Closed entries are never changed or deleted.
 """
 
 import getpass
@@ -22,14 +21,14 @@ Kind = Literal["promote", "rollback"]
 KINDS: dict[str, Kind] = {"promote": "promote", "rollback": "rollback"}
 Outcome = Literal["done", "unfinished", "superseded"]
 OUTCOMES: dict[str, Outcome] = {"FINISHED": "done", "FAILED": "superseded"}
-"""Of a run's status; any other is a move that its process has not closed."""
+"""Outcome by run status; any other status is an open move."""
 PREFIX = "ddpm.audit."
 PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Move:
-    """One line of the trail. outcome: done; unfinished (its process works, or died); superseded (never happened)."""
+    """One entry of the trail. outcome: done; unfinished (in progress, or its process died); superseded (not made)."""
 
     name: str
     sequence: int
@@ -44,8 +43,8 @@ class Move:
     changed: bool = True
 
     @property
-    def place(self) -> tuple[int, str]:
-        """A total order: two machines that share no lock may have given one number twice."""
+    def order(self) -> tuple[int, str]:
+        """Sort key; machines without a common lock may have assigned the same sequence number twice."""
         return self.sequence, self.run_id
 
     def __str__(self) -> str:
@@ -56,18 +55,18 @@ class Move:
         return f"{self.kind}: champion of {self.name} is version {self.target} ({was})"
 
 
-def person() -> str:
-    """Who is acting: user and machine."""
+def current_user() -> str:
+    """Return `user@machine` of this process."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def history(name: str) -> list[Move]:
-    """The whole trail, oldest first."""
+    """Return the whole trail, oldest first."""
     return moves(store.client(), name)
 
 
 def moves(connection: "MlflowClient", name: str) -> list[Move]:
-    """The trail through an open client."""
+    """Return the trail, oldest first, through an open client."""
     found = connection.get_experiment_by_name(experiment_name(name))
     if found is None:
         return []
@@ -79,7 +78,7 @@ def moves(connection: "MlflowClient", name: str) -> list[Move]:
         token = page.token
         if not token:
             break
-    entries = [run for run in runs if any(tag.startswith(PREFIX) for tag in run.data.tags)]  # others are not moves
+    entries = [run for run in runs if any(tag.startswith(PREFIX) for tag in run.data.tags)]
     return sorted((_move(name, run) for run in entries), key=lambda move: (move.sequence, move.when))
 
 
@@ -92,9 +91,9 @@ def record_move(
     why: str,
     evidence: Mapping[str, Any],
 ) -> Move:
-    """Record a move before it happens, as an open entry."""
+    """Record a move as an open entry, before any alias changes."""
     sequence = 1 + max((move.sequence for move in moves(connection, name)), default=0)
-    facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": person(), "why": why}
+    facts = {"sequence": sequence, "kind": kind, "from": origin or "", "to": target, "who": current_user(), "why": why}
     trail = store.experiment(connection, experiment_name(name))
     tags = {f"{PREFIX}{key}": str(value) for key, value in facts.items()}
     with store.once():
@@ -104,17 +103,17 @@ def record_move(
 
 
 def outcome(connection: "MlflowClient", move: Move) -> Outcome:
-    """The outcome of a move as the trail has it now."""
+    """Return the current outcome of a move."""
     return OUTCOMES.get(connection.get_run(move.run_id).info.status, "unfinished")
 
 
 def close(connection: "MlflowClient", move: Move, *, done: bool) -> None:
-    """Close an open entry: the move is done, or superseded by another."""
+    """Close an open entry as done or superseded."""
     connection.set_terminated(move.run_id, "FINISHED" if done else "FAILED")
 
 
 def experiment_name(name: str) -> str:
-    """Where the trail of a model is kept."""
+    """Return the name of the experiment that holds the trail of a model."""
     return f"{name}-audit"
 
 
@@ -123,8 +122,8 @@ def _move(name: str, run: "Run") -> Move:
         return _read(name, run)
     except (KeyError, ValueError) as error:
         raise store.TrackingError(
-            f"run {run.info.run_id} in the experiment {experiment_name(name)} is damaged, or is not an entry of the "
-            f"audit trail ({error!r}). Look at its tags `{PREFIX}...`; delete the run if it is none of ours."
+            f"run {run.info.run_id} in the experiment {experiment_name(name)} is not a valid entry of the audit trail "
+            f"({error!r}). Check its tags `{PREFIX}...`; delete the run if another program made it."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the gate saw of a version and what it decided: one JSON file on the version's run, named by its own hash."""
+"""Evidence and verdict of the gate: a JSON artifact of the version's run, named by its SHA-256."""
 
 import json
 import tempfile
@@ -14,11 +14,11 @@ FOLDER = "gate"
 JUDGED_TAG, VERDICT_TAG, REASONS_TAG = "ddpm.judged", "ddpm.verdict", "ddpm.reasons"
 
 
-def keep(name: str, number: int, evidence: Mapping[str, Any]) -> str:
-    """Keep what was judged with the version, and note the verdict on it; the file's place among the run's artifacts.
+def save_evidence(name: str, number: int, evidence: Mapping[str, Any]) -> str:
+    """Store the gate's evidence, tag the version with the verdict, and return the artifact path.
 
-    evidence: `verdict` as gate.Verdict.as_json gives it, and all that it rests on. Equal evidence is kept once. The
-    tags come last: they say that the file is there.
+    evidence: `verdict` as from gate.Verdict.as_json, and everything it rests on. Equal evidence is stored once. Tags
+    are set last, so they never name a missing file.
     """
     content = json.dumps(evidence, indent=2, sort_keys=True, allow_nan=False).encode()
     place = f"{FOLDER}/{files.sha256_bytes(content)}.json"
@@ -34,8 +34,8 @@ def keep(name: str, number: int, evidence: Mapping[str, Any]) -> str:
     return place
 
 
-def judged(name: str, number: int) -> dict[str, Any]:
-    """What was kept last. Raises RegistryError: the gate has not judged the version, or the file is not as written."""
+def load_evidence(name: str, number: int) -> dict[str, Any]:
+    """Load the evidence stored last. Raises RegistryError if the version was not judged or the file is altered."""
     found = version(name, number)
     place = found.tags.get(JUDGED_TAG)
     if place is None:
@@ -47,6 +47,6 @@ def judged(name: str, number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         content = Path(store.client().download_artifacts(found.run_id, place, temporary)).read_bytes()
     if files.sha256_bytes(content) != Path(place).stem:
-        raise RegistryError(f"the evidence about version {number} of {name}, {place}, is not what was written")
+        raise RegistryError(f"the evidence about version {number} of {name}, {place}, does not have its recorded hash")
     evidence: dict[str, Any] = json.loads(content)
     return evidence

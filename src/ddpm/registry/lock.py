@@ -1,8 +1,8 @@
-"""The lock around changes of a registered model: a parameter of every verb that changes one.
+"""The lock around changes of a registered model, a parameter of every function that changes one.
 
 The default is a lock file, which excludes this user's other processes on this machine. Where several machines share a
-tracking server, the flows pass a lock that also holds a lease of Prefect's server (`flows/registry_lock.py`). MLflow
-has no locks: machines that share none are kept apart by the audit trail alone (`registry/aliases.py`).
+tracking server, the flows pass a lock that also holds a lease of the Prefect server (`flows/registry_lock.py`). MLflow
+has no locks: without a common lock, only the audit trail resolves conflicts (`registry/aliases.py`).
 """
 
 import contextlib
@@ -22,19 +22,19 @@ PATIENCE = 300.0
 
 
 class LostLockError(ValueError):
-    """This process was held up for so long that another one has taken over; it must not write any more."""
+    """This process was suspended for so long that another took over the lock; it must not write any more."""
 
 
 def lost(name: str, detail: str) -> str:
-    """The message of a LostLockError."""
+    """Return the message of a LostLockError."""
     return (
-        f"this process was silent for too long and lost its lock on {name}: {detail}. Nothing was written since; "
-        "look (`ddpm status`) and decide again."
+        f"this process did not respond for too long and lost its lock on {name}: {detail}. Nothing was written since; "
+        "check `ddpm status` and decide again."
     )
 
 
 def _never_lost() -> None:
-    """Accept: the kernel keeps a locked file until the process ends."""
+    """Do nothing: a file lock lasts until its process ends."""
 
 
 @dataclass(frozen=True)

@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def prune(name: str, keep: int, *, dry: bool = False, lock: RegistryLock = file_lock) -> list[int]:
-    """Delete all but the newest `keep` versions without an alias; return the numbers deleted, or due if `dry`.
+def prune(name: str, keep: int, *, dry_run: bool = False, lock: RegistryLock = file_lock) -> list[int]:
+    """Delete all but the newest `keep` versions without an alias; return the numbers deleted, or due if `dry_run`.
 
     Versions with an alias are kept and not counted. Runs, with their metrics and lineage, and the audit trail stay.
-    After a crash a repetition goes on: a half-deleted version counts as not verified. Raises ValueError for `keep` < 0.
+    After a crash, a repeated call resumes: a half-deleted version is unverified. Raises ValueError for `keep` < 0.
     """
     if keep < 0:
-        raise ValueError(f"--keep {keep}: at least 0 versions are kept")
+        raise ValueError(f"--keep {keep}: must be 0 or more")
     connection = store.client()
     with lock(name) as held:
-        free = [each for each in status(name).versions if not each.aliases]
-        doomed = sorted(free[keep:], key=lambda each: each.number)
-        if not dry:
-            for each in doomed:
+        without_alias = [each for each in status(name).versions if not each.aliases]
+        excess = sorted(without_alias[keep:], key=lambda each: each.number)
+        if not dry_run:
+            for each in excess:
                 held.require()
                 _delete(connection, each)
-    return [each.number for each in doomed]
+    return [each.number for each in excess]
 
 
 def _delete(connection: "MlflowClient", each: Version) -> None:
-    """Delete the tag of its verification, its files unless another version, of any name, has them, then the version."""
+    """Delete the verification tag, the files unless another version of any name uses them, then the version."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    if each.number in status(each.name).aliases.values():  # moved meanwhile, by somebody without the lock
+    if each.number in status(each.name).aliases.values():  # another process without the lock set an alias meanwhile
         return
     if each.verified:
         connection.delete_model_version_tag(each.name, str(each.number), VERIFIED_TAG)
@@ -47,13 +47,13 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
         except (MlflowException, OSError) as error:
             raise ValueError(
                 f"the files of version {each.number} of {each.name}, at {shown(each.source)}, cannot be deleted: "
-                f"{error}. It was left where it is; repeat this later."
+                f"{error}. The version was kept; try again later."
             ) from error
     connection.delete_model_version(each.name, str(each.number))
 
 
 def _is_ours(connection: "MlflowClient", each: Version) -> bool:
-    """Return whether its files are where `register` puts them: anybody can register a version with any source."""
+    """Return whether the files are where `register` puts them: any client can register a version with any source."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""The check before any alias moves: does a version load and draw images where this project is not installed?"""
+"""Verification before any alias moves: a version must load and sample where this project is not installed."""
 
 import json
 import os
@@ -19,18 +19,18 @@ KEPT_LINES = 6
 
 
 class VerificationError(RegistryError):
-    """The version cannot be used; the message ends with what its process said."""
+    """The version cannot be used; the message ends with the error output of its process."""
 
 
 def verify(name: str, number: int, *, again: bool = False, time_limit: float = TIME_LIMIT) -> dict[str, Any]:
-    """Load the version and draw images in a clean process: isolated Python, empty folder, nothing of this project
-    importable but what is packed with the model. Returns what was seen, and notes it on the version.
+    """Load the version and sample from it in a clean process: isolated Python, empty folder, only the code packed with
+    the model importable. Returns the findings and tags the version with them.
 
-    A version verified before is not loaded again, unless asked. Raises VerificationError, RegistryError.
+    A verified version is loaded only with `again`. Raises VerificationError, RegistryError.
     """
     known = version(name, number)
     if known.verified and not again:
-        return known.facts(VERIFIED_TAG)
+        return known.json_tag(VERIFIED_TAG)
     uri = f"models:/{name}/{number}"
     started = time.monotonic()
     answer = _in_clean_process(uri, time_limit)
@@ -47,7 +47,7 @@ def verify(name: str, number: int, *, again: bool = False, time_limit: float = T
 
 
 def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProcess[str]:
-    """Python -I ignores PYTHONPATH and the current folder; the child refuses an installed project itself."""
+    """Run `serving/clean_process.py` with `python -I`, which ignores PYTHONPATH and the current folder."""
     store.quiet()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment["MLFLOW_TRACKING_URI"] = store.tracking_uri()
@@ -63,29 +63,27 @@ def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProces
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise VerificationError(
-                f"{uri} was not loaded and sampled within {time_limit:g} s; it was stopped"
-            ) from error
+            raise VerificationError(f"{uri} did not load and sample within {time_limit:g} s; stopped") from error
 
 
 def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if answer.returncode != 0:
-        said = shown("\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:]))
+        output = shown("\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:]))
         raise VerificationError(
-            f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{said}"
+            f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{output}"
         )
     try:
         facts: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
         problem = _problem(facts)
     except (ValueError, LookupError, TypeError) as error:
-        raise VerificationError(f"{uri} loads, but its process did not report what it drew ({error!r})") from error
+        raise VerificationError(f"{uri} loads, but its process did not report its images ({error!r})") from error
     if problem:
         raise VerificationError(f"{uri} loads, but {problem}. It was not promoted.")
     return facts
 
 
 def _problem(facts: dict[str, Any]) -> str | None:
-    """What is wrong with the images, if anything."""
+    """Describe a fault of the images; None without one."""
     if facts["dtype"] != "uint8":
         return f"its images are {facts['dtype']}, not uint8"
     if len(facts["shape"]) != 4 or facts["shape"] != facts["expected"]:

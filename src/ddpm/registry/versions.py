@@ -1,4 +1,4 @@
-"""Versions of a registered model: making one (once per content), listing them, fetching the checkpoint of one."""
+"""Versions of a registered model: registration (once per content) and listing."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.sampling import options
 from ddpm.serving import pack
@@ -23,16 +24,16 @@ CONTENT_TAG, CODE_TAG, WEIGHTS_TAG, EVIDENCE_TAG = "ddpm.content", "ddpm.code", 
 VERIFIED_TAG, FAILED_TAG = "ddpm.verified", "ddpm.failed"
 CLASSES_TAG = "ddpm.classes"
 SAMPLING_TAG, WITHDRAWN_TAG = "ddpm.sampling", "ddpm.withdrawn"
-LONGEST_TAG = 90_000
+MAX_TAG_LENGTH = 90_000
 
 
 class RegistryError(ValueError):
-    """Something asked of the registry is impossible; the message says what and what to do."""
+    """A request that the registry cannot fulfil; the message names the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version. evidence: its evaluation (metrics.json) as it was registered."""
+    """One registered version."""
 
     name: str
     number: int
@@ -44,45 +45,50 @@ class Version:
 
     @property
     def content(self) -> str:
-        """Identity of weights and config, or an empty text for a version that this program did not register."""
+        """SHA-256 of weights and config; empty for a version that another program registered."""
         return self.tags.get(CONTENT_TAG, "")
 
     @property
     def classes(self) -> list[str]:
-        """The names of its classes, in the order of their indices; empty where the registration did not record any."""
+        """Class names by index; empty if none were recorded."""
         found: list[str] = json.loads(self.tags.get(CLASSES_TAG, "[]"))
         return found
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """What evaluation found."""
-        return self.facts(EVIDENCE_TAG)
+        """Evaluation (metrics.json) as of its registration."""
+        return self.json_tag(EVIDENCE_TAG)
 
-    def facts(self, tag: str) -> dict[str, Any]:
-        """The JSON object of a tag, empty without one. Raises RegistryError: anybody can change a tag."""
+    def json_tag(self, tag: str) -> dict[str, Any]:
+        """Parse a tag as a JSON object, empty if missing. Raises RegistryError for an altered tag."""
         with contextlib.suppress(ValueError):
             found = json.loads(self.tags.get(tag, "{}"))
             if isinstance(found, dict):
                 return found
         raise RegistryError(
-            f"the tag {tag} of version {self.number} of {self.name} is not what this program wrote. Put it back or "
+            f"the tag {tag} of version {self.number} of {self.name} was altered by another program. Restore it or "
             "delete it on MLflow's page."
         )
 
     @property
+    def scores(self) -> ScoreRecord:
+        """Scores of that evaluation."""
+        return ScoreRecord.from_json(self.evidence)
+
+    @property
     def sampling(self) -> dict[str, Any]:
-        """The settings it was evaluated with, by which it is drawn; empty for an older version without any."""
-        return options.settings(self.facts(SAMPLING_TAG) or self.evidence.get("conditions", {}))
+        """Sampling settings of its evaluation, the defaults for sampling; empty for older versions."""
+        return options.settings(self.json_tag(SAMPLING_TAG) or self.evidence.get("conditions", {}))
 
     @property
     def verified(self) -> bool:
-        """Whether it was loaded and sampled in a clean process."""
+        """True once it was loaded and sampled in a clean process."""
         return VERIFIED_TAG in self.tags
 
 
 @dataclass(frozen=True)
 class Status:
-    """A registered model: which version each alias names, and all versions, newest first."""
+    """A registered model: versions by alias, and all versions, newest first."""
 
     name: str
     aliases: Mapping[str, int] = field(default_factory=dict)
@@ -95,7 +101,7 @@ class Status:
 
     @property
     def candidate(self) -> Version | None:
-        """The version last put forward."""
+        """The version registered last."""
         return self._of("candidate")
 
     def _of(self, alias: str) -> Version | None:
@@ -103,16 +109,16 @@ class Status:
 
 
 def status(name: str) -> Status:
-    """Aliases and versions; empty for a name that does not exist yet."""
+    """Return aliases and versions; empty for a name that does not exist yet."""
     connection = store.client()
     aliases = _aliases(connection, name)
     found = connection.search_model_versions(f"name = '{name}'", max_results=1000) if aliases is not None else []
-    versions = tuple(sorted((_plain(each, aliases or {}) for each in found), key=lambda each: -each.number))
+    versions = tuple(sorted((_to_version(each, aliases or {}) for each in found), key=lambda each: -each.number))
     return Status(name, aliases or {}, versions)
 
 
 def version(name: str, number: int) -> Version:
-    """One version. Raises RegistryError when it does not exist."""
+    """Return one version. Raises RegistryError if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     connection = store.client()
@@ -121,10 +127,10 @@ def version(name: str, number: int) -> Version:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        there = [each.number for each in status(name).versions]
-        known = f"it has {', '.join(map(str, there))}" if there else "it has none yet; `make run` registers one"
+        numbers = [each.number for each in status(name).versions]
+        known = f"it has {', '.join(map(str, numbers))}" if numbers else "it has none yet; `make run` registers one"
         raise RegistryError(f"{name} has no version {number}; {known}") from error
-    return _plain(found, _aliases(connection, name) or {})
+    return _to_version(found, _aliases(connection, name) or {})
 
 
 def register(
@@ -136,38 +142,37 @@ def register(
     *,
     lock: RegistryLock = file_lock,
 ) -> int:
-    """Register a checkpoint under `name` as an artifact of the run, and return its version; it becomes the candidate.
+    """Register a checkpoint under `name` as an artifact of the run, make it the candidate, and return its version.
 
-    Idempotent by content: weights and config that are registered already, with the same sampling settings, keep their
-    version and its tags, which say where it comes from; its evidence is brought up to date. Only a version that failed
-    verification is registered anew, once the packed code has changed.
-    Raises FileNotFoundError for a missing checkpoint.
+    Idempotent by content: equal weights, config and sampling settings keep their version and its lineage tags; only
+    the evidence is updated. A version that failed verification is registered anew once the packed code has changed.
+    Raises FileNotFoundError for a missing checkpoint, RegistryError for evidence too long for a tag.
     """
     from mlflow.exceptions import MlflowException
 
     connection = store.client()
     text = json.dumps(evidence or {}, allow_nan=False)
     own = options.settings((evidence or {}).get("conditions", {}))
-    if len(text) > LONGEST_TAG:
-        raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {LONGEST_TAG:,}")
+    if len(text) > MAX_TAG_LENGTH:
+        raise RegistryError(f"the evidence for {name} has {len(text):,} characters; MLflow keeps {MAX_TAG_LENGTH:,}")
     weights = files.sha256_file(model_folder / pack.WEIGHTS)
     all_tags = {**(tags or {}), WEIGHTS_TAG: weights, EVIDENCE_TAG: text}
     if own:
         all_tags[SAMPLING_TAG] = json.dumps(own, sort_keys=True)
     with lock(name) as held:
         if _aliases(connection, name) is None:
-            with contextlib.suppress(MlflowException):  # another machine was faster; if not, the next line says it
+            with contextlib.suppress(MlflowException):  # created by another machine; any other error recurs below
                 connection.create_registered_model(name)
-        alike = _alike(connection, name, pack.content_sha256(model_folder))
+        alike = _same_content(connection, name, pack.content_sha256(model_folder))
         same = next((each for each in alike if not own or each.sampling == own), None)
         if same:
             number = same.number
             held.require()
             annotate(name, number, {EVIDENCE_TAG: text} if same.tags.get(EVIDENCE_TAG) != text else {})
         else:
-            # The same weights, drawn otherwise, do not undo a person's decision against them.
+            # Withdrawn weights stay withdrawn under other sampling settings.
             all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
-            number = _make(connection, model_folder, name, run_id, all_tags, held)
+            number = _create_version(connection, model_folder, name, run_id, all_tags, held)
         if (_aliases(connection, name) or {}).get("candidate") != number:
             held.require()
             connection.set_registered_model_alias(name, "candidate", str(number))
@@ -175,22 +180,22 @@ def register(
 
 
 def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
-    """Set tags on a version, for example the gate's verdict."""
+    """Set tags on a version."""
     for key, value in tags.items():
         store.client().set_model_version_tag(name, str(number), key, value)
 
 
-def _alike(connection: "MlflowClient", name: str, content: str) -> list[Version]:
-    """The versions of this content that are good, or would fail just as they did, oldest first."""
+def _same_content(connection: "MlflowClient", name: str, content: str) -> list[Version]:
+    """List versions of this content, oldest first, except failed ones whose packed code has since changed."""
     found = connection.search_model_versions(f"name = '{name}' and tags.`{CONTENT_TAG}` = '{content}'")
     return [
         each
-        for each in sorted((_plain(one, {}) for one in found), key=lambda one: one.number)
+        for each in sorted((_to_version(one, {}) for one in found), key=lambda one: one.number)
         if FAILED_TAG not in each.tags or each.tags.get(CODE_TAG) == pack.code_sha256()
     ]
 
 
-def _make(
+def _create_version(
     connection: "MlflowClient", model_folder: Path, name: str, run_id: str, tags: Mapping[str, str], held: Held
 ) -> int:
     """Pack the checkpoint, log it to the run, and create the version."""
@@ -201,7 +206,7 @@ def _make(
         pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))
         connection.log_artifacts(run_id, str(packed), path)
     run = connection.get_run(run_id)
-    made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
+    made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # as of training
     if made_from:
         tags = {key: value for key, value in tags.items() if key not in LINEAGE_TAGS}
     source = f"{run.info.artifact_uri}/{path}"
@@ -212,14 +217,14 @@ def _make(
 
 
 def _class_tag(model_folder: Path) -> dict[str, str]:
-    """The names of the classes as a tag; none for an unlabelled model, or for names that are too long for a tag."""
+    """Return the class names as a tag; empty for an unlabelled model or names too long for a tag."""
     names = pack.read_config(model_folder)["image"]["classes"]
     text = json.dumps(names, ensure_ascii=False)
-    return {CLASSES_TAG: text} if names and len(text) <= LONGEST_TAG else {}
+    return {CLASSES_TAG: text} if names and len(text) <= MAX_TAG_LENGTH else {}
 
 
 def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:
-    """Alias to version; None when the model does not exist."""
+    """Return versions by alias; None if the model does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -231,7 +236,7 @@ def _aliases(connection: "MlflowClient", name: str) -> dict[str, int] | None:
     return {alias: int(number) for alias, number in found.aliases.items()}
 
 
-def _plain(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
+def _to_version(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
     number = int(found.version)
     return Version(
         name=found.name,

@@ -1,1 +1,1 @@
-"""Pictures, plots and the page that a person reads."""
+"""The report: pictures, plots and page."""

@@ -1,4 +1,4 @@
-"""Two models side by side from equal seeds, as one HTML file: what would change if the candidate were champion."""
+"""Samples of champion and candidate from equal seeds, side by side in one HTML file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from ddpm.imaging.pixels import Pixels
 from ddpm.report import html, uncertainty
 from ddpm.report.picture import Picture
 
-COLUMNS = 8  # pairs beside each other
+COLUMNS = 8  # pairs per row
 NAMES = ("champion", "candidate", "difference")
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images uint8 (N, H, W, C) of both models, image i from the same seed and for the same label (N,), -1 for none."""
+    """Images uint8 (N, H, W, C) of both models, image i from one seed and label (N,), -1 for none."""
 
     champion: Pixels
     candidate: Pixels
@@ -26,13 +26,13 @@ class Pairs:
     classes: Sequence[str]
 
     @property
-    def apart(self) -> NDArray[np.float64]:
+    def differences(self) -> NDArray[np.float64]:
         """Root mean square difference (N,) of each pair, in grey levels (0 to 255)."""
         return rms(self.champion, self.candidate)
 
     @property
-    def usual(self) -> float | None:
-        """The same between two of the champion's images from different seeds, in the median; of one class each."""
+    def between_seeds(self) -> float | None:
+        """Median difference between two of the champion's images of one class from different seeds."""
         found = [
             rms(self.champion[members], np.roll(self.champion[members], 1, axis=0))
             for members in (np.flatnonzero(self.labels == label) for label in np.unique(self.labels))
@@ -42,8 +42,8 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is known besides the images. verdict: the verdict of the gate on the candidate; "" without one."""
+class Description:
+    """Text of the page. verdict: the gate's verdict on the candidate; "" without one."""
 
     name: str
     champion: int
@@ -54,26 +54,26 @@ class Told:
     commands: Sequence[tuple[str, str]]
 
 
-def page(pairs: Pairs, told: Told) -> str:
-    """The page as HTML."""
-    apart = pairs.apart
+def page(pairs: Pairs, description: Description) -> str:
+    """Render the page as HTML."""
+    differences = pairs.differences
     most = min(255.0, uncertainty.top(_gaps(pairs)))
-    farthest = np.argsort(-apart, kind="stable")[:COLUMNS]
-    shares = [("Most different pairs", _sheet(pairs, farthest, most, "The pairs that differ most, of all"))]
+    farthest = np.argsort(-differences, kind="stable")[:COLUMNS]
+    top = [("Most different pairs", _sheet(pairs, farthest, most, "The pairs that differ most, of all"))]
     by_class = [
         (f"Class {name}", _sheet(pairs, np.flatnonzero(pairs.labels == number), most, f"Class {name}"))
         for number, name in enumerate(pairs.classes)
         if (pairs.labels == number).any()
     ]
-    everything = by_class or [("All pairs", _sheet(pairs, np.arange(len(apart)), most, "All pairs"))]
+    everything = by_class or [("All pairs", _sheet(pairs, np.arange(len(differences)), most, "All pairs"))]
     return html.fill(
-        "canary.html.jinja", told=told, figures=_figures(pairs, apart), most=shares, every=everything,
-        rows=_rows(pairs, apart), scale=f"{most:g}", count=len(apart),
+        "canary.html.jinja", description=description, figures=_figures(pairs, differences), most=top, every=everything,
+        rows=_rows(pairs, differences), scale=f"{most:g}", count=len(differences),
     )  # fmt: skip
 
 
 def rms(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """Root mean square difference (N,) of images (N, H, W, C), in grey levels."""
+    """Compute the root mean square difference (N,) of images (N, H, W, C), in grey levels."""
     gaps = first.astype(np.float64) - second.astype(np.float64)
     found: NDArray[np.float64] = np.sqrt(np.square(gaps).mean(axis=(1, 2, 3)))
     return found
@@ -83,33 +83,33 @@ def _gaps(pairs: Pairs) -> NDArray[np.float32]:
     return np.abs(pairs.candidate.astype(np.float32) - pairs.champion.astype(np.float32))
 
 
-def _figures(pairs: Pairs, apart: NDArray[np.float64]) -> list[tuple[str, str, str]]:
-    """The few numbers: name, number, context."""
-    usual = pairs.usual
-    context = "grey levels of 255, half of the pairs differ by more"
-    if usual is not None:
-        context += f"; two images of other seeds: {usual:.3g}"
-    equal = int((apart == 0).sum())
+def _figures(pairs: Pairs, differences: NDArray[np.float64]) -> list[tuple[str, str, str]]:
+    """Format the headline numbers: name, number, context."""
+    between_seeds = pairs.between_seeds
+    context = "grey levels of 255; half of the pairs differ by more"
+    if between_seeds is not None:
+        context += f"; images of different seeds: {between_seeds:.3g}"
+    equal = int((differences == 0).sum())
     return [
-        ("Pairs", f"{len(apart):,}", "each from one seed"),
-        ("Median difference", f"{np.median(apart):.3g}", context),
-        ("Largest difference", f"{apart.max():.3g}", "of any pair"),
+        ("Pairs", f"{len(differences):,}", "each from one seed"),
+        ("Median difference", f"{np.median(differences):.3g}", context),
+        ("Largest difference", f"{differences.max():.3g}", "of any pair"),
         ("Equal pairs", f"{equal:,}", "in every pixel"),
     ]
 
 
-def _rows(pairs: Pairs, apart: NDArray[np.float64]) -> list[tuple[str, str, str, str]]:
-    """Class, pairs, median and largest difference; empty without classes."""
+def _rows(pairs: Pairs, differences: NDArray[np.float64]) -> list[tuple[str, str, str, str]]:
+    """Format class, pairs, median and largest difference; empty without classes."""
     found = []
     for number, name in enumerate(pairs.classes):
-        own = apart[pairs.labels == number]
+        own = differences[pairs.labels == number]
         if len(own):
             found.append((name, f"{len(own):,}", f"{np.median(own):.3g}", f"{own.max():.3g}"))
     return found
 
 
-def _sheet(pairs: Pairs, chosen: NDArray[np.int64], most: float, what: str) -> Picture:
-    """Champion above, candidate below, and where they differ, for the chosen pairs."""
+def _sheet(pairs: Pairs, chosen: NDArray[np.int64], most: float, title: str) -> Picture:
+    """Draw the chosen pairs: champion above, candidate below, then their difference."""
     gaps = _gaps(pairs)
     rows: list[sheets.Row] = []
     groups: list[int] = []
@@ -121,5 +121,5 @@ def _sheet(pairs: Pairs, chosen: NDArray[np.int64], most: float, what: str) -> P
         ]  # fmt: skip
         groups.append(len(rows))
         rows += [sheets.Row(images, name) for images, name in zip(sets, NAMES, strict=True)]
-    alt = f"{what}: {len(chosen)} images of the champion, each above the candidate's of its seed and their difference"
-    return Picture(sheets.sheet(rows, row_groups=groups), what, "", alt)
+    alt = f"{title}: {len(chosen)} images of the champion, each above the candidate's of its seed and their difference"
+    return Picture(sheets.sheet(rows, row_groups=groups), title, "", alt)

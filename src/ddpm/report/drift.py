@@ -1,4 +1,4 @@
-"""The findings of the drift check for the page, from the files of .state/drift."""
+"""Findings of the drift check for the page, from the files of .state/drift."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from ddpm.common import files
 from ddpm.report.scores import text
 
 FOLDER = Path(".state/drift")
-MOST = 12  # values shown of one thing
+MAX_VALUES = 12  # listed; more are counted
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Verdict and words; rows of the tests: name, effect, limit, corrected p, before, now; lines of counts."""
+    """Verdict and its description; rows of tests: name, effect, limit, corrected p, before, now; lines of counts."""
 
     words: str
     verdict: str
@@ -23,7 +23,7 @@ class Drift:
 
 
 def find(data_sha256: str, folder: Path = FOLDER) -> Mapping[str, Any] | None:
-    """The newest finding about these data, None when they were not compared. Raises ValueError for a damaged file."""
+    """Load the newest finding about these data; None if they were not compared. Raises ValueError: damaged file."""
     paths = sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     for path in paths:
         found = files.read_json(path)
@@ -33,7 +33,7 @@ def find(data_sha256: str, folder: Path = FOLDER) -> Mapping[str, Any] | None:
 
 
 def describe(found: Mapping[str, Any]) -> Drift:
-    """In words."""
+    """Format a finding."""
     rows = [
         (
             each["name"],
@@ -49,12 +49,13 @@ def describe(found: Mapping[str, Any]) -> Drift:
     champion = found.get("champion") or {}
     if "version" in champion:
         lines.append(f"Compared with the data of version {champion['version']}, the champion.")
-    told = _counts(found.get("images"))
-    if told:
-        lines.append(f"Images: {told}.")
+    counts = _counts(found.get("images"))
+    if counts:
+        lines.append(f"Images: {counts}.")
     changed = {f"{name}:": f"{old} → {new}" for name, (old, new) in found.get("classes", {}).items() if old != new}
     if changed:
-        lines.append(f"Images per class: {_counts(changed) if len(changed) <= MOST else f'{len(changed)} changed'}.")
+        listed = _counts(changed) if len(changed) <= MAX_VALUES else f"{len(changed)} changed"
+        lines.append(f"Images per class: {listed}.")
     distance = found.get("feature_distance")
     if distance:
         lines.append(
@@ -70,19 +71,19 @@ def _sentence(words: str) -> str:
 
 
 def _counts(found: Any) -> str:
-    """Numbers and names of a section, `new 12, removed 3`."""
+    """Format the numbers of a section as `new 12, removed 3`."""
     if not isinstance(found, Mapping):
         return ""
     return ", ".join(f"{str(key).replace('_', ' ')} {_short(value)}" for key, value in found.items() if _short(value))
 
 
 def _short(value: Any) -> str:
-    """A number or a few words; more than fits is counted."""
+    """Format a value briefly; long lists are counted."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     if isinstance(value, int | float):
         return text(value, digits=4)
-    if isinstance(value, list | tuple | Mapping) and len(value) > MOST:
+    if isinstance(value, list | tuple | Mapping) and len(value) > MAX_VALUES:
         return f"{len(value)} values"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_short(each)}" for key, each in value.items())

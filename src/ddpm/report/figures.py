@@ -1,4 +1,4 @@
-"""Each picture of the report with its words."""
+"""The pictures of the report with their captions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measure:
-    """How generated images are put in order."""
+    """A measure that ranks generated images."""
 
     title: str
     caption: str
@@ -28,7 +28,7 @@ class Measure:
 MEASURES = {
     "confidence": Measure(
         "Best and worst by the classifier",
-        "The generated images{rows} of which the classifier is most sure, at the left, and least sure, at the right.",
+        "The generated images{rows} with the highest classifier confidence, at the left, and the lowest, at the right.",
         "most sure",
         "least sure",
         high_is_best=True,
@@ -47,7 +47,7 @@ MEASURES = {
 def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     """The first images, unsorted and unselected."""
     shown = min(side * side, len(images))
-    asked = " Classes are asked for in turn." if (labels >= 0).all() else ""
+    asked = " Classes are requested in turn." if (labels >= 0).all() else ""
     caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
     alt = f"Grid of {shown} generated images"
     grid = sheets.grid(list(images[: side * side]), side)
@@ -55,7 +55,7 @@ def samples(images: Pixels, labels: Labels, side: int) -> Picture:
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
-    """Training images beside generated ones; `real_labels` of -1 are not shown by class."""
+    """Show training images beside generated ones; those with `real_labels` of -1 are not shown by class."""
     by_class = classes if (labels >= 0).all() else ()
     rows = ", a row for each class" if by_class else ""
     return Picture(
@@ -71,7 +71,7 @@ def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels
 def extremes(
     images: Pixels, labels: Labels, classes: Sequence[str], *, scores: NDArray[np.floating], by: str
 ) -> Picture:
-    """The best and the worst generated images of each class by one of the measures of MEASURES; scores (N,)."""
+    """Show the best and worst generated images of each class by a measure of MEASURES; scores (N,)."""
     named = MEASURES[by]
     by_class = classes if (labels >= 0).all() else ()
     shown = pictures.extremes(
@@ -89,12 +89,12 @@ def extremes(
 
 
 def denoising(strip: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
-    """How samples came to be: strip (rows, moments, H, W, C)."""
+    """Show the denoising of samples: strip (rows, steps, H, W, C)."""
     names = [classes[label] if label >= 0 else "" for label in labels[: len(strip)]]
     return Picture(
         pictures.denoising(strip, names),
         "From noise to image",
-        "Each row is one sample on its way: pure noise at the left, the finished image at the right.",
+        "Each row is the denoising of one sample: pure noise at the left, the finished image at the right.",
         f"{len(strip)} rows of images that emerge from noise, left to right",
         name="denoising",
         part="process",
@@ -102,7 +102,7 @@ def denoising(strip: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
 
 
 CLOSE = {
-    # which samples: the picture's name and title, and the words for them
+    # selection of samples: the picture's name, title and description
     "worst": ("neighbours_worst", "Nearest to a training image", "the closest of all"),
     "of_each_class": ("neighbours", "Nearest of each class", "the closest of each class first"),
 }
@@ -111,16 +111,16 @@ CLOSE = {
 def companions(
     images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float, chosen: str
 ) -> Picture:
-    """Samples, `chosen` as a row of CLOSE says, beside the training images they are nearest to.
+    """Show samples, selected by the row `chosen` of CLOSE, with their nearest training images.
 
-    typical: how near unseen real images come.
+    typical: median distance of unseen real images.
     """
     name, title, words = CLOSE[chosen]
     return Picture(
         pictures.neighbours(images, nearest, distances),
         title,
         f"{len(images)} samples that come close to a training image ({words}), each beside its {len(nearest[0])} "
-        f"nearest. The number is the distance to the first, in feature space; half of all unseen real images come "
+        f"nearest. The number is the distance to the first, in feature space; half of all unseen real images are "
         f"within {typical:.2f}. A copy has distance 0 and looks the same.",
         f"{len(images)} rows: a generated image, then the training images most like it",
         name=name,
@@ -129,7 +129,7 @@ def companions(
 
 
 def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) -> Picture:
-    """Loss and learning rate."""
+    """Show loss and learning rate."""
     return Picture(
         plots.training(seen, loss, rate),
         "Training",
@@ -140,14 +140,14 @@ def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) 
     )
 
 
-def schedule(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> Picture:
-    """The model's levels of noise among those of the other schedules."""
-    others = "; ".join(name for name in levels if name != own)
+def schedule(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDArray[np.float64]) -> Picture:
+    """Show the model's noise schedule among the others."""
+    others = "; ".join(name for name in sigmas if name != own)
     return Picture(
-        plots.schedules(levels, own, visited),
+        plots.schedules(sigmas, own, sampled),
         "Noise schedule",
-        f"The levels of this model ({own}) in blue, from sigma {levels[own][0]:.3g} to {levels[own][-1]:.3g}; marks: "
-        f"the {len(visited)} that the sampler visits. In grey, for comparison: {others}.",
+        f"The noise levels of this model ({own}) in blue, from sigma {sigmas[own][0]:.3g} to {sigmas[own][-1]:.3g}; "
+        f"marks: the {len(sampled)} of the sampler's steps. In grey, for comparison: {others}.",
         f"Sigma, abar and log-SNR of {own} over the course of the process",
         name="schedule",
         part="training",
@@ -155,7 +155,7 @@ def schedule(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArr
 
 
 def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Picture:
-    """Generated classes against those of the training split."""
+    """Show the class shares of generated images and of the training split."""
     counts = np.bincount(train_labels, minlength=len(histogram))
     return Picture(
         plots.classes(list(histogram), list(histogram.values()), (counts / counts.sum()).tolist()),

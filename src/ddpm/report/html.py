@@ -1,4 +1,4 @@
-"""Filling in the templates of pages that are one file: style inside, nothing loaded from anywhere."""
+"""Rendering of self-contained HTML pages: style included, nothing loaded."""
 
 from importlib import resources
 from typing import Any
@@ -7,7 +7,7 @@ from ddpm.common.terminal import field
 
 
 def fill(template: str, **known: Any) -> str:
-    """The page of a template of this package; what it is given is escaped, its control characters and secrets too."""
+    """Render a template of this package; values are escaped, control characters and secrets included."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

@@ -1,10 +1,10 @@
-"""Where the model comes from: every hash, and the commands that make it again or open it."""
+"""Lineage of the model for the report: all hashes, and commands to reproduce and use it."""
 
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ddpm.report.facts import Facts
+from ddpm.report.run_summary import RunSummary
 
 CODE = {
     "ddpm.git_sha": "commit of the code",
@@ -22,49 +22,50 @@ CONDITIONS = {
 }
 
 
-def rows(metrics: Mapping[str, Any], statistics: Mapping[str, Any], digest: str, facts: Facts | None) -> dict[str, str]:
-    """Name to value; what is not known is left out."""
+def rows(
+    conditions: Mapping[str, Any], statistics: Mapping[str, Any], digest: str, summary: RunSummary | None
+) -> dict[str, str]:
+    """Return values by name, without unknown ones. conditions: those of the scores."""
     found = {
         "prepared images": f"{statistics['count']:,}: {statistics['train']:,} for training, "
         f"{statistics['heldout']:,} held out",
         "prepared images SHA-256": statistics["sha256"],
         "training digest": digest,
     }
-    conditions = metrics["conditions"]
     found |= {words: str(conditions[key]) for key, words in CONDITIONS.items() if conditions.get(key)}
-    if facts is None:
+    if summary is None:
         return found
-    made = facts.registered
+    made = summary.registered
     version = {"registered version": f"models:/{made['name']}/{made['version']}", "MLflow run": str(made["run_id"])}
     dirty = {"true": "yes", "false": "no"}
-    code = {words: facts.lineage[key] for key, words in CODE.items() if key in facts.lineage}
+    code = {words: summary.lineage[key] for key, words in CODE.items() if key in summary.lineage}
     code = {words: dirty.get(value, value) for words, value in code.items()}
     return version | code | found
 
 
-def commands(facts: Facts | None) -> list[tuple[str, str]]:
-    """(purpose, command) to make the model again, and to use it."""
-    again = ("Make the same again, to the bit", "dvc repro")
-    if facts is None:
+def commands(summary: RunSummary | None) -> list[tuple[str, str]]:
+    """List (purpose, command) to reproduce and use the model."""
+    again = ("Reproduce it bit for bit", "dvc repro")
+    if summary is None:
         return [again, ("Judge, register and promote it", "make run")]
-    made = facts.registered
-    sha = facts.lineage.get("ddpm.git_sha", "none")
+    made = summary.registered
+    sha = summary.lineage.get("ddpm.git_sha", "none")
     if sha != "none":
-        again = ("Make the same again, to the bit", f"git checkout {sha} && make run")
+        again = ("Reproduce it bit for bit", f"git checkout {sha} && make run")
     model = shlex.quote(f"models:/{made['name']}/{made['version']}")
     return [
         again,
-        ("Draw from it", f"ddpm sample --model {model}"),
-        ("See versions, and who moved the champion", "ddpm status; ddpm history"),
-        ("Let a person judge the images blind", "ddpm review"),
+        ("Sample from it", f"ddpm sample --model {model}"),
+        ("List versions and changes of the champion", "ddpm status; ddpm history"),
+        ("Judge the images blind", "ddpm review"),
     ]
 
 
-def caveat(facts: Facts | None) -> str:
-    """The reason why the commands would not reproduce the model; empty if they would."""
-    if facts is not None and facts.lineage.get("ddpm.git_dirty") == "true":
+def caveat(summary: RunSummary | None) -> str:
+    """Return the reason why the commands would not reproduce the model; empty if they would."""
+    if summary is not None and summary.lineage.get("ddpm.git_dirty") == "true":
         return (
-            "Files differed from the commit when this was made, so the commit alone does not give the same: commit "
-            "first, then make run, for a model that can be made again."
+            "Files differed from the commit when this model was made, so the commit alone does not reproduce it. For "
+            "a reproducible model, commit first, then make run."
         )
     return ""

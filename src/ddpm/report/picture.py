@@ -1,4 +1,4 @@
-"""One picture with its words, and the folder in which the evaluate stage leaves all of them."""
+"""A picture with its caption, and the folder of all pictures that the evaluate stage writes."""
 
 import base64
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ WORDS = "words.json"
 
 @dataclass(frozen=True)
 class Picture:
-    """`alt` says what is to be seen, `caption` how to read it; `name` is its file's, `part` its place on the page."""
+    """A picture. alt: its content; caption: how to read it; name: its file name; part: its section of the page."""
 
     png: bytes
     title: str
@@ -23,12 +23,12 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture itself, as a data URI."""
+        """The picture as a data URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 def save(folder: Path, pictures: Sequence[Picture]) -> None:
-    """Write each as `name`.png, and the words of all, in their order, into one file."""
+    """Write each picture as `name`.png, and all captions, in order, into one file."""
     for picture in pictures:
         files.write_bytes(folder / f"{picture.name}.png", picture.png)
     words = [{key: value for key, value in asdict(picture).items() if key != "png"} for picture in pictures]
@@ -36,11 +36,11 @@ def save(folder: Path, pictures: Sequence[Picture]) -> None:
 
 
 def read(folder: Path) -> list[Picture]:
-    """What `save` wrote. Raises FileNotFoundError or ValueError that say what to do."""
+    """Read the pictures of `save`. Raises FileNotFoundError or ValueError with the remedy."""
     path = folder / WORDS
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no pictures. Run `dvc repro evaluate` (or `make run`).")
     try:
         return [Picture((folder / f"{words['name']}.png").read_bytes(), **words) for words in files.read_json(path)]
     except (TypeError, KeyError) as error:
-        raise ValueError(f"{path} is not what this version writes. Run `dvc repro --force evaluate`.") from error
+        raise ValueError(f"{path} is from another version. Run `dvc repro --force evaluate`.") from error

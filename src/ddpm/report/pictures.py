@@ -1,4 +1,4 @@
-"""The sheets of an evaluation: real beside generated images, the best and the worst, the way from noise, neighbours."""
+"""The sheets of an evaluation: real and generated images, best and worst samples, denoising, nearest neighbours."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def real_and_generated(
     columns: int = 5,
     most_rows: int = 20,
 ) -> bytes:
-    """Real images left, generated ones right; a row per class (the first `most_rows`), or unsorted without classes.
+    """Draw real images left, generated ones right; a row per class (the first `most_rows`), or unsorted without.
 
-    `real` may be a memory map: only what is shown is read.
+    `real` may be a memory map: only the images shown are read.
     """
     rows = []
     if classes:
@@ -47,9 +47,9 @@ def extremes(
     columns: int = 5,
     most_rows: int = 20,
 ) -> bytes:
-    """The images of the highest scores (N,) left, the highest first; of the lowest right, the lowest last.
+    """Draw the images of the highest scores (N,) left, highest first, and of the lowest right, lowest last.
 
-    A row per class (the first `most_rows`), or four rows of all without classes. No image is on both sides.
+    A row per class (the first `most_rows`), or four rows without classes. No image is on both sides.
     """
     groups = [(name, np.flatnonzero(labels == number)) for number, name in enumerate(classes[:most_rows])]
     rows = []
@@ -65,14 +65,14 @@ def extremes(
 
 
 def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
-    """The way from noise to image: (rows, moments, H, W, C), a row per sample."""
+    """Draw the denoising of samples: (rows, steps, H, W, C), a row per sample."""
     rows = [Row(list(moments), name) for moments, name in zip(strip, names or [""] * len(strip), strict=True)]
     last = strip.shape[1] - 1
     return sheet(rows, headings={0: "noise", last: "image"})
 
 
 def neighbours(samples: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float]) -> bytes:
-    """Each sample, then its nearest training images, named by the distance to the first of them."""
+    """Draw each sample, then its nearest training images, labelled with the distance to the first."""
     rows = [
         Row([sample, *found], f"{distance:.2f}")
         for sample, found, distance in zip(samples, nearest, distances, strict=True)
@@ -81,12 +81,12 @@ def neighbours(samples: Pixels, nearest: Sequence[Sequence[Pixels]], distances: 
 
 
 def _spread(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Up to `count` of the indices, evenly spread."""
+    """Select up to `count` of the indices, evenly spaced."""
     if len(indices) <= count:
         return indices
     return indices[np.linspace(0, len(indices) - 1, count).astype(np.int64)]
 
 
 def _padded(images: Pixels, indices: NDArray[np.int64], count: int) -> list[Pixels | None]:
-    """The images at `indices`, then empty places up to `count`."""
+    """List the images at `indices`, padded with None to `count`."""
     return [np.asarray(images[i]) for i in indices] + [None] * (count - len(indices))

@@ -1,6 +1,6 @@
-"""Plots as PNG: transparent, in tones that read on a light and on a dark page, without global state.
+"""Plots as PNG: transparent, legible on light and dark pages, without global state.
 
-Equal numbers give equal bytes: no dates, and fonts that come with matplotlib.
+Equal numbers give equal bytes: no dates, and matplotlib's own fonts.
 """
 
 import io
@@ -22,7 +22,7 @@ MOST_NAMES = 24  # more class names than this overlap
 
 
 def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]) -> bytes:
-    """Loss (logarithmic) and learning rate over the training images seen."""
+    """Plot loss (logarithmic) and learning rate over the training images seen."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, values, name, colour in ((left, loss, "training loss", BLUE), (right, lr, "learning rate", ORANGE)):
@@ -45,7 +45,7 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
 
 
 def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[float]) -> bytes:
-    """Share of each class among the generated images (bars) and among the training images (marks)."""
+    """Plot the share of each class among the generated images (bars) and the training images (marks)."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     places = range(len(names))
@@ -62,7 +62,7 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
     _tidy(axes)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("share of images (%)", color=GREY)
-    axes.set_xlabel("class, as the classifier sees it", color=GREY)
+    axes.set_xlabel("class, by the classifier", color=GREY)
     axes.set_xlim(-0.6, len(names) - 0.4)
     if len(names) <= MOST_NAMES:
         shown = [label(name) for name in names]
@@ -75,10 +75,10 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
     return png(figure)
 
 
-def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArray[np.float64]) -> bytes:
-    """Sigma, abar and log-SNR of noise schedules over their course; the model's `own` stands out, the rest are grey.
+def schedules(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDArray[np.float64]) -> bytes:
+    """Plot sigma, abar and log-SNR of noise schedules over t / T; the model's `own` stands out, the rest are grey.
 
-    levels: name to sigmas, ascending; visited: the sigmas that its sampler visits, marked.
+    sigmas: ascending, by name; sampled: the sigmas of its sampler's steps, marked.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     panels: list[tuple[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = [
@@ -87,13 +87,13 @@ def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDAr
         ("log-SNR = -2 log sigma", lambda sigma: -2 * np.log(sigma)),
     ]
     for axes, (title, of) in zip(figure.subplots(1, 3), panels, strict=True):
-        for name, sigma in sorted(levels.items(), key=lambda item: item[0] == own):  # its own last, on top
+        for name, sigma in sorted(sigmas.items(), key=lambda item: item[0] == own):  # own last, on top
             course = np.linspace(0, 1, len(sigma))
             colour, width = (BLUE, 2.2) if name == own else (GREY, 0.8)
             axes.plot(course, of(sigma), color=colour, linewidth=width, alpha=1 if name == own else 0.6)
-        own_course = np.linspace(0, 1, len(levels[own]))
-        at = np.interp(np.log(visited), np.log(levels[own]), own_course)
-        axes.plot(at, of(visited), "o", color=ORANGE, markersize=3.5)
+        own_course = np.linspace(0, 1, len(sigmas[own]))
+        at = np.interp(np.log(sampled), np.log(sigmas[own]), own_course)
+        axes.plot(at, of(sampled), "o", color=ORANGE, markersize=3.5)
         _tidy(axes)
         axes.set_title(title, loc="left", color=GREY, fontsize=11)
         axes.set_xlabel("t / T", color=GREY)
@@ -105,7 +105,7 @@ def schedules(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDAr
 
 
 def _tidy(axes: Axes) -> None:
-    """Two spines, a faint grid, grey lettering."""
+    """Style axes: two spines, a faint grid, grey text."""
     axes.set_facecolor("none")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -117,18 +117,18 @@ def _tidy(axes: Axes) -> None:
 
 
 def _few_per_decade(low: float, high: float) -> LogLocator:
-    """Ticks for a logarithmic axis that may span less than a decade."""
+    """Choose ticks for a logarithmic axis that may span less than a decade."""
     narrow = high / low < 20
     return LogLocator(base=10, subs=(1, 2, 3, 5, 7) if narrow else (1,), numticks=12)
 
 
 def _thousands(value: float, _: int) -> str:
-    """2,000 or 60k: short, without an offset above the axis."""
+    """Format a tick as 2,000 or 60k, without an offset above the axis."""
     return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f}k"
 
 
 def png(figure: Figure) -> bytes:
-    """The figure's bytes, without the date and version that matplotlib would add. No text in it is a formula."""
+    """Encode a figure as PNG, without date and version. No text is parsed as a formula."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     for text in figure.findobj(Text):

@@ -1,4 +1,4 @@
-"""Noise schedules that the report draws: the model's own among the published ones."""
+"""Noise schedules for the report's plot: the model's own and the published ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,13 +25,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 """Every process with its published values."""
 
 
-def levels(
+def sigmas(
     config: ModelConfig, conditions: Mapping[str, Any]
 ) -> tuple[dict[str, NDArray[np.float64]], str, NDArray[np.float64]]:
-    """Sigmas of every schedule by name, the name of the model's own, and the sigmas that its sampler visits."""
+    """Compute the sigmas of every schedule by name, the name of the model's own, and the sigmas of its sampler."""
     diffusion = config.diffusion.options
     own = f"{diffusion['process']}, {diffusion['schedule']}"
     found = {name: build.process(section).sigmas for name, section in PUBLISHED.items()}
     found[own] = build.process(diffusion).sigmas
-    visited = found[own][schedule.timesteps(conditions["spacing"], found[own], conditions["steps"])]
-    return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()
+    sampled = found[own][schedule.timesteps(conditions["spacing"], found[own], conditions["steps"])]
+    return {name: each.numpy() for name, each in found.items()}, own, sampled.flip(0).numpy()

@@ -1,8 +1,10 @@
-"""The table of scores: a row for each that there is, with its spread, its floors, and which way is better."""
+"""The table of scores: a row per measured score, with spread, floors and direction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from ddpm.evaluation.score_record import ScoreRecord
 
 Better = Literal["lower", "higher", "real"]
 ARROWS: dict[Better, tuple[str, str]] = {
@@ -10,23 +12,23 @@ ARROWS: dict[Better, tuple[str, str]] = {
     "higher": ("↑", "higher is better"),
     "real": ("≈", "near real images is better"),
 }
-ROUNDING = 1e-9  # what equal sets are apart by arithmetic alone
+ROUNDING = 1e-9  # difference of equal sets by arithmetic alone
 REAL = {"heldout": "held-out", "halves": "halves"}
 CHEATS = {"noise": "pure noise", "copy": "copied images"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A score: its key in metrics.json, and what a reader has to know. floors: keys of single numbers, by name."""
+    """A score: its key in metrics.json, direction and meaning. floors: keys of single numbers, by name."""
 
     key: str
     name: str
     better: Better
     meaning: str
     floors: Mapping[str, str]
-    deviation: str = ""  # key of a spread that is kept beside the score
+    deviation: str = ""  # key of its standard deviation or error
     share: bool = False  # shown in percent
-    again: str = ""  # key of the same score under the condition `under`, shown beside it
+    again: str = ""  # key of the same score under the condition `under`, also shown
     under: str = ""
 
 
@@ -46,88 +48,85 @@ class Line:
 
 
 NEIGHBOURS = {
-    "precision": "Share of generated images that lie where real images lie: are they plausible?",
-    "recall": "Share of real images that lie where generated ones lie: is all of the data's variety there?",
-    "density": "How crowded with real images the places of the generated ones are; real images have about 1.",
+    "precision": "Share of generated images within the region of real images: are they plausible?",
+    "recall": "Share of real images within the region of generated ones: is all of the data's variety covered?",
+    "density": "Number of real neighbourhoods around a generated image; real images have about 1.",
     "coverage": "Share of real images with a generated one in their neighbourhood: are modes missing?",
 }
 KINDS = (
     Kind(
         "fid", "FID", "lower",
-        "Fréchet distance between the features of generated and of training images. Real images score above 0 too, "
+        "Fréchet distance between the features of generated and training images. Real images also score above 0, "
         "because sets are finite: held-out against training images, and two halves of the training images.",
         {"heldout": "fid_floor", "halves": "fid_halves"},
     ),
-    Kind("fid_infinity", "FID∞", "lower", "FID as it would be with infinitely many images, by extrapolation.", {}),
+    Kind("fid_infinity", "FID∞", "lower", "FID extrapolated to infinitely many images.", {}),
     Kind("kid", "KID", "lower", "Squared distance between mean features under a cubic kernel; unbiased, so near 0 or "
          "a little below for equal sets.", {}, deviation="kid_se"),
-    Kind("sfid", "sFID", "lower", "FID of features that keep where things are in the image.", {}),
+    Kind("sfid", "sFID", "lower", "FID of spatial features, which keep positions in the image.", {}),
     Kind("inception_score", "Inception Score", "higher",
-         "How sure the network is of each image, and how varied its answers are.",
+         "Confidence of the network in each image's class, and variety of the classes.",
          {"training": "inception_score_real"}, deviation="inception_score_std"),
     *(
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
     ),
     Kind("class_accuracy", "Class accuracy", "higher",
-         "Share of images that the classifier takes for the class they were drawn for.",
+         "Share of images that the classifier assigns to the requested class.",
          {"held-out": "extractor_accuracy"}, share=True),
     Kind("class_share_min", "Smallest class share", "higher",
-         "Share of the rarest class among the generated images, as the classifier sees them.", {}, share=True),
+         "Share of the rarest class among the generated images, by the classifier.", {}, share=True),
     Kind("class_histogram_distance", "Class histogram distance", "lower",
-         "How far the shares of the classes are from those of the training images; 0: the same.", {}),
+         "Distance of the class shares from those of the training images; 0: equal.", {}),
     Kind("nearest_train_distance", "Distance to nearest training image", "real",
-         "Median over the images, in feature space; far below that of held-out images means memorised ones.",
+         "Median over the images, in feature space; far below that of held-out images indicates memorisation.",
          {"held-out": "nearest_heldout_baseline"}),
 )  # fmt: skip
 
 
-def table(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> list[Line]:
-    """The rows that apply."""
-    return [_line(kind, metrics, champion or {}) for kind in KINDS if _number(metrics.get(kind.key)) is not None]
+def table(record: ScoreRecord, champion: ScoreRecord | None) -> list[Line]:
+    """Build the rows of the scores measured."""
+    return [_line(kind, record, champion) for kind in KINDS if record.value(kind.key) is not None]
 
 
-def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> Line:
+def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line:
     arrow, better = ARROWS[kind.better]
-    measured = metrics.get("floors", {}).get(kind.key, {})
-    real = {REAL.get(name, name): metrics.get(key) for name, key in kind.floors.items()}
-    real |= {words: measured[name] for name, words in REAL.items() if name in measured}
-    cheats = {words: measured.get(name) for name, words in CHEATS.items()}
+    real = {REAL.get(name, name): record.value(key) for name, key in kind.floors.items()}
+    real |= {title: floor for name, title in REAL.items() if (floor := record.floor(kind.key, name)) is not None}
+    cheats = {title: record.floor(kind.key, name) for name, title in CHEATS.items()}
     return Line(
         name=kind.name,
         arrow=arrow,
         better=better,
-        value=text(metrics[kind.key], share=kind.share),
-        spread=_beside(kind, metrics),
-        champion=text(champion.get(kind.key), share=kind.share),
+        value=text(record.value(kind.key), share=kind.share),
+        spread=_annotations(kind, record),
+        champion=text(champion and champion.value(kind.key), share=kind.share),
         real=_listed(real, kind.share),
         cheats=_listed(cheats, kind.share),
         meaning=kind.meaning,
     )
 
 
-def _beside(kind: Kind, metrics: Mapping[str, Any]) -> str:
-    """Spread, and the same score under another condition."""
-    again = text(metrics.get(kind.again), share=kind.share)
-    return "; ".join(filter(None, (_spread(kind, metrics), f"{again} for {kind.under}" if again else "")))
+def _annotations(kind: Kind, record: ScoreRecord) -> str:
+    """Format the spread, and the same score under another condition."""
+    again = text(record.value(kind.again), share=kind.share)
+    return "; ".join(filter(None, (_spread(kind, record), f"{again} for {kind.under}" if again else "")))
 
 
-def _spread(kind: Kind, metrics: Mapping[str, Any]) -> str:
-    """Spread over blocks of seeds, or else the standard deviation that the score itself has."""
-    blocks = metrics.get("spread", {}).get(kind.key)
-    if blocks and _number(blocks.get("std")) is not None:
-        return f"± {text(blocks['std'], digits=2, share=kind.share)} between blocks of seeds"
-    deviation = metrics.get(kind.deviation)
-    if _number(deviation) is None:
+def _spread(kind: Kind, record: ScoreRecord) -> str:
+    """Format the spread over blocks of seeds, else the score's own standard deviation or error."""
+    if kind.key in record.spread:
+        return f"± {text(record.spread[kind.key], digits=2, share=kind.share)} between blocks of seeds"
+    deviation = record.value(kind.deviation)
+    if deviation is None:
         return ""
     within = "standard error" if kind.deviation.endswith("_se") else "between parts"
     return f"± {text(deviation, digits=2, share=kind.share)} {within}"
 
 
-def _listed(values: Mapping[str, Any], share: bool) -> list[str]:
-    """`1.14 held-out`, `1.00 halves`."""
-    known = {name: value for name, value in values.items() if _number(value) is not None}
-    return [f"{text(value, share=share)} {name}".rstrip() for name, value in known.items()]
+def _listed(values: Mapping[str, float | None], share: bool) -> list[str]:
+    """Format as `1.14 held-out`, `1.00 halves`."""
+    return [f"{text(value, share=share)} {name}".rstrip() for name, value in values.items() if value is not None]
 
 
 def text(value: Any, *, digits: int = 3, share: bool = False) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddpm.common.progress import duration
-from ddpm.report.facts import Facts
+from ddpm.report.run_summary import RunSummary
 
 
 @dataclass(frozen=True)
 class Row:
-    """A stage: what was done with it in this run, for how long, and what its present files took when they were made."""
+    """A stage: outcome and duration in this run, and cost of its current files when they were made."""
 
     stage: str
     did: str
@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Times:
-    """Rows, the sum of what the present files took, and words. `gpu`: whether any stage held a GPU."""
+    """Rows, total cost of the current files, and a note. gpu: True if any stage held a GPU."""
 
     rows: Sequence[Row]
     total: Row
@@ -29,19 +29,19 @@ class Times:
     gpu: bool
 
 
-def describe(facts: Facts) -> Times:
-    """In words. What is not known is a dash."""
-    made = [each["made"] for each in facts.stages if each["made"]]
+def describe(summary: RunSummary) -> Times:
+    """Format the times; unknown ones are dashes."""
+    made = [each["made"] for each in summary.stages if each["made"]]
     sums = {key: sum(each[key] for each in made) for key in ("seconds", "cpu_seconds", "gpu_seconds")}
     rows = [
         Row(each["stage"], str(each["did"]).lower(), duration(each["seconds"]), *_took(each["made"]))
-        for each in facts.stages
+        for each in summary.stages
     ]
-    total = Row("all stages", "", duration(sum(each["seconds"] for each in facts.stages)), *_took(sums))
-    after = facts.seconds - sum(each["seconds"] for each in facts.stages)
+    total = Row("all stages", "", duration(sum(each["seconds"] for each in summary.stages)), *_took(sums))
+    after = summary.seconds - sum(each["seconds"] for each in summary.stages)
     words = (
-        f"This run took {duration(facts.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
-        f"registration, the champion's scores, verdict), on {facts.hardware}."
+        f"This run took {duration(summary.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
+        f"registration, the champion's scores, verdict), on {summary.hardware}."
     )
     return Times(rows, total, words, gpu=sums["gpu_seconds"] > 0)
 
@@ -53,5 +53,5 @@ def _took(made: dict[str, float] | None) -> tuple[str, str, str]:
 
 
 def hours(seconds: float) -> str:
-    """Hours to two significant digits: `0.13 h`."""
+    """Format as hours with two significant digits: `0.13 h`."""
     return f"{seconds / 3600:.2g} h"

@@ -1,4 +1,4 @@
-"""The spread of several restorations as a picture: grey levels (0 to 255) as heat."""
+"""Heat maps of the spread of several restorations, in grey levels (0 to 255)."""
 
 import math
 
@@ -14,18 +14,18 @@ HEAT = "inferno"
 
 
 def per_pixel(spread: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., H, W, C) to (..., H, W): the root mean square over the channels."""
+    """Reduce (..., H, W, C) to (..., H, W) by the root mean square over the channels."""
     root: NDArray[np.float32] = np.sqrt(np.square(spread).mean(axis=-1, dtype=np.float32))
     return root
 
 
 def top(spread: NDArray[np.float32]) -> float:
-    """The end of the scale: the largest spread of any pixel, rounded up to tens of grey levels."""
+    """Return the end of the scale: the largest spread of a pixel, rounded up to tens of grey levels."""
     return 10.0 * max(1, math.ceil(float(per_pixel(spread).max()) / 10))
 
 
 def heat(spread: NDArray[np.float32], most: float) -> NDArray[np.uint8]:
-    """(H, W, C) grey levels as colours (H, W, 3), black at 0 and brightest at `most`."""
+    """Map grey levels (H, W, C) to colours (H, W, 3), black at 0 and brightest at `most`."""
     colours: NDArray[np.uint8] = colormaps[HEAT](per_pixel(spread) / most, bytes=True)[..., :3]
     return colours
 

@@ -1,4 +1,4 @@
-"""Building a recorded model again, from nothing but its record, the repository and its data, and comparing the two."""
+"""Rebuild of a recorded model from its record, the repository and the data, and comparison with the original."""
 
 from ddpm.reproduce.rebuild import Result, reproduce
 

@@ -1,4 +1,4 @@
-"""The folder as it was: the recorded commit with its changes and its data, every hash checked before any work."""
+"""Reconstruction of the project folder: recorded commit, changes and data, with all hashes checked."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from ddpm import tracking
 from ddpm.common import files, outside
 from ddpm.data import dvc
 from ddpm.provenance import git
-from ddpm.registry.chain import NOT_RECORDED, Chain
+from ddpm.registry.lineage import NOT_RECORDED, Lineage
 
 CHECKED = {
     "code_hash": "the code (src and dvc.yaml)",
@@ -26,73 +26,75 @@ class ReproduceError(ValueError):
 
 
 def clone(repository: str, sha: str, folder: Path) -> None:
-    """Clone into the empty folder at the commit. Raises ReproduceError."""
+    """Clone the commit into an empty folder. Raises ReproduceError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ReproduceError(f"{folder} is not empty. Name another folder with --into, or delete it.")
+        raise ReproduceError(f"{folder} is not empty. Choose another folder with --into, or delete it.")
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
-        raise ReproduceError(f"the record names no commit (it says: {sha}), so there is nothing to rebuild from")
+        raise ReproduceError(f"the record has no commit to rebuild from (git_sha: {sha})")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if said := git.failure("clone", "--quiet", "--no-checkout", "--", repository, str(folder), limit=None):
-        raise ReproduceError(f"{tracking.shown(repository)} cannot be cloned: {said}")
+    if message := git.failure("clone", "--quiet", "--no-checkout", "--", repository, str(folder), limit=None):
+        raise ReproduceError(f"{tracking.shown(repository)} cannot be cloned: {message}")
     if git.failure("cat-file", "-e", f"{sha}^{{commit}}", folder=folder):
         raise ReproduceError(
-            f"commit {sha} is not in {tracking.shown(repository)}. Fetch it there first (`git fetch --all`), or name "
+            f"commit {sha} is not in {tracking.shown(repository)}. Fetch it there first (`git fetch --all`), or give "
             "the repository that has it: --repository"
         )
-    if said := git.failure("checkout", "--quiet", "--detach", sha, folder=folder, limit=None):
-        raise ReproduceError(f"commit {sha} cannot be checked out: {said}")
+    if message := git.failure("checkout", "--quiet", "--detach", sha, folder=folder, limit=None):
+        raise ReproduceError(f"commit {sha} cannot be checked out: {message}")
 
 
 def apply(patch: bytes, folder: Path) -> None:
-    """Bring the recorded changes back. Raises ReproduceError."""
-    if patch and (said := git.failure("apply", "--whitespace=nowarn", "-", folder=folder, content=patch)):
+    """Apply the recorded changes. Raises ReproduceError."""
+    if patch and (message := git.failure("apply", "--whitespace=nowarn", "-", folder=folder, content=patch)):
         raise ReproduceError(
-            f"the recorded changes do not fit the commit: {said}\n"
-            "Addresses with credentials are taken out of what is kept; a change beside one cannot be brought back."
+            f"the recorded changes do not apply to the commit: {message}\n"
+            "Credentials in addresses are removed from the record, so changes next to one cannot be restored."
         )
 
 
-def check(chain: Chain, folder: Path) -> list[str]:
-    """Compare every recorded hash with the folder; the names of those that were not recorded. Raises ReproduceError."""
-    if chain.conflicts:
-        raise ReproduceError(f"the version and its run disagree about {', '.join(chain.conflicts)}; neither is trusted")
+def check(lineage: Lineage, folder: Path) -> list[str]:
+    """Compare the recorded hashes with the folder; return names of those not recorded. Raises ReproduceError."""
+    if lineage.conflicts:
+        raise ReproduceError(
+            f"the version and its run disagree about {', '.join(lineage.conflicts)}; neither is trusted"
+        )
     here = tracking.lineage(tracking.Changes(), folder)
-    recorded = {name: chain.tag(name) for name in CHECKED}
+    recorded = {name: lineage.tag(name) for name in CHECKED}
     wrong = [
-        f"{what}: recorded {recorded[name]}, found {here[f'ddpm.{name}']}"
-        for name, what in CHECKED.items()
+        f"{title}: recorded {recorded[name]}, found {here[f'ddpm.{name}']}"
+        for name, title in CHECKED.items()
         if recorded[name] not in {NOT_RECORDED, here[f"ddpm.{name}"]}
     ]
     if wrong:
-        raise ReproduceError("the commit with its changes is not what was recorded:\n  " + "\n  ".join(wrong))
+        raise ReproduceError("the commit with its changes differs from the record:\n  " + "\n  ".join(wrong))
     return [CHECKED[name] for name, value in recorded.items() if value == NOT_RECORDED]
 
 
 def fetch_data(folder: Path, expected: str, repository: Path | None, python: str) -> None:
-    """Fetch the recorded data from the remote, or from the cache of the `repository` on this machine, and hash them.
+    """Fetch the recorded data from the remote, or from the cache of the local `repository`, and check their hash.
 
-    Raises ReproduceError: nobody has them, or what came is something else.
+    Raises ReproduceError if they are not found or have another hash.
     """
     if expected in {NOT_RECORDED, "none"}:
         return
     outside.dvc_md5(expected, "the recorded hash of the data", ReproduceError)
     if repository is not None:
-        _take_along(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
-    said = dvc.failure("pull", "--quiet", POINTER, folder=folder, python=python)
-    if said and repository is not None and _from_cache(repository / ".dvc/cache", folder / ".dvc/cache", expected):
-        said = dvc.failure("checkout", "--quiet", POINTER, folder=folder, python=python)
-    if said:
+        _copy_missing(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
+    message = dvc.failure("pull", "--quiet", POINTER, folder=folder, python=python)
+    if message and repository is not None and _from_cache(repository / ".dvc/cache", folder / ".dvc/cache", expected):
+        message = dvc.failure("checkout", "--quiet", POINTER, folder=folder, python=python)
+    if message:
         raise ReproduceError(
             f"the recorded data ({expected}) are neither in a remote nor in this machine's cache. `dvc push` them from "
-            f"where they are. DVC says:\n{said}"
+            f"the checkout that has them. DVC's message:\n{message}"
         )
     found = content_md5(folder / DATA)
     if found != expected:
-        raise ReproduceError(f"the data that came are not those recorded: recorded {expected}, found {found}")
+        raise ReproduceError(f"the fetched data differ from the record: recorded {expected}, found {found}")
 
 
 def content_md5(path: Path) -> str:
-    """The hash that DVC gives a file, or a folder (`.dir`): MD5 of the sorted list of its files with theirs."""
+    """Compute DVC's hash of a file, or of a folder (`.dir`): MD5 of the sorted list of its files and their MD5s."""
     if path.is_file():
         return _md5(path)
     listed = [
@@ -108,7 +110,7 @@ def _md5(path: Path) -> str:
 
 
 def _from_cache(source: Path, target: Path, expected: str) -> bool:
-    """Copy an object, and those that it lists, from one cache of DVC to another; whether all were there."""
+    """Copy an object, and those that it lists, from one DVC cache to another; return False if any is missing."""
     wanted = [expected]
     listing = _object(source, expected)
     if expected.endswith(".dir") and listing.is_file():
@@ -116,7 +118,7 @@ def _from_cache(source: Path, target: Path, expected: str) -> bool:
     if not all(_object(source, each).is_file() for each in wanted):
         return False
     for each in wanted:
-        _take_along(_object(source, each), _object(target, each))
+        _copy_missing(_object(source, each), _object(target, each))
     return True
 
 
@@ -124,7 +126,7 @@ def _object(cache: Path, md5: str) -> Path:
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
-def _take_along(source: Path, target: Path) -> None:
+def _copy_missing(source: Path, target: Path) -> None:
     if source.is_file() and not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""Comparison of two models: their weights tensor by tensor, their scores against the spread of each."""
+"""Comparison of two models: weights tensor by tensor, scores relative to their spread."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.common.values import is_number
+from ddpm.evaluation.score_record import ScoreRecord
 
 WITHIN = 2.0
-"""Standard deviations of the difference that still count as the same score."""
+"""Standard deviations of the difference within which two scores agree."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Distance:
 
 
 def weights(ours: Path, theirs: Path) -> dict[str, Distance]:
-    """By tensor name, farthest first. Raises ValueError when names or shapes differ."""
+    """Compare by tensor name, largest difference first. Raises ValueError if names or shapes differ."""
     mine, other = files.read_tensors(ours), files.read_tensors(theirs)
     shapes = [{name: tuple(tensor.shape) for name, tensor in each.items()} for each in (mine, other)]
     if shapes[0] != shapes[1]:
         differing = sorted(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
-        raise ValueError(f"the two are different networks: {', '.join(differing[:3])}")
+        raise ValueError(f"the networks differ: {', '.join(differing[:3])}")
     found = {}
     for name, tensor in other.items():
         if tensor.numel():
@@ -37,7 +37,7 @@ def weights(ours: Path, theirs: Path) -> dict[str, Distance]:
 
 
 def overall(distances: Mapping[str, Distance]) -> Distance:
-    """The largest of each."""
+    """Return the maxima over all tensors."""
     return Distance(
         max(each.absolute for each in distances.values()), max(each.relative for each in distances.values())
     )
@@ -45,7 +45,7 @@ def overall(distances: Mapping[str, Distance]) -> Distance:
 
 @dataclass(frozen=True)
 class Score:
-    """One score, recorded and rebuilt. spread: standard deviation of their difference, None where none is known."""
+    """A score, recorded and rebuilt. spread: standard deviation of their difference, None if unknown."""
 
     name: str
     recorded: float
@@ -54,32 +54,33 @@ class Score:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether they lie within the spread; None where that cannot be said."""
+        """True if they differ by at most WITHIN spreads; None if the spread is unknown."""
         if self.spread is None:
             return None
         return abs(self.recorded - self.rebuilt) <= WITHIN * self.spread
 
 
-def scores(recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> list[Score]:
-    """The scores that both have. Raises ValueError when they were not measured under equal conditions."""
+def scores(recorded: ScoreRecord, rebuilt: ScoreRecord) -> list[Score]:
+    """Compare the scores that both have. Raises ValueError if they were measured under different conditions."""
     theirs, ours = (_conditions(each) for each in (recorded, rebuilt))
     differing = [key for key in theirs if key in ours and theirs[key] != ours[key]]
     if differing:
-        raise ValueError(f"the scores were not measured alike: {', '.join(differing)} differ")
-    names = [name for name in recorded if is_number(recorded[name]) and is_number(rebuilt.get(name))]
+        raise ValueError(f"the scores were measured under different conditions: {', '.join(differing)} differ")
+    pairs = {name: (recorded.value(name), rebuilt.value(name)) for name in recorded.source}
     return [
-        Score(name, float(recorded[name]), float(rebuilt[name]), _spread(name, recorded, rebuilt))
-        for name in names
-        if not name.endswith("_std")
+        Score(name, before, after, _spread(name, recorded, rebuilt))
+        for name, (before, after) in pairs.items()
+        if before is not None and after is not None and not name.endswith("_std")
     ]
 
 
-def _conditions(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Conditions that do not follow from the weights: a rebuilt extractor differs by rounding as well."""
-    return {key: value for key, value in metrics.get("conditions", {}).items() if not key.endswith("sha256")}
+def _conditions(record: ScoreRecord) -> dict[str, Any]:
+    """Select the conditions without hashes: a rebuilt extractor may differ by rounding."""
+    return {key: value for key, value in record.conditions.items() if not key.endswith("sha256")}
 
 
-def _spread(name: str, recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> float | None:
-    """Spread over blocks of seeds if any (`spread`), else the standard deviation of the score (`NAME_std`)."""
-    found = [each.get("spread", {}).get(name, {}).get("std", each.get(f"{name}_std")) for each in (recorded, rebuilt)]
-    return math.hypot(*found) if all(is_number(each) for each in found) else None
+def _spread(name: str, *records: ScoreRecord) -> float | None:
+    """Return the spread over blocks of seeds, else the score's standard deviation (`NAME_std`)."""
+    found = [each.spread.get(name, each.value(f"{name}_std")) for each in records]
+    known = [each for each in found if each is not None]
+    return math.hypot(*known) if len(known) == len(records) else None

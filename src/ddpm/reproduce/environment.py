@@ -1,4 +1,4 @@
-"""The Python that rebuilds: a fresh environment from the recorded lock file, or a present one that equals it."""
+"""The Python environment of a rebuild: a new one from the recorded lock file, or an existing equal one."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ddpm.registry.chain import NOT_RECORDED
+from ddpm.registry.lineage import NOT_RECORDED
 from ddpm.reproduce.checkout import ReproduceError
 
 LOCK = "requirements.lock"
@@ -32,7 +32,7 @@ print(json.dumps(wrong))
 
 
 def present(python: str, folder: Path) -> str:
-    """The interpreter, if what is installed for it is what the folder's lock file pins. Raises ReproduceError."""
+    """Return the interpreter if its packages match the folder's lock file. Raises ReproduceError."""
     lock = folder / LOCK
     if not lock.exists():
         return python
@@ -43,19 +43,19 @@ def present(python: str, folder: Path) -> str:
     except OSError as error:
         raise ReproduceError(f"{python} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise ReproduceError(f"{python} cannot say what is installed for it: {done.stderr.strip()[-300:]}")
+        raise ReproduceError(f"{python} cannot list its installed packages: {done.stderr.strip()[-300:]}")
     wrong = json.loads(done.stdout)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ReproduceError(
-            f"the present environment is not the recorded lock file: {'; '.join(wrong[:3])}{more}. "
-            "Leave out --here and --python to have one made from the lock file."
+            f"this environment differs from the recorded lock file: {'; '.join(wrong[:3])}{more}. "
+            "Omit --here and --python to install one from the lock file."
         )
     return python
 
 
 def fresh(folder: Path, recorded_python: str) -> str:
-    """Make `.venv` in the folder from its lock file; the path of its interpreter. Raises ReproduceError."""
+    """Make `.venv` in the folder from its lock file; return its interpreter. Raises ReproduceError."""
     environment = folder / ".venv"
     log = folder / ".state" / "install.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -68,19 +68,19 @@ def fresh(folder: Path, recorded_python: str) -> str:
         with log.open("ab") as output:
             done = subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
-            words = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
-            raise ReproduceError(f"no environment could be made from {LOCK}; all of it is in {log}:\n{words}")
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
+            raise ReproduceError(f"no environment could be made from {LOCK}; full log in {log}:\n{last}")
     return str(python.absolute())
 
 
 def _interpreter(recorded: str) -> str:
-    """This Python, or another on the path with the recorded major and minor version. Raises ReproduceError."""
+    """Find this Python, or one on the path with the recorded major and minor version. Raises ReproduceError."""
     wanted = ".".join(recorded.split(".")[:2])
     if recorded == NOT_RECORDED or wanted == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return sys.executable
     found = shutil.which(f"python{wanted}", path=os.environ.get("PATH"))
     if not found:
         raise ReproduceError(
-            f"it was trained with Python {recorded}, and no python{wanted} is on the path. Install it."
+            f"it was trained with Python {recorded}, but python{wanted} is not on the path. Install it."
         )
     return found

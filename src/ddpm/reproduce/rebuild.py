@@ -1,4 +1,4 @@
-"""Clone, check, rebuild, compare: in this order, so that nothing long starts on something that cannot end well."""
+"""Clone, check, rebuild, compare: in this order, so that errors appear before any long work."""
 
 import os
 import shutil
@@ -11,21 +11,21 @@ from typing import Any
 from ddpm import tracking
 from ddpm.common import files
 from ddpm.data import dvc
-from ddpm.registry import chain as chains
-from ddpm.registry.chain import NOT_RECORDED, Chain
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.registry.lineage import NOT_RECORDED, Lineage, checkpoint_of, patch_of, trace
 from ddpm.reproduce import checkout, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
 
 WEIGHTS, METRICS = Path("out/train/model/weights.safetensors"), Path("out/evaluate/metrics.json")
 KEPT_LINES = 12
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Result:
     """Result of a rebuild. machine: facts that differ, as (recorded, here); agree: None if unknown."""
 
-    chain: Chain
+    lineage: Lineage
     folder: Path
     identical: bool
     machine: Mapping[str, tuple[str, str]]
@@ -35,19 +35,19 @@ class Result:
 
     @property
     def agree(self) -> bool | None:
-        """Whether every score that has a spread lies within it; None when none has."""
-        said = [each.agrees for each in self.scores if each.agrees is not None]
-        return all(said) if said else None
+        """True if all scores with a known spread agree within it; None without any."""
+        judged = [each.agrees for each in self.scores if each.agrees is not None]
+        return all(judged) if judged else None
 
     @property
     def good(self) -> bool:
-        """Identical, or apart by no more than the scores' spread."""
+        """True if identical, or the scores agree within their spread."""
         return self.identical or self.agree is True
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the result as a JSON object."""
         return {
-            "of": self.chain.links(),
+            "of": self.lineage.as_json(),
             "identical": self.identical,
             "machine": {key: list(pair) for key, pair in self.machine.items()},
             "tensors": {name: vars(each) for name, each in self.tensors.items()},
@@ -57,99 +57,104 @@ class Result:
         }
 
 
-def reproduce(address: str, folder: Path, repository: str, *, name: str, python: str | None, say: Say) -> Result:
+def reproduce(address: str, folder: Path, repository: str, *, name: str, python: str | None, log: Log) -> Result:
     """Rebuild the model at `address` in the empty `folder` and compare. python: an existing interpreter to use.
 
     Raises ReproduceError, RegistryError.
     """
-    chain = chains.trace(address, name)
-    if chain.tag("weights") == NOT_RECORDED:
+    lineage = trace(address, name)
+    if lineage.tag("weights") == NOT_RECORDED:
         raise ReproduceError(
-            f"run {chain.run_id} has no weights in its record: it did not end. Nothing to compare with."
+            f"run {lineage.run_id} has no recorded weights to compare with: its training did not finish."
         )
-    patch = chains.patch_of(chain)
-    say(f"clone      commit {chain.tag('git_sha')[:12]} of {tracking.shown(repository)} into {folder}")
-    checkout.clone(repository, chain.tag("git_sha"), folder)
+    patch = patch_of(lineage)
+    log(f"clone      commit {lineage.tag('git_sha')[:12]} of {tracking.shown(repository)} into {folder}")
+    checkout.clone(repository, lineage.tag("git_sha"), folder)
     checkout.apply(patch, folder)
     if patch:
-        say(f"patch      {len(patch):,} bytes of changes that no commit has: applied")
-    missing = checkout.check(chain, folder)
-    say("check      code, data.dvc, parameters and lock file are those recorded")
+        log(f"patch      {len(patch):,} bytes of uncommitted changes: applied")
+    missing = checkout.check(lineage, folder)
+    log("check      code, data.dvc, parameters and lock file are as recorded")
     if missing:
-        say(f"check      not recorded by the program of then, so not checked: {', '.join(missing)}")
-    python = _environment(python, folder, chain, say)
+        log(f"check      not recorded by the older version, so not checked: {', '.join(missing)}")
+    python = _environment(python, folder, lineage, log)
     local = Path(repository).resolve() if Path(repository).is_dir() else None
-    say(f"data       {chain.tag('data_hash')}: fetching, then hashing")
-    checkout.fetch_data(folder, chain.tag("data_hash"), local, python)
-    (folder / "dvc.lock").unlink(missing_ok=True)  # else DVC could take results for made
-    _repro(folder, "train", python, chain, say)
-    result = _compared(chain, folder, python, say)
+    log(f"data       {lineage.tag('data_hash')}: fetching and hashing")
+    checkout.fetch_data(folder, lineage.tag("data_hash"), local, python)
+    (folder / "dvc.lock").unlink(missing_ok=True)  # otherwise DVC could skip stages
+    _repro(folder, "train", python, lineage, log)
+    result = _compare(lineage, folder, python, log)
     files.write_json(folder / ".state" / "reproduced.json", result.as_json())
     return result
 
 
-def _environment(python: str | None, folder: Path, chain: Chain, say: Say) -> str:
+def _environment(python: str | None, folder: Path, lineage: Lineage, log: Log) -> str:
     if python is None:
-        say("python     making an environment from requirements.lock (minutes)")
-        return environment.fresh(folder, chain.tag("python"))
+        log("python     installing an environment from requirements.lock (minutes)")
+        return environment.fresh(folder, lineage.tag("python"))
     found = shutil.which(python) or python
-    say(f"python     {python}: what is installed is what requirements.lock pins")
+    log(f"python     {python}: checking its packages against requirements.lock")
     return environment.present(found, folder)
 
 
-def _repro(folder: Path, stage: str, python: str, chain: Chain, say: Say) -> None:
-    """`dvc repro` of one stage and what it needs, nothing from a cache. Raises ReproduceError with the last words."""
-    say(f"{stage:<10} dvc repro {stage}, {chain.tag('threads')} threads")
+def _repro(folder: Path, stage: str, python: str, lineage: Lineage, log: Log) -> None:
+    """Run `dvc repro` of one stage and its dependencies without the run cache.
+
+    Raises ReproduceError with the last lines of output.
+    """
+    log(f"{stage:<10} dvc repro {stage}, {lineage.tag('threads')} threads")
     command = dvc.command("repro", "--no-run-cache", stage, python=python)
     child = subprocess.Popen(
-        command, cwd=folder, env=_settings(folder, python, chain), text=True, errors="replace",
+        command, cwd=folder, env=_settings(folder, python, lineage), text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     lines: list[str] = []
     try:
         for line in child.stdout or ():
             lines = [*lines[1 - KEPT_LINES :], line.rstrip()]
-            say(f"           {line.rstrip()}")
+            log(f"           {line.rstrip()}")
     finally:
         if child.wait() and not lines:
             lines = [f"exit status {child.returncode}"]
     if child.returncode:
-        raise ReproduceError(f"{stage} failed in {folder}. Its last words:\n" + "\n".join(lines))
+        raise ReproduceError(f"{stage} failed in {folder}. Last lines of its output:\n" + "\n".join(lines))
 
 
-def _settings(folder: Path, python: str, chain: Chain) -> dict[str, str]:
-    """The environment of a rebuild: its own code and record, the recorded threads and device; nobody's servers."""
+def _settings(folder: Path, python: str, lineage: Lineage) -> dict[str, str]:
+    """Build the environment variables of a rebuild: own code and record, recorded threads and device, no servers."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "PREFECT_", "PYTHON"))}
     own = dvc.environment(python, own | {"PYTHONPATH": str((folder / "src").resolve())})
-    if chain.tag("threads").isdigit():
-        own["OMP_NUM_THREADS"] = chain.tag("threads")
-    if chain.tag("device") == "cpu":
+    if lineage.tag("threads").isdigit():
+        own["OMP_NUM_THREADS"] = lineage.tag("threads")
+    if lineage.tag("device") == "cpu":
         own["DDPM_DEVICE"] = "cpu"
     return own
 
 
-def _compared(chain: Chain, folder: Path, python: str, say: Say) -> Result:
-    """Weights first; only where they differ are images drawn and scored."""
-    machine = _machine(chain, folder)
-    if files.sha256_file(folder / WEIGHTS) == chain.tag("weights"):
-        return Result(chain, folder, identical=True, machine=machine)
-    kept = chains.checkpoint_of(chain)
+def _compare(lineage: Lineage, folder: Path, python: str, log: Log) -> Result:
+    """Compare the weights; only if they differ, sample and score."""
+    machine = _machine(lineage, folder)
+    if files.sha256_file(folder / WEIGHTS) == lineage.tag("weights"):
+        return Result(lineage, folder, identical=True, machine=machine)
+    kept = checkpoint_of(lineage)
     tensors = compare.weights(folder / WEIGHTS, kept / WEIGHTS.name) if kept else {}
-    unknown = "" if kept else "The run's weights were not registered, so how far they are apart cannot be said."
+    unknown = "" if kept else "The run's weights were not registered, so their difference is unknown."
     scores: tuple[compare.Score, ...] = ()
-    if chain.scores:
-        _repro(folder, "evaluate", python, chain, say)
-        scores = tuple(compare.scores(chain.scores, files.read_json(folder / METRICS)))
+    if lineage.scores.source:
+        _repro(folder, "evaluate", python, lineage, log)
+        scores = tuple(compare.scores(lineage.scores, ScoreRecord.from_json(files.read_json(folder / METRICS))))
     else:
         unknown = f"{unknown} No scores were recorded to compare with.".strip()
-    return Result(chain, folder, False, machine, tensors, scores, unknown)
+    return Result(lineage, folder, False, machine, tensors, scores, unknown)
 
 
-def _machine(chain: Chain, folder: Path) -> dict[str, tuple[str, str]]:
-    """The facts of the machine that differ from those of the rebuild, which its own spool tells."""
+def _machine(lineage: Lineage, folder: Path) -> dict[str, tuple[str, str]]:
+    """Return the machine's properties that differ from those of the rebuild, which its spool records."""
     here: dict[str, str] = {}
     for events in (folder / tracking.SPOOLS).glob("*/events.jsonl"):
         for event, _ in tracking.Spool(events.parent).read(0):
             here |= event["tags"] if event["event"] == "start" else {}
-    pairs = {key: (chain.tag(key.removeprefix("ddpm.")), here.get(key, NOT_RECORDED)) for key in tracking.MACHINE_TAGS}
+    pairs = {
+        key: (lineage.tag(key.removeprefix("ddpm.")), here.get(key, NOT_RECORDED)) for key in tracking.MACHINE_TAGS
+    }
     return {key.removeprefix("ddpm."): pair for key, pair in pairs.items() if pair[0] != pair[1]}

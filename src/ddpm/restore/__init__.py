@@ -1,1 +1,1 @@
-"""Restoration of users' images: tasks and their checks, inputs, computation, outputs."""
+"""Restoration of images: tasks and their checks, inputs, computation, outputs."""

@@ -11,19 +11,19 @@ SWEEPS = 1000
 
 
 def bicubic(observed: Tensor, scale: int) -> Tensor:
-    """Enlarged by bicubic interpolation."""
+    """Enlarge by bicubic interpolation."""
     return conditioning.enlarged(observed, scale)
 
 
 def median(observed: Tensor) -> Tensor:
-    """The median of each 3 x 3 pixels, channel by channel."""
+    """Filter by the median of 3 x 3 pixels, channel by channel."""
     return torch.from_numpy(ndimage.median_filter(observed.clamp(-1, 1).numpy(), size=(1, 1, 3, 3), mode="nearest"))
 
 
 def fill(observed: Tensor, known: Tensor) -> Tensor:
-    """Pixels that are not known, (H, W) bool, as the mean of their four neighbours: the smoothest way across a hole.
+    """Fill unknown pixels smoothly, each with the mean of its four neighbours; known: (H, W) bool.
 
-    Begun with the nearest known pixel, then swept SWEEPS times (Jacobi's method for Laplace's equation).
+    Solves Laplace's equation by SWEEPS Jacobi iterations from the nearest known pixels.
     """
     _, (row, column) = ndimage.distance_transform_edt(~known.numpy(), return_indices=True)
     filled = observed[:, :, torch.from_numpy(row).long(), torch.from_numpy(column).long()]

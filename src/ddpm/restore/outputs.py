@@ -1,4 +1,4 @@
-"""Restorations as files: a folder for each input, a strip of all, and scores.json."""
+"""Output files of a restoration: a folder for each input, a strip of all, and scores.json."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ from ddpm.restore.tasks import TASKS, Plan
 
 Pixels = NDArray[np.uint8]
 
-MOST_ROWS, MOST_TURNS = 20, 4  # of the strip: inputs, and restorations of each
-HOLE = 128  # grey of what is not known
+MAX_ROWS, MAX_RESTORATIONS = 20, 4  # of the strip: inputs, and restorations of each
+HOLE = 128  # grey level of unknown pixels
 LONGEST_NAME = 16
 NARROWEST = 84  # pixels of a column of the strip, for its heading
 
 
 def scores(plan: Plan, restored: Restored, truth: Pixels | None) -> dict[str, Any]:
-    """PSNR (dB) and SSIM against the truth: of single restorations, of their mean, and of the baseline.
+    """Compute PSNR (dB) and SSIM against the truth, of single restorations, their mean, and the baseline.
 
-    Each as the mean over inputs, with the values of all inputs. Empty without truth. SSIM is None where images are
-    smaller than its window.
+    Each has the mean over inputs and the values of all inputs. Empty without truth. SSIM is None for images smaller
+    than its window.
     """
     if truth is None:
         return {}
@@ -43,7 +43,7 @@ def scores(plan: Plan, restored: Restored, truth: Pixels | None) -> dict[str, An
 
 
 def conditions(plan: Plan, model: str, sha256: str) -> dict[str, Any]:
-    """All conditions of a restoration, apart from its inputs."""
+    """Collect the conditions of a restoration, apart from its inputs."""
     return {
         "task": plan.task, "model": model, "weights_sha256": sha256, "sampler": plan.sampling.sampler,
         "steps": plan.sampling.steps, "spacing": plan.sampling.spacing, "rounds": plan.rounds, "scale": plan.scale,
@@ -55,7 +55,7 @@ def conditions(plan: Plan, model: str, sha256: str) -> dict[str, Any]:
 
 
 def write(out: Path, plan: Plan, inputs: Inputs, restored: Restored, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write all to the folder `out`, which appears whole or not at all. Returns the scores (empty without truth)."""
+    """Write the folder `out` atomically; return the scores (empty without truth)."""
     found = scores(plan, restored, inputs.truth)
     noise = dict(zip(inputs.names, restored.noise, strict=True))
     with files.fresh_folder(out) as new:
@@ -66,8 +66,8 @@ def write(out: Path, plan: Plan, inputs: Inputs, restored: Restored, facts: Mapp
 
 
 def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
-    """A row for each of the first inputs: observed, restored, their mean and spread, the baseline, the truth."""
-    spread, turns = restored.spread, min(restored.images.shape[1], MOST_TURNS)
+    """Draw a row for each of the first inputs: observed, restored, mean and spread, baseline, truth."""
+    spread, turns = restored.spread, min(restored.images.shape[1], MAX_RESTORATIONS)
     columns: list[tuple[str, Sequence[Pixels]]] = [("observed", _observed(plan, inputs))]
     columns += [("restored" if turn == 0 else "", list(restored.images[:, turn])) for turn in range(turns)]
     if spread is not None:
@@ -78,7 +78,7 @@ def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
         columns += [("truth", list(inputs.truth))]
     rows = [
         sheets.Row([_large(column[index]) for _, column in columns], _short(name))
-        for index, name in enumerate(inputs.names[:MOST_ROWS])
+        for index, name in enumerate(inputs.names[:MAX_ROWS])
     ]
     first_after = 1 + turns
     return sheets.sheet(
@@ -102,7 +102,7 @@ def _write_images(folder: Path, names: Sequence[str], restored: Restored) -> Non
 
 
 def _observed(plan: Plan, inputs: Inputs) -> list[Pixels]:
-    """The input at the size of the restored image, with its unknown part in grey."""
+    """Enlarge the inputs to the restored size, with unknown pixels in grey."""
     large = enlarge(inputs.observed, plan.scale)
     if inputs.known is not None:
         large = np.where(inputs.known[None, :, :, None], large, np.uint8(HOLE))
@@ -114,7 +114,7 @@ def _fidelity(images: Pixels, truth: Pixels) -> dict[str, NDArray[np.float64] | 
 
 
 def _summary(each: Sequence[Mapping[str, NDArray[np.float64] | None]]) -> dict[str, Any]:
-    """Over all inputs, and over the restorations of each."""
+    """Average scores over all inputs, and over the restorations of each."""
     result: dict[str, Any] = {}
     for key in ("psnr", "ssim"):
         values = [found for one in each if (found := one[key]) is not None]

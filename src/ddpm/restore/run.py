@@ -1,4 +1,4 @@
-"""The work: observations and a model in, restorations out. Restoration k of an input depends on seed, name and k."""
+"""Computation of restorations. Restoration k of an input depends on seed, name and k only."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Restored:
-    """images (N, K, H, W, C) and baseline (N, H, W, C), uint8; noise (N,): what was taken away from each input."""
+    """Restorations: images (N, K, H, W, C) and baseline (N, H, W, C), uint8; noise (N,): removed from each input."""
 
     images: Images
     baseline: Images
@@ -36,13 +36,13 @@ class Restored:
 
     @property
     def mean(self) -> Images:
-        """The mean of the K restorations of each input, (N, H, W, C) uint8."""
+        """Mean of the K restorations of each input, (N, H, W, C) uint8."""
         mean: Images = np.rint(self.images.mean(axis=1)).astype(np.uint8)
         return mean
 
     @property
     def spread(self) -> NDArray[np.float32] | None:
-        """Their standard deviation in grey levels, pixel by pixel: (N, H, W, C); None for a single restoration."""
+        """Standard deviation per pixel in grey levels, (N, H, W, C); None for a single restoration."""
         return self.images.std(axis=1, ddof=1, dtype=np.float32) if self.images.shape[1] > 1 else None
 
 
@@ -57,14 +57,14 @@ class Observation:
 
     @property
     def seen(self) -> Tensor:
-        """The pictures with 0 where they are to be painted."""
+        """The pictures with 0 at unknown pixels."""
         return self.pictures if self.known is None else self.pictures * self.known
 
 
 def observe(plan: Plan, inputs: Inputs, diffusion: DiffusionConfig) -> Observation:
-    """Inputs as numbers, with their noise: as planned, or estimated from each picture. Needs no weights.
+    """Convert the inputs to tensors with their noise, as planned or estimated from each picture. Needs no weights.
 
-    Raises ValueError that names the input whose noise this model cannot take away.
+    Raises ValueError that names an input whose noise this model cannot remove.
     """
     pictures = to_tensor(torch.from_numpy(inputs.observed))
     known = None if inputs.known is None else torch.from_numpy(inputs.known)
@@ -89,7 +89,7 @@ def restore(
     device: str = "auto",
     advance: Callable[[int], None] = lambda count: None,
 ) -> Restored:
-    """Restore all that is given, `plan.count` times each. `advance(n)` is called after every n restorations."""
+    """Restore all inputs, `plan.count` times each. `advance(n)` is called after every n restorations."""
     where = choose_device(device)
     model.denoiser.to(where).eval()
     images = np.empty((len(given.names), plan.count, plan.side, plan.side, plan.channels), dtype=np.uint8)
@@ -102,14 +102,14 @@ def restore(
             seen = restoration.unclipped(seen, sigma, cut)
         generators = [randomness.generator(plan.seed, "restore", *key) for key in named]
         with torch.inference_mode():
-            drawn = _drawn(model, plan, seen.to(where), given.known, sigma, generators)
+            drawn = _draw(model, plan, seen.to(where), given.known, sigma, generators)
         images[tuple(zip(*part, strict=True))] = to_uint8(drawn)
         advance(len(part))
     return Restored(images, to_uint8(_baseline(plan, given)), given.noise)
 
 
 def operator(plan: Plan, known: Tensor | None, where: torch.device) -> restoration.Operator:
-    """The linear operator of a task's observation."""
+    """Return the linear operator of a task's observation."""
     match plan.task:
         case "inpaint" if known is not None:
             return restoration.masked(known.to(where).float())
@@ -120,7 +120,7 @@ def operator(plan: Plan, known: Tensor | None, where: torch.device) -> restorati
     raise KeyError(f"{plan.task} has no operator")
 
 
-def _drawn(
+def _draw(
     model: Model,
     plan: Plan,
     observed: Tensor,
@@ -128,13 +128,13 @@ def _drawn(
     sigma: float,
     generators: Sequence[torch.Generator],
 ) -> Tensor:
-    """One batch, (B, C, H, W)."""
+    """Draw one batch, (B, C, H, W)."""
     where, classes = observed.device, len(model.classes)
     label = None if classes == 0 else torch.full((len(observed),), classes if plan.label is None else plan.label)
     network: Callable[..., Any] = model.denoiser
     if plan.trained:
         network = conditioning.conditioned(network, conditioning.enlarged(observed, plan.scale))
-    # for a task that needs no training, Sampling has the defaults: no guidance, and estimates within [-1, 1]
+    # unless trained for the task, Sampling has the defaults: no guidance, and estimates within [-1, 1]
     denoise = generate.guided(network, None, None if label is None else label.to(where), classes, plan.sampling)
     table = model.denoiser.sigmas.cpu()
     spacing, steps = plan.sampling.spacing, plan.sampling.steps
@@ -168,7 +168,7 @@ def _baseline(plan: Plan, given: Observation) -> Tensor:
 
 
 def _batches(noise: Sequence[float], count: int, batch: int) -> Iterator[tuple[float, list[tuple[int, int]]]]:
-    """(input, turn) pairs of equal noise, `batch` at a time: the levels that are visited depend on it."""
+    """Yield pairs (input, restoration) of equal noise, `batch` at a time: the sigmas depend on the noise."""
     order = sorted(range(len(noise)), key=lambda index: noise[index])
     for sigma, group in groupby(order, key=lambda index: noise[index]):
         pairs = [(index, turn) for index in group for turn in range(count)]

@@ -1,4 +1,4 @@
-"""The tasks of restoration, and what each can be asked of a model. Checked from the model's config, without weights."""
+"""The restoration tasks, and validation of requests against a model's config, without weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ AUTO = "auto"
 
 
 class Task(NamedTuple):
-    """A row of the table: how it is drawn by default, and what it is compared with."""
+    """Defaults and baseline of a task."""
 
     steps: int
     rounds: int
@@ -27,17 +27,18 @@ TASKS: dict[str, Task] = {
     "denoise": Task(steps=20, rounds=1, baseline="median"),
     "colourise": Task(steps=20, rounds=8, baseline="grey"),
 }
-JUMP = 1  # steps of a stretch that is taken `rounds` times: the best of 1, 2, 5 and 10 on digits, at equal cost
+JUMP = 1  # steps of a segment repeated `rounds` times: the best of 1, 2, 5 and 10 on digits, at equal cost
 ALWAYS_NEW = ("ddpm", "dpm-solver++sde", "predictor-corrector", "predictor-corrector-ve")
-"""Samplers that add noise, so that they end elsewhere each time, even from the same start."""
+"""Stochastic samplers, whose results differ even from the same start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A restoration to run. noise: standard deviation in the observation, for images in [-1, 1]; None: estimate it.
+    """A restoration to run.
 
-    scale: how many times smaller the observation is; count: restorations of each input; label: None for any.
-    trained: the model was trained for this task and scale, and is given the observation beside the noisy image.
+    noise: standard deviation in the observation, for images in [-1, 1]; None: estimate it. scale: ratio of image to
+    observation size. count: restorations of each input. label: None for any. trained: True if the model was trained for
+    this task and scale, with the observation as an additional input.
     """
 
     task: str
@@ -54,12 +55,12 @@ class Plan:
 
     @property
     def observed_side(self) -> int:
-        """Side of the pictures that are given, in pixels."""
+        """Side of the observed pictures, in pixels."""
         return self.side // self.scale
 
     @property
     def observed_channels(self) -> int:
-        """Channels of the pictures that are given."""
+        """Channels of the observed pictures."""
         return 1 if self.task == "colourise" else self.channels
 
 
@@ -80,19 +81,21 @@ def plan(
 ) -> Plan:
     """Complete a plan from a request. Raises ValueError for what this model or task does not support.
 
-    own: the sampling settings of the model's version, by which one that was trained to enlarge draws.
+    own: the sampling settings of the model's version, used by a super-resolution model.
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
     image, trained = config.image, config.diffusion.scale
     _check_model(config, task, label)
     if mask != (task == "inpaint"):
-        raise ValueError(_mask_words(task))
+        raise ValueError(_mask_error(task))
     if count < 1 or seed < 0 or (rounds is not None and rounds < 1):
-        raise ValueError(f"count = {count}, seed = {seed}, rounds = {rounds}: count and rounds from 1, seed from 0")
+        raise ValueError(
+            f"count = {count}, seed = {seed}, rounds = {rounds}: count and rounds must be 1 or more, seed 0 or more"
+        )
     chosen = {key: value for key, value in (("sampler", sampler), ("steps", steps)) if value is not None}
     if steps is None:
-        # a single evaluation is the mean of all restorations of a noisy picture, the nearest to the truth
+        # a single evaluation gives the posterior mean of a noisy picture, which minimises the error
         steps = 1 if task == "denoise" and count == 1 else min(TASKS[task].steps, config.diffusion.steps)
     sampling = Sampling(sampler=sampler or "ddpm", steps=steps)
     if trained and own:
@@ -114,7 +117,7 @@ def plan(
 
 
 def largest_noise(diffusion: DiffusionConfig) -> float:
-    """The highest noise level of the process."""
+    """Return the largest sigma of the process."""
     return build.process(diffusion.options).sigmas[-1].item()
 
 
@@ -122,28 +125,27 @@ def _check_model(config: ModelConfig, task: str, label: int | None) -> None:
     image, condition = config.image, config.diffusion.condition
     if condition != "none" and task != "super-resolution":
         raise ValueError(
-            f"this model was trained to enlarge (diffusion.condition = {condition}): it can do super-resolution by "
-            f"{conditioning.CONDITIONS[condition]}, and not {task}, which needs a model with condition none"
+            f"this is a super-resolution model (diffusion.condition = {condition}): it supports super-resolution by "
+            f"{conditioning.CONDITIONS[condition]}, not {task}, which needs a model with condition none"
         )
     if task == "colourise" and image.channels != 3:
-        raise ValueError("colourise needs a model of colour images, and this one makes grey ones (channels = 1)")
+        raise ValueError("colourise needs a model of colour images, but this one generates grey ones (channels = 1)")
     if label is None and image.classes and not image.label_dropout:
         raise ValueError(
-            f"this model knows images by their class only (label_dropout = 0): give --label, one of "
-            f"{', '.join(image.classes)}"
+            f"this model needs a class (label_dropout = 0): give --label, one of {', '.join(image.classes)}"
         )
 
 
-def _mask_words(task: str) -> str:
+def _mask_error(task: str) -> str:
     if task == "inpaint":
         return "inpaint needs --mask: a picture that is white where to paint and black where to keep"
-    return f"--mask is for inpaint only, and the task is {task}"
+    return f"--mask is for inpaint only, but the task is {task}"
 
 
 def _scale(task: str, scale: int | None, side: int) -> int:
     if task != "super-resolution":
         if scale is not None:
-            raise ValueError(f"--scale is for super-resolution only, and the task is {task}")
+            raise ValueError(f"--scale is for super-resolution only, but the task is {task}")
         return 1
     possible = [each for each in range(2, side // 2 + 1) if side % each == 0]
     if scale not in possible:
@@ -153,15 +155,15 @@ def _scale(task: str, scale: int | None, side: int) -> int:
 
 
 def _trained_scale(scale: int | None, noise: str | None, trained: int) -> int:
-    """The scale of a model that was trained for one; nothing else can be asked of it."""
+    """Return the scale of a super-resolution model. Raises ValueError for another scale, or noise."""
     if scale not in {None, trained}:
         raise ValueError(
-            f"scale = {scale}: this model was trained for {trained} and no other; "
-            "any scale that divides the side can be had from a model with diffusion.condition none"
+            f"scale = {scale}: this model was trained for scale {trained} only; "
+            "a model with diffusion.condition none supports any scale that divides the side"
         )
     if noise is not None:
         raise ValueError(
-            f"noise = {noise}: this model was trained on small pictures without noise; leave --noise out, "
+            f"noise = {noise}: this model was trained on small pictures without noise; omit --noise, "
             "or use a model with diffusion.condition none"
         )
     return trained
@@ -177,14 +179,14 @@ def _noise(task: str, noise: str | None, diffusion: DiffusionConfig) -> float | 
     try:
         sigma = float(noise)
     except ValueError as error:
-        raise ValueError(f"noise = {noise!r}: give a number (grey levels / 127.5), or auto") from error
+        raise ValueError(f"noise = {noise!r}: must be a number (grey levels / 127.5), or auto") from error
     check_noise(task, sigma, diffusion)
     return sigma
 
 
 def check_noise(task: str, sigma: float, diffusion: DiffusionConfig) -> None:
-    """Raises ValueError for noise that this model cannot take away."""
+    """Raise ValueError for noise that this model cannot remove."""
     most = largest_noise(diffusion)
     if not 0 <= sigma <= most or (task == "denoise" and sigma == 0):
-        least = "above 0" if task == "denoise" else "from 0"
-        raise ValueError(f"noise = {sigma:g}: must be {least}, and at most {most:.4g}, where this model begins")
+        least = "above 0" if task == "denoise" else "0 or more"
+        raise ValueError(f"noise = {sigma:g}: must be {least}, and at most {most:.4g}, the model's largest sigma")

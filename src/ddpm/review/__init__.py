@@ -1,1 +1,1 @@
-"""A blinded visual check: real and generated images in random order, and a person who tells them apart."""
+"""Blinded visual review: a person classifies images in random order as real or generated."""

@@ -1,8 +1,7 @@
-"""The pages of a review: one image at a time, plain forms, two keys, no hint before the end which image is real.
+"""The web pages of a review: one image at a time, plain forms, no hint before the end which image is real.
 
-A page knows an image only by its position, and all images have the same number of bytes. Refused are requests that name
-another host (DNS rebinding), that another page sent (forged forms), and that lack the token of the link (other users of
-the machine).
+Images are identified by position only, and all have the same number of bytes. Requests are refused if they name another
+host (DNS rebinding), come from another page (forged forms), or lack the link's token (other users of the machine).
 """
 
 import asyncio
@@ -57,10 +56,10 @@ TEMPLATES = Jinja2Templates(
 
 @dataclass(frozen=True)
 class Review:
-    """The application of one review.
+    """The web application of one review.
 
-    Endpoints run one after the other on the event loop, so `session` needs no lock. `on_result` is called once the
-    result has been sent.
+    Endpoints run sequentially on the event loop, so `session` needs no lock. on_result: called after the result has
+    been sent.
     """
 
     session: Session
@@ -69,7 +68,7 @@ class Review:
     on_result: Callable[[], None]
 
     def application(self) -> Starlette:
-        """Routes, behind the checks of host, origin and token."""
+        """Build the application: routes, and checks of host, origin and token."""
         routes = [
             Route("/", self.show_page),
             Route("/review.js", show_script),
@@ -87,7 +86,7 @@ class Review:
         return Starlette(routes=routes, middleware=middleware)
 
     async def check_token(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Exchange the token of the link for a cookie, so that it leaves the address; refuse who has neither."""
+        """Exchange the link's token for a cookie, which removes it from the address; refuse requests without either."""
         if request.method == "GET" and request.url.path == "/" and _equal(request.url.query, f"token={self.token}"):
             response = RedirectResponse("/", 303)
             response.set_cookie(self.cookie, self.token, httponly=True, samesite="lax")
@@ -97,36 +96,36 @@ class Review:
         return await call_next(request)
 
     async def show_page(self, request: Request) -> Response:
-        """The image to judge, the question whether to end, or the result."""
+        """Show the image to judge, the final confirmation, or the result."""
         if request.url.query:
             raise HTTPException(404)
         return self._page(request)
 
     async def show_image(self, request: Request) -> Response:
-        """The image to judge, and no other."""
+        """Send the image to judge; 404 for any other."""
         position = len(self.session.answers)
         if self.session.done or request.path_params["position"] != str(position):
-            raise HTTPException(404, "that image is not the one to judge now")
+            raise HTTPException(404, "this is not the image to judge now")
         return Response(png(self.session.images[position]), media_type="image/png")
 
     async def answer(self, request: Request) -> Response:
-        """Take an answer."""
+        """Record an answer."""
         form = await _form(request)
         position, real = form.get("position", ""), form.get("real", "")
         if not re.fullmatch(r"[0-9]{1,6}", position) or real not in {"yes", "no"}:
-            raise HTTPException(400, "the form has no position, or no answer")
+            raise HTTPException(400, "the form has no valid position or answer")
         with _conflicts():
             self.session.answer(int(position), real == "yes")
         return RedirectResponse("/", 303)
 
     async def undo(self, _request: Request) -> Response:
-        """Take the last answer back."""
+        """Undo the last answer."""
         with _conflicts():
             self.session.undo()
         return RedirectResponse("/", 303)
 
     async def finish(self, request: Request) -> Response:
-        """Close the review, and show its result."""
+        """Close the review and show its result."""
         with _conflicts():
             self.session.finish()
         return self._page(request, BackgroundTask(self.on_result))
@@ -142,19 +141,19 @@ class Review:
 
 
 async def show_script(_request: Request) -> Response:
-    """The keys."""
+    """Send the script of the keyboard shortcuts."""
     return FileResponse(FOLDER / "review.js", media_type="text/javascript")
 
 
 async def add_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Forbid caches to keep an answer, and other pages to embed it."""
+    """Forbid caching, and embedding in other pages."""
     response = await call_next(request)
     response.headers.update(HEADERS)
     return response
 
 
 async def check_origin(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Refuse requests that another page sent, except a link to this one."""
+    """Refuse requests from other pages, except links to this one."""
     headers = request.headers
     own = f"http://{headers['host']}"
     link = (request.method, headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
@@ -165,7 +164,7 @@ async def check_origin(request: Request, call_next: RequestResponseEndpoint) -> 
 
 
 async def _form(request: Request) -> Mapping[str, str]:
-    """The fields of a small form that occur once."""
+    """Parse a small form; return the fields that occur once. Raises HTTPException."""
     body = bytearray()
     try:
         async with asyncio.timeout(TIMEOUT):
@@ -183,7 +182,7 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 @contextmanager
 def _conflicts() -> Iterator[None]:
-    """Answer what the session refuses in its present state."""
+    """Convert a ValueError of the session to status 409."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Serve a review on 127.0.0.1 until its result has been sent, or a signal arrives."""
+"""The server of a review on 127.0.0.1; it ends once the result has been sent or a signal arrives."""
 
 import asyncio
 import secrets
@@ -10,11 +10,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ddpm.review import app
 from ddpm.review.session import Session
 
-SHUTDOWN_TIMEOUT = 1  # seconds for answers under way
+SHUTDOWN_TIMEOUT = 1  # seconds for pending responses
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that closes a connection without a request; uvicorn's own time limit begins after the first one."""
+    """HTTP/1.1 that closes idle connections before their first request; uvicorn's own time limit begins after it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limit."""
@@ -27,7 +27,7 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """One review. Its port accepts connections from the start, so `link` may be shown before `run`."""
+    """Server of one review. Its port accepts connections at once, so `link` may be shown before `run`."""
 
     def __init__(self, session: Session, port: int) -> None:
         self.session, self.token = session, secrets.token_urlsafe(24)
@@ -50,18 +50,18 @@ class Server(uvicorn.Server):
 
     @property
     def link(self) -> str:
-        """The address that opens the page; who lacks it cannot use the page."""
+        """The address of the page with the token that grants access."""
         return f"http://{self.address}/?token={self.token}"
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the token. It has the port, since the servers of a host share their cookies."""
+        """Name of the token's cookie. It includes the port, since all servers of a host share their cookies."""
         return f"ddpm-review-{self.address.rpartition(':')[2]}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve; a signal is raised again after the server has closed."""
+        """Serve; a signal is re-raised after the server has closed."""
         super().run(sockets or [self.socket])
 
     def stop(self) -> None:
-        """End `run` once answers under way have been sent."""
+        """End `run` once pending responses have been sent."""
         self.should_exit = True

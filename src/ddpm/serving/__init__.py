@@ -1,1 +1,1 @@
-"""A registered model that runs without the project: packing, requests, the pyfunc model."""
+"""Registered models that run without the project: packing, requests, the pyfunc model."""

@@ -1,6 +1,6 @@
-"""Load a registered model in an isolated Python, draw its example, and print the facts about it as a line of JSON.
+"""Load a registered model in an isolated Python, sample its input example, and print the findings as a line of JSON.
 
-Run by path. Nothing of the project may be imported here except what the model carries; that is enforced, then checked.
+Run by path. Only the code packed with the model may be imported; this is enforced, then checked.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class OnlyFromModel(importlib.abc.MetaPathFinder):
-    """Finds the package `ddpm` inside the model's folder or nowhere, however the project may be installed here."""
+    """Finder that loads the package `ddpm` from the model's folder only, even if the project is installed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -24,23 +24,23 @@ class OnlyFromModel(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Asked first for every import; leaves all other packages to the rest."""
+        """Find `ddpm` in the model's folder; leave other packages to other finders."""
         if fullname != "ddpm":
             return None
         packed = [entry for entry in sys.path if Path(entry).resolve().is_relative_to(self.folder)]
         found = PathFinder.find_spec(fullname, packed)
         if found is None:
-            raise ModuleNotFoundError("the model does not carry the package ddpm", name=fullname)
+            raise ModuleNotFoundError("the model does not contain the package ddpm", name=fullname)
         return found
 
 
 def main(uri: str) -> None:
-    """Load, draw, report."""
+    """Load, sample, report."""
     import mlflow.artifacts
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    # A copy, because MLflow cannot load from a folder with `%41` or the like in its path: it decodes plain paths.
+    # A copy, because MLflow decodes plain paths, so it cannot load from a folder with, say, `%41` in its path.
     folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(Path.cwd()))).resolve()
     sys.meta_path.insert(0, OnlyFromModel(folder))
     model = mlflow.pyfunc.load_model(str(folder))
@@ -61,7 +61,7 @@ def main(uri: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("uri", metavar="URI")
-    parser.add_argument("parent", metavar="PARENT", type=int, help="process id of the starter")
+    parser.add_argument("parent", metavar="PARENT", type=int, help="process id of the parent")
     chosen = parser.parse_args()
     runpy.run_path(str(Path(__file__).parents[1] / "runtime" / "parent.py"))["die_with_parent"](chosen.parent)
     main(chosen.uri)

@@ -1,6 +1,6 @@
-"""Pack a checkpoint as an MLflow model that loads without this project: code, weights, config, pinned requirements.
+"""Packing of a checkpoint as an MLflow model that loads without this project.
 
-The modules that it needs are derived from import statements.
+It contains code, weights, config and pinned requirements; the modules needed are derived from import statements.
 """
 
 import shutil
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 MODEL_FILE = Path(__file__).with_name("pyfunc.py")
 FIXED = tuple(name for name in options.NAMES if name not in options.REQUESTED)
-"""The sampler options that a packed model keeps, as no request sets them."""
+"""Sampler options stored with a packed model, because requests cannot set them."""
 WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
-"""The files of a checkpoint that are packed: `ddpm.model.checkpoint` has their names too, but imports torch."""
+"""Packed files of a checkpoint; `ddpm.model.checkpoint` has the same names, but imports torch."""
 
 
 def content_sha256(folder: Path) -> str:
-    """The identity of a checkpoint: SHA-256 over its averaged weights and its config."""
+    """Compute the identity of a checkpoint: SHA-256 of its EMA weights and config."""
     return files.sha256_json({"weights": files.sha256_file(folder / WEIGHTS), "config": read_config(folder)})
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config of a checkpoint folder. Raises FileNotFoundError."""
+    """Read the config of a checkpoint folder. Raises FileNotFoundError."""
     for name in PACKED_FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(
@@ -43,7 +43,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
     """Write the checkpoint `folder` as an MLflow model to the new folder `target`.
 
-    conditions: how it was measured (sampler, steps, ...): these become the defaults of its parameters.
+    conditions: sampler, steps, ... of its evaluation, which become the defaults of its parameters.
     """
     import mlflow.pyfunc
 
@@ -73,7 +73,7 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
 
 
 def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "ModelSignature":
-    """One row per image in, uint8 images out, and the parameters with their defaults."""
+    """Build the signature: one input row per image, uint8 images as output, parameters with defaults."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -83,7 +83,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
     kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
     default = {key: conditions.get(key, options.default(key)) for key in options.REQUESTED}
     if conditions.get(options.GUIDE):
-        default["guidance"] = options.default("guidance")  # the weaker model it was guided with is not packed
+        default["guidance"] = options.default("guidance")  # the weaker model for guidance is not packed
     default = {key: type(options.default(key))(value) for key, value in default.items()}  # guidance may be written as 2
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, "label", required=False),
@@ -108,7 +108,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
 
 
 def _example(config: Mapping[str, Any]) -> Any:
-    """Two images, of any class; for a model of super-resolution, a dark and a light one to enlarge."""
+    """Build the input example: two images of any class; for super-resolution, a dark and a light image to enlarge."""
     import pandas as pd
 
     rows: dict[str, list[Any]] = {"label": [-1, -1]}
@@ -118,25 +118,25 @@ def _example(config: Mapping[str, Any]) -> Any:
 
 
 def _small_side(config: Mapping[str, Any]) -> int:
-    """Side of the images that a model of super-resolution enlarges; 0 for any other model."""
+    """Return the side of a super-resolution model's input images; 0 for any other model."""
     condition = config["diffusion"].get("condition", "none")
     return 0 if condition == "none" else config["image"]["resolution"] // int(condition.removeprefix("low-resolution-"))
 
 
 def code_sha256() -> str:
-    """What a packed model carries besides its checkpoint: code and pinned requirements."""
+    """Compute the SHA-256 of a packed model's code and pinned requirements."""
     modules = [*needed_modules(), MODEL_FILE]
     hashes = {str(path.relative_to(PACKAGE)): files.sha256_file(path) for path in modules}
     return files.sha256_json({"code": hashes, "requirements": requirements(modules)})
 
 
 def needed_modules() -> list[Path]:
-    """The files of the package that the model file reaches by imports, itself left out."""
+    """List the files of the package that the model file imports, directly or indirectly, without itself."""
     return [path for path in reached([MODEL_FILE]) if path != MODEL_FILE]
 
 
 def requirements(modules: list[Path]) -> list[str]:
-    """`name==version` of each installed distribution that the modules import; no local suffix such as +cpu."""
+    """List `name==version` of the distributions that the modules import, without local suffixes such as +cpu."""
     top_level = {name.split(".")[0] for module in modules for name in imports(module)}
     providers = metadata.packages_distributions()
     outside = sorted(top_level - set(sys.stdlib_module_names) - {"ddpm"})

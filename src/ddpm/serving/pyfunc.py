@@ -1,14 +1,13 @@
-"""The registered model as MLflow loads it: MLflow runs this file by path, beside the packed modules.
+"""The pyfunc model; MLflow runs this file by path, together with the packed modules.
 
-Input: a table with one row per image and a column `class` (a class by name or index, "" for any) or `label` (a whole
-number: the class of that name, or of that index where no class is named by a number; -1 for any); without them, any.
-A model of super-resolution needs a column `image` too: the small image of each row, as nested lists or an array
-(height, width, channels) of whole numbers 0 to 255; label -1 then says that its class is not known.
-Parameters: `count` (0: one image per row; more: the rows are taken in turn), `seed` (image i is drawn from seed + i),
-`steps`, `sampler`, `class` or `label` (for all images), `guidance`, `format` (a row of `serving.FORMATS`).
-Output: uint8 images (count, H, W, C), or PNGs in base64. A request that cannot be met, or asks for more than
-`serving.Limits` allow, is answered as a client's error, with the reason. Requests are drawn one after another: each
-uses all cores, and memory is needed for one.
+Input: a table with one row per image and a column `class` (class by name or index, "" for any) or `label` (integer: the
+class of that name, or of that index if no class is named by a number; -1 for any); without them, any class.
+A super-resolution model also needs a column `image`: the small image of each row, as nested lists or an array
+(height, width, channels) of integers 0 to 255; label -1 then means that its class is unknown.
+Parameters: `count` (0: one image per row; otherwise the rows are used in turn), `seed` (image i is drawn from
+seed + i), `steps`, `sampler`, `class` or `label` (for all images), `guidance`, `format` (a key of `requests.FORMATS`).
+Output: uint8 images (count, H, W, C), or PNGs in base64. An invalid request, or one beyond `requests.Limits`, gets a
+client error with the reason. Requests are served one at a time, as each uses all cores.
 """
 
 import os
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow.models  # at the top, as nowhere else: this file is MLflow's entry to the model, run by MLflow alone
+import mlflow.models  # not local, as elsewhere: only MLflow runs this file
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -39,19 +38,19 @@ LIGHTEST = 255
 
 
 class DiffusionModel(PythonModel):
-    """Draws images from the packed checkpoint."""
+    """Sampler of the packed checkpoint."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights once."""
+        """Load weights, options and limits."""
         self.model = checkpoint.load(Path(context.artifacts["checkpoint"]))
         self.options = dict(context.model_config or {})
         self.limits = requests.Limits.of(os.environ)
-        self.turn = threading.Lock()
+        self.lock = threading.Lock()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> NDArray[np.uint8] | list[str]:
-        """Images as the module says; MlflowException (a client's error) for what the model cannot do."""
+        """Sample images, as the module describes. Raises MlflowException (client error) for an invalid request."""
         begun, asked = time.monotonic(), params or {}
         try:
             form = requests.form(asked.get("format", "array"))
@@ -65,7 +64,7 @@ class DiffusionModel(PythonModel):
             generate.check(self.model.config, sampling, count, labels, None if known is None else known.shape)
             size = count * self.model.resolution**2 * self.model.channels
             self.limits.check(count, sampling, size if form is requests.arrays else 0)
-            with self._turn(begun), self.limits.held(self.model.denoiser.net, begun):
+            with self._exclusive(begun), self.limits.enforced(self.model.denoiser.net, begun):
                 images = generate.generate(
                     self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
                 )
@@ -74,39 +73,39 @@ class DiffusionModel(PythonModel):
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
     @contextmanager
-    def _turn(self, begun: float) -> Iterator[None]:
-        """One request at a time; MlflowException (429) for one whose time is up before its turn."""
+    def _exclusive(self, begun: float) -> Iterator[None]:
+        """Serve one request at a time. Raises MlflowException (429) if the time limit ends before the lock is free."""
         left = max(0.0, self.limits.seconds - (time.monotonic() - begun)) if self.limits.seconds else -1
-        if not self.turn.acquire(timeout=left):
+        if not self.lock.acquire(timeout=left):
             raise MlflowException(
-                f"others were served for {self.limits.seconds} s; ask again later", error_code=RESOURCE_EXHAUSTED
+                f"busy with other requests for {self.limits.seconds} s; try again later", error_code=RESOURCE_EXHAUSTED
             )
         try:
             yield
         finally:
-            self.turn.release()
+            self.lock.release()
 
     def _count(self, rows: int, asked: Mapping[str, Any]) -> int:
-        """How many images are asked for."""
+        """Return the number of images requested. Raises ValueError."""
         count = int(asked.get("count", 0))
         if count < 0:
-            raise ValueError(f"count = {count}: give 1 or more, or 0 for one image per row")
+            raise ValueError(f"count = {count}: must be 1 or more, or 0 for one image per row")
         count = count or rows or 1
         self.limits.check_count(count)
         return count
 
     def _labels(self, labels: list[int]) -> list[int] | None:
-        """Labels for the generator; where any will do, the classes in turn, or none for an image that is given."""
+        """Return the generator's labels: the classes in turn for ANY, except with given images (super-resolution)."""
         if all(label == ANY for label in labels):
             return None
         if self.model.config.diffusion.scale:
             return labels
-        turn = generate.default_labels(len(labels), len(self.model.classes)) or labels
-        return [turn[i] if label == ANY else label for i, label in enumerate(labels)]
+        defaults = generate.default_labels(len(labels), len(self.model.classes)) or labels
+        return [defaults[i] if label == ANY else label for i, label in enumerate(labels)]
 
 
 def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any], classes: Sequence[str]) -> list[int]:
-    """The index of a class, or ANY, for every image; MLflow has checked the types by the signature."""
+    """Return the class index, or ANY, of every image; MLflow has checked the types against the signature."""
     given = _class(asked.get("label", ANY), asked.get("class", ""), classes)
     names = table["class"] if "class" in table.columns else [""] * len(table)
     numbers = table["label"] if "label" in table.columns else [ANY] * len(table)
@@ -115,17 +114,17 @@ def _column(table: pd.DataFrame, count: int, asked: Mapping[str, Any], classes: 
 
 
 def _class(label: int, name: str | None, classes: Sequence[str]) -> int:
-    """The index of the class that is asked for, by either way or both; ANY for neither."""
+    """Return the index of the class requested by label, name or both; ANY for neither. Raises ValueError."""
     asked = [str(name)] if isinstance(name, str) and name else []
     asked += [str(int(label))] if label != ANY else []
     found = [class_index(each, classes) for each in asked]
     if len(set(found)) > 1:
-        raise ValueError(f"class {asked[0]} and label {asked[1]} are two classes: give one of them")
+        raise ValueError(f"class {asked[0]} and label {asked[1]} are different classes: give one of them")
     return found[0] if found else ANY
 
 
 def _small(table: pd.DataFrame, count: int) -> NDArray[np.uint8] | None:
-    """The small image for every image that is asked for, (count, h, w, c); None where there is no such column."""
+    """Return the small image of every image requested, (count, h, w, c); None without a column `image`."""
     if "image" not in table.columns or table.empty:
         return None
     try:
@@ -133,7 +132,7 @@ def _small(table: pd.DataFrame, count: int) -> NDArray[np.uint8] | None:
     except ValueError as error:
         raise ValueError("the images of a request must be of one size") from error
     if images.min(initial=0) < 0 or images.max(initial=0) > LIGHTEST:
-        raise ValueError(f"pixels from {images.min()} to {images.max()}: they must be whole numbers from 0 to 255")
+        raise ValueError(f"pixels from {images.min()} to {images.max()}: must be integers from 0 to 255")
     return images[np.arange(count) % len(images)].astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Limits of a request to a served model, and the formats of its answer. Packed with every registered model."""
+"""Limits of a request to a served model, and the formats of its response. Packed with every registered model."""
 
 import base64
 import time
@@ -18,15 +18,15 @@ from ddpm.sampling.options import Sampling
 Images = NDArray[np.uint8]
 PREFIX = "DDPM_SERVE_"
 MLFLOW_SECONDS = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"
-SHARE = 0.9  # of MLflow's own time limit: after that it hangs up, while the drawing would go on
+SHARE = 0.9  # of MLflow's own time limit, at which it closes the connection without stopping the sampling
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one request. Each has an environment variable of the server: DDPM_SERVE_IMAGES and so on.
+    """Limits of one request, set by environment variables of the server: DDPM_SERVE_IMAGES and so on.
 
-    images: drawn; evaluations: images that go through the network, over all steps; values: numbers in an answer of
-    arrays; seconds: from its arrival to its answer, 0 for no limit.
+    images: number of images; evaluations: network evaluations of single images, over all steps; values: numbers in a
+    response of arrays; seconds: from arrival to response, 0 for no limit.
     """
 
     images: int = 10_000
@@ -36,7 +36,7 @@ class Limits:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """Read the environment; under `mlflow models serve`, `seconds` follows its limit. Raises ValueError."""
+        """Read the environment; under `mlflow models serve`, `seconds` derives from its limit. Raises ValueError."""
         chosen = {}
         if theirs := environment.get(MLFLOW_SECONDS):
             chosen["seconds"] = max(1, int(SHARE * float(theirs)))
@@ -45,50 +45,50 @@ class Limits:
             if value := environment.get(name):
                 least = 0 if field.name == "seconds" else 1
                 if not value.isdecimal() or int(value) < least:
-                    raise ValueError(f"{name} = {value!r}: must be a whole number from {least}")
+                    raise ValueError(f"{name} = {value!r}: must be an integer of {least} or more")
                 chosen[field.name] = int(value)
         return cls(**chosen)
 
     def check(self, count: int, sampling: Sampling, values: int) -> None:
-        """Refuse a request that is too large before any work. values: numbers in the answer. Raises ValueError."""
+        """Raise ValueError for a request that is too large. values: numbers in the response."""
         self.check_count(count)
         needed = count * evaluations(sampling)
         if needed > self.evaluations:
             raise ValueError(
-                f"{count:,} images by {sampling.steps:,} steps of {sampling.sampler} are {needed:,} evaluations of the "
-                f"network; at most {self.evaluations:,} are made for one request: ask for fewer images or steps"
+                f"{count:,} images by {sampling.steps:,} steps of {sampling.sampler} are {needed:,} network "
+                f"evaluations; at most {self.evaluations:,} are allowed: request fewer images or steps"
             )
         if values > self.values:
             raise ValueError(
-                f"the answer would have {values:,} numbers, and at most {self.values:,} are sent: ask for fewer "
-                "images, or for format = png"
+                f"the response would have {values:,} numbers; at most {self.values:,} are allowed: request fewer "
+                "images, or format = png"
             )
 
     def check_count(self, count: int) -> None:
-        """Refuse too many images. Raises ValueError."""
+        """Raise ValueError for too many images."""
         if count > self.images:
-            raise ValueError(f"{count:,} images in one request; at most {self.images:,} are drawn at a time")
+            raise ValueError(f"{count:,} images in one request; at most {self.images:,} are allowed")
 
     @contextmanager
-    def held(self, network: torch.nn.Module, begun: float) -> Iterator[None]:
-        """While the block draws with `network`, end it by a ValueError when time or evaluations are spent.
+    def enforced(self, network: torch.nn.Module, begun: float) -> Iterator[None]:
+        """Raise ValueError from the block's calls of `network` once time or evaluations are exhausted.
 
-        begun: `time.monotonic()` when the request arrived.
+        begun: `time.monotonic()` at the request's arrival.
         """
         made = 0
 
-        def look(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        def check(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
             nonlocal made
             made += len(arguments[0])
             if self.seconds and time.monotonic() - begun > self.seconds:
-                raise ValueError(f"not drawn within {self.seconds} s; ask for fewer images or steps")
+                raise ValueError(f"not finished within {self.seconds} s; request fewer images or steps")
             if made > self.evaluations:
                 raise ValueError(
-                    f"more than {self.evaluations:,} evaluations of the network; ask for fewer images, or for a "
-                    "sampler whose steps are counted"
+                    f"more than {self.evaluations:,} network evaluations; request fewer images, or a sampler with a "
+                    "fixed number of steps"
                 )
 
-        hook = network.register_forward_pre_hook(look)
+        hook = network.register_forward_pre_hook(check)
         try:
             yield
         finally:
@@ -96,7 +96,7 @@ class Limits:
 
 
 def evaluations(sampling: Sampling) -> int:
-    """Network evaluations for one image, at most; 1 for `ode`, which adapts its steps (`Limits.held` counts them)."""
+    """Return the maximal network evaluations per image; 1 for the adaptive `ode`, counted by `Limits.enforced`."""
     each = SAMPLERS[sampling.sampler].evaluations
     corrections = sampling.corrections if "corrections" in sampling.options else 0
     steps = 1 if each is None else (each + corrections) * sampling.steps
@@ -104,17 +104,17 @@ def evaluations(sampling: Sampling) -> int:
 
 
 def arrays(images: Images) -> Images:
-    """Bytes as they are: uint8 (N, H, W, C)."""
+    """Return the images unchanged: uint8 (N, H, W, C)."""
     return images
 
 
 def pngs(images: Images) -> list[str]:
-    """One PNG per image, in base64."""
+    """Encode one PNG per image, in base64."""
     return [_png(image) for image in images]
 
 
 def grid(images: Images) -> list[str]:
-    """One PNG, in base64, of all images in rows, as near to a square as their number allows."""
+    """Encode all images as one grid, as square as possible: a PNG in base64."""
     return [_png(tile(images, square_columns(len(images))))]
 
 
@@ -122,12 +122,12 @@ FORMATS: Mapping[str, Callable[[Images], Any]] = {"array": arrays, "png": pngs, 
 
 
 def form(name: str) -> Callable[[Images], Any]:
-    """The function that turns images into an answer. Raises ValueError for an unknown name."""
+    """Return the function that encodes images as a response. Raises ValueError for an unknown name."""
     if name not in FORMATS:
         raise ValueError(f"format = {name!r} is unknown; possible: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def _png(image: Images) -> str:
-    """(H, W, 1 or 3)."""
+    """Encode (H, W, 1 or 3) as a PNG in base64."""
     return base64.b64encode(to_png(image)).decode()

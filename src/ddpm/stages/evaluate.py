@@ -17,7 +17,7 @@ def main() -> None:
     from ddpm.data import prepared
     from ddpm.evaluation import reference, score_folder
     from ddpm.metrics.shards import Shard
-    from ddpm.report import album
+    from ddpm.report import evaluation_pictures
     from ddpm.runtime.device import evaluation_device
     from ddpm.runtime.process_group import process_group
 
@@ -32,7 +32,7 @@ def main() -> None:
     ):
         metrics = score_folder.score(samples, extractor, real, data, splits=settings.splits, blocks=settings.blocks)
         if rank == 0:
-            album.write(
+            evaluation_pictures.write(
                 PICTURES, samples, extractor, data, metrics, TRAIN, grid=settings.grid, neighbours=settings.neighbours
             )
             files.write_json(METRICS, metrics)

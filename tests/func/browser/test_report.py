@@ -30,7 +30,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         figures.companions(images[:3], [images[:5]] * 3, [0.5, 1.0, 2.0], 1.2, "of_each_class"),
     ]
     metrics = made.METRICS | made.MORE
-    composed = made.composed(metrics, pictures=pictures, drifted=made.DRIFT, facts=made.facts(metrics))
+    composed = made.composed(metrics, pictures=pictures, drifted=made.DRIFT, summary=made.summary(metrics))
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(page.render(composed))
     return path.as_uri()

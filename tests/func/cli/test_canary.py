@@ -91,7 +91,7 @@ def test_what_cannot_be_compared_is_refused_in_words(versions: list[Path]) -> No
         (["3"], "resolution 8 against 16"),
         (["4"], "classes dark, light against dark, bright"),
         (["9"], "no version 9"),
-        (["2", "--count", "501"], "more than 500 pairs"),
+        (["2", "--count", "501"], "must be at most 500"),
         (["2", "--out", "x.png"], "ends with .html"),
         (["2", "--name", "nobody"], "has no version 2"),
     ):

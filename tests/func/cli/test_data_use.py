@@ -188,12 +188,12 @@ def test_an_archive_from_the_web_and_a_listing_that_is_none(checkout: Path, serv
         (lambda path: zipped(path / "evil.zip", {"../x.png": b""}), "leads out of the archive"),
         (lambda path: path / "clone" / "data", "`data` itself"),
         (lambda path: path / "clone", "`data` itself"),
-        (lambda path: folder(path / "few", images(60, side=8)), "60 images, and at least 150 are needed"),
+        (lambda path: folder(path / "few", images(60, side=8)), "60 images; at least 150 are needed"),
         (lambda path: special(folder(path / "pipe", images()), "a/pipe.png"), "a/pipe.png: it is a named pipe"),
         (lambda path: special(folder(path / "pipe", images()), ".x"), ".x: it is a named pipe"),
         (lambda path: special(path, "pipe"), "is a named pipe"),
-        (lambda path: linked(folder(path / "gone", images()), "nowhere.png"), "leads nowhere"),
-        (lambda path: linked(folder(path / "loop", images()), "link.png"), "in a circle"),
+        (lambda path: linked(folder(path / "gone", images()), "nowhere.png"), "a broken or circular link"),
+        (lambda path: linked(folder(path / "loop", images()), "link.png"), "a broken or circular link"),
     ],
 )
 def test_a_source_that_is_refused_changes_nothing(make: object, told: str, checkout: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_changes_by_hand_are_not_thrown_away(checkout: Path, tmp_path: Path) -> 
     (checkout / "data" / "mine.txt").write_text("precious")
     done = run("ddpm", "data", "use", str(source), cwd=checkout, check=False)
     assert done.returncode == 1
-    assert "it was changed since" in done.stderr
+    assert "it was changed since `dvc add`" in done.stderr
     assert (checkout / "data" / "mine.txt").read_text() == "precious"
     run("ddpm", "data", "use", str(source), "--force", cwd=checkout)
     assert not (checkout / "data" / "mine.txt").exists()
@@ -338,7 +338,7 @@ def test_a_folder_called_as_an_embedded_set(checkout: Path) -> None:
     run("ddpm", "data", "update", cwd=checkout)
     assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]
     done = run("ddpm", "data", "use", "digits", cwd=checkout).stdout
-    assert "yours, in this folder, is ./digits" in done
+    assert "for the file or folder here, give ./digits" in done
     assert state(checkout)["pointer"] == (checkout / "assets/datasets/digits.yaml").read_text()
 
 
@@ -380,4 +380,4 @@ def test_a_pointer_that_is_damaged(text: str, tmp_path: Path, monkeypatch: pytes
 def test_outside_of_the_project(tmp_path: Path) -> None:
     done = run("ddpm", "data", "status", cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert "is not the project's folder" in done.stderr
+    assert "is not the project folder" in done.stderr

@@ -24,7 +24,7 @@ def test_this_checkout_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0, result.output
-    assert "Everything that is needed is here." in result.output
+    assert "Nothing required is missing." in result.output
 
 
 def test_empty_folder_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,6 @@ def test_the_stage_says_what_is_wrong_without_a_traceback(clone: Path) -> None:
     done = run("python", "-m", "ddpm.stages.prepare", cwd=clone, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: data does not exist. Get the data (`dvc pull data.dvc`) or choose some (`ddpm data use`).\n"
+        "error: data does not exist. Fetch the data (`dvc pull data.dvc`) or choose others (`ddpm data use`).\n"
     )
     assert not (clone / "out").exists()

@@ -77,12 +77,12 @@ def test_a_learned_variance_is_used_where_there_is_one(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize(("asked", "said"), [
     (["--images", "images.npy", "--count", "7"], "--count 7: images.npy has only 6 images"),
-    (["--images", "large.npy"], "images of the shape (9, 9, 1) in large.npy; this model needs (8, 8, 1)"),
+    (["--images", "large.npy"], "large.npy has images of shape (9, 9, 1); this model needs (8, 8, 1)"),
     (["--images", "floats.npy"], "floats.npy holds float64"), (["--images", "empty"], "empty has no images in it"),
-    (["--images", "mixed"], "b.png cannot be used: it has 8 x 9 pixels, and 8 x 8 are needed"),
+    (["--images", "mixed"], "b.png cannot be used: it has 8 x 9 pixels, but 8 x 8 are needed"),
     (["--images", "x"], "x does not exist"),
     (["--images", "folder", "--label", "green"], "label green does not exist; this model has dark, light"),
-    (["--images", "folder", "--bound", "--variance", "learned"], "this model can have small, large"),
+    (["--images", "folder", "--bound", "--variance", "learned"], "possible for this model: small, large"),
     (["--images", "heldout"], "has no prepared images"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_refused_in_words(tiny_checkpoint: Path, asked: list[str], said: str) -> None:
@@ -95,7 +95,7 @@ def test_what_cannot_be_measured_is_refused_in_words(tiny_checkpoint: Path, aske
 def test_a_model_that_always_needs_a_class_is_given_one(tmp_path: Path) -> None:
     config = {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], "label_dropout": 0.0}}
     folder = tiny.random_checkpoint(tmp_path / "model", config)
-    assert "this model always needs a class" in ddpm(folder, "--images", "folder", "--count", "2").stderr
+    assert "this model needs a class" in ddpm(folder, "--images", "folder", "--count", "2").stderr
     assert ddpm(folder, "--images", "folder", "--count", "2", "--label", "dark").exit_code == 0
 
 

@@ -80,7 +80,7 @@ def test_moves_by_hand_are_notified_of_and_never_fail_for_it(versions: None, mon
         assert ddpm("promote", "2", "--why", "sharper sevens", *NAME).stderr == ""
         made = web.next()
         assert (made["type"], made["version"], made["before"]) == ("ddpm.promoted", 2, 1)
-        assert (made["who"], made["reasons"]) == (registry.audit.person(), ["sharper sevens"])
+        assert (made["who"], made["reasons"]) == (registry.audit.current_user(), ["sharper sevens"])
         ddpm("rollback", "--why", "no", *NAME)
         assert web.next()["type"] == "ddpm.rolled-back"
         ddpm("rollback", *NAME)  # changes nothing
@@ -107,7 +107,7 @@ def test_a_promotion_needs_a_reason(versions: None) -> None:
 
 def test_before_the_first_version(project: Path) -> None:
     assert "no version is registered yet" in ddpm("status", *NAME).output
-    assert "never moved" in ddpm("history", *NAME).output
+    assert "has never changed" in ddpm("history", *NAME).output
     assert "no champion" in refused("rollback", *NAME)
     assert "params.yaml does not exist" in refused("status")
 
@@ -158,7 +158,7 @@ def test_a_number_is_the_name_of_a_class(project: Path) -> None:
     ("options", "said"),
     [
         (["--out", "x.tiff"], "end it with .png"),
-        (["--out", "x.png", "--count", "10001"], "cannot be looked at"),
+        (["--out", "x.png", "--count", "10001"], "a grid has at most 10000 images"),
         (["--out", "full"], "is not empty"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
         (["--class", "lihgt"], "nearest: light"),

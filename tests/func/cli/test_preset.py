@@ -33,12 +33,12 @@ def test_a_preset_is_put_in_place_to_the_byte_and_the_difference_shown(folder: P
     assert (folder / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     assert "ddpm data use digits" in run("ddpm", "preset", "quick", cwd=folder).stdout
     assert (folder / "params.yaml").read_text() == presets.text(ROOT / "presets/quick.yaml")
-    assert "has the values of quick already" in run("ddpm", "preset", "quick", cwd=folder).stdout
+    assert "already has the values of quick" in run("ddpm", "preset", "quick", cwd=folder).stdout
 
 
 def test_a_broken_or_missing_file_is_replaced_and_a_broken_preset_is_not_used(folder: Path) -> None:
     (folder / "params.yaml").write_text("a: [")
-    assert "cannot be compared" in run("ddpm", "preset", "mnist", cwd=folder).stdout
+    assert "is not valid and is replaced without comparison" in run("ddpm", "preset", "mnist", cwd=folder).stdout
     (folder / "params.yaml").write_text("train: 5\n'[/]': {a: 1}")  # no sections, and what looks like markup
     assert "[/].a" in run("ddpm", "preset", "mnist", "--dry-run", cwd=folder).stdout
     (folder / "params.yaml").unlink()
@@ -54,7 +54,7 @@ def test_a_broken_or_missing_file_is_replaced_and_a_broken_preset_is_not_used(fo
 
 def test_an_unknown_preset_names_the_nearest(folder: Path) -> None:
     done = run("ddpm", "preset", "mnits", cwd=folder, check=False)
-    assert (done.returncode, done.stderr) == (1, "error: There is no preset mnits; did you mean mnist?\n")
+    assert (done.returncode, done.stderr) == (1, "error: preset mnits does not exist; did you mean mnist?\n")
 
 
 def test_help_needs_nothing_heavy() -> None:

@@ -72,7 +72,7 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
     assert (conditions["scale"], conditions["trained"], conditions["rounds"]) == (2, True, 1)
     code, words = restore("denoise", *known, "--noise", "0.1", "--out", folder / "other")
     assert code == 1
-    assert "it can do super-resolution by 2, and not denoise" in words
+    assert "it supports super-resolution by 2, not denoise" in words
     done = CliRunner().invoke(app, ["sample", "--model", str(model), "--out", str(folder / "a.png")])
     assert done.exit_code == 1
     assert "give it some with `ddpm restore super-resolution --model" in done.output
@@ -84,13 +84,13 @@ def test_a_version_without_settings_says_what_it_restores_with(project: Path, fo
     known = ("--model", "models:/enlarger/1", "--input", folder / "in4", "--out", folder / "out", "--steps", "3")
     code, words = restore("super-resolution", *known)
     assert code == 0, words
-    assert "note: models:/enlarger/1 carries no sampling settings (it is an older version): " in words
+    assert "note: models:/enlarger/1 has no sampling settings (it is an older version): " in words
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["sharpen"], "task 'sharpen' is unknown; possible: inpaint, super-resolution, denoise, colourise"),
     (["inpaint"], "inpaint needs --mask"), (["super-resolution", "--scale", "3"], "one of 2, 4"),
-    (["super-resolution", "--scale", "4"], "8 x 8 pixels, and 2 x 2 are needed"),
+    (["super-resolution", "--scale", "4"], "8 x 8 pixels, but 2 x 2 are needed"),
     (["colourise"], "needs a model of colour images"),
     (["denoise", "--noise", "0.1", "--label", "grey"], "dark, light"),
 ])  # fmt: skip

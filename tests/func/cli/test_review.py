@@ -71,7 +71,7 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
     assert "open http://127.0.0.1:" in line
     assert post(line, "/answer", "position=0&real=yes") == 303
     process.send_signal(signal.SIGINT)
-    assert "stopped after 1 of 3 images; the same command goes on from there" in process.communicate(timeout=60)[0]
+    assert "stopped after 1 of 3 images; the same command resumes" in process.communicate(timeout=60)[0]
     assert process.returncode == 130
 
     process, line = start("--count", "3")
@@ -89,7 +89,7 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
     again = CliRunner().invoke(app, ["review", "--count", "3"])
     assert again.exit_code == 0
     assert "is finished" in again.output
-    assert "has it already" in again.output
+    assert "already logged to MLflow run" in again.output
 
 
 @pytest.mark.parametrize(

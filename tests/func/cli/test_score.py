@@ -164,10 +164,10 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     (["--real", "real", "--fake", "floats.npy"], "floats.npy holds float64"),
     (["--real", "real", "--fake", "nowhere"], "nowhere does not exist"),
     (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
-    (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "possible are classifier"),
+    (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "is unknown; possible: classifier"),
     (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
-    (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "possible are classifier"),
-    (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real does not hold an extractor"),
+    (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "is unknown; possible: classifier"),
+    (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real has no extractor"),
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_refused_in_words(asked: list[str], said: str) -> None:
     result = ddpm(*asked)

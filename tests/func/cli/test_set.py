@@ -45,7 +45,7 @@ def test_values_are_written_with_their_comments_and_nothing_else_changes(
         assert old.partition("#")[2] == new.partition("#")[2]
     said = capsys.readouterr().out
     assert "train.lr" in said
-    assert "`git checkout params.yaml` puts it back" in said
+    assert "`git checkout params.yaml` reverts it" in said
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_so_already_leaves_the_file_alone(text: str, capsys: pytest.Capt
     before = Path("params.yaml").stat()
     overrides.apply([f"train.lr={params.load().train.lr}"])
     assert Path("params.yaml").stat().st_mtime_ns == before.st_mtime_ns
-    assert "has these values already" in capsys.readouterr().out
+    assert "already has these values" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_is_so_already_leaves_the_file_alone(text: str, capsys: pytest.Capt
         (["train.lr=0.1", "sample.cuont=1"], r"sample\.cuont is not a parameter; did you mean count\?"),
         (["sample.count=7"], "sample.count = 7: 50 images are the fewest"),
         (["evaluate.blocks=7", "sample.count=500"], "evaluate.blocks = 7 must divide sample.count = 500"),
-        (["sample.guide=out/weaker", "sample.guidance=2.0"], "params.yaml names what is not there"),
+        (["sample.guide=out/weaker", "sample.guidance=2.0"], "params.yaml names missing or invalid files"),
         (["train.lr=[1"], "--set train.lr is not valid YAML"),
         (["train.lr={a: 1}"], r"train\.lr = "),
     ],

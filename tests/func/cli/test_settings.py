@@ -50,7 +50,7 @@ def test_every_sampler_option_is_one_of_the_command_with_its_description_and_ran
     offered = {each.name: each for each in commands["sample"].params}
     for name, option in OPTIONS.items():
         assert option.described.lower() in offered[name].help.lower()
-    assert "ddim: 0 deterministic, 1 as noisy as ddpm (0 to 1); else 0.0." in offered["eta"].help
+    assert "ddim: 0 deterministic, 1 as noisy as ddpm (0 to 1).  [default: 0.0]" in offered["eta"].help
     restored = {each.name: each.help for each in commands["restore"].params}
     assert all(OPTIONS[name].described[1:] in restored[name] for name in ("sampler", "steps"))
 
@@ -109,9 +109,7 @@ def test_an_option_that_does_not_suit_the_own_sampler_is_refused(register: Regis
 def test_a_version_without_settings_says_how_it_is_drawn(register: Register) -> None:
     register(None)
     drawn, said = sample()
-    assert (
-        "note: models:/digits/1 carries no sampling settings (it is an older version): dpm-solver++, 20 steps" in said
-    )
+    assert "note: models:/digits/1 has no sampling settings (it is an older version): dpm-solver++, 20 steps" in said
     assert np.array_equal(drawn, expected(steps=20))
 
 
@@ -127,7 +125,7 @@ def test_one_that_a_weaker_model_guided_needs_it_again(register: Register) -> No
     files.write_tensors(weaker / "weights.safetensors", {name: 0.5 * each for name, each in weights.items()})
     register({**OWN, "guide_sha256": files.sha256_file(weaker / "weights.safetensors")})
     drawn, said = sample()
-    assert "evaluated with a weaker model as its guide, which --guide does not name: not guided" in said
+    assert "evaluated with a weaker model as its guide, but --guide is not given: not guided" in said
     assert np.array_equal(drawn, expected(**{**DRAWN, "guidance": 1.0, "guidance_interval": None}))
     drawn, said = sample("--guide", "weaker")
     assert "note:" not in said
@@ -147,7 +145,7 @@ def test_the_same_weights_with_other_settings_are_another_version(register: Regi
     assert [register(OWN), register(OWN), register({**OWN, "steps": 9}), register(OWN)] == [1, 1, 2, 1]
     registry.promote("digits", 1, why="first", expected_champion=None)
     assert [registry.version("digits", number).sampling["steps"] for number in (1, 2)] == [4, 9]
-    registry.promote_by_hand("digits", 2, why="more steps")
+    registry.force_promote("digits", 2, why="more steps")
     registry.rollback("digits", why="upside down")
     assert registry.withdrawn("digits", register({**OWN, "steps": 30})), "a person decided against these weights"
 

@@ -33,7 +33,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def test_a_file_and_a_url_are_copied_when_their_hash_is_right(served: str, tmp_path: Path) -> None:
     for number, source in enumerate((str(tmp_path / "served/whole"), f"{served}/whole")):
         target = tmp_path / f"kept{number}" / "weights.pth"
-        weights.fetch(source, target, SHA256)
+        weights.download(source, target, SHA256)
         assert target.read_bytes() == CONTENT
         assert [path.name for path in target.parent.iterdir()] == ["weights.pth"]
 
@@ -44,8 +44,8 @@ def test_what_is_wrong_is_refused_and_removed_and_the_old_file_stays(name: str, 
     target.parent.mkdir()
     target.write_bytes(b"old")
     for source in (str(tmp_path / "served" / name), f"{served}/{name}"):
-        with pytest.raises((ValueError, FileNotFoundError), match=r"it was not kept|is not a file|cannot be fetched"):
-            weights.fetch(source, target, SHA256)
+        with pytest.raises((ValueError, FileNotFoundError), match=r"was discarded|is not a file|not be downloaded"):
+            weights.download(source, target, SHA256)
         assert target.read_bytes() == b"old"
         assert [path.name for path in target.parent.iterdir()] == ["weights.pth"]
 
@@ -53,7 +53,7 @@ def test_what_is_wrong_is_refused_and_removed_and_the_old_file_stays(name: str, 
 def test_a_file_that_is_there_and_right_needs_no_source(tmp_path: Path) -> None:
     target = tmp_path / "weights.pth"
     target.write_bytes(CONTENT)
-    weights.fetch(str(tmp_path / "nowhere"), target, SHA256)
+    weights.download(str(tmp_path / "nowhere"), target, SHA256)
 
 
 def test_only_the_published_inception_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_only_the_published_inception_is_taken(tmp_path: Path, monkeypatch: pyte
     Path("mine.pth").write_bytes(CONTENT)
     done = CliRunner().invoke(app, ["weights", "inception", "--from", "mine.pth"])
     assert done.exit_code == 1
-    assert f"has SHA-256 {SHA256}, and the published file 6726825d" in done.stderr
+    assert f"has SHA-256 {SHA256}, but the published file has 6726825d" in done.stderr
     assert list(Path("weights").iterdir()) == []
     done = CliRunner().invoke(app, ["weights", "inception", "--from", "ftp://x/y"])
     assert "begins with https:// or http://" in done.stderr
@@ -72,7 +72,7 @@ def test_dvc_keeps_it_where_it_is_used(tmp_path: Path, monkeypatch: pytest.Monke
     target = Path("weights/inception.pth")
     target.parent.mkdir()
     target.write_bytes(CONTENT)
-    assert not weights.keep(target)
+    assert not weights.track_with_dvc(target)
     run("dvc", "init", "--no-scm", "--quiet", cwd=tmp_path)
-    assert weights.keep(target)
+    assert weights.track_with_dvc(target)
     assert "md5:" in Path("weights/inception.pth.dvc").read_text()

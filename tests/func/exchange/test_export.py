@@ -89,16 +89,16 @@ def test_a_class_conditional_model_keeps_its_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"net": {"multipliers": [2, 4]}}, r"net.multipliers = [2, 4] (can be carried: lists that begin with 1)"),
-        ({"diffusion": {"prediction": "edm"}}, "diffusion.prediction = edm (can be carried: eps, x0, v)"),
-        ({"diffusion": {"process": "vp-sde"}}, "diffusion.process = vp-sde (can be carried: ddpm)"),
+        ({"net": {"multipliers": [2, 4]}}, r"net.multipliers = [2, 4] (supported: lists that begin with 1)"),
+        ({"diffusion": {"prediction": "edm"}}, "diffusion.prediction = edm (supported: eps, x0, v)"),
+        ({"diffusion": {"process": "vp-sde"}}, "diffusion.process = vp-sde (supported: ddpm)"),
         ({"diffusion": {"condition": "low-resolution-2"}}, "diffusion.condition = low-resolution-2"),
-        ({"net": {"kind": "dit"}, "diffusion": {"prediction": "score"}}, "net.kind = dit (can be carried: unet); diff"),
+        ({"net": {"kind": "dit"}, "diffusion": {"prediction": "score"}}, "net.kind = dit (supported: unet); diff"),
     ],
 )
 def test_what_diffusers_has_no_place_for_is_refused_by_name(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
     files.write_json(tmp_path / "model/config.json", {"version": VERSION, **changed(**changes)})
-    with pytest.raises(ValueError, match="no place for this model") as refused:
+    with pytest.raises(ValueError, match="diffusers does not support this model") as refused:
         exchange.export(tmp_path / "model", tmp_path / "out")
     assert told in str(refused.value)
     assert not (tmp_path / "out").exists()
@@ -112,7 +112,7 @@ def test_what_diffusers_has_no_place_for_is_refused_by_name(changes: dict[str, A
         (
             {**tiny.CONFIG, "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}},
             "none",
-            "never learnt without labels",
+            "was not trained without labels",
         ),
     ],
 )

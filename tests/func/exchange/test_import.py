@@ -99,7 +99,7 @@ def test_a_class_conditional_model_is_taken(names: list[str] | None, classes: tu
         expected = unet(x, time, labels).sample
         torch.testing.assert_close(model.denoiser.net(x, time, labels), expected, rtol=1e-4, atol=1e-4)
     for wrong in (["a"], ["a", "a"], ["a", "b", "c", "d"]):
-        with pytest.raises(ValueError, match="this model has 3 labels: give 3 names, or 2"):
+        with pytest.raises(ValueError, match="this model has 3 labels: give 3 different names, or 2"):
             exchange.take(folder, tmp_path / "other", wrong)
 
 
@@ -145,9 +145,9 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     ("part", "fields", "told"),
     [
         ("unet", {"_class_name": "UNet2DConditionModel"}, "_class_name = 'UNet2DConditionModel'"),
-        ("unet", {"wavelets": 3}, "wavelets = 3: this field is not known"),
-        ("unet", {"time_embedding_type": "fourier"}, "time_embedding_type = 'fourier': can be carried: 'positional'"),
-        ("unet", {"mid_block_scale_factor": 1.4}, "mid_block_scale_factor = 1.4: can be carried: 1"),
+        ("unet", {"wavelets": 3}, "wavelets = 3: unknown field"),
+        ("unet", {"time_embedding_type": "fourier"}, "time_embedding_type = 'fourier': supported: 'positional'"),
+        ("unet", {"mid_block_scale_factor": 1.4}, "mid_block_scale_factor = 1.4: supported: 1"),
         ("unet", {"center_input_sample": True}, "center_input_sample = True"),
         ("unet", {"act_fn": "gelu"}, "act_fn = 'gelu'"),
         ("unet", {"class_embed_type": "timestep"}, "class_embed_type = 'timestep'"),
@@ -155,35 +155,39 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
         (
             "unet",
             {"_class_name": "PatchedUNet2DModel", "patch": 2, "in_channels": 3, "inside": {"in_channels": 9}},
-            "in_channels = 3: its unet has 9, and 4 times as many are needed",
+            "in_channels = 3: its unet has 9, but 4 times as many are needed",
         ),
         ("unet", {"freq_shift": 1}, "freq_shift, downsample_padding, norm_eps = (1, 1, 1e-05)"),
         (
             "unet",
             {"block_out_channels": [8, 12]},
-            "block_out_channels = [8, 12]: can be carried: multiples of the first",
+            "block_out_channels = [8, 12]: supported: multiples of the first",
         ),
-        ("unet", {"out_channels": 6}, "out_channels = 6: can be carried: as many as in_channels"),
-        ("unet", {"in_channels": 4, "out_channels": 4}, "in_channels = 4: can be carried: 1, 3"),
+        ("unet", {"out_channels": 6}, "out_channels = 6: supported: as many as in_channels"),
+        ("unet", {"in_channels": 4, "out_channels": 4}, "in_channels = 4: supported: 1, 3"),
         ("unet", {"sample_size": None}, "sample_size = None"),
-        ("unet", {"sample_size": [8, 16]}, "sample_size = [8, 16]: can be carried: one side"),
-        ("unet", {"sample_size": 9}, "sample_size = 9: can be carried: one side, divisible by 2"),
-        ("unet", {"time_embedding_dim": 64}, "time_embedding_dim = 64: can be carried: 32"),
-        ("unet", {"attention_head_dim": 5}, "attention_head_dim = 5: can be carried: divisors of [16]"),
+        ("unet", {"sample_size": [8, 16]}, "sample_size = [8, 16]: supported: one side"),
+        ("unet", {"sample_size": 9}, "sample_size = 9: supported: one side, divisible by 2"),
+        ("unet", {"time_embedding_dim": 64}, "time_embedding_dim = 64: supported: 32"),
+        ("unet", {"attention_head_dim": 5}, "attention_head_dim = 5: supported: divisors of [16]"),
         ("unet", {"norm_num_groups": 3}, "norm_num_groups = 3"),
-        ("unet", {"resnet_time_scale_shift": "scale_shift"}, "attn_norm_num_groups = None: can be carried: 4"),
-        ("unet", {"up_block_types": ["UpBlock2D", "AttnUpBlock2D"]}, "attention as on the way down"),
+        ("unet", {"resnet_time_scale_shift": "scale_shift"}, "attn_norm_num_groups = None: supported: 4"),
+        ("unet", {"up_block_types": ["UpBlock2D", "AttnUpBlock2D"]}, "attention as in down_block_types"),
         ("unet", {"down_block_types": ["SkipDownBlock2D", "AttnDownBlock2D"]}, "down_block_types = ['SkipDownBlock2D'"),
-        ("unet", {"down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D"]}, "resample in different ways"),
+        (
+            "unet",
+            {"down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D"]},
+            "levels differ in their resampling",
+        ),
         ("scheduler", {"_class_name": "ScoreSdeVeScheduler"}, "_class_name = 'ScoreSdeVeScheduler'"),
-        ("scheduler", {"beta_schedule": "laplace"}, "beta_schedule = 'laplace': can be carried: 'linear'"),
+        ("scheduler", {"beta_schedule": "laplace"}, "beta_schedule = 'laplace': supported: 'linear'"),
         ("scheduler", {"variance_type": "learned_range"}, "variance_type = 'learned_range'"),
-        ("scheduler", {"variance_type": "learned"}, "variance_type = 'learned': can be carried: 'fixed_small'"),
+        ("scheduler", {"variance_type": "learned"}, "variance_type = 'learned': supported: 'fixed_small'"),
         ("scheduler", {"thresholding": True}, "thresholding = True"),
         ("scheduler", {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr = True"),
         ("scheduler", {"trained_betas": [0.1, 0.2]}, "trained_betas = '2 numbers'"),
-        ("scheduler", {"num_train_timesteps": 9999}, "num_train_timesteps = 9999: can be carried: 1 to 5000"),
-        ("scheduler", {"sigma_max": 80}, "sigma_max = 80: this field is not known"),
+        ("scheduler", {"num_train_timesteps": 9999}, "num_train_timesteps = 9999: supported: 1 to 5000"),
+        ("scheduler", {"sigma_max": 80}, "sigma_max = 80: unknown field"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(part: str, fields: dict[str, Any], told: str, tmp_path: Path) -> None:
@@ -194,7 +198,7 @@ def test_what_cannot_be_taken_is_refused_by_name(part: str, fields: dict[str, An
     }
     files.write_json(folder / "unet/config.json", configs["unet"])
     files.write_json(folder / "scheduler/scheduler_config.json", configs["scheduler"])
-    with pytest.raises(ValueError, match="cannot be taken") as refused:
+    with pytest.raises(ValueError, match="cannot be imported") as refused:
         exchange.take(folder, tmp_path / "model")
     assert told in str(refused.value)
     assert not (tmp_path / "model").exists()
@@ -207,17 +211,19 @@ def test_weights_that_are_not_there_or_not_those_of_the_config(tmp_path: Path) -
     config = json.loads((folder / "unet/config.json").read_text())
 
     files.write_json(folder / "unet/config.json", config | {"layers_per_block": 2})
-    with pytest.raises(ValueError, match=r"missing: down_blocks\.0\.resnets\.1.* and \d+ more; left over: nothing"):
+    with pytest.raises(ValueError, match=r"missing: down_blocks\.0\.resnets\.1.* and \d+ more; surplus: nothing"):
         exchange.take(folder, tmp_path / "model")
     files.write_json(folder / "unet/config.json", config | {"in_channels": 1, "out_channels": 1})
-    with pytest.raises(ValueError, match=r"conv_in\.weight has the shape \(8, 3, 3, 3\).* where \(8, 1, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"conv_in\.weight has shape \(8, 3, 3, 3\).* where \(8, 1, 3, 3\)"):
         exchange.take(folder, tmp_path / "model")
     files.write_json(folder / "unet/config.json", config)
     files.write_tensors(path, weights | {"extra.weight": torch.zeros(1)})
-    with pytest.raises(ValueError, match=r"missing: nothing; left over: extra\.weight"):
+    with pytest.raises(ValueError, match=r"missing: nothing; surplus: extra\.weight"):
         exchange.take(folder, tmp_path / "model")
     path.rename(path.with_suffix(".bin"))
-    with pytest.raises(FileNotFoundError, match=r"there is diffusion_pytorch_model\.bin. Only whole safetensors"):
+    with pytest.raises(
+        FileNotFoundError, match=r"found: diffusion_pytorch_model\.bin\). Only a single safetensors file"
+    ):
         exchange.take(folder, tmp_path / "model")
     (folder / "unet/config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither unet/config\.json nor config\.json"):

@@ -66,7 +66,7 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for content in "abc":
         tags = {CONTENT_TAG: content, VERIFIED_TAG: "{}"}
         connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
-    registry.keep(NAME, 2, {"verdict": BETTER.as_json()})
+    registry.save_evidence(NAME, 2, {"verdict": BETTER.as_json()})
     registry.promote(NAME, 1, why="first", expected_champion=None)
 
 
@@ -202,7 +202,7 @@ def test_without_an_answer_in_time_the_champion_stays(ask: Asked) -> None:
     verdict = verdict_of(ask(3 / 3600))
     assert (verdict.verdict, verdict.promote, champion()) == ("expired", False, 1)
     assert heading(verdict)[1] == "not promoted: not approved in time"
-    assert "nobody answered until" in verdict.reasons[-1]
+    assert "not answered by" in verdict.reasons[-1]
 
 
 def test_a_champion_that_moved_meanwhile_fails_the_run_and_nothing_is_written(ask: Asked) -> None:

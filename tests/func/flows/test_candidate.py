@@ -81,7 +81,7 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
     assert verdict.verdict in {"better", "worse"}, verdict.reasons
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
     assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
-    evidence = registry.judged(NAME, 2)
+    evidence = registry.load_evidence(NAME, 2)
     assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
     assert evidence["scores"] == scored.data
     assert evidence["versions"] == {"name": NAME, "candidate": 2, "champion": 1}

@@ -154,7 +154,7 @@ def test_both_models_were_scored_in_one_process_and_the_evidence_is_kept(first: 
     scores = json.loads(kept.read_text())
     assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
     assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
-    evidence = registry(first, "registry.judged('ddpm-digits', 2)")
+    evidence = registry(first, "registry.load_evidence('ddpm-digits', 2)")
     assert evidence["scores"] == scores
     assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
     assert evidence["limits"]["confidence"] == 0.95

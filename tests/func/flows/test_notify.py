@@ -201,7 +201,7 @@ def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess
 def test_the_command_posts_a_test_message_and_reports_the_result() -> None:
     with receiver() as web:
         done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
-        assert (done.returncode, done.stdout) == (0, "notify: the receiver took the test message\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "notify: the receiver accepted the test message\n"), done.stderr
         assert web.next()["type"] == "ddpm.test"
         web.statuses = [404]
         done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)

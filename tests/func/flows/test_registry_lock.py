@@ -201,7 +201,7 @@ def move() -> object:
     from flows.tasks import candidate
 
     better = Verdict("better", True, ("FID 3 against 4",), ())
-    registry.keep(NAME, 2, {"verdict": better.as_json()})
+    registry.save_evidence(NAME, 2, {"verdict": better.as_json()})
     return candidate.move(NAME, 2, better, 1, {})
 
 
@@ -211,7 +211,7 @@ def register() -> object:
     return candidate.register(NAME, "run", {})
 
 
-def promote_by_hand() -> object:
+def force_promote() -> object:
     from flows.service import deployments
 
     return deployments.promote(2, "better")
@@ -229,7 +229,7 @@ def approve() -> object:
     return approval.wait_for_approval(NAME, 2, 1, 1.0, ["better"])
 
 
-@pytest.mark.parametrize("act", [move, register, promote_by_hand, rollback, approve])
+@pytest.mark.parametrize("act", [move, register, force_promote, rollback, approve])
 def test_flows_change_the_registry_only_with_the_lease(
     database: None, project: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ddpm.common import files
 from ddpm.evaluation import gate
-from ddpm.report import facts, page
+from ddpm.report import page, run_summary
 from flows.dvc import StageResult, StageRun
 from flows.summary import PipelineResult, RegisteredVersion
 from flows.tasks import report
@@ -18,7 +18,7 @@ def stages(did: StageResult, seconds: float = 300.0) -> list[StageRun]:
     return [StageRun("data.dvc", StageResult.CACHED, 0.4), StageRun("train", did, seconds, cpu_seconds=2 * seconds)]
 
 
-def gathered(outcomes: list[StageRun]) -> facts.Facts:
+def gathered(outcomes: list[StageRun]) -> run_summary.RunSummary:
     made = RegisteredVersion("digits", 3, True, ("candidate", "champion"), 3, "abc")
     verdict = gate.decide(SCORES, None, max_fid=10.0)
     return report.collect(PipelineResult(outcomes, verdict, made, SCORES, 310.0), {"ddpm.git_sha": "5e"})
@@ -37,8 +37,8 @@ def lock(content: str) -> None:
 
 def test_facts_name_the_judged_scores_and_survive_a_round_trip() -> None:
     found = gathered(stages(StageResult.RAN))
-    facts.write(found)
-    known = facts.read()
+    run_summary.write(found)
+    known = run_summary.read()
     assert known is not None
     assert known.scores_sha256 == files.sha256_file(page.METRICS)
     assert (known.heading, known.tone, known.registered["version"]) == ("promoted: the first champion", "good", 3)
@@ -47,8 +47,8 @@ def test_facts_name_the_judged_scores_and_survive_a_round_trip() -> None:
 
 
 def test_a_cached_stage_keeps_the_times_of_the_run_that_made_its_files() -> None:
-    facts.write(gathered(stages(StageResult.RAN)))
-    facts.write(gathered(stages(StageResult.CACHED, 0.5)))
+    run_summary.write(gathered(stages(StageResult.RAN)))
+    run_summary.write(gathered(stages(StageResult.CACHED, 0.5)))
     data, train = gathered(stages(StageResult.CACHED, 0.5)).stages
     assert train["made"] == {"seconds": 300.0, "cpu_seconds": 600.0, "gpu_seconds": 0.0}
     assert train["seconds"] == 0.5
@@ -56,8 +56,8 @@ def test_a_cached_stage_keeps_the_times_of_the_run_that_made_its_files() -> None
 
 
 def test_files_made_elsewhere_have_no_times() -> None:
-    facts.write(gathered(stages(StageResult.RAN)))
+    run_summary.write(gathered(stages(StageResult.RAN)))
     lock("another")
     assert gathered(stages(StageResult.CACHED, 0.5)).stages[1]["made"] is None
-    files.write_json(facts.FACTS, {"of": "another version"})
+    files.write_json(run_summary.PATH, {"of": "another version"})
     assert gathered(stages(StageResult.CACHED, 0.5)).stages[1]["made"] is None

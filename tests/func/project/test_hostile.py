@@ -214,7 +214,7 @@ def test_keys_of_models_that_differ_stay_different() -> None:
 def test_pages_show_hostile_text_as_it_is() -> None:
     metrics = {**made.METRICS, "class_histogram": {TEXT: 1.0},
                "conditions": {**made.METRICS["conditions"], "guide": TEXT, TEXT: TEXT}}  # fmt: skip
-    facts = made.facts(
+    facts = made.summary(
         heading=TEXT, hardware=TEXT, lineage={"ddpm.git_sha": TEXT, "ddpm.data_hash": TEXT},
         registered={"name": TEXT, "version": 3, "aliases": [TEXT], "champion": 3, "run_id": TEXT},
     )  # fmt: skip
@@ -222,12 +222,12 @@ def test_pages_show_hostile_text_as_it_is() -> None:
     drift = {**made.DRIFT, "classes": {TEXT: [1, 2]}, "words": TEXT, "notes": [TEXT]}
     drawn = [replace(each, title=TEXT, caption=TEXT, alt=TEXT) for each in made.PICTURES]
     text = page.render(
-        made.composed(metrics, config={"digest": TEXT, TEXT: TEXT}, pictures=drawn, facts=facts, drifted=drift)
+        made.composed(metrics, config={"digest": TEXT, TEXT: TEXT}, pictures=drawn, summary=facts, drifted=drift)
     )
     hostile.html(text)
     assert "[/red] [bold]loud" in text
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
-    told = canary.Told(TEXT, 1, 2, TEXT, TEXT, {TEXT: TEXT}, [(TEXT, TEXT)])
+    told = canary.Description(TEXT, 1, 2, TEXT, TEXT, {TEXT: TEXT}, [(TEXT, TEXT)])
     hostile.html(canary.page(canary.Pairs(pixels, pixels, np.zeros(2, np.int64), (TEXT,)), told))
 
 

@@ -137,4 +137,4 @@ def test_data_from_an_address_with_a_password_are_refused_before_anything_is_fet
 def test_data_dvc_with_a_password_is_a_finding(planted: Path) -> None:
     (first, *_) = project_checks.data()
     assert first.state == "missing"
-    assert "data.dvc holds a password, and git keeps it" in first.text
+    assert "data.dvc holds a password, which git would store" in first.text

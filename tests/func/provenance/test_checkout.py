@@ -45,7 +45,7 @@ def test_no_entry_point_runs_in_another_checkout(other: Path, entry: str) -> Non
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     done = forked.run([sys.executable, *ENTRIES[entry]], cwd=other, env=environment)
     assert done.returncode == 1
-    assert "the code that runs is that of another folder" in done.stdout + done.stderr
+    assert "the loaded code is that of another folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -58,10 +58,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 EDITS = {
-    "a parameter": ("params.yaml", "train: {lr: 2, deep: {a: 1}}\nsample: {count: 4}\n", "train.lr was 1 and is 2"),
+    "a parameter": ("params.yaml", "train: {lr: 2, deep: {a: 1}}\nsample: {count: 4}\n", "train.lr was 1, now 2"),
     "a nested one": ("params.yaml", "train: {lr: 1, deep: {a: 5}}\nsample: {count: 4}\n", "train.deep.a was 1"),
     "a new one": ("params.yaml", "train: {lr: 1, deep: {a: 1}, b: 3}\nsample: {count: 4}\n", "train.b was missing"),
-    "one of another file": ("other.yaml", "kept: 2\n", "other.yaml: kept was 1 and is 2"),
+    "one of another file": ("other.yaml", "kept: 2\n", "other.yaml: kept was 1, now 2"),
     "code": ("code/deep/loss.py", "y = 2\n", "code/deep/loss.py was edited"),
     "new code": ("code/more.py", "", "code/more.py was added"),
     "an image": ("data/cats/1.png", "other", "data/cats/1.png was edited"),
@@ -139,7 +139,7 @@ def test_dvc_records_nothing_of_a_stage_whose_parameters_were_edited(folder: Pat
     dvc("init", "--no-scm")
     failed = dvc("repro", EDIT="yes")
     assert failed.returncode == 255
-    assert "train.lr was 1 and is 2" in failed.stderr
+    assert "train.lr was 1, now 2" in failed.stderr
     assert not (folder / "out/edited").exists()
     again = dvc("repro")
     assert again.returncode == 0, again.stderr

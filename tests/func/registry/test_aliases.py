@@ -99,7 +99,7 @@ def test_a_version_that_was_rolled_back_needs_a_person(make: Make) -> None:
     assert registry.withdrawn(NAME, 2) == "sevens"
     with pytest.raises(registry.WithdrawnError, match="sevens"):
         promote(2, 1)
-    promote(2, 1, insist=True)
+    promote(2, 1, force=True)
     assert registry.withdrawn(NAME, 2) is None
     assert aliases()["champion"] == 2
 
@@ -109,7 +109,7 @@ def test_there_is_nothing_to_roll_back_to_at_first(make: Make) -> None:
     with pytest.raises(registry.RegistryError, match="no champion"):
         registry.rollback(NAME)
     promote(1, None)
-    with pytest.raises(registry.RegistryError, match="has only had version 1"):
+    with pytest.raises(registry.RegistryError, match="has had no champion but version 1"):
         registry.rollback(NAME)
     with pytest.raises(registry.RegistryError, match="no version 5"):
         registry.rollback(NAME, 5)

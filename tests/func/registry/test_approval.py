@@ -53,11 +53,11 @@ def test_a_question_is_asked_once_and_answered_once() -> None:
     assert (again.asked, again.until, again.runs) == (first.asked, first.until, ("run-1", "run-2"))
     said = ddpm("approve", "2", "--why", "sharper sevens").output
     assert "version 2 of digits: approved by " in said
-    assert "the run that waits makes it the champion" in said
+    assert "the waiting run promotes it in a moment" in said
     assert "is closed: approved by" in refused("reject", "2", "--why", "no")
     known = approval.ask(NAME, 2, 1, 24, "run-3")
     assert (known.state, known.why, known.asked) == ("approved", "sharper sevens", first.asked)
-    assert known.who == registry.audit.person()
+    assert known.who == registry.audit.current_user()
 
 
 def test_a_rejection_stands_until_the_champion_is_another() -> None:
@@ -71,21 +71,22 @@ def test_a_rejection_stands_until_the_champion_is_another() -> None:
 
 
 def test_what_cannot_be_answered_is_refused_in_words() -> None:
-    assert "nobody was asked about version 2 of digits; `ddpm promote 2" in refused("approve", "2", "--why", "x")
+    text = "no approval was requested for version 2 of digits; `ddpm promote 2"
+    assert text in refused("approve", "2", "--why", "x")
     assert "no version 9" in refused("approve", "9", "--why", "x")
     approval.ask(NAME, 2, 1, 24, "run-1")
     assert "the reason is empty" in refused("approve", "2", "--why", " ")
     assert ddpm("approve", "2").exit_code == 2
     registry.promote(NAME, 3, why="by hand", expected_champion=1)
     said = refused("approve", "2", "--why", "x")
-    assert "was judged against version 1, and the champion is version 3 now" in said
+    assert "was compared with version 1, but the champion is version 3 now" in said
     assert approval.question(NAME, 2).state == "asked"  # type: ignore[union-attr]
 
 
 def test_after_the_time_there_is_no_answer_and_a_new_run_asks_anew() -> None:
     approval.ask(NAME, 2, 1, 24, "run-1")
     ended(2)
-    assert "is closed: expired: nobody answered until" in refused("approve", "2", "--why", "x")
+    assert "is closed: expired: not answered by" in refused("approve", "2", "--why", "x")
     known = approval.ask(NAME, 2, 1, 24, "run-2")
     assert (known.state, known.runs) == ("asked", ("run-2",))
     assert approval.expire(NAME, 2).state == "expired"

@@ -85,7 +85,7 @@ def test_of_two_that_have_recorded_their_moves_the_later_gives_way(database: Non
     go(*racers)  # each has found that no other move is open and has compared the champion
     go(*racers)  # each has recorded its move
     ends = [said(racer) for racer in racers]
-    first, second = sorted((move for move in registry.history(NAME) if move.why == "race"), key=lambda each: each.place)
+    first, second = sorted((move for move in registry.history(NAME) if move.why == "race"), key=lambda each: each.order)
     assert (first.outcome, second.outcome) == ("done", "superseded")
     assert ends[first.target - 2] == "won"
     assert f"Version {second.target} did not become the champion" in ends[second.target - 2]
@@ -240,7 +240,7 @@ class Lost:
     "verb",
     [
         lambda register: registry.promote(NAME, 2, why="better", expected_champion=1, lock=Lost()),
-        lambda register: registry.promote_by_hand(NAME, 2, "better", lock=Lost()),
+        lambda register: registry.force_promote(NAME, 2, "better", lock=Lost()),
         lambda register: registry.rollback(NAME, 2, lock=Lost()),
         lambda register: registry.prune(NAME, 0, lock=Lost()),
         lambda register: register("new"),

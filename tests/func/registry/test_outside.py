@@ -9,7 +9,7 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.common import outside
 from ddpm.registry import approval, audit
-from ddpm.registry.fetch import CACHE
+from ddpm.registry.download import CACHE
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, RegistryError
 from ddpm.reproduce import checkout
 from tests.func.registry.conftest import NAME
@@ -43,7 +43,7 @@ def test_what_is_not_what_was_registered_is_not_kept(make: Make) -> None:
     number = make("one")
     registry.annotate(NAME, number, {CONTENT_TAG: "0" * 64})
     for _ in range(2):
-        with pytest.raises(RegistryError, match="not those that were registered"):
+        with pytest.raises(RegistryError, match="weights or config differ from those registered"):
             registry.download(f"models:/{NAME}/{number}")
     assert not (CACHE / ("0" * 64)).exists()
 
@@ -62,7 +62,7 @@ def test_evidence_is_only_read_where_it_is_kept(make: Make) -> None:
     for place in ("../x.json", "gate/../../x.json", "gate/x.json", f"{'0' * 64}/x", "/etc/passwd"):
         registry.annotate(NAME, number, {"ddpm.judged": place})
         with pytest.raises(RegistryError, match=r"ddpm\.judged"):
-            registry.judged(NAME, number)
+            registry.load_evidence(NAME, number)
 
 
 def test_pruning_deletes_no_files_of_others(make: Make, run_id: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_an_aliased_version_and_its_files_are_never_deleted(make: Make) -> None:
     registry.promote(NAME, 1, why="first", expected_champion=None)
     registry.promote(NAME, 3, why="better", expected_champion=1)
     before = sources()
-    assert registry.prune(NAME, 1, dry=True) == [2]
+    assert registry.prune(NAME, 1, dry_run=True) == [2]
     assert sources() == before, "a dry run deletes nothing"
     assert registry.prune(NAME, 1) == [2]
     assert registry.prune(NAME, 0) == [4]
@@ -59,5 +59,5 @@ def test_killed_between_files_and_version_it_goes_on(make: Make, monkeypatch: py
 
 def test_a_negative_number_is_refused(make: Make) -> None:
     make("a")
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ValueError, match="must be 0 or more"):
         registry.prune(NAME, -1)

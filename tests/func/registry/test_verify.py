@@ -49,7 +49,7 @@ def draw_wrong_size(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lose_code, "does not carry the package"),
+        (lose_code, "does not contain the package"),
         (draw_black, "images of a single value"),
         pytest.param(break_weights, "not a complete safetensors file", marks=pytest.mark.slow),
         pytest.param(shutil.rmtree, "cannot be loaded", marks=pytest.mark.slow),
@@ -87,7 +87,7 @@ def test_a_version_without_an_artifact_is_refused(make: Make) -> None:
 
 def test_a_version_that_takes_too_long_is_stopped(make: Make) -> None:
     make("a", trusted=False)
-    with pytest.raises(registry.VerificationError, match="was stopped"):
+    with pytest.raises(registry.VerificationError, match=r"did not load and sample within 0\.2 s; stopped"):
         registry.verify(NAME, 1, time_limit=0.2)
     assert "ddpm.failed" not in registry.version(NAME, 1).tags, "slow is not broken"
 

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 from ddpm import registry, tracking
-from ddpm.registry import chain, fetch
+from ddpm.registry import lineage
+from ddpm.registry.download import CACHE
 from ddpm.serving import pack
 from tests.func.registry.conftest import EVIDENCE, NAME, die_at
 from tests.support.records import DIGEST
@@ -58,7 +59,7 @@ def test_the_names_of_the_classes_are_on_the_version(make: Make) -> None:
     found = registry.version(NAME, make("d" * 64))
     assert found.tags["ddpm.classes"] == '["dark", "light"]'
     assert found.classes == ["dark", "light"]
-    assert chain.trace("1", NAME).links()["classes"] == ["dark", "light"]
+    assert lineage.trace("1", NAME).as_json()["classes"] == ["dark", "light"]
 
 
 def test_a_version_has_the_lineage_of_its_training_not_of_its_registration(
@@ -117,7 +118,7 @@ def test_changed_weights_are_refused(make: Make, where: str) -> None:
     weights = bytearray((folder / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "weights.safetensors").write_bytes(weights)
-    with pytest.raises(registry.RegistryError, match="not those that were registered"):
+    with pytest.raises(registry.RegistryError, match="weights or config differ from those registered"):
         registry.download(f"models:/{NAME}/{number}")
 
 
@@ -133,7 +134,7 @@ def test_a_cached_checkpoint_outlives_the_server(make: Make) -> None:
     registry.download(f"models:/{NAME}/{number}")
     shutil.rmtree(Path(registry.version(NAME, number).source.removeprefix("file://")))
     assert (registry.download(f"models:/{NAME}/{number}") / "config.json").exists()
-    assert fetch.CACHE.is_dir()
+    assert CACHE.is_dir()
 
 
 def test_a_version_whose_files_are_gone_is_named(make: Make) -> None:
@@ -141,8 +142,8 @@ def test_a_version_whose_files_are_gone_is_named(make: Make) -> None:
     registry.require_files(NAME, number)
     source = unquote(registry.version(NAME, number).source.removeprefix("file://"))
     (Path(source) / "artifacts/checkpoint/weights.safetensors").unlink()
-    with pytest.raises(registry.RegistryError, match=r"version 1 are gone: weights.safetensors at .*ddpm rollback"):
+    with pytest.raises(registry.RegistryError, match=r"version 1 are missing: weights.safetensors at .*ddpm rollback"):
         registry.require_files(NAME, number)
     shutil.rmtree(source)
-    with pytest.raises(registry.RegistryError, match=r"are gone: config.json, weights.safetensors"):
+    with pytest.raises(registry.RegistryError, match=r"are missing: config.json, weights.safetensors"):
         registry.require_files(NAME, number)

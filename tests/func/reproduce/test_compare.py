@@ -11,7 +11,8 @@ import torch
 
 from ddpm.cli.reproduce import sentences
 from ddpm.common import files
-from ddpm.registry.chain import Chain
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.registry.lineage import Lineage
 from ddpm.reproduce import Result, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
 
@@ -29,22 +30,23 @@ def test_the_distance_of_each_tensor_and_of_all(tmp_path: Path) -> None:
     assert compare.overall(found).absolute == 0.5
     assert compare.overall(found).relative == pytest.approx(1.0)
     files.write_tensors(tmp_path / "ours", {**ours, "a": torch.ones(3)})
-    with pytest.raises(ValueError, match="different networks: a"):
+    with pytest.raises(ValueError, match="the networks differ: a"):
         compare.weights(tmp_path / "ours", tmp_path / "theirs")
 
 
-def metrics(fid: float, inception: float, **conditions: object) -> dict[str, object]:
+def record(fid: float, inception: float, **conditions: object) -> ScoreRecord:
     spread = {"fid": {"mean": 30.0, "std": 3.0}}
-    return {"fid": fid, "recall": 0.5, "inception_score": inception, "inception_score_std": 0.1, "spread": spread,
-            "conditions": {"steps": 4, **conditions}}  # fmt: skip
+    metrics = {"fid": fid, "recall": 0.5, "inception_score": inception, "inception_score_std": 0.1, "spread": spread,
+               "conditions": {"steps": 4, **conditions}}  # fmt: skip
+    return ScoreRecord.from_json(metrics)
 
 
 @pytest.mark.parametrize(("fid", "inception", "agree"), [(38.0, 9.0, True), (39.0, 9.0, False), (30.0, 9.4, False)])
 def test_scores_agree_within_two_deviations_of_their_difference(fid: float, inception: float, agree: bool) -> None:
     """Of 3 and 3 that is 8.49; of 0.1 and 0.1 it is 0.283."""
-    found = tuple(compare.scores(metrics(30.0, 9.0), metrics(fid, inception)))
+    found = tuple(compare.scores(record(30.0, 9.0), record(fid, inception)))
     assert {each.name for each in found} == {"fid", "recall", "inception_score"}
-    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    result = Result(Lineage("run", {}), Path(), False, {}, {}, found)
     assert result.agree is agree
     assert result.good is agree
     words = "a spread agree within" if agree else "do not agree within"
@@ -52,16 +54,18 @@ def test_scores_agree_within_two_deviations_of_their_difference(fid: float, ince
 
 
 def test_no_spread_is_no_agreement() -> None:
-    found = tuple(compare.scores({"fid": 30.0, "evaluations": 10}, {"fid": 30.1, "evaluations": 10}))
-    result = Result(Chain("run", {}), Path(), False, {}, {}, found)
+    records = [ScoreRecord.from_json({"fid": fid, "evaluations": 10}) for fid in (30.0, 30.1)]
+    found = tuple(compare.scores(*records))
+    assert {each.name for each in found} == {"fid", "evaluations"}
+    result = Result(Lineage("run", {}), Path(), False, {}, {}, found)
     assert result.agree is None
     assert not result.good
-    assert "cannot be said" in sentences(result)[-1]
+    assert "cannot be compared" in sentences(result)[-1]
 
 
 def test_scores_of_other_conditions_are_not_compared() -> None:
-    with pytest.raises(ValueError, match="not measured alike: steps"):
-        compare.scores(metrics(30.0, 9.0), metrics(30.0, 9.0, steps=5))
+    with pytest.raises(ValueError, match="measured under different conditions: steps"):
+        compare.scores(record(30.0, 9.0), record(30.0, 9.0, steps=5))
 
 
 def test_the_present_environment_has_to_be_that_of_the_lock_file(tmp_path: Path) -> None:

@@ -49,4 +49,4 @@ def test_a_model_of_updated_data_is_rebuilt_from_what_was_pushed(
     rebuild = ["reproduce", f"models:/{NAME}@candidate", "--here", "--repository", str(clone)]
     result = CliRunner().invoke(app, rebuild)
     assert result.exit_code == 0, result.output
-    assert "identical: the rebuilt weights are those recorded, to the bit" in result.stdout
+    assert "identical: the rebuilt weights equal the recorded ones bit for bit" in result.stdout

@@ -45,7 +45,7 @@ def test_a_clean_commit_gives_the_same_bits_after_everything_has_moved_on(checko
     shutil.rmtree(checkout / "data")
     result = ddpm(run_id, "--into", "again")
     assert result.exit_code == 0, result.output
-    assert "identical: the rebuilt weights are those recorded, to the bit" in result.stdout
+    assert "identical: the rebuilt weights equal the recorded ones bit for bit" in result.stdout
     assert "although" not in result.stdout
     assert files.read_json(Path("again/.state/reproduced.json"))["identical"] is True
     assert f"{run_id} is" not in result.stderr
@@ -63,7 +63,7 @@ def test_a_dirty_tree_is_rebuilt_from_its_patch(checkout: Path, trained: Train) 
     (checkout / "src/helper.py").unlink()
     result = ddpm(f"models:/{NAME}@candidate")
     assert result.exit_code == 0, result.output
-    assert "bytes of changes that no commit has: applied" in result.stdout
+    assert "bytes of uncommitted changes: applied" in result.stdout
     assert "helped" in result.stdout
     assert "identical" in result.stdout
     kept = Path(f".state/reproduce/{NAME}-candidate")
@@ -83,8 +83,8 @@ def test_elsewhere_it_says_by_how_much_and_that_the_scores_agree(
     monkeypatch.setenv("TEST_SCORE", "3")
     result = ddpm(run_id, "--into", "again")
     assert result.exit_code == 0, result.output
-    assert "Equal bits were not to be expected: cpu x86_64 Another then, x86_64 Test now." in result.stdout
-    assert "Largest difference of any weight: 0.25" in result.stdout
+    assert "Identical bits cannot be expected: cpu x86_64 Another then, x86_64 Test now." in result.stdout
+    assert "Largest difference of a weight: 0.25" in result.stdout
     assert result.stdout.index("  kernel ") < result.stdout.index("  bias ")
     assert "The scores that have a spread agree within it" in result.stdout
 
@@ -124,7 +124,7 @@ def test_a_changed_or_missing_patch_is_refused(checkout: Path, trained: Train) -
     run_id = trained()
     (patch,) = (checkout / ".state/mlflow").rglob("*.patch")
     patch.write_bytes(patch.read_bytes().replace(b"seed: 5", b"seed: 6"))
-    assert "does not have the SHA-256 that was recorded" in refused(run_id, "--into", "again")
+    assert "does not have its recorded SHA-256" in refused(run_id, "--into", "again")
     patch.unlink()
     assert "is missing from its artifacts" in refused(run_id, "--into", "again")
     note(run_id, patch="not kept: the changes have 11.0 MiB, more than 10.0 MiB")
@@ -137,7 +137,7 @@ def test_missing_and_damaged_data_are_said(checkout: Path, trained: Train) -> No
     damaged = next(path for path in objects if path.read_bytes() == b"aaaa")
     damaged.chmod(0o644)
     damaged.write_bytes(b"bbbb")
-    assert "the data that came are not those recorded" in refused(run_id, "--into", "again")
+    assert "the fetched data differ from the record" in refused(run_id, "--into", "again")
     damaged.unlink()
     said = refused(run_id, "--into", "once-more")
     assert "are neither in a remote nor in this machine's cache. `dvc push` them" in said

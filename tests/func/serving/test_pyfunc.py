@@ -98,7 +98,7 @@ def test_another_sampler_than_the_measured_one_leaves_its_options_behind(model: 
         ({}, {"label": 5}, "label 5 does not exist"),
         ({}, {"class": "lihgt"}, "label lihgt does not exist; this model has dark, light; nearest: light"),
         ({"class": ["dark", "bright"]}, {}, "label bright does not exist"),
-        ({}, {"class": "dark", "label": 1}, "class dark and label 1 are two classes"),
+        ({}, {"class": "dark", "label": 1}, "class dark and label 1 are different classes"),
         ({}, {"count": -1}, "count = -1"),
         ({}, {"count": 10_001}, "at most 10,000"),
         ({}, {"steps": 51}, "steps = 51: this model has T = 50"),
@@ -169,7 +169,7 @@ def test_a_model_of_super_resolution_enlarges_the_image_of_each_row(enlarging: P
 
 @pytest.mark.parametrize(("images", "said"), [
     ([SMALL[0], SMALL[0, :2]], "must be of one size"), (list(SMALL[:, :2]), r"this model needs \(2, 4, 4, 1\)"),
-    ([SMALL[0], SMALL[1].astype(int) - 300], "whole numbers from 0 to 255"), ([0.5, 0.5], "Expected data to be list"),
+    ([SMALL[0], SMALL[1].astype(int) - 300], "integers from 0 to 255"), ([0.5, 0.5], "Expected data to be list"),
 ])  # fmt: skip
 def test_an_image_that_cannot_be_enlarged_is_refused_in_words(enlarging: Path, images: list[Any], said: str) -> None:
     loaded = mlflow.pyfunc.load_model(str(enlarging / "model"))

@@ -44,7 +44,7 @@ def test_limits_are_those_of_the_servers_environment() -> None:
     assert requests.Limits.of(mlflow).seconds == 54
     assert requests.Limits.of({**mlflow, "DDPM_SERVE_SECONDS": "5"}).seconds == 5
     for name, value in (("IMAGES", "0"), ("IMAGES", "many"), ("EVALUATIONS", "1e6"), ("SECONDS", "-1")):
-        with pytest.raises(ValueError, match=f"DDPM_SERVE_{name} = '{value}': must be a whole number from [01]"):
+        with pytest.raises(ValueError, match=f"DDPM_SERVE_{name} = '{value}': must be an integer of [01] or more"):
             requests.Limits.of({f"DDPM_SERVE_{name}": value})
 
 
@@ -57,7 +57,7 @@ def served(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_request_that_takes_too_long_is_ended_and_the_next_one_served(served: Any) -> None:
-    with pytest.raises(MlflowException, match="not drawn within 1 s; ask for fewer images or steps") as raised:
+    with pytest.raises(MlflowException, match="not finished within 1 s; request fewer images or steps") as raised:
         served.predict({}, params={"count": 10_000, "steps": 50})
     assert raised.value.get_http_status_code() == 400
     own = served.unwrap_python_model()
@@ -68,7 +68,7 @@ def test_a_request_that_takes_too_long_is_ended_and_the_next_one_served(served: 
 
 def test_who_waits_too_long_for_others_is_told_to_come_again(served: Any) -> None:
     own = served.unwrap_python_model()
-    with own.turn, pytest.raises(MlflowException, match="others were served for 1 s; ask again later") as raised:
+    with own.lock, pytest.raises(MlflowException, match="busy with other requests for 1 s; try again later") as raised:
         served.predict({}, params={"count": 1, "steps": 1})
     assert raised.value.get_http_status_code() == 429
 

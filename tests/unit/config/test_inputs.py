@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def missing(**changes: Any) -> list[str]:
     found = params.parse(with_changes(**changes))
     if problems := found.missing_files():
-        with pytest.raises(params.ParamsError, match="names what is not there"):
+        with pytest.raises(params.ParamsError, match="names missing or invalid files"):
             found.require_files()
     else:
         found.require_files()
@@ -64,8 +64,8 @@ def test_a_guide_of_other_images_or_other_noise_is_refused_before_training(tmp_p
     assert missing(**chosen | same) == []
     told = missing(**chosen | same | {"diffusion__steps": 60, "prepare__channels": 3})
     assert [each.split(": its ")[1] for each in told] == [
-        "image.channels is 1, and this model's 3; they have to be equal",
-        "diffusion.steps is 50, and this model's 60; they have to be equal",
+        "image.channels is 1, but must equal this model's, 3",
+        "diffusion.steps is 50, but must equal this model's, 60",
     ]
     for content in ("[", "[]", json.dumps({"image": 3, "diffusion": []})):
         (guide / "config.json").write_text(content)

@@ -184,7 +184,7 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
             {"prepare__labels": "none", "features__extractor": "inception", "sample__guidance": 2.0},
             ["sample.guidance = 2.0 needs labels", "prepare.labels = none"],
         ),
-        ({"sample__guide": "weaker"}, ["guide = 'weaker' has no use at guidance = 1"]),
+        ({"sample__guide": "weaker"}, ["guide = 'weaker' has no effect with guidance = 1"]),
         ({"sample__guidance": 2.0, "sample__guidance_interval": [2.0, 1.0]}, ["interval = [2.0, 1.0] is empty"]),
         ({"sample__guidance_rescale": 0.5}, ["guidance_rescale = 0.5 applies to guidance other than 1 only"]),
         ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
@@ -215,9 +215,9 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ),
         (
             {"diffusion__steps": 5000, "diffusion__schedule": "linear", "diffusion__beta_end": 0.9},
-            ["the largest level of noise would be sigma = 1e", "use smaller ones"],
+            ["the largest noise level would be sigma = 1e", "it must be at most"],
         ),
-        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "50 are the fewest"]),
+        ({"evaluate__blocks": 50}, ["evaluate.blocks = 50 leaves 40 of sample.count = 2000", "at least 50 are needed"]),
     ],
 )
 def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
@@ -255,7 +255,7 @@ def test_everything_wrong_is_told_at_once_and_a_missing_key_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: [1", "not valid YAML"), ("just text", "must hold sections"), ("", "must hold sections")],
+    [("a: [1", "not valid YAML"), ("just text", "must have sections"), ("", "must have sections")],
 )
 def test_a_file_that_is_no_params_file(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
@@ -325,7 +325,7 @@ def test_noise_has_to_grow_in_every_process(preset: str, low: str, high: str) ->
 def test_noise_beyond_float32_is_refused_in_every_process(preset: str, changes: dict[str, Any]) -> None:
     value = presets.values(ROOT / "presets" / f"{preset}.yaml")
     value["diffusion"] |= changes
-    assert "largest level of noise would be" in refusal(value)
+    assert "largest noise level would be" in refusal(value)
 
 
 def test_a_message_about_endless_things_is_short() -> None:

@@ -142,8 +142,8 @@ def test_the_labels_of_dataset_json(
     [
         ({"labels": None}, {None}, "have no labels"),
         ({"labels": [["set/a/0.png", 1], ["set/a/1.png", 1]]}, {"1", None}, "no class for 2 images"),
-        ({"labels": [["a/0.png", [0.3, 0.7]]]}, {None}, "none of them is used"),
-        ({"labels": [["a/0.png", "../../x"]]}, {None}, "none of them is used"),
+        ({"labels": [["a/0.png", [0.3, 0.7]]]}, {None}, "and are not used"),
+        ({"labels": [["a/0.png", "../../x"]]}, {None}, "and are not used"),
     ],
 )
 def test_a_dataset_json_that_says_less(content: object, names: set[str | None], note: str, folder: Write) -> None:

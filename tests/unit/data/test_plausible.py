@@ -96,12 +96,12 @@ def test_a_class_that_vanishes_is_not_said_to_be_too_small(folder: Write, tmp_pa
 
 def test_images_that_are_all_the_same_are_refused_as_that(folder: Write, tmp_path: Path) -> None:
     same = some(240, lambda random: noise(np.random.default_rng(0)))
-    with pytest.raises(DataError, match=r"All 240 images are the same once they are prepared, in every pixel"):
+    with pytest.raises(DataError, match=r"All 240 images are identical once prepared, in every pixel"):
         run(folder(same), tmp_path / "out")
     clear = some(
         240, lambda random: np.dstack([np.repeat(noise(random)[:, :, None], 3, 2), np.zeros((8, 8), np.uint8)])
     )
-    with pytest.raises(DataError, match=r"All 240 images .*: they are transparent everywhere"):
+    with pytest.raises(DataError, match=r"All 240 images .*: they are fully transparent"):
         run(folder(clear), tmp_path / "out")
 
 

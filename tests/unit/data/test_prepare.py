@@ -122,13 +122,13 @@ def test_unlabelled_images(good: Files, folder: Write, tmp_path: Path) -> None:
     prepared = load(tmp_path / "out")
     assert prepared.classes == ()
     assert (prepared.labels == -1).all()
-    with pytest.raises(DataError, match=r"no class folders.*prepare\.labels: none"):
+    with pytest.raises(DataError, match=r"not in class folders.*prepare\.labels: none"):
         run(tmp_path / "images", tmp_path / "out")
 
 
 def test_images_beside_the_class_folders(good: Files, folder: Write, tmp_path: Path) -> None:
     location = folder(good | {"lost.png": encoded(NOISE)})
-    with pytest.raises(DataError, match=r"(?s)1 images lie beside.*lost\.png"):
+    with pytest.raises(DataError, match=r"(?s)1 images are outside.*lost\.png"):
         run(location, tmp_path / "out")
     assert run(location, tmp_path / "out", labels="none")["count"] == 241
 
@@ -185,7 +185,7 @@ def test_a_changed_array_is_noticed(good: Files, folder: Write, tmp_path: Path) 
     with pytest.raises(DataError, match=r"changed after it was prepared.*dvc repro --force prepare"):
         load(tmp_path / "out", verify=True)
     np.save(tmp_path / "out" / "labels.npy", np.zeros(3, np.int64))
-    with pytest.raises(DataError, match="does not fit together"):
+    with pytest.raises(DataError, match="is inconsistent"):
         load(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="dvc repro prepare"):
         load(tmp_path / "nowhere")

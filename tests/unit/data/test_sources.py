@@ -175,7 +175,7 @@ def test_a_damaged_or_protected_member_of_a_zip_is_named(tmp_path: Path) -> None
 
 def test_one_name_twice_is_refused(tmp_path: Path) -> None:
     path = tarred(tmp_path / "images.tar", [(member("a.png"), b"x"), (member("./a.png"), b"y")])
-    with pytest.raises(DataError, match=r"holds a\.png twice"):
+    with pytest.raises(DataError, match=r"has a\.png twice"):
         find(path)
 
 
@@ -201,13 +201,13 @@ def test_nothing_an_archive_beside_images_and_no_archive_at_all(folder: Write, t
         find(tmp_path / "empty")
     page = tmp_path / "page"
     page.write_text("<html>Index of /images</html>")
-    with pytest.raises(DataError, match="not a folder, nor a zip or tar archive"):
+    with pytest.raises(DataError, match="neither a folder nor a readable zip or tar archive"):
         find(page)
     page.write_bytes(b"")
-    with pytest.raises(DataError, match="not a folder, nor a zip or tar archive"):
+    with pytest.raises(DataError, match="neither a folder nor a readable zip or tar archive"):
         find(page)
     root = folder({"a/1.png": b"x", "more.zip": b"y"})
-    with pytest.raises(DataError, match="archive beside other files"):
+    with pytest.raises(DataError, match="has an archive and other files"):
         find(root)
 
 

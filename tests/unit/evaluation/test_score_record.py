@@ -30,10 +30,13 @@ def test_the_ratio_is_one_for_as_many_real_images() -> None:
         "conditions": {"count": 1000, "reference_count": 1000},
         "blocks": {"values": {"fid": [2.5, 2.7]}},
         "class_histogram": {"a": 0.5, "b": 0.5},
+        "spread": {"fid": {"mean": 2.6, "std": 0.1}, "kid": {"mean": 0.1, "std": math.nan}},
+        "density": 0.9,
     }
     record = ScoreRecord.from_json(measured)
     assert record.fid_ratio == pytest.approx(1)
     assert (record.fid, record.fid_blocks, record.classes) == (2.0, (2.5, 2.7), 2)
+    assert (dict(record.spread), record.value("density"), record.value("class_histogram")) == ({"fid": 0.1}, 0.9, None)
 
 
 def test_a_refusal_is_kept() -> None:

@@ -26,14 +26,14 @@ def made(classes: tuple[str, ...] = ("zero", "one", "<two>"), count: int = 24) -
 
 def test_numbers_are_those_of_the_pixels() -> None:
     pairs = made()
-    assert pairs.apart[5] == 10
-    assert pairs.apart[7] == pytest.approx(1.0)
-    assert set(np.delete(pairs.apart, [5, 7])) == {0.0}
+    assert pairs.differences[5] == 10
+    assert pairs.differences[7] == pytest.approx(1.0)
+    assert set(np.delete(pairs.differences, [5, 7])) == {0.0}
     wide = made(classes=())
     rolled = canary.rms(wide.champion, np.roll(wide.champion, 1, axis=0))
-    assert wide.usual == pytest.approx(np.median(rolled))
+    assert wide.between_seeds == pytest.approx(np.median(rolled))
     few = Pairs(wide.champion[:3], wide.candidate[:3], np.arange(3), ("a", "b", "c"))
-    assert few.usual is None, "no two images of one class"
+    assert few.between_seeds is None, "no two images of one class"
 
 
 def test_the_page_says_what_was_compared_and_shows_every_class() -> None:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from ddpm.common import files
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.imaging import sheets
-from ddpm.report import drift, facts, page, picture, pictures, scores
+from ddpm.report import drift, page, picture, pictures, run_summary, scores
 from tests.support import made_reports as made
 from tests.support.made_reports import CHAMPION, METRICS, MORE, composed
 
@@ -20,35 +21,35 @@ def html(**known):
 
 
 def test_the_verdict_and_its_reasons_come_first():
-    top = composed(facts=made.facts()).headline
+    top = composed(summary=made.summary()).headline
     assert (top.title, top.verdict, top.tone) == ("digits version 3", "Promoted: the new champion", "good")
     assert top.reasons == (
         "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked; over 8 blocks of equal seeds the "
         "difference is -0.8, 95% interval -0.863 to -0.737."
     )
-    text = html(facts=made.facts())
+    text = html(summary=made.summary())
     assert text.index("Promoted: the new champion") < text.index("Candidate and champion") < text.index('id="scores"')
 
 
 def test_the_champion_stands_beside_the_candidate():
-    found = composed(facts=made.facts())
-    assert found.beside is not None
-    first = found.beside.rows[0]
+    found = composed(summary=made.summary())
+    assert found.comparison is not None
+    first = found.comparison.rows[0]
     values = (first.candidate, first.champion, first.change, first.limit, first.kept)
     assert values == ("3.21", "4.00", "-19.8%", "at most 10", "yes")
-    novelty = next(row for row in found.beside.rows if row.name == "Memorisation ratio")
+    novelty = next(row for row in found.comparison.rows if row.name == "Memorisation ratio")
     assert (novelty.candidate, novelty.limit, novelty.kept) == ("0.980", "at least 0.93", "yes")
     assert found.scores[0].champion == "4.00"
 
 
 def test_without_another_champion_there_is_no_column_for_it():
-    alone = composed(facts=made.facts(champion=None))
-    assert alone.beside is not None
-    assert (alone.beside.champion, alone.beside.rows[0].change) == ("", "")
-    itself = composed(facts=made.facts(champion=METRICS))
-    assert itself.beside is not None
-    assert "is the champion itself" in itself.beside.words
-    told = html(facts=made.facts(champion=METRICS, heading="is the champion already: nothing to promote"))
+    alone = composed(summary=made.summary(champion=None))
+    assert alone.comparison is not None
+    assert (alone.comparison.champion, alone.comparison.rows[0].change) == ("", "")
+    itself = composed(summary=made.summary(champion=METRICS))
+    assert itself.comparison is not None
+    assert "is the champion itself" in itself.comparison.words
+    told = html(summary=made.summary(champion=METRICS, heading="is the champion already: nothing to promote"))
     assert "It is the champion already" in told
     assert "Limit" in told
     assert not any(line.champion for line in itself.scores)
@@ -56,14 +57,15 @@ def test_without_another_champion_there_is_no_column_for_it():
 
 def test_without_a_run_the_page_says_that_nothing_is_judged():
     assert "Not judged" in html()
-    assert "No run of the flow has judged these scores" in html()
+    assert "No flow run has judged these scores yet" in html()
     assert "The last verdict was about other scores" in html(outdated=True)
     assert "Candidate and champion" not in html()
-    assert "Times are kept by the flow" in html()
+    assert "Times are recorded by the flow" in html()
 
 
 def test_a_score_has_its_spread_floors_and_direction():
-    table = {line.name: line for line in scores.table(METRICS | MORE, CHAMPION)}
+    records = map(ScoreRecord.from_json, (METRICS | MORE, CHAMPION))
+    table = {line.name: line for line in scores.table(*records)}
     fid = table["FID"]
     assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
     assert fid.spread == "± 0.12 between blocks of seeds"
@@ -86,8 +88,8 @@ def test_what_is_no_number_is_not_shown_as_one():
 
 def test_copies_are_told_in_words():
     text = html(metrics=METRICS | MORE)
-    assert "Copies of training images are among the samples" in text
-    assert "3 exact copies of training images; 21 near ones (nearer than 0.300), where 20 of so many" in text
+    assert "The samples contain copies of training images" in text
+    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected of as many" in text
     assert "p = 0.25" in text
 
 
@@ -111,24 +113,25 @@ def test_the_newest_finding_about_these_data_is_taken(tmp_path: Path):
 
 
 def test_lineage_names_hashes_and_how_to_make_the_model_again():
-    found = composed(facts=made.facts())
+    found = composed(summary=made.summary())
     assert found.lineage["commit of the code"] == "5e" * 20
     assert found.lineage["weights SHA-256"] == "77" * 32
     assert found.commands[0][1] == f"git checkout {'5e' * 20} && make run"
     assert not found.caveat
-    dirty = made.facts(lineage={"ddpm.git_sha": "5e" * 20, "ddpm.git_dirty": "true"})
-    assert "commit first" in composed(facts=dirty).caveat
+    dirty = made.summary(lineage={"ddpm.git_sha": "5e" * 20, "ddpm.git_dirty": "true"})
+    assert "commit first" in composed(summary=dirty).caveat
 
 
 def test_times_are_those_of_this_run_and_of_the_run_that_made_the_files():
-    found = composed(facts=made.facts()).times
+    found = composed(summary=made.summary()).times
     assert found is not None
     prepare, train = found.rows
     assert (prepare.did, prepare.took, prepare.cpu) == ("cached", "–", "–")
     assert (train.took, train.cpu, found.total.cpu, found.gpu) == ("5m 00s", "0.15 h", "0.15 h", False)
-    assert "GPU hours" not in html(facts=made.facts())
+    assert "GPU hours" not in html(summary=made.summary())
     held = made.TOOK | {"gpu_seconds": 300.0}
-    assert "GPU hours" in html(facts=made.facts(stages=[{"stage": "train", "did": "Completed", **held, "made": held}]))
+    stages = [{"stage": "train", "did": "Completed", **held, "made": held}]
+    assert "GPU hours" in html(summary=made.summary(stages=stages))
 
 
 @pytest.fixture
@@ -143,18 +146,18 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_facts_of_other_scores_give_no_verdict(outputs: Path):
-    facts.write(made.facts(scores_sha256=files.sha256_file(page.METRICS)))
-    assert page.make(facts.read())
+    run_summary.write(made.summary(scores_sha256=files.sha256_file(page.METRICS)))
+    assert page.make(run_summary.read())
     assert "Promoted" in page.PAGE.read_text()
     files.write_json(page.METRICS, METRICS | {"fid": 3.3})
-    assert not page.make(facts.read())
+    assert not page.make(run_summary.read())
     assert "The last verdict was about other scores" in page.PAGE.read_text()
 
 
 def test_what_is_missing_or_of_another_version_is_named(outputs: Path):
-    files.write_json(facts.FACTS, {"verdict": "better"})
-    with pytest.raises(ValueError, match="not what this version writes"):
-        facts.read()
+    files.write_json(run_summary.PATH, {"verdict": "better"})
+    with pytest.raises(ValueError, match="from another version"):
+        run_summary.read()
     files.write_json(page.PICTURES / picture.WORDS, [{"name": "samples", "heading": "?"}])
     with pytest.raises(ValueError, match="dvc repro --force evaluate"):
         page.make(None)

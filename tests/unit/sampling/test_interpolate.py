@@ -1,4 +1,4 @@
-"""Interpolation: its ends are the pictures, what lies between is the model's; films have the frames they should."""
+"""Interpolation: its ends are the pictures, images in between are the model's; animations have the right frames."""
 
 import io
 import math
@@ -72,7 +72,7 @@ def test_a_seed_is_the_image_that_sampling_draws_from_it() -> None:
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_film_has_every_frame_begins_again_and_holds_the_last(ending: str, channels: int) -> None:
+def test_an_animation_has_every_frame_begins_again_and_holds_the_last(ending: str, channels: int) -> None:
     moments = np.random.default_rng(0).integers(0, 256, (5, 7, 8, 8, channels), dtype=np.uint8)
     with Image.open(io.BytesIO(animation.animate(moments, ending))) as opened:
         assert opened.n_frames == 7
@@ -105,27 +105,27 @@ def test_commands_write_what_was_asked(tmp_path: Path, tiny_checkpoint: Path) ->
     with Image.open(tmp_path / "way.gif") as opened:
         assert opened.n_frames == 4
     still = ("sample", "--model", tiny_checkpoint, "--count", 4, "--steps", 6)
-    code, words = run(*still, "--out", tmp_path / "film.webp", "--frames", 5)
+    code, words = run(*still, "--out", tmp_path / "animation.webp", "--frames", 5)
     assert code == 0, words
-    with Image.open(tmp_path / "film.webp") as opened:
+    with Image.open(tmp_path / "animation.webp") as opened:
         assert opened.n_frames == 5
-    code, words = run(*still, "--out", tmp_path / "film.gif")
+    code, words = run(*still, "--out", tmp_path / "animation.gif")
     assert code == 0, words
-    with Image.open(tmp_path / "film.gif") as opened:
+    with Image.open(tmp_path / "animation.gif") as opened:
         assert opened.n_frames == 7
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["sample", "--frames", "3", "--out", "a.png"], "--frames is for a film"),
-    (["sample", "--frames", "30", "--out", "a.gif", "--steps", "5", "--count", "4"], "5 steps have 6 moments"),
-    (["sample", "--out", "a.gif", "--count", "101"], "use --count 100"),
+    (["sample", "--frames", "3", "--out", "a.png"], "--frames needs an animation"),
+    (["sample", "--frames", "30", "--out", "a.gif", "--steps", "5", "--count", "4"], "5 steps have 6 frames"),
+    (["sample", "--out", "a.gif", "--count", "101"], "an animation has at most 100 images"),
     (["sample", "--from", "nothing.png", "--to", "1"], "neither a picture nor a seed"),
     (["sample", "--from", "2", "--to", "1", "--count", "1"], "count = 1: from 2"),
     (["sample", "--from", "2", "--to", "1", "--steps", "51"], "this model has T = 50"),
     (["sample", "--from", "2", "--to", "1", "--label", "grey"], "dark, light"),
-    (["sample", "--from", "2", "--to", "1", "--out", "a.jpg"], "end it with one of .png"),
+    (["sample", "--from", "2", "--to", "1", "--out", "a.jpg"], "must end with one of .png"),
     (["sample", "--from", "2"], "--to is missing"),
-    (["sample", "--from", "2", "--to", "1", "--guidance-rescale", "0.5"], "--guidance-rescale has no meaning between"),
+    (["sample", "--from", "2", "--to", "1", "--guidance-rescale", "0.5"], "--guidance-rescale does not apply"),
 ])  # fmt: skip
 def test_commands_refuse_in_words_before_weights_are_read(
     tmp_path: Path, tiny_checkpoint: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""The sections of params.yaml: each key with its type, its range, and the rules within the section.
+"""The sections of params.yaml: keys with types and ranges, and the rules within each section.
 
 Frozen and strict: no unknown keys, no conversions, no changes afterwards. The rules between sections are in `params`.
 """

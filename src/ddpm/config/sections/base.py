@@ -15,8 +15,8 @@ Place = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 class Section(BaseModel):
     """Base class of all sections: no unknown keys, no conversions, no changes afterwards.
 
-    Every field has a default and a description: `config.render` writes params.yaml from them. A default only counts in
-    a preset; params.yaml itself has to be complete (`wording.missing`).
+    Every field has a default and a description, from which `config.render` writes params.yaml. Defaults apply to
+    presets only; params.yaml itself must be complete (`wording.missing`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -8,7 +8,7 @@ from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Se
 
 
 class Prepare(Section):
-    """From a folder of image files to one array."""
+    """Conversion of a folder of image files to one array."""
 
     resolution: int = Field(
         28, ge=4, le=1024, description="side of the square images in pixels; other originals are resized"
@@ -58,7 +58,7 @@ class Features(Section):
     @field_validator("extractor", mode="before")
     @classmethod
     def without_declared_layers(cls, value: Any) -> Any:
-        """Name what can be used in place of an extractor with layers declared in JSON, which older files may have."""
+        """Refuse an extractor with layers declared in JSON, which older files may have. Raises ValueError."""
         if value == "own":
             raise ValueError(
                 "own (layers declared in JSON) is not supported; use classifier, which is trained on the labels, or "

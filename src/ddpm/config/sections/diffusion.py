@@ -1,4 +1,4 @@
-"""Section diffusion: the forward process, with the keys of its kind, and what the network predicts."""
+"""Section diffusion: the forward process, with the keys of its kind, and the prediction target."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PROCESSES = "ddpm (a chain of T steps), vp-sde, sub-vp-sde, ve-sde or edm; each 
 
 
 def ascending(low: str, high: str) -> Callable[[Section], Section]:
-    """The check that the noise grows between two keys."""
+    """Make a validator that `low` is below `high`."""
 
     def check(section: Section) -> Section:
         first, last = getattr(section, low), getattr(section, high)
@@ -26,16 +26,16 @@ def ascending(low: str, high: str) -> Callable[[Section], Section]:
 
 
 def reaches(log_sigma: float) -> None:
-    """Refuse a last level of noise that is beyond float32. Raises ValueError."""
+    """Raise ValueError if the largest noise level exceeds the range of float32."""
     if log_sigma > math.log(LARGEST_SIGMA):
         raise ValueError(
-            f"the largest level of noise would be sigma = 1e{log_sigma / math.log(10):.0f}, and {LARGEST_SIGMA:.0e} is "
-            "the most that can be trained on; use smaller ones"
+            f"the largest noise level would be sigma = 1e{log_sigma / math.log(10):.0f}; it must be at most "
+            f"{LARGEST_SIGMA:.0e}"
         )
 
 
 class Process(Section):
-    """What every process has."""
+    """Keys of every process."""
 
     steps: int = Field(
         1000, ge=1, le=5000, description="T: steps of the chain, or levels of noise that samplers may visit"
@@ -51,7 +51,7 @@ class Process(Section):
 
     @property
     def shrinks_by(self) -> int:
-        """By how much the image that is joined to the input is smaller; 1 where there is none."""
+        """Ratio of image size to the size of the conditioning image; 1 without one."""
         return {"none": 1, "low-resolution-2": 2, "low-resolution-4": 4}[self.condition]
 
 
@@ -72,13 +72,13 @@ class Ddpm(Process):
 
     @model_validator(mode="after")
     def noise_is_finite(self) -> Self:
-        """The betas leave some signal at the last step: sigma^2 = 1 / abar - 1."""
+        """Check that the betas leave some signal at the last step: sigma^2 = 1 / abar - 1."""
         if self.schedule != "cosine":
             reaches(-sum(math.log1p(-beta) for beta in self._betas()) / 2)
         return self
 
     def _betas(self) -> list[float]:
-        """As `diffusion.schedule.betas`, which needs torch."""
+        """Compute the betas as `diffusion.schedule.betas`, without torch."""
         start, end = (beta * 1000 / self.steps for beta in (self.beta_start, self.beta_end))
         shares = [i / max(1, self.steps - 1) for i in range(self.steps)]
         if self.schedule == "sigmoid":
@@ -102,13 +102,13 @@ class VpSde(Process):
 
     @model_validator(mode="after")
     def noise_is_finite(self) -> Self:
-        """The betas leave some signal at t = 1, where their integral is their mean."""
+        """Check that the betas leave some signal at t = 1, where their integral is their mean."""
         reaches((self.beta_min + self.beta_max) / 4)
         return self
 
 
 class Levels(Process):
-    """The processes that only add noise, between two levels."""
+    """Processes that only add noise, between two levels."""
 
     sigma_min: Level = Field(0.002, description="lowest level of noise")
     sigma_max: Level = Field(80.0, description="highest level of noise")
@@ -126,7 +126,7 @@ class VeSde(Levels):
 
 
 class Edm(Levels):
-    """Karras et al. 2022."""
+    """The EDM process (Karras et al. 2022)."""
 
     process: Literal["edm"] = Field("edm", description=PROCESSES)
     schedule: Literal["karras"] = Field("karras", description="of sigma: evenly in its seventh root")
@@ -135,7 +135,7 @@ class Edm(Levels):
 
     @model_validator(mode="after")
     def noise_is_finite(self) -> Self:
-        """Training draws levels up to 5.2 standard deviations above their mean, in log(sigma)."""
+        """Check the largest sigma of training: 5.2 standard deviations above the mean of log(sigma)."""
         reaches(self.p_mean + 5.2 * self.p_std)
         return self
 

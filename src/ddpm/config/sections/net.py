@@ -50,7 +50,7 @@ class UNet(Section):
 
     @property
     def downsampling(self) -> int:
-        """By how much the side of an image shrinks from input to the deepest level."""
+        """Ratio of the side of an image to that of the deepest level."""
         return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
     @model_validator(mode="after")

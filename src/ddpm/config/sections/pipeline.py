@@ -1,4 +1,4 @@
-"""Sections evaluate, promote and flow: what follows the model."""
+"""Sections evaluate, promote and flow."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -70,7 +70,7 @@ class Promote(Section):
 
     @property
     def limited(self) -> bool:
-        """Whether a first champion has to meet any limit."""
+        """True if any limit applies to a first champion."""
         keys = ("max_fid", "min_inception_score", "min_class_share", *RELATIVE_LIMITS)
         return any(getattr(self, key) is not None for key in keys)
 

@@ -1,4 +1,4 @@
-"""Section sample: how images are drawn."""
+"""Section sample: the sampling of images."""
 
 import math
 from typing import Any, Self
@@ -10,7 +10,7 @@ from ddpm.sampling.options import NAMES, OPTIONS, Sampler, Sampling, Spacing, Va
 
 
 def option(name: str, tuned: Any = None) -> Any:
-    """A field with the default (unless another was tuned), the range and the description of a sampler option."""
+    """Make a field with range, description and default (unless tuned) of a sampler option."""
     found = OPTIONS[name]
     most = found.most if found.most < math.inf else None
     text = f"{found.description}; null: {found.none}" if found.none else found.description
@@ -18,7 +18,7 @@ def option(name: str, tuned: Any = None) -> Any:
 
 
 class Sample(Section):
-    """How images are drawn from the trained model. Sampler options: `sampling.options` defines them."""
+    """Sampling from the trained model. The sampler options are defined in `sampling.options`."""
 
     count: Count = Field(2000, description="images drawn")
     seed: Seed = Field(0, description="image i is drawn from seed + i")
@@ -44,12 +44,12 @@ class Sample(Section):
 
     @property
     def sampling(self) -> Sampling:
-        """The choices that shape an image, as plain values."""
+        """The sampler options."""
         return Sampling(**self.model_dump(include=set(NAMES)))
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """The other arguments of `sampling.to_folder.sample_to_folder`: how many, from which seed, with which guide."""
+        """The other arguments of `sampling.to_folder.sample_to_folder`."""
         return {
             "count": self.count,
             "seed": self.seed,
@@ -65,6 +65,6 @@ class Sample(Section):
         _ = self.sampling
         if self.guide and self.guidance == 1:
             raise ValueError(
-                f'guide = {self.guide!r} has no use at guidance = 1: use another guidance, such as 2, or guide: ""'
+                f'guide = {self.guide!r} has no effect with guidance = 1: use another guidance, such as 2, or guide: ""'
             )
         return self

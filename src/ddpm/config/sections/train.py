@@ -45,7 +45,7 @@ class Train(Section):
 
     @model_validator(mode="after")
     def batch_divides(self) -> Self:
-        """Every micro-batch has the same size, and the budget holds at least one batch."""
+        """Check that micro-batches are equal, and that the budget has at least one batch."""
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation = {self.accumulation} must divide batch = {self.batch}")
         if self.images < self.batch:
@@ -59,7 +59,7 @@ class Train(Section):
         return self
 
     def _processes_share(self, processes: int) -> None:
-        """A stated number of processes takes equal parts of every micro-batch, or of the model."""
+        """Check that a given number of processes divides every micro-batch, and the model if sharded."""
         if self.batch % (self.accumulation * processes):
             raise ValueError(
                 f"{processes} processes cannot share train.batch = {self.batch} equally in accumulation = "
@@ -67,5 +67,5 @@ class Train(Section):
             )
         if self.sharding == "full" and processes == 1:
             raise ValueError(
-                "sharding: full divides the model among processes, and there is one. Raise train.processes, or use auto"
+                "sharding: full divides the model among processes, but there is one. Raise train.processes, or use auto"
             )

@@ -11,7 +11,7 @@ from ddpm.common import yaml_file
 
 
 def message(problem: Any, root: type[BaseModel]) -> str:
-    """One line for an error of pydantic: key, value, limit, and the nearest valid name of a misspelt key."""
+    """Format a pydantic error as one line: key, value, limit, and the nearest valid name of a misspelt key."""
     keys, section = _place(problem["loc"], root)
     key = ".".join(_printable(each) for each in keys)
     if problem["type"] == "extra_forbidden":
@@ -30,7 +30,7 @@ def message(problem: Any, root: type[BaseModel]) -> str:
 
 
 def missing(value: Mapping[str, Any], root: type[BaseModel]) -> Iterator[str]:
-    """One line for each section and key that is missing, with the default of the key."""
+    """Yield a line for each missing section, and each missing key with its default."""
     for name, field in root.model_fields.items():
         if name not in value:
             yield f"{name} is missing"
@@ -46,7 +46,7 @@ def missing(value: Mapping[str, Any], root: type[BaseModel]) -> Iterator[str]:
 
 
 def _printable(key: str) -> str:
-    """A key of somebody's file, in a message."""
+    """Format a key of the user's file for a message."""
     return key if key.isprintable() and len(key) <= yaml_file.SHOWN else yaml_file.shown(key)
 
 
@@ -79,6 +79,6 @@ def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
 
 
 def _kinds(field: FieldInfo) -> dict[str, type[BaseModel]]:
-    """The kinds of a section that has several, by the value of the key that tells them apart."""
+    """Return the kinds of a section by the value of their discriminating key."""
     members = get_args(field.annotation)
     return {kind: each for each in members for kind in get_args(each.model_fields[field.discriminator].annotation)}

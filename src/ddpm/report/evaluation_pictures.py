@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, in the order of the page."""
+"""The pictures of an evaluation, in page order."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from ddpm.report.picture import Picture
 
 @dataclass(frozen=True)
 class Real:
-    """The data set: images uint8 (N, H, W, C) and labels int64 (N,), -1 without a class; `heldout` bool (N,)."""
+    """The data set: images uint8 (N, H, W, C), labels int64 (N,), -1 for no class; heldout bool (N,)."""
 
     images: Pixels
     labels: NDArray[np.int64]
@@ -32,10 +32,10 @@ class Real:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the model drew: images (M, H, W, C), labels (M,), strip (rows, moments, H, W, C).
+    """Generated images (M, H, W, C), labels (M,), and strip (rows, steps, H, W, C) of their denoising.
 
-    confidence (M,): the probability that the classifier gives each image's class, None where it knows no classes;
-    distance (M,): to the nearest training image, in feature space.
+    confidence (M,): classifier probability of each image's class, None without classes; distance (M,): to the nearest
+    training image, in feature space.
     """
 
     images: Pixels
@@ -58,8 +58,8 @@ def write(
 ) -> None:
     """Write the pictures of an evaluation, and neighbours.json, to `folder`.
 
-    train: output of the train stage. grid: side of the grid of samples; neighbours: how many samples are shown beside
-    their nearest training images.
+    train: output of the train stage. grid: side of the grid of samples. neighbours: number of samples shown with their
+    nearest training images.
     """
     closest = score_folder.closest_of_each_class(samples, neighbours)
     pairs = score_folder.neighbours(samples, data.train_indices, closest)
@@ -80,7 +80,7 @@ def evaluation(
     grid: int,
     neighbours: int,
 ) -> list[Picture]:
-    """All pictures of an evaluation. pairs: as in neighbours.json; the rest as for `write`."""
+    """Draw all pictures of an evaluation. pairs: as in neighbours.json; other arguments as for `write`."""
     real = Real(data.images, data.labels, data.heldout, data.classes)
     drawn = Drawn(
         samples.images,
@@ -97,7 +97,7 @@ def evaluation(
         found.append(class_shares(real, metrics["class_histogram"]))
     return [
         *found,
-        figures.schedule(*schedules.levels(config, metrics["conditions"])),
+        figures.schedule(*schedules.sigmas(config, metrics["conditions"])),
         training(train / "history.csv"),
         companions(real, drawn, copies, typical, "worst"),
         companions(real, drawn, pairs, typical, "of_each_class"),
@@ -105,7 +105,7 @@ def evaluation(
 
 
 def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
-    """Grids: real beside generated, unselected samples, the best and the worst, the way from noise."""
+    """Draw the grids: real and generated images, unselected samples, best and worst samples, denoising."""
     shown = np.where(real.heldout, -1, real.labels)
     found = [
         figures.comparison(real.images, shown, drawn.images, drawn.labels, real.classes),
@@ -119,7 +119,7 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
 
 
 def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
-    """Samples that come close to a training image; pairs as in neighbours.json, chosen: as in figures.CLOSE."""
+    """Draw samples close to a training image. pairs: as in neighbours.json; chosen: a key of figures.CLOSE."""
     return figures.companions(
         drawn.images[[pair["sample"] for pair in pairs]],
         [[np.asarray(real.images[i]) for i in pair["training"]] for pair in pairs],
@@ -130,12 +130,12 @@ def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typ
 
 
 def class_shares(real: Real, histogram: Mapping[str, float]) -> Picture:
-    """Shares of the classes among the samples, beside those of the training images."""
+    """Draw the class shares of the samples and of the training images."""
     return figures.class_shares(histogram, real.labels[~real.heldout])
 
 
 def training(history: Path) -> Picture:
-    """The curves of history.csv. Raises FileNotFoundError, or ValueError for a history without rows."""
+    """Draw the curves of history.csv. Raises FileNotFoundError, or ValueError for an empty history."""
     with history.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:

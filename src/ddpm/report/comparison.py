@@ -1,16 +1,17 @@
-"""The comparison of candidate and champion, row by row as the gate judged it."""
+"""The gate's comparison of candidate and champion, row by row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddpm.evaluation.gate import NO_LIMITS
-from ddpm.report.facts import Facts
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.report.run_summary import RunSummary
 from ddpm.report.scores import text
 
 
 @dataclass(frozen=True)
 class Row:
-    """A score of both, the change relative to the champion's, the limit, and whether it is kept ("" where none is)."""
+    """A score of both, the change relative to the champion's, the limit, and yes or no if it is met ("" without)."""
 
     name: str
     candidate: str
@@ -21,8 +22,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The headings of the comparison and its rows. champion: its heading; "" without one."""
+class Comparison:
+    """Note, headings and rows of the comparison. champion: its heading; "" without one."""
 
     words: str
     candidate: str
@@ -30,26 +31,26 @@ class Beside:
     rows: Sequence[Row]
 
 
-def same(facts: Facts) -> bool:
-    """Whether the candidate had the champion's own weights."""
-    return bool(facts.verdict["verdict"] == "unchanged")
+def same(summary: RunSummary) -> bool:
+    """Return True if the candidate has the champion's own weights."""
+    return bool(summary.verdict["verdict"] == "unchanged")
 
 
-def beside(facts: Facts) -> Beside:
-    """The gate's table."""
-    known = facts.champion is not None and not same(facts)
-    rows = [_row(each, known=known) for each in facts.verdict["rows"]]
-    return Beside(_words(facts), f"Version {facts.registered['version']}", "Champion" if known else "", rows)
+def compare(summary: RunSummary) -> Comparison:
+    """Format the gate's table."""
+    known = summary.champion is not None and not same(summary)
+    rows = [_row(each, known=known) for each in summary.verdict["rows"]]
+    return Comparison(_words(summary), f"Version {summary.registered['version']}", "Champion" if known else "", rows)
 
 
-def _words(facts: Facts) -> str:
-    made = facts.registered
-    if same(facts):
+def _words(summary: RunSummary) -> str:
+    made = summary.registered
+    if same(summary):
         return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
-    if facts.champion is None:
-        limited = any(each["limit"] for each in facts.verdict["rows"])
+    if summary.champion is None:
+        limited = any(each["limit"] for each in summary.verdict["rows"])
         return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
-    if facts.champion.get("fid") is None:
+    if ScoreRecord.from_json(summary.champion).fid is None:
         return "The champion could not be scored under these conditions; the reasons are above."
     return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
 

@@ -1,4 +1,4 @@
-"""The checkpoint folder behind a model's address."""
+"""Download of a registered version's checkpoint, with its hash checked."""
 
 import os
 import re
@@ -17,15 +17,15 @@ FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder such a
 
 
 def download(uri: str) -> Path:
-    """The checkpoint folder behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a local folder.
+    """Return the checkpoint folder of `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a local folder.
 
-    A version's weights and config are checked against the hash they were registered with. Raises RegistryError.
+    Raises RegistryError for an unknown address, or weights and config that differ from those registered.
     """
     return download_with_settings(uri)[0]
 
 
 def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
-    """The same, and the sampling settings of the version; None for a local folder, which has none of its own."""
+    """As `download`, with the sampling settings of the version; None for a local folder."""
     if not uri.startswith("models:/"):
         folder = Path(uri)
         if not (folder / pack.CONFIG).is_file():
@@ -33,7 +33,7 @@ def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
         return folder, None
     found = resolve(uri)
     if not found.content:
-        raise RegistryError(f"{uri} was not registered by this program: it carries no {CONTENT_TAG}")
+        raise RegistryError(f"{uri} was not registered by this program: it has no tag {CONTENT_TAG}")
     cached = CACHE / outside.sha256(found.content, f"the tag {CONTENT_TAG} of {uri}", RegistryError)
     if not cached.is_dir():
         import mlflow.artifacts
@@ -44,23 +44,23 @@ def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
                 dst_path=str(new),
                 tracking_uri=store.tracking_uri(),
             )
-            for name in pack.PACKED_FILES:  # and nothing else that lies beside them
+            for name in pack.PACKED_FILES:  # ignore any other file
                 part = new / "checkpoint" / name
                 if part.is_file() and not part.is_symlink():
                     os.replace(part, new / name)
             shutil.rmtree(new / "checkpoint", ignore_errors=True)
-            _check(new, found, uri)  # so that what is wrong is not kept
+            _check(new, found, uri)  # before it enters the cache
     _check(cached, found, uri)
     return cached, found.sampling
 
 
 def _check(folder: Path, found: Version, uri: str) -> None:
     if pack.content_sha256(folder) != found.content:
-        raise RegistryError(f"{uri}: its weights or config are not those that were registered. Do not use it.")
+        raise RegistryError(f"{uri}: its weights or config differ from those registered. Do not use it.")
 
 
 def require_files(name: str, number: int) -> None:
-    """Ask the store whether the files of a version are there. Raises RegistryError when they are not."""
+    """Check that the artifact store has the files of a version. Raises RegistryError for missing ones."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -72,13 +72,13 @@ def require_files(name: str, number: int) -> None:
         raise RegistryError(f"the files of {name} version {number} cannot be listed: {error}") from error
     if missing := sorted(set(pack.PACKED_FILES) - there):
         raise RegistryError(
-            f"the files of {name} version {number} are gone: {', '.join(missing)} at {shown(source)}. Restore them "
+            f"files of {name} version {number} are missing: {', '.join(missing)} at {shown(source)}. Restore them "
             "from a backup, or make another version the champion: ddpm rollback, ddpm promote VERSION"
         )
 
 
 def resolve(uri: str) -> Version:
-    """The version that a models:/ URI names. Raises RegistryError."""
+    """Return the version that a models:/ URI names. Raises RegistryError."""
     alias = re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri)
     number = re.fullmatch(r"models:/([^/@]+)/(\d+)", uri)
     if number:

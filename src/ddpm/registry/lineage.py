@@ -1,4 +1,4 @@
-"""Where a model comes from, link by link: version, run, commit, changes, data, parameters, weights, scores."""
+"""Lineage of a model: version, run, commit, uncommitted changes, data, parameters, weights, scores."""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +8,9 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.redact import shown
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
-from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
 from ddpm.tracking.sync import DIGEST_TAG, PATCHES
@@ -18,35 +19,35 @@ NOT_RECORDED = "not recorded"
 
 
 @dataclass(frozen=True)
-class Chain:
-    """What is known of one model. version: None for a run that was not registered; tags: of its run."""
+class Lineage:
+    """Lineage of one model. tags: those of its run; version: None if the run was not registered."""
 
     run_id: str
     tags: Mapping[str, str]
     version: Version | None = None
-    scores: Mapping[str, Any] = field(default_factory=dict)
+    scores: ScoreRecord = field(default_factory=ScoreRecord)
 
     @property
     def conflicts(self) -> list[str]:
-        """Tags of origin that the version and its run give different values."""
+        """Lineage tags whose values differ between the version and its run."""
         there = self.version.tags if self.version else {}
         return [key for key in (*LINEAGE_TAGS, WEIGHTS_TAG) if self.tags.get(key, "") != there.get(key, "") and
                 key in self.tags and key in there]  # fmt: skip
 
     def tag(self, name: str) -> str:
-        """A fact by the end of its tag's name (`git_sha`); `not recorded` for what an older program left out."""
+        """Return a tag's value by its name without the prefix (`git_sha`); `not recorded` if it is missing."""
         key = f"ddpm.{name}"
         return self.tags.get(key) or (self.version.tags.get(key) if self.version else None) or NOT_RECORDED
 
     @property
     def verdict(self) -> dict[str, str]:
-        """What the gate said, why, and where its evidence is among the run's artifacts; empty where it said nothing."""
+        """The gate's verdict, its reasons, and the artifact path of its evidence; empty if the gate has not judged."""
         there = self.version.tags if self.version else {}
         names = {"verdict": VERDICT_TAG, "reasons": REASONS_TAG, "evidence": JUDGED_TAG}
         return {name: there[tag] for name, tag in names.items() if tag in there}
 
-    def links(self) -> dict[str, Any]:
-        """The chain in its order, for JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """Return all links in order, as a JSON object."""
         return {
             "version": f"models:/{self.version.name}/{self.version.number}" if self.version else None,
             "aliases": list(self.version.aliases) if self.version else [],
@@ -62,16 +63,16 @@ class Chain:
             "machine": {key.removeprefix("ddpm."): self.tag(key.removeprefix("ddpm.")) for key in MACHINE_TAGS},
             "classes": self.version.classes if self.version else [],
             "weights": self.tag("weights"),
-            "scores": dict(self.scores),
+            "scores": dict(self.scores.source),
             "verdict": self.verdict,
             "conflicts": self.conflicts,
         }
 
 
-def trace(address: str, name: str = "") -> Chain:
-    """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run's id.
+def trace(address: str, name: str = "") -> Lineage:
+    """Look up the lineage of `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run id.
 
-    Raises RegistryError.
+    Raises RegistryError for an unknown address.
     """
     if address.startswith("models:/"):
         found = resolve(address)
@@ -79,39 +80,41 @@ def trace(address: str, name: str = "") -> Chain:
         found = version(name, int(address))
     else:
         return _of_run(address)
-    return Chain(found.run_id, _run_tags(found.run_id) or {}, found, found.evidence)
+    return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.scores)
 
 
-def patch_of(chain: Chain) -> bytes:
-    """The changes that a run was trained with; empty for a clean tree. Raises RegistryError: not kept, or damaged."""
-    if chain.tag("git_dirty") == "false" or (chain.tag("git_dirty") == "none" and chain.tag("patch") == "none"):
+def patch_of(lineage: Lineage) -> bytes:
+    """Download the uncommitted changes of a run; empty for a clean tree. Raises RegistryError: missing or damaged."""
+    if lineage.tag("git_dirty") == "false" or (lineage.tag("git_dirty") == "none" and lineage.tag("patch") == "none"):
         return b""
-    expected = chain.tag("patch")
+    expected = lineage.tag("patch")
     if expected == "none":
-        return b""  # what differs is never taken: a file of secrets, or one that only this run wrote
+        return b""  # only files that a patch never includes differ: secrets, and files that the run itself wrote
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise RegistryError(
-            f"run {chain.run_id} was trained with changes that no commit has, and they are {expected.rstrip('.')}. "
+            f"run {lineage.run_id} was trained with uncommitted changes, and they are {expected.rstrip('.')}. "
             "It cannot be rebuilt."
         )
     from mlflow.exceptions import MlflowException
 
     try:
-        local = store.client().download_artifacts(chain.run_id, f"{PATCHES}/{expected}.patch")
+        local = store.client().download_artifacts(lineage.run_id, f"{PATCHES}/{expected}.patch")
         content = Path(local).read_bytes()
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"the patch of run {chain.run_id} is missing from its artifacts: {error}") from error
+        raise RegistryError(f"the patch of run {lineage.run_id} is missing from its artifacts: {error}") from error
     if files.sha256_bytes(content) != expected:
-        raise RegistryError(f"the patch of run {chain.run_id} does not have the SHA-256 that was recorded: {expected}")
+        raise RegistryError(
+            f"the patch of run {lineage.run_id} does not have the SHA-256 that was recorded: {expected}"
+        )
     return content
 
 
-def checkpoint_of(chain: Chain) -> Path | None:
-    """The registered checkpoint, its hash checked; None for a run without a version."""
-    return download(f"models:/{chain.version.name}/{chain.version.number}") if chain.version else None
+def checkpoint_of(lineage: Lineage) -> Path | None:
+    """Download the registered checkpoint, hash checked; None for a run without a version."""
+    return download(f"models:/{lineage.version.name}/{lineage.version.number}") if lineage.version else None
 
 
-def _of_run(run_id: str) -> Chain:
+def _of_run(run_id: str) -> Lineage:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
@@ -120,14 +123,14 @@ def _of_run(run_id: str) -> Chain:
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")
     if not found:
-        return Chain(run_id, tags)
+        return Lineage(run_id, tags)
     newest = max(found, key=lambda each: int(each.version))
     known = next(each for each in status(newest.name).versions if each.number == int(newest.version))
-    return Chain(run_id, tags, known, known.evidence)
+    return Lineage(run_id, tags, known, known.scores)
 
 
 def _run_tags(run_id: str) -> dict[str, str] | None:
-    """None when there is no such run (any more)."""
+    """Return the tags of a run, or None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
