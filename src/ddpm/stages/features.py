@@ -16,7 +16,8 @@ def main() -> None:
     settings, data = params.load().features, prepared.load()
     device = evaluation_device(os.environ.get("DDPM_DEVICE", "auto"))
     with files.fresh_folder(reference.FOLDER) as folder:
-        summary = features.build(folder, data, device, **settings.model_dump())
+        chosen = settings.model_dump() | {"extractor": settings.choice(labelled=len(data.classes) > 1)}
+        summary = features.build(folder, data, device, **chosen)
     accuracy = summary["heldout_accuracy"]
     known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
