@@ -1,7 +1,8 @@
 """`ddpm promote`, `rollback`, `status`, `history`, `prune`: registered models, for a person."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -128,14 +129,14 @@ def _notify(move: "Move") -> None:
 def _versions(versions: tuple["Version", ...]) -> "Table":
     from rich.text import Text
 
-    table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
+    table = _table("version", "aliases", "registered", "FID (extractor)", "IS", "gate", "loads", "code", "data")
     for each in versions:
         scores = each.evidence
         cells = (
             each.number,
             ", ".join(each.aliases),
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-            _score(scores.get("fid")),
+            _fid(scores),
             _score(scores.get("inception_score")),
             _judged(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
@@ -177,6 +178,12 @@ def _table(*headings: str) -> "Table":
 
 def _score(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
+def _fid(scores: Mapping[str, Any]) -> str:
+    """`3.21 (classifier)`."""
+    extractor = scores.get("conditions", {}).get("extractor")
+    return " ".join(filter(None, (_score(scores.get("fid")), extractor and f"({extractor})")))
 
 
 def _judged(version: "Version") -> str:

@@ -1,32 +1,41 @@
 """`ddpm score`: any two sets of images, whatever program made them."""
 
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm.cli import options
+from ddpm.cli import options, score_sets
 from ddpm.common import terminal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ddpm.data.sets import ImageSet
+    from ddpm.evaluation.reference_file import ReferenceFile
     from ddpm.metrics.extractors import Extractor
     from ddpm.metrics.record import Reference
 
 app = typer.Typer()
 
 FEATURES = "out/features"
-KINDS = f"classifier (of {FEATURES}), classifier:FOLDER, inception or inception:FILE"
+KINDS = f"efficientnet-lite0, classifier (of {FEATURES}), classifier:FOLDER, inception or inception:FILE"
 
 
 @app.command()
 def score(
-    real: Annotated[Path, typer.Option(help="A folder or archive of images, or a .npy of uint8 (N, H, W, C).")],
-    fake: Annotated[Path, typer.Option(help="The same, of the images to judge.")],
-    extractor: Annotated[str, typer.Option(help=KINDS)] = "classifier",
+    real: Annotated[
+        Path,
+        typer.Option(
+            help="A folder or archive of images, a .npy of uint8 (N, H, W, C), or statistics: .npz or .safetensors."
+        ),
+    ],
+    fake: Annotated[
+        Path | None, typer.Option(help="The images to judge; not needed with --save-reference.", show_default=False)
+    ] = None,
+    extractor: Annotated[str, typer.Option(help=KINDS)] = "efficientnet-lite0",
     count: Annotated[
         int | None,
         typer.Option(help="Images taken of each set, drawn by --seed; by default all.", min=1, show_default=False),
@@ -38,86 +47,89 @@ def score(
     heldout: Annotated[
         Path | None, typer.Option(help="Further real images: adds floors and the memorisation ratio.")
     ] = None,
+    save_reference: Annotated[
+        Path | None,
+        typer.Option(help="Write statistics of the real images: .npz or .safetensors.", show_default=False),
+    ] = None,
     splits: Annotated[int, typer.Option(help="Parts that the Inception Score is averaged over.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Which images --count takes, and how halves are made.", min=0)] = 0,
     device: options.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score one set of images against another, with all conditions of the numbers."""
-    from ddpm.metrics.record import score_features
-    from ddpm.metrics.scoring import Features
     from ddpm.runtime.device import choose_device, deterministic
 
     deterministic()
-    paths = {"real": real, "fake": fake} | ({"heldout": heldout} if heldout else {})
-    sets = {name: _look(name, path, as_json) for name, path in paths.items()}
-    sizes = _sizes(sets, resize)
-    chosen = _chosen(sets, count, unequal, seed)
+    saved = _statistics(real, heldout, fake, save_reference)
+    given = {"real": None if saved else real, "fake": fake, "heldout": heldout}
+    paths = {name: path for name, path in given.items() if path is not None}
+    resize = resize or (saved and saved.origin.resize.replace("none", "")) or None
+    sets = {name: score_sets.look(name, path, as_json) for name, path in paths.items()}
+    sizes = score_sets.sizes(sets, resize)
+    chosen = score_sets.chosen(sets, count, unequal, seed)
     looker, classes = _extractor(extractor, resize, str(choose_device(device)))
-    found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
-    known = _reference(found, looker, classes, seed)
-    result = score_features(Features(found["fake"]), None, looker, known, splits=splits)
-    result["conditions"] |= {
-        **{name: str(path) for name, path in paths.items()},
-        "sizes": sizes,
-        "drawn": "all" if count is None else f"by seed {seed}",
-    }
-    _report(result, as_json=as_json)
-
-
-def _look(name: str, path: Path, quiet: bool) -> "ImageSet":
-    """What is there. Raises DataError, FileNotFoundError, TooFewImagesError."""
-    from ddpm.common.progress import progress
-    from ddpm.data import sets
-    from ddpm.metrics.frechet import require_enough
-
-    if quiet or path.suffix == ".npy":
-        found = sets.look(path)
-    else:
-        from ddpm.data import sources
-
-        with progress(f"score: looking at {name}", len(sources.find(path).entries), "files") as shown:
-            found = sets.look(path, shown.advance)
-    require_enough(found.count, f"--{name} {path}", "Give more images.")
-    return found
-
-
-def _sizes(sets: "dict[str, ImageSet]", resize: str | None) -> str:
-    """Describe the image sizes. Raises ValueError for several sizes without a resize policy, or an unknown policy."""
-    from ddpm.metrics.resize import POLICIES
-
-    if resize is not None and resize not in POLICIES:
-        raise ValueError(f"--resize {resize} is not a policy; possible: {', '.join(POLICIES)}")
-    found = sorted(set().union(*(each.sizes for each in sets.values())))
-    words = ", ".join(f"{width}x{height}" for width, height in found[:4]) + (", ..." if len(found) > 4 else "")
-    if len(found) > 1 and resize is None:
-        raise ValueError(
-            f"the images have {len(found)} sizes ({words}), and how they are resized changes every score. Say "
-            "--resize clean (antialiased bicubic, as clean-fid), or --resize legacy (TensorFlow's bilinear)"
+    if saved:
+        saved.require(looker)
+    found = {name: score_sets.features(name, sets[name], chosen[name], looker, as_json) for name in sets}
+    drawn = "all" if count is None else f"by seed {seed}"
+    if save_reference:
+        _save(
+            save_reference, found["real"], looker, f"all of {real}" if count is None else f"{count} of {real}, {drawn}"
         )
-    return words
+    if fake:
+        result = _result(found, looker, classes, saved, seed=seed, splits=splits)
+        named = {name: str(path) for name, path in ({"real": real} | paths).items()}
+        result["conditions"] |= {**named, "sizes": sizes, "drawn": drawn}
+        _report(result, as_json=as_json)
 
 
-def _chosen(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed: int) -> "dict[str, NDArray[np.int64]]":
-    """Which images of each set. Raises ValueError when there are fewer than asked for, or unequally many."""
-    import numpy as np
+def _statistics(real: Path, heldout: Path | None, fake: Path | None, save: Path | None) -> "ReferenceFile | None":
+    """The statistics that --real names, if it names any. Raises ValueError for options that do not go together."""
+    from ddpm.evaluation import reference_file
 
-    from ddpm.metrics.frechet import require_enough
+    if save:
+        reference_file.require_ending(save)
+    elif not fake:
+        raise ValueError("--fake is missing: the images to judge. Only --save-reference FILE needs none")
+    if not reference_file.is_reference(real):
+        return None
+    if heldout or save:
+        raise ValueError(f"--heldout and --save-reference need the real images, and --real {real} is their statistics")
+    return reference_file.read(real)
 
-    judged = [sets["real"], sets["fake"]]
-    if count is not None:
-        require_enough(count, f"--count {count}", "Ask for more.")
-        for each in judged:
-            if each.count < count:
-                raise ValueError(f"--count {count}: {each.location} has only {each.count:,} images")
-    elif judged[0].count != judged[1].count and not unequal:
-        raise ValueError(
-            f"{judged[0].count:,} real and {judged[1].count:,} fake images: most scores depend on the count. "
-            f"Take equally many with --count {min(each.count for each in judged)}, or say --unequal"
-        )
-    take = {name: count if count is not None and name != "heldout" else each.count for name, each in sets.items()}
-    order = {name: np.random.default_rng(seed).permutation(each.count) for name, each in sets.items()}
-    return {name: np.sort(order[name][: take[name]]) for name in sets}
+
+def _save(path: Path, features: "NDArray[np.float32]", looker: "Extractor", split: str) -> None:
+    from ddpm.evaluation import reference_file
+    from ddpm.metrics import frechet
+
+    reference_file.write(path, frechet.moments(features), looker, split)
+    terminal.echo(
+        f"{path}: statistics of {len(features):,} real images ({looker.name}); `ddpm score --real {path}` takes them",
+        file=sys.stderr,
+    )
+
+
+def _result(
+    found: "dict[str, NDArray[np.float32]]",
+    looker: "Extractor",
+    classes: tuple[str, ...],
+    saved: "ReferenceFile | None",
+    *,
+    seed: int,
+    splits: int,
+) -> dict[str, Any]:
+    """The scores, against real images or only their statistics, with their conditions."""
+    from ddpm.metrics import record
+    from ddpm.metrics.scoring import Features
+
+    seen = Features(found["fake"])
+    if saved is None:
+        return record.score_features(seen, None, looker, _reference(found, looker, classes, seed), splits=splits)
+    result = record.score_against(seen, saved.moments, looker, sha256=saved.sha256, splits=splits)
+    result["conditions"]["split"] = saved.origin.split or "not recorded"
+    if not saved.origin.extractor_sha256:
+        result["conditions"]["note"] = f"the file names no extractor; it is taken to be of {looker.name}"
+    return result
 
 
 def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, tuple[str, ...]]":
@@ -128,12 +140,14 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
 
     kind, _, path = said.partition(":")
     match kind:
+        case "efficientnet-lite0" if not path:
+            return extractor_store.open_efficientnet(resize or "clean", device), ()
         case "classifier":
             folder = Path(path or FEATURES)
             if not (folder / reference.SUMMARY).is_file():
                 raise FileNotFoundError(
                     f"{folder} does not hold an extractor. In a project, run `dvc repro features`; elsewhere, "
-                    "name one: --extractor classifier:FOLDER (a project's out/features) or inception:FILE"
+                    "name one: --extractor classifier:FOLDER (a project's out/features), or leave --extractor out"
                 )
             found = extractor_store.from_folder(folder, device, resize or "none")
             if found.name != "classifier":
@@ -144,21 +158,6 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
             return extractor_store.open_inception(file, resize or "clean", device), ()
         case _:
             raise ValueError(f"--extractor {said}: possible are {KINDS}")
-
-
-def _features(
-    name: str, images: "ImageSet", chosen: "NDArray[np.int64]", extractor: "Extractor", quiet: bool
-) -> "NDArray[np.float32]":
-    """Features of the chosen images, read one by one."""
-    from ddpm.common.progress import progress
-    from ddpm.metrics.inception import InceptionExtractor
-
-    channels = 3 if isinstance(extractor, InceptionExtractor) else int(getattr(extractor, "channels", 3))
-    pixels = images.read(chosen, channels)
-    if quiet:
-        return extractor(pixels)
-    with progress(f"score: features of {name}", len(chosen), "images") as shown:
-        return extractor(pixels, shown.advance)
 
 
 def _reference(
@@ -182,15 +181,19 @@ def _reference(
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:
     """Print it: one JSON object, or a line for each number and then for each condition."""
+    from ddpm.evaluation.score_record import fid_name
+
     if as_json:
         terminal.echo_json(result)
         return
-    conditions, floors = result.pop("conditions"), result.pop("floors")
+    conditions, floors = result.pop("conditions"), result.pop("floors", {})
     nested = {name: value for name, value in result.items() if isinstance(value, dict)}
     lines = [(name, value, floors.get(name, {})) for name, value in result.items() if isinstance(value, int | float)]
     for name, values in nested.items():
         lines += [(f"{name} {key}", each, {}) for key, each in values.items() if isinstance(each, int | float)]
-    width = max(len(name) for name, _, _ in lines)
+    named = fid_name(conditions)
+    lines = [(re.sub("^fid", named, name), *rest) for name, *rest in lines]
+    width = max(len(name) for name, *_ in lines)
     for name, value, known in lines:
         others = ", ".join(f"{which} {number:.4g}" for which, number in known.items() if which != "copy")
         shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"

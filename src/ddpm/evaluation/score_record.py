@@ -1,5 +1,6 @@
 """The typed record of an evaluation's scores, read from metrics.json of this or an older version. Imports no torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -78,3 +79,22 @@ SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float |
 def finite(value: Any) -> float | None:
     """A finite number as float; None for anything else."""
     return float(value) if is_number(value) else None
+
+
+def fid_name(conditions: Mapping[str, Any]) -> str:
+    """`FID (classifier)`: FID with the extractor of its features, without which the number has no meaning."""
+    return f"FID ({conditions.get('extractor', 'unknown extractor')})"
+
+
+def with_extractor(text: str, conditions: Mapping[str, Any]) -> str:
+    """A text with the extractor beside every FID that is named without one."""
+    return re.sub(r"\bFID\b(?! \()", fid_name(conditions), text)
+
+
+def description(metrics: Mapping[str, Any]) -> str:
+    """One line for a record whose numbers have no room for conditions; "" without a FID."""
+    fid, conditions = finite(metrics.get("fid")), metrics.get("conditions", {})
+    if fid is None:
+        return ""
+    count = f" of {conditions['count']:,} images" if is_number(conditions.get("count")) else ""
+    return f"{fid_name(conditions)} {fid:.4g}{count}"

@@ -136,7 +136,10 @@ class EfficientNetExtractor:
     def __init__(self, network: EfficientNetLite0, resize: str, device: str = "cpu", sha256: str = SHA256) -> None:
         """sha256: of the published file that the weights are from. Raises ExtractorError for an unknown policy."""
         require_policy(resize)
-        self.network = network.to(device, memory_format=torch.channels_last).eval()  # twice as fast on a CPU
+        self.network = network.to(device).eval()
+        for weight in self.network.parameters():
+            if weight.ndim == 4:  # twice as fast on a CPU
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.sha256 = sha256
         self.device = device
         self.resize = resize
@@ -154,7 +157,8 @@ class EfficientNetExtractor:
 
     def _features(self, images: Tensor) -> Tensor:
         scaled = (images.to(self.device) - 127) / 128
-        return self.network.features(scaled.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.network.features(scaled.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 def from_published(weights: bytes, sha256: str = SHA256) -> EfficientNetLite0:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
+from ddpm.evaluation import score_record
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.sampling import options
 from ddpm.serving import pack
@@ -198,7 +199,9 @@ def _make(
     path = f"models/{content[:12]}-{files.sha256_json([code, tags.get(SAMPLING_TAG, '')])[:6]}"
     with tempfile.TemporaryDirectory() as temporary:
         packed = Path(temporary) / "model"
-        pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))
+        evidence = json.loads(tags[EVIDENCE_TAG])
+        words = score_record.description(evidence)
+        pack.pack(model_folder, packed, evidence.get("conditions", {}))
         connection.log_artifacts(run_id, str(packed), path)
     run = connection.get_run(run_id)
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
@@ -208,7 +211,8 @@ def _make(
     new = {**tags, **made_from, **_class_tag(model_folder), CONTENT_TAG: content, CODE_TAG: code}
     held.require()
     with store.once():
-        return int(connection.create_model_version(name, source, run_id, tags=new).version)
+        found = connection.create_model_version(name, source, run_id, tags=new, description=words or None)
+        return int(found.version)
 
 
 def _class_tag(model_folder: Path) -> dict[str, str]:

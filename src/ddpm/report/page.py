@@ -10,6 +10,7 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.values import flatten
+from ddpm.evaluation.score_record import fid_name
 from ddpm.report import champion, drift, html, lineage, picture, scores, times
 from ddpm.report.facts import Facts
 from ddpm.report.picture import Picture
@@ -142,7 +143,8 @@ def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The headline numbers: at most four."""
     halves = scores.text(float(metrics["fid_halves"]))
     times_floor = f"; {metrics['fid'] / metrics['fid_halves']:.2g} times that" if metrics["fid_halves"] > 0 else ""
-    found = [("FID", f"{metrics['fid']:.3g}", f"↓ two halves of real images: {halves}{times_floor}")]
+    name = fid_name(metrics["conditions"])
+    found = [(name, f"{metrics['fid']:.3g}", f"↓ two halves of real images: {halves}{times_floor}")]
     if "recall" in metrics and "precision" in metrics:
         found.append(
             ("Precision, recall", f"{metrics['precision']:.2f}, {metrics['recall']:.2f}", "↑ plausible, and varied")
@@ -179,7 +181,8 @@ def _warnings(metrics: Mapping[str, Any]) -> list[str]:
     if not conditions["full_rank"]:
         found.append(
             f"No more images ({conditions['count']:,} generated, {conditions['reference_count']:,} real) than features "
-            f"({conditions['feature_dimension']:,}): FID is far too high and only good for comparing equal counts."
+            f"({conditions['feature_dimension']:,}): {fid_name(conditions)} is far too high and only good for "
+            "comparing equal counts."
         )
     if metrics.get("memorisation_ratio", 1.0) < 0.5:
         found.append(

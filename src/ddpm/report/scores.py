@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ddpm.evaluation.score_record import with_extractor
+
 Better = Literal["lower", "higher", "real"]
 ARROWS: dict[Better, tuple[str, str]] = {
     "lower": ("↓", "lower is better"),
@@ -51,6 +53,10 @@ NEIGHBOURS = {
     "density": "How crowded with real images the places of the generated ones are; real images have about 1.",
     "coverage": "Share of real images with a generated one in their neighbourhood: are modes missing?",
 }
+CLIPPED = {
+    "clipped_density": "Share of generated images as plausible as real ones; no outlier counts for more than one.",
+    "clipped_coverage": "Share of generated images that would cover the data as well, if they were drawn like it.",
+}
 KINDS = (
     Kind(
         "fid", "FID", "lower",
@@ -69,6 +75,7 @@ KINDS = (
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
     ),
+    *(Kind(name, name.replace("_", " ").capitalize(), "higher", meaning, {}) for name, meaning in CLIPPED.items()),
     Kind("class_accuracy", "Class accuracy", "higher",
          "Share of images that the classifier takes for the class they were drawn for.",
          {"held-out": "extractor_accuracy"}, share=True),
@@ -89,12 +96,13 @@ def table(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> lis
 
 def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> Line:
     arrow, better = ARROWS[kind.better]
+    conditions = metrics.get("conditions", {})
     measured = metrics.get("floors", {}).get(kind.key, {})
     real = {REAL.get(name, name): metrics.get(key) for name, key in kind.floors.items()}
     real |= {words: measured[name] for name, words in REAL.items() if name in measured}
     cheats = {words: measured.get(name) for name, words in CHEATS.items()}
     return Line(
-        name=kind.name,
+        name=with_extractor(kind.name, conditions),
         arrow=arrow,
         better=better,
         value=text(metrics[kind.key], share=kind.share),
@@ -102,7 +110,7 @@ def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -
         champion=text(champion.get(kind.key), share=kind.share),
         real=_listed(real, kind.share),
         cheats=_listed(cheats, kind.share),
-        meaning=kind.meaning,
+        meaning=with_extractor(kind.meaning, conditions),
     )
 
 

@@ -22,8 +22,9 @@ def main() -> None:
     known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
     terminal.echo(
-        f"features: {summary['extractor']}{known}; FID of real images: {fid['heldout']:.3g} between training and "
-        f"held-out split, {fid['halves']:.3g} between halves of the training split; of noise: {fid['noise']:.3g}"
+        f"features: {summary['extractor']}{known}; FID ({summary['extractor']}) of real images: {fid['heldout']:.3g} "
+        f"between training and held-out split, {fid['halves']:.3g} between halves of the training split; of noise: "
+        f"{fid['noise']:.3g}"
     )
 
 

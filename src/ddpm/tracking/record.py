@@ -8,12 +8,15 @@ from typing import Any
 from ddpm.common import files, outside
 from ddpm.common.locks import LockBusyError
 from ddpm.common.values import flatten, is_number
+from ddpm.evaluation import score_record
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.ship import log_scores, log_tags, ship
 from ddpm.tracking.spool import SPOOLS, Spool
 
 RECORD_TAG = "ddpm.record"
+NOTE_TAG = "mlflow.note.content"
+"""The description on a run's page; one that somebody wrote there is kept."""
 PATIENCE = 10.0
 
 
@@ -70,7 +73,8 @@ def complete(
     hashes = {name: files.sha256_file(path) for name, path in named.items()}
     fingerprint = files.sha256_json({"metrics": dict(metrics), "artifacts": hashes})
     traced = any(key in there.tags for key in LINEAGE_TAGS)
-    new = {k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
+    told = {**_note(metrics, there.tags.get(NOTE_TAG, "")), **(tags or {})}
+    new = {k: v for k, v in told.items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
     if there.tags.get(RECORD_TAG) == fingerprint:
         log_tags(connection, run_id, new)
         return run_id
@@ -82,6 +86,13 @@ def complete(
     log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), step)
     log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
     return run_id
+
+
+def _note(metrics: Mapping[str, Any], known: str) -> dict[str, str]:
+    """The run's description, which names the extractor of FID: the names of metrics have no room for it."""
+    words = score_record.description(metrics)
+    ours = not known or known.startswith("FID (")
+    return {NOTE_TAG: words} if words and ours else {}
 
 
 def _fill_in(
