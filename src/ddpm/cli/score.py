@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 FEATURES = "out/features"
-KINDS = f"efficientnet-lite0, classifier (of {FEATURES}), classifier:FOLDER, inception or inception:FILE"
+KINDS = (
+    f"efficientnet-lite0, classifier (of {FEATURES}), classifier:FOLDER, inception, inception:FILE, dinov2, dinov2:FILE"
+)
 
 
 @app.command()
@@ -136,7 +138,7 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
     """The extractor by what a person calls it, and the names of its classes. Raises ValueError."""
     from ddpm.common import files
     from ddpm.evaluation import extractor_store, reference
-    from ddpm.metrics import inception
+    from ddpm.metrics import dinov2, inception
 
     kind, _, path = said.partition(":")
     match kind:
@@ -153,9 +155,9 @@ def _extractor(said: str, resize: str | None, device: str) -> "tuple[Extractor, 
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name} and no classifier; say --extractor {found.name}")
             return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
-        case "inception":
-            file = path or f"weights/{inception.FILE}"
-            return extractor_store.open_inception(file, resize or "clean", device), ()
+        case "inception" | "dinov2":
+            file = path or f"weights/{inception.FILE if kind == 'inception' else dinov2.FILE}"
+            return extractor_store.open_published(kind, file, resize or "clean", device), ()
         case _:
             raise ValueError(f"--extractor {said}: possible are {KINDS}")
 

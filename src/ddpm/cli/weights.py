@@ -21,25 +21,39 @@ def _group() -> None:
     """Published weights: fetched, checked and kept under a version."""
 
 
+Source = Annotated[
+    str | None, typer.Option("--from", help="A file or URL; by default where it is published.", show_default=False)
+]
+Folder = Annotated[Path, typer.Option("--to", help="The folder to keep it in.")]
+
+
 @app.command("inception")
-def inception_(
-    source: Annotated[
-        str | None, typer.Option("--from", help="A file or URL; by default where it is published.", show_default=False)
-    ] = None,
-    folder: Annotated[Path, typer.Option("--to", help="The folder to keep it in.")] = Path("weights"),
-) -> None:
+def inception_(source: Source = None, folder: Folder = Path("weights")) -> None:
     """Get the weights of Inception-v3 of 2015-12-05, check their SHA-256, and `dvc add` them."""
     from ddpm.metrics import inception
 
-    target = folder / inception.FILE
-    fetch(source or inception.URL, target, inception.SHA256)
-    terminal.echo(f"weights: {target} is the published file (SHA-256 {inception.SHA256})")
+    _get("inception", source or inception.URL, folder / inception.FILE, inception.SHA256)
+
+
+@app.command("dinov2")
+def dinov2_(source: Source = None, folder: Folder = Path("weights")) -> None:
+    """Get the weights of DINOv2 ViT-L/14 (1.2 GB), check their SHA-256, and `dvc add` them."""
+    from ddpm.metrics import dinov2
+
+    _get("dinov2", source or dinov2.URL, folder / dinov2.FILE, dinov2.SHA256)
+
+
+def _get(name: str, source: str, target: Path, sha256: str) -> None:
+    """Fetch, keep, and say how the weights are used."""
+    fetch(source, target, sha256)
+    terminal.echo(f"weights: {target} is the published file (SHA-256 {sha256})")
     if keep(target):
         terminal.echo(
-            f"DVC keeps it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` where there is a remote"
+            f"DVC keeps it: commit {target}.dvc and {target.parent / '.gitignore'}, and `dvc push` where there is a "
+            "remote"
         )
     terminal.echo(
-        f"use it: features.extractor = inception, features.weights = {target}; or `ddpm score --extractor inception`"
+        f"use it: features.extractor = {name}, features.weights = {target}; or `ddpm score --extractor {name}`"
     )
 
 
@@ -93,8 +107,7 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
             yield answer, int(answer.headers.get("Content-Length") or 0)
     except OSError as error:
         raise ValueError(
-            f"{source} cannot be fetched ({error}). Get the file some other way, then: "
-            "ddpm weights inception --from FILE"
+            f"{source} cannot be fetched ({error}). Get the file some other way, then: ddpm weights NAME --from FILE"
         ) from error
 
 

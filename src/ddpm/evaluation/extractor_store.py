@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.metrics import classifier, efficientnet, inception, published
+from ddpm.metrics import classifier, dinov2, efficientnet, inception, published
+from ddpm.metrics.dinov2 import DinoV2Extractor
 from ddpm.metrics.efficientnet import EfficientNetExtractor
 from ddpm.metrics.extractors import AS_IT_IS, ClassifierExtractor, Extractor, ExtractorError
 from ddpm.metrics.inception import InceptionExtractor
@@ -22,9 +23,9 @@ def write_classifier(folder: Path, model: classifier.Classifier, device: str) ->
     return extractor
 
 
-def write_inception(folder: Path, weights: str, resize: str, device: str) -> Extractor:
-    """Check the weights file at `weights` and save where it is. Raises ExtractorError when it is missing or wrong."""
-    extractor = open_inception(weights, resize, device)
+def write_published(folder: Path, name: str, weights: str, resize: str, device: str) -> Extractor:
+    """Check the weights file of `inception` or `dinov2` and save where it is. Raises ExtractorError."""
+    extractor = open_published(name, weights, resize, device)
     config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "file": weights}
     files.write_json(folder / EXTRACTOR, config | {"resize": resize})
     return extractor
@@ -46,8 +47,8 @@ def from_folder(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
     """
     config = files.read_json(folder / EXTRACTOR)
     match config["name"]:
-        case InceptionExtractor.name:
-            return open_inception(config["file"], config["resize"], device)
+        case InceptionExtractor.name | DinoV2Extractor.name as name:
+            return open_published(name, config["file"], config["resize"], device)
         case EfficientNetExtractor.name:
             network = efficientnet.from_weights(_tensors(folder, config["weights_sha256"]))
             return EfficientNetExtractor(network, config["resize"], device, config["sha256"])
@@ -73,16 +74,18 @@ def open_efficientnet(resize: str, device: str) -> EfficientNetExtractor:
     return EfficientNetExtractor(efficientnet.from_published(weights), resize, device)
 
 
-def open_inception(weights: str, resize: str, device: str) -> Extractor:
-    """Inception-v3 from its weights file. Raises ExtractorError."""
+def open_published(name: str, weights: str, resize: str, device: str) -> Extractor:
+    """`inception` or `dinov2` from its weights file. Raises ExtractorError."""
+    network = DinoV2Extractor if name == DinoV2Extractor.name else InceptionExtractor
+    module = dinov2 if name == DinoV2Extractor.name else inception
     path = Path(weights)
     if not weights or not path.is_file():
         raise ExtractorError(
-            f"features.weights = {weights!r} is not a file. Inception needs {inception.FILE} "
-            f"(SHA-256 {inception.SHA256}): `ddpm weights inception` gets it, checks it and keeps it under a version; "
+            f"features.weights = {weights!r} is not a file. The extractor {name} needs {module.FILE} "
+            f"(SHA-256 {module.SHA256}): `ddpm weights {name}` gets it, checks it and keeps it under a version; "
             "then name it in features.weights"
         )
-    return InceptionExtractor(path.read_bytes(), resize, device=device)
+    return network(path.read_bytes(), resize, device=device)
 
 
 def _classifier(folder: Path, config: dict[str, Any], device: str, resize: str) -> Extractor:

@@ -29,11 +29,12 @@ def build(
     """Write extractor, features and reference statistics to `folder`; returns the summary.
 
     extractor: `classifier` is trained here (training: arguments of `train_classifier`); `efficientnet-lite0` comes with
-    an installed package, `inception` is read from the file `weights`, and both resize images by the policy `resize`.
+    an installed package; `inception` and `dinov2` are read from the file `weights`. All but the classifier resize
+    images by the policy `resize`.
     """
     match extractor:
-        case "inception":
-            made = extractor_store.write_inception(folder, weights, resize, device)
+        case "inception" | "dinov2":
+            made = extractor_store.write_published(folder, extractor, weights, resize, device)
         case "efficientnet-lite0":
             made = extractor_store.write_efficientnet(folder, resize, device)
         case _:

@@ -42,7 +42,7 @@ class Extractor(Protocol):
         ...
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, D) to logits (N, K), whose softmax is what the Inception Score needs."""
+        """Features (N, D) to logits (N, K), whose softmax is what the Inception Score needs; K = 0 without it."""
         ...
 
 

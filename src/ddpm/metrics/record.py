@@ -178,18 +178,17 @@ def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str
     sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
     if reference.noise is not None:
         sets["noise"] = reference.noise
-    inception = {
-        name: scoring.inception_scores(each, extractor, splits)["inception_score"]
-        for name, each in sets.items()
-        if len(each) >= splits
-    }
-    return {name: dict(each) for name, each in reference.floors.items()} | {"inception_score": inception}
+    found = {name: dict(each) for name, each in reference.floors.items()}
+    for name, each in sets.items():
+        if len(each) >= splits and (scores := scoring.inception_scores(each, extractor, splits)):
+            found.setdefault("inception_score", {})[name] = scores["inception_score"]
+    return found
 
 
 def _old_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The three floors that gate and report show beside a score, as keys of their own."""
-    found = {"inception_score_real": floors["inception_score"]["copy"]}
-    fid = floors.get("fid", {})
+    inception, fid = floors.get("inception_score", {}), floors.get("fid", {})
+    found = {"inception_score_real": inception["copy"]} if "copy" in inception else {}
     return found | {
         name: fid[which] for name, which in (("fid_floor", "heldout"), ("fid_halves", "halves")) if which in fid
     }

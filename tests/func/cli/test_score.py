@@ -169,6 +169,7 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
     (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "possible are efficientnet-lite0, cl"),
     (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
+    (["--real", "real", "--fake", "fake", "--extractor", "dinov2:none.pth"], "`ddpm weights dinov2` gets it"),
     (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "possible are efficientnet-lite0, classifier"),
     (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real does not hold an extractor"),
 ])  # fmt: skip

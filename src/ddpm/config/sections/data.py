@@ -36,7 +36,7 @@ class Prepare(Section):
     )
 
 
-Extractor = Literal["auto", "classifier", "efficientnet-lite0", "inception"]
+Extractor = Literal["auto", "classifier", "efficientnet-lite0", "inception", "dinov2"]
 
 
 class Features(Section):
@@ -45,9 +45,9 @@ class Features(Section):
     extractor: Extractor = Field(
         "auto",
         description="of the scores: auto (classifier if labelled, else efficientnet-lite0), classifier, "
-        "efficientnet-lite0, inception",
+        "efficientnet-lite0, inception, dinov2",
     )
-    weights: Place = Field("", description="inception: its weights file")
+    weights: Place = Field("", description="inception, dinov2: the weights file")
     resize: Literal["clean", "legacy"] = Field(
         "clean", description="not classifier: clean (antialiased bicubic) or legacy (bilinear of TensorFlow)"
     )
