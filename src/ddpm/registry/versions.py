@@ -169,6 +169,7 @@ def register(
             # The same weights, drawn otherwise, do not undo a person's decision against them.
             all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
             number = _make(connection, model_folder, name, run_id, all_tags, held)
+        _describe(connection, name, number, score_record.description(evidence or {}))
         if (_aliases(connection, name) or {}).get("candidate") != number:
             held.require()
             connection.set_registered_model_alias(name, "candidate", str(number))
@@ -179,6 +180,13 @@ def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version, for example the gate's verdict."""
     for key, value in tags.items():
         store.client().set_model_version_tag(name, str(number), key, value)
+
+
+def _describe(connection: "MlflowClient", name: str, number: int, words: str) -> None:
+    """Show FID with its extractor on MLflow's page of the version; a description that somebody wrote is kept."""
+    known = connection.get_model_version(name, str(number)).description or ""
+    if words not in ("", known) and (not known or known.startswith("FID (")):
+        connection.update_model_version(name, str(number), words)
 
 
 def _alike(connection: "MlflowClient", name: str, content: str) -> list[Version]:
@@ -199,9 +207,7 @@ def _make(
     path = f"models/{content[:12]}-{files.sha256_json([code, tags.get(SAMPLING_TAG, '')])[:6]}"
     with tempfile.TemporaryDirectory() as temporary:
         packed = Path(temporary) / "model"
-        evidence = json.loads(tags[EVIDENCE_TAG])
-        words = score_record.description(evidence)
-        pack.pack(model_folder, packed, evidence.get("conditions", {}))
+        pack.pack(model_folder, packed, json.loads(tags[EVIDENCE_TAG]).get("conditions", {}))
         connection.log_artifacts(run_id, str(packed), path)
     run = connection.get_run(run_id)
     made_from = {key: run.data.tags[key] for key in LINEAGE_TAGS if key in run.data.tags}  # of the training, not of now
@@ -211,8 +217,7 @@ def _make(
     new = {**tags, **made_from, **_class_tag(model_folder), CONTENT_TAG: content, CODE_TAG: code}
     held.require()
     with store.once():
-        found = connection.create_model_version(name, source, run_id, tags=new, description=words or None)
-        return int(found.version)
+        return int(connection.create_model_version(name, source, run_id, tags=new).version)
 
 
 def _class_tag(model_folder: Path) -> dict[str, str]:
