@@ -73,6 +73,7 @@ class Params(Section):
         """Check the rules between sections."""
         self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
+        self._limits_have_scores()
         if self.prepare.resolution % self.diffusion.shrinks_by:
             raise ValueError(
                 f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
@@ -147,6 +148,13 @@ class Params(Section):
             raise ValueError(
                 "features.extractor = classifier needs labels, and prepare.labels = none; use extractor: auto, "
                 "or put the images into class folders"
+            )
+
+    def _limits_have_scores(self) -> None:
+        if self.features.extractor == "dinov2" and self.promote.min_inception_score is not None:
+            raise ValueError(
+                f"promote.min_inception_score = {self.promote.min_inception_score:g} needs an Inception Score, which "
+                "features.extractor = dinov2 does not have; use null"
             )
 
 

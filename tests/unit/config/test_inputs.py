@@ -39,7 +39,14 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
         ({"features__extractor": "inception"}, "features.weights = '' is not a file"),
         ({"features__extractor": "inception", "features__weights": "none.pth"}, "`ddpm weights inception` gets it"),
         ({"features__extractor": "inception", "features__weights": "."}, "features.weights = '.' is not a file"),
-        ({"features__extractor": "dinov2", "features__weights": "none.pth"}, "`ddpm weights dinov2` gets it"),
+        (
+            {
+                "features__extractor": "dinov2",
+                "features__weights": "none.pth",
+                "promote__min_inception_score": None,
+            },
+            "`ddpm weights dinov2` gets it",
+        ),
         ({"train__initial": "none"}, "train.initial = 'none' is not a folder"),
         ({"train__initial": "."}, "train.initial = '.' has no config.json and no weights.safetensors"),
         ({"sample__guide": "none", "sample__guidance": 2.0}, "sample.guide = 'none' is not a folder"),

@@ -193,6 +193,10 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
             ["features.extractor = classifier needs labels", "use extractor: auto"],
         ),
         (
+            {"features__extractor": "dinov2"},
+            ["promote.min_inception_score = 6 needs an Inception Score", "dinov2 does not have; use null"],
+        ),
+        (
             {"features__extractor": "own"},
             ["features.extractor: own (layers declared in JSON) is not supported; use auto", "efficientnet-lite0"],
         ),
