@@ -18,6 +18,7 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
+from ddpm.evaluation.score_record import with_extractor
 from ddpm.provenance import fingerprint
 from flows import processes
 from flows.console import reporter
@@ -123,6 +124,7 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
 
     reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
     verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
+    verdict = _named(verdict, scores["candidate"].get("conditions", {}))
     if verdict.verdict == "unchanged" and number != champion:
         reason = (
             f"the champion's own weights, sampled with other settings; `ddpm promote {number}` adopts these settings"
@@ -135,6 +137,12 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
         name, number, {"versions": versions, "limits": limits, "verdict": verdict.as_json(), "scores": dict(scores)}
     )
     return finish("gate", "Completed", f"{verdict.verdict}: {'; '.join(verdict.reasons)}", verdict)
+
+
+def _named(verdict: Verdict, conditions: Mapping[str, Any]) -> Verdict:
+    """Add the extractor to each FID of a verdict."""
+    rows = tuple(replace(row, name=with_extractor(row.name, conditions)) for row in verdict.rows)
+    return replace(verdict, reasons=tuple(with_extractor(each, conditions) for each in verdict.reasons), rows=rows)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

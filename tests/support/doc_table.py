@@ -7,6 +7,12 @@ FILLED: dict[str, dict[str, str]] = {
     "ddpm data use FOLDER": {"FOLDER": "../own"},
     "ddpm data use FOLDER --apply": {"FOLDER": "../own", "--apply": "--apply && git checkout --quiet params.yaml"},
     "ddpm score --real FOLDER --fake FOLDER": {"--real FOLDER": "--real ../real", "--fake FOLDER": "--fake ../drawn"},
+    "ddpm score --real FOLDER --fake FOLDER --extractor classifier": {
+        "--real FOLDER": "--real ../real",
+        "--fake FOLDER": "--fake ../drawn",
+    },
+    "ddpm score --real FOLDER --save-reference reference.safetensors": {"FOLDER": "../real"},
+    "ddpm score --real reference.safetensors --fake FOLDER": {"FOLDER": "../drawn"},
     "ddpm export --to diffusers FOLDER": {"FOLDER": "../exported"},
     "ddpm export --to diffusers --model models:/ddpm-mnist@champion --label 7 DIR": {"DIR": "../seven"},
     "ddpm import DIR --out my-model": {"DIR": "../seven"},
@@ -36,6 +42,7 @@ ELSEWHERE: dict[str, str] = {
     'pip install ".[inception]"': "inception/test_inception.py",
     "ddpm weights inception": "func/cli/test_weights.py",
     "ddpm weights inception --from FILE": "func/cli/test_weights.py",
+    "ddpm weights dinov2": "func/cli/test_weights.py",
     "ddpm score --real a.npy --fake b.npy --extractor inception --count 10000 --json": "inception/test_inception.py",
     # several processes, several machines
     "torchrun --nproc-per-node 8 --no-python ddpm sample --model models:/ddpm-mnist@champion --count 50000 "

@@ -192,7 +192,7 @@ def _survey(location: Path) -> "Survey":
 def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """Print or apply parameters that suit the data, and print the next commands."""
     from ddpm.cli import edit
-    from ddpm.cli.proposal import propose, unlabelled
+    from ddpm.cli.proposal import propose
     from ddpm.config import params
     from ddpm.data import dvc_settings
 
@@ -204,8 +204,6 @@ def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bo
         changes = propose(found, params.load(), name)
         text = params.PARAMS_FILE.read_text(encoding="utf-8")
         missing = edit.missing_files(text, {change.key: change.value for change in changes})
-        if unlabelled(found, params.load()):
-            steps.insert(0, "pip install '.[inception]' && ddpm weights inception   (see docs/data.md, Without labels)")
         if changes and apply:
             edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
             terminal.echo("params.yaml was changed:")

@@ -73,7 +73,9 @@ def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
             yield title, ", ".join(f"{name} {fact}" for name, fact in value.items())
         elif key == "scores":
             shown = [f"{name} {value[name]:.6g}" for name in SCORES if isinstance(value.get(name), int | float)]
-            yield title, ", ".join(shown) or "none recorded"
+            extractor = value.get("conditions", {}).get("extractor")
+            of = f" (features of {extractor})" if shown and extractor else ""
+            yield title, (", ".join(shown) or "none recorded") + of
         elif key == "verdict":
             verdict = f"{value['verdict']}: {value['reasons']}" if value else "has not judged it"
             yield title, verdict + (f" ({value['evidence']})" if "evidence" in value else "")

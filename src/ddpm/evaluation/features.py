@@ -28,13 +28,18 @@ def build(
 ) -> dict[str, Any]:
     """Write extractor, features and reference statistics to `folder`; returns the summary.
 
-    extractor: `classifier` is trained here (training: arguments of `train_classifier`); `inception` is read from
-    `weights` and resizes images by the method `resize`.
+    extractor: `classifier` is trained here (training: arguments of `train_classifier`); `efficientnet-lite0` is
+    part of an installed package; `inception` and `dinov2` are read from the file `weights`. All except the classifier
+    resize images by the method `resize`.
     """
-    if extractor == "inception":
-        made = extractor_store.write_inception(folder, weights, resize, device)
-    else:
-        made = extractor_store.write_classifier(folder, train_classifier(data, device, seed=seed, **training), device)
+    match extractor:
+        case "inception" | "dinov2":
+            made = extractor_store.write_published(folder, extractor, weights, resize, device)
+        case "efficientnet-lite0":
+            made = extractor_store.write_efficientnet(folder, resize, device)
+        case _:
+            model = train_classifier(data, device, seed=seed, **training)
+            made = extractor_store.write_classifier(folder, model, device)
     return write_reference(folder, made, data, seed)
 
 
@@ -77,7 +82,7 @@ def train_classifier(
     if len(data.classes) < 2:
         raise ValueError(
             f"features.extractor = classifier needs at least two classes; the data has {list(data.classes)}. "
-            "Put the images of each class in a folder of its own, or use extractor: inception"
+            "Put the images of each class in a folder of its own, or use extractor: auto"
         )
     with progress("features: classifier", images // batch * batch, "images") as shown:
         return classifier.train(

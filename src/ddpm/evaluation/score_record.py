@@ -1,5 +1,6 @@
 """The typed record of an evaluation's scores, read from metrics.json of this or an older version. Imports no torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -93,3 +94,22 @@ SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float |
 def finite(value: Any) -> float | None:
     """A finite number as float; None for anything else."""
     return float(value) if is_number(value) else None
+
+
+def fid_name(conditions: Mapping[str, Any]) -> str:
+    """Name FID with its extractor, `FID (classifier)`: FIDs of different extractors are not comparable."""
+    return f"FID ({conditions.get('extractor', 'unknown extractor')})"
+
+
+def with_extractor(text: str, conditions: Mapping[str, Any]) -> str:
+    """Add the extractor to every FID in a text that does not name one."""
+    return re.sub(r"\bFID\b(?! \()", fid_name(conditions), text)
+
+
+def description(metrics: Mapping[str, Any]) -> str:
+    """Describe an evaluation by FID, extractor and count, in one line; "" without FID."""
+    fid, conditions = finite(metrics.get("fid")), metrics.get("conditions", {})
+    if fid is None:
+        return ""
+    count = f" of {conditions['count']:,} images" if is_number(conditions.get("count")) else ""
+    return f"{fid_name(conditions)} {fid:.4g}{count}"

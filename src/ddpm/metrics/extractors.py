@@ -4,6 +4,7 @@ An extractor is named by the SHA-256 of its weights; the name travels with every
 extractors cannot be compared. There is never a fallback from one to another.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
@@ -41,7 +42,7 @@ class Extractor(Protocol):
         ...
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, D) to logits (N, K), whose softmax is what the Inception Score needs."""
+        """Features (N, D) to logits (N, K), whose softmax the Inception Score needs; K = 0 if there are none."""
         ...
 
 
@@ -96,6 +97,24 @@ def as_planes(images: NDArray[np.uint8]) -> Tensor:
     if images.dtype != np.uint8:
         raise ValueError(f"images are {images.dtype}; scores are taken of uint8 on both sides, rounded, not truncated")
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def to_colour(images: NDArray[np.uint8], side: int, policy: str) -> Tensor:
+    """Images (B, H, W, C), C = 1 or 3, to float32 (B, 3, side, side) in 0..255; grey is repeated."""
+    return to_side(as_planes(images), side, policy).expand(-1, 3, -1, -1)
+
+
+def require_policy(resize: str) -> None:
+    """Raise ExtractorError for an unknown resize policy."""
+    if resize not in POLICIES:
+        raise ExtractorError(f"resize = {resize!r} is not a policy; possible: {', '.join(POLICIES)}")
+
+
+def require_published(weights: bytes, file: str, sha256: str, remedy: str) -> None:
+    """Raise ExtractorError for other content than the published weights file."""
+    found = hashlib.sha256(weights).hexdigest()
+    if found != sha256:
+        raise ExtractorError(f"the weights have SHA-256 {found}, but the published file {file} has {sha256}. {remedy}")
 
 
 def in_batches(

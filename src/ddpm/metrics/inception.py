@@ -1,7 +1,6 @@
 """Inception-v3 of 2015-12-05, the network of published FID, KID, IS and sFID, as torch-fidelity carries it."""
 
 import contextlib
-import hashlib
 import io
 import os
 import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
@@ -14,8 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ddpm.metrics import published
-from ddpm.metrics.extractors import Advance, ExtractorError, Images, as_planes, in_batches, linear
-from ddpm.metrics.resize import POLICIES, to_side
+from ddpm.metrics.extractors import (
+    Advance,
+    ExtractorError,
+    Images,
+    in_batches,
+    linear,
+    require_policy,
+    require_published,
+    to_colour,
+)
 
 FILE, SHA256 = published.INCEPTION_FILE, published.INCEPTION_SHA256
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
@@ -45,14 +52,8 @@ class InceptionExtractor:
 
     def __init__(self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu") -> None:
         """`weights`: the content of the published file. Raises ExtractorError if it, or a package, is wrong."""
-        if resize not in POLICIES:
-            raise ExtractorError(f"resize = {resize!r} is not a policy; possible: {', '.join(POLICIES)}")
-        found = hashlib.sha256(weights).hexdigest()
-        if found != sha256:
-            raise ExtractorError(
-                f"the Inception weights have SHA-256 {found}, and the published file {FILE} has {sha256}. "
-                "Get it again: `ddpm weights inception`"
-            )
+        require_policy(resize)
+        require_published(weights, FILE, sha256, "Get it again: `ddpm weights inception`")
         self.sha256 = sha256
         self.device = device
         self.resize = resize
@@ -76,7 +77,7 @@ class InceptionExtractor:
         return in_batches(images, self.batch, self.spatial_dimension, self._prepared, self._spatial, advance)
 
     def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
-        return to_side(as_planes(images), SIDE, self.resize).expand(-1, 3, -1, -1)
+        return to_colour(images, SIDE, self.resize)
 
     def _pooled(self, images: Tensor) -> Tensor:
         return self._through(self._through(self._scaled(images), TO_SPATIAL), TO_POOLED).flatten(1)
@@ -102,7 +103,7 @@ def _network(weights: bytes) -> nn.Module:
     except (ImportError, RuntimeError) as error:  # a torchvision that does not match torch raises RuntimeError
         raise ExtractorError(
             f"features.extractor = inception needs torch-fidelity and a torchvision that matches torch "
-            f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: classifier"
+            f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: auto"
         ) from error
     try:
         with _weights_only():

@@ -1,4 +1,4 @@
-"""Nearest neighbours, and the scores based on them: precision, recall, density, coverage.
+"""Nearest neighbours, and the scores based on them: precision, recall, density, coverage, and the clipped two.
 
 Distances are computed tile by tile in float64, without a matrix of all pairs; features may be memory-mapped. Tiles are
 cut from the start of a set, so they are the same in every process.
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ddpm.metrics.clipped import clipped_coverage, clipped_density
 from ddpm.metrics.shards import WHOLE, Shard
 
 Array = NDArray[np.floating]
@@ -24,18 +25,24 @@ CLOSED = 1 + 1e-9  # a ball contains its boundary, also after rounding
 
 @dataclass(frozen=True)
 class Manifold:
-    """Array (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS))."""
+    """Array (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS)).
+
+    indices, distances: (N, max(NEIGHBOURS)) of the nearest others, nearest first.
+    """
 
     features: Array
     radii: Floats
+    indices: NDArray[np.int64]
+    distances: Floats
 
 
 def manifold(features: Array, shard: Shard = WHOLE) -> Manifold:
     """The balls around features. Raises ValueError if there are too few images for that many neighbours."""
     if len(features) <= max(NEIGHBOURS):
         raise ValueError(f"{len(features)} images have no {max(NEIGHBOURS)} neighbours each")
-    _, distances = nearest(features, features, max(NEIGHBOURS) + 1, shard)
-    return Manifold(features, distances[:, list(NEIGHBOURS)])  # the first, at 0, is the feature itself
+    indices, distances = nearest(features, features, max(NEIGHBOURS) + 1, shard)
+    # The first, at 0, is the feature itself.
+    return Manifold(features, distances[:, list(NEIGHBOURS)], indices[:, 1:], distances[:, 1:])
 
 
 def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dict[str, float]:
@@ -43,10 +50,13 @@ def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dic
 
     precision: share of generated images inside a ball around a real one; density: in how many of them, over k.
     recall: share of real images inside a ball around a generated one; coverage: share of real images whose ball holds
-    a generated one. Keys for k = 3 are bare, those for k = 5 end in `_k5`.
+    a generated one. Keys for k = 3 are bare, those for k = 5 end in `_k5`. Clipped density and coverage (Salvy et al.
+    2025) have k = 5 only.
     """
-    in_real, _ = _inside(fake.features, real, shard)
-    in_fake, closest = _inside(real.features, fake, shard)
+    widest = real.radii[:, -1]
+    clipped = np.minimum(widest, np.median(widest))
+    in_real, _, _ = _inside(fake.features, real.features, np.column_stack([real.radii, clipped]), None, shard)
+    in_fake, closest, own = _inside(real.features, fake.features, fake.radii, widest, shard)
     scores: dict[str, float] = {}
     for column, k in enumerate(NEIGHBOURS):
         end = "" if column == 0 else f"_k{k}"
@@ -54,6 +64,10 @@ def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dic
         scores[f"recall{end}"] = float((in_fake[:, column] > 0).mean())
         scores[f"density{end}"] = float(in_real[:, column].mean() / k)
         scores[f"coverage{end}"] = float((closest <= real.radii[:, column] ** 2 * CLOSED).mean())
+    within = real.distances <= clipped[:, None] * CLOSED
+    held = np.bincount(real.indices[within], minlength=len(real.features))
+    scores["clipped_density"] = clipped_density(in_real[:, -1], held, NEIGHBOURS[-1])
+    scores["clipped_coverage"] = clipped_coverage(own, len(fake.features), NEIGHBOURS[-1])
     return scores
 
 
@@ -92,25 +106,32 @@ def starts(rows: Sequence[object] | Array) -> range:
     return range(0, len(rows), TILE)
 
 
-def _inside(queries: Array, balls: Manifold, shard: Shard) -> tuple[Floats, Floats]:
-    """For each query, how many balls of each size hold it (Q, len(NEIGHBOURS)), and the squared distance to the
-    nearest centre (Q,)."""
-    limits = torch.as_tensor(balls.radii**2 * CLOSED)
+def _inside(
+    queries: Array, centres: Array, radii: Floats, own: Floats | None, shard: Shard
+) -> tuple[Floats, Floats, Floats]:
+    """Count memberships in balls. radii: (N, C) of the balls around the centres; own: (Q,) of those around queries.
+
+    For each query: in how many balls of each column it lies (Q, C), the squared distance to the nearest centre (Q,),
+    and how many centres its own ball holds (Q,), 0 without `own`.
+    """
+    limits = torch.as_tensor(radii**2 * CLOSED)
+    reach = torch.as_tensor(np.full(len(queries), -1.0) if own is None else own**2 * CLOSED)
 
     def of_tile(start: int) -> Floats:
         block = _tile(queries, start)
-        held = torch.zeros(len(block), len(NEIGHBOURS), dtype=torch.float64)
+        held = torch.zeros(len(block), limits.shape[1] + 1, dtype=torch.float64)
         closest = torch.full((len(block),), torch.inf, dtype=torch.float64)
-        for at, tile in _tiles(balls.features):
+        for at, tile in _tiles(centres):
             squared = (block.square().sum(dim=1)[:, None] + tile.square().sum(dim=1) - 2 * block @ tile.T).clamp(min=0)
             closest = torch.minimum(closest, squared.amin(dim=1))
-            for column in range(len(NEIGHBOURS)):
+            for column in range(limits.shape[1]):
                 held[:, column] += (squared <= limits[at : at + len(tile), column]).sum(dim=1)
+            held[:, -1] += (squared <= reach[start : start + len(block), None]).sum(dim=1)
         joined: Floats = torch.cat([held, closest[:, None]], dim=1).numpy()
         return joined
 
     both = shard.map(of_tile, starts(queries))
-    return both[:, :-1], both[:, -1]
+    return both[:, :-2], both[:, -1], both[:, -2]
 
 
 def _tile(features: Array, start: int) -> Tensor:

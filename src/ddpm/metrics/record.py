@@ -97,9 +97,28 @@ def score_features(
         record["memorisation"] = memorisation.evidence(distances[:, 0], closest[:, 0], heldout, exact_copies)
     if blocks > 1:
         record |= _spread([of(part, max(1, splits // blocks))[0] for part in seed_blocks(len(seen), blocks)])
-    conditions = _conditions(len(seen), extractor, reference, splits, blocks)
+    conditions = _conditions(len(seen), extractor, reference.sha256, reference.moments.count, splits, blocks)
     rounded: dict[str, Any] = _rounded(record)
     return rounded | {"floor_counts": dict(reference.floor_counts), "conditions": conditions}
+
+
+def score_against(
+    seen: Features, moments: frechet.Moments, extractor: Extractor, *, sha256: str, splits: int
+) -> dict[str, Any]:
+    """Score images by their features against moments alone, without the real images.
+
+    Returns FID, FID-infinity, the Inception Score, and `conditions`. sha256: identifies the moments, whose count is 0
+    where it is unknown. Raises ValueError: too few images, features not finite, other dimensions.
+    """
+    frechet.require_enough(len(seen), "the samples", "Give more images.")
+    record = {
+        "fid": frechet.frechet_to(seen.features, moments),
+        "fid_infinity": frechet.frechet_infinity(seen.features, moments),
+        **scoring.inception_scores(seen.features, extractor, splits),
+    }
+    conditions = _conditions(len(seen), extractor, sha256, moments.count, splits, 1)
+    rounded: dict[str, Any] = _rounded(record)
+    return rounded | {"conditions": conditions}
 
 
 def seed_blocks(count: int, blocks: int) -> list[slice]:
@@ -116,20 +135,22 @@ def significant(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _conditions(count: int, extractor: Extractor, reference: Reference, splits: int, blocks: int) -> dict[str, Any]:
-    """The conditions of a score."""
+def _conditions(
+    count: int, extractor: Extractor, reference_sha256: str, reference_count: int, splits: int, blocks: int
+) -> dict[str, Any]:
+    """The conditions of a score. reference_count: 0 if it is unknown."""
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
         "resize": extractor.resize,
         "feature_dimension": extractor.dimension,
-        "reference_sha256": reference.sha256,
-        "reference_count": reference.moments.count,
+        "reference_sha256": reference_sha256,
+        "reference_count": reference_count,
         "count": count,
         "inception_score_splits": splits,
         "blocks": blocks,
         # With no more images than features the covariance is rank deficient, and FID is far too high.
-        "full_rank": min(count, reference.moments.count) > extractor.dimension,
+        "full_rank": min(count, reference_count or count) > extractor.dimension,
     }
 
 
@@ -157,18 +178,17 @@ def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str
     sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
     if reference.noise is not None:
         sets["noise"] = reference.noise
-    inception = {
-        name: scoring.inception_scores(each, extractor, splits)["inception_score"]
-        for name, each in sets.items()
-        if len(each) >= splits
-    }
-    return {name: dict(each) for name, each in reference.floors.items()} | {"inception_score": inception}
+    found = {name: dict(each) for name, each in reference.floors.items()}
+    for name, each in sets.items():
+        if len(each) >= splits and (scores := scoring.inception_scores(each, extractor, splits)):
+            found.setdefault("inception_score", {})[name] = scores["inception_score"]
+    return found
 
 
 def _old_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """The three floors that gate and report show beside a score, as keys of their own."""
-    found = {"inception_score_real": floors["inception_score"]["copy"]}
-    fid = floors.get("fid", {})
+    inception, fid = floors.get("inception_score", {}), floors.get("fid", {})
+    found = {"inception_score_real": inception["copy"]} if "copy" in inception else {}
     return found | {
         name: fid[which] for name, which in (("fid_floor", "heldout"), ("fid_halves", "halves")) if which in fid
     }

@@ -75,7 +75,9 @@ def distances(seen: Features, against: ReferenceStats, shard: Shard = WHOLE) -> 
 
 
 def inception_scores(features: NDArray[np.floating], extractor: Extractor, splits: int) -> dict[str, float]:
-    """The Inception Score and its standard deviation over splits."""
+    """The Inception Score and its standard deviation over splits; empty for an extractor without logits."""
+    if not extractor.logits(features[:1]).shape[1]:
+        return {}
     mean, deviation = inception_score.inception_score(features, extractor.logits, splits)
     found = {"inception_score": mean}
     return found if deviation is None else found | {"inception_score_std": deviation}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import files
+from ddpm.evaluation import score_record
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.sampling import options
@@ -173,6 +174,7 @@ def register(
             # Withdrawn weights stay withdrawn under other sampling settings.
             all_tags |= {tag: each.tags[tag] for each in alike for tag in (WITHDRAWN_TAG,) if tag in each.tags}
             number = _create_version(connection, model_folder, name, run_id, all_tags, held)
+        _describe(connection, name, number, score_record.description(evidence or {}))
         if (_aliases(connection, name) or {}).get("candidate") != number:
             held.require()
             connection.set_registered_model_alias(name, "candidate", str(number))
@@ -183,6 +185,13 @@ def annotate(name: str, number: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version."""
     for key, value in tags.items():
         store.client().set_model_version_tag(name, str(number), key, value)
+
+
+def _describe(connection: "MlflowClient", name: str, number: int, text: str) -> None:
+    """Describe the version on MLflow's page by FID and its extractor, unless a user has written a description."""
+    known = connection.get_model_version(name, str(number)).description or ""
+    if text not in ("", known) and (not known or known.startswith("FID (")):
+        connection.update_model_version(name, str(number), text)
 
 
 def _same_content(connection: "MlflowClient", name: str, content: str) -> list[Version]:

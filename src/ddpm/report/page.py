@@ -10,7 +10,7 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.common.values import flatten
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, fid_name
 from ddpm.report import comparison, drift, html, lineage, picture, scores, times
 from ddpm.report.picture import Picture
 from ddpm.report.run_summary import RunSummary
@@ -146,7 +146,9 @@ def _figures(record: ScoreRecord) -> list[tuple[str, str, str]]:
     if record.fid is not None:
         halves = scores.text(record.fid_halves)
         ratio = f"; {record.fid / record.fid_halves:.2g} times that" if record.fid_halves else ""
-        found.append(("FID", f"{record.fid:.3g}", f"↓ two halves of real images: {halves}{ratio}"))
+        found.append(
+            (fid_name(record.conditions), f"{record.fid:.3g}", f"↓ two halves of real images: {halves}{ratio}")
+        )
     if record.precision is not None and record.recall is not None:
         found.append(("Precision, recall", f"{record.precision:.2f}, {record.recall:.2f}", "↑ plausible, and varied"))
     elif record.inception_score is not None:
@@ -181,7 +183,8 @@ def _warnings(record: ScoreRecord) -> list[str]:
     if not conditions["full_rank"]:
         found.append(
             f"No more images ({conditions['count']:,} generated, {conditions['reference_count']:,} real) than features "
-            f"({conditions['feature_dimension']:,}): FID is far too high and only comparable at equal counts."
+            f"({conditions['feature_dimension']:,}): {fid_name(conditions)} is far too high and only comparable at "
+            "equal counts."
         )
     if record.memorisation_ratio is not None and record.memorisation_ratio < 0.5:
         found.append(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, with_extractor
 
 Better = Literal["lower", "higher", "real"]
 ARROWS: dict[Better, tuple[str, str]] = {
@@ -53,6 +53,10 @@ NEIGHBOURS = {
     "density": "Number of real neighbourhoods around a generated image; real images have about 1.",
     "coverage": "Share of real images with a generated one in their neighbourhood: are modes missing?",
 }
+CLIPPED = {
+    "clipped_density": "Share of generated images as plausible as real ones; robust to outliers.",
+    "clipped_coverage": "Share of samples from the data distribution that would give the same coverage.",
+}
 KINDS = (
     Kind(
         "fid", "FID", "lower",
@@ -71,6 +75,7 @@ KINDS = (
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
     ),
+    *(Kind(name, name.replace("_", " ").capitalize(), "higher", meaning, {}) for name, meaning in CLIPPED.items()),
     Kind("class_accuracy", "Class accuracy", "higher",
          "Share of images that the classifier assigns to the requested class.",
          {"held-out": "extractor_accuracy"}, share=True),
@@ -95,7 +100,7 @@ def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line
     real |= {title: floor for name, title in REAL.items() if (floor := record.floor(kind.key, name)) is not None}
     cheats = {title: record.floor(kind.key, name) for name, title in CHEATS.items()}
     return Line(
-        name=kind.name,
+        name=with_extractor(kind.name, record.conditions),
         arrow=arrow,
         better=better,
         value=text(record.value(kind.key), share=kind.share),
@@ -103,7 +108,7 @@ def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line
         champion=text(champion and champion.value(kind.key), share=kind.share),
         real=_listed(real, kind.share),
         cheats=_listed(cheats, kind.share),
-        meaning=kind.meaning,
+        meaning=with_extractor(kind.meaning, record.conditions),
     )
 
 

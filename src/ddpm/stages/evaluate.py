@@ -37,7 +37,7 @@ def main() -> None:
             )
             files.write_json(METRICS, metrics)
             files.write_json(SCORES, score_folder.comparable(metrics))
-            fid = f"FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g})"
+            fid = f"FID ({extractor.name}) {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g})"
             terminal.echo(f"evaluate: {fid}; `ddpm report` makes the page")
 
 

@@ -16,13 +16,15 @@ def main() -> None:
     settings, data = params.load().features, prepared.load()
     device = evaluation_device(os.environ.get("DDPM_DEVICE", "auto"))
     with files.fresh_folder(reference.FOLDER) as folder:
-        summary = features.build(folder, data, device, **settings.model_dump())
+        chosen = settings.model_dump() | {"extractor": settings.choice(labelled=len(data.classes) > 1)}
+        summary = features.build(folder, data, device, **chosen)
     accuracy = summary["heldout_accuracy"]
     known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
     terminal.echo(
-        f"features: {summary['extractor']}{known}; FID of real images: {fid['heldout']:.3g} between training and "
-        f"held-out split, {fid['halves']:.3g} between halves of the training split; of noise: {fid['noise']:.3g}"
+        f"features: {summary['extractor']}{known}; FID ({summary['extractor']}) of real images: {fid['heldout']:.3g} "
+        f"between training and held-out split, {fid['halves']:.3g} between halves of the training split; of noise: "
+        f"{fid['noise']:.3g}"
     )
 
 

@@ -22,7 +22,7 @@ FEATURES = (
 
 
 def data_record_files(out: Path = Path("out")) -> list[Path]:
-    """The data files to keep with a run. A published extractor (Inception) is kept without its weights."""
+    """The data files to keep with a run. Inception and DINOv2 are kept without their weights."""
     return [out / name for name in (*PROFILE, *FEATURES) if (out / name).exists() or name in PROFILE]
 
 

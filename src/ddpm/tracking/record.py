@@ -8,6 +8,7 @@ from typing import Any
 from ddpm.common import files, outside
 from ddpm.common.locks import LockBusyError
 from ddpm.common.values import flatten, is_number
+from ddpm.evaluation import score_record
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.log import log_scores, log_tags
@@ -15,6 +16,8 @@ from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.sync import is_synced, sync
 
 RECORD_TAG = "ddpm.record"
+NOTE_TAG = "mlflow.note.content"
+"""The description on a run's page; one written by a user is kept."""
 PATIENCE = 10.0
 
 
@@ -72,7 +75,8 @@ def complete(
     hashes = {name: files.sha256_file(path) for name, path in named.items()}
     fingerprint = files.sha256_json({"metrics": dict(metrics), "artifacts": hashes})
     traced = any(key in there.tags for key in LINEAGE_TAGS)
-    new = {k: v for k, v in (tags or {}).items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
+    all_tags = {**_note(metrics, there.tags.get(NOTE_TAG, "")), **(tags or {})}
+    new = {k: v for k, v in all_tags.items() if there.tags.get(k) != v and not (k in LINEAGE_TAGS and traced)}
     if there.tags.get(RECORD_TAG) == fingerprint:
         log_tags(connection, run_id, new)
         return run_id
@@ -83,6 +87,13 @@ def complete(
     log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), spool.progress().images)
     log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
     return run_id
+
+
+def _note(metrics: Mapping[str, Any], known: str) -> dict[str, str]:
+    """Describe the run by FID and its extractor, unless a user has written a description."""
+    text = score_record.description(metrics)
+    replaceable = not known or known.startswith("FID (")
+    return {NOTE_TAG: text} if text and replaceable else {}
 
 
 def _fill_in(

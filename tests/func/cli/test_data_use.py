@@ -128,10 +128,11 @@ def test_unlabelled_images_of_many_sizes(checkout: Path, tmp_path: Path) -> None
     files["notes.psd"] = b"not an image"
     done = run("ddpm", "data", "use", str(folder(tmp_path / "photos", files)), "--apply", cwd=checkout).stdout
     assert "90x90 (151), 40x40 (150)" in done
-    assert "`ddpm weights inception`" in done[: done.index("fetching")]  # before any work
+    assert "scores use ImageNet features" in done[: done.index("fetching")]  # before any work
+    assert "ddpm weights" not in done
     assert "notes.psd: its ending .psd is unknown" in done
     found = params.load(checkout / "params.yaml")
-    assert (found.prepare.labels, found.features.extractor, found.sample.guidance) == ("none", "inception", 1.0)
+    assert (found.prepare.labels, found.features.extractor, found.sample.guidance) == ("none", "auto", 1.0)
     assert found.prepare.resolution == 64
     run("python", "-m", "ddpm.stages.prepare", cwd=checkout)
 

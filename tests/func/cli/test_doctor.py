@@ -84,11 +84,15 @@ def test_images_without_classes_are_told_before_any_work(
         Path("data", name).write_bytes(b"x")
     told = [found.text for found in project_checks.scores() if found.state == "missing"]
     assert len(told) == bool(wrong)
-    assert all(wrong in text and "Inception-v3" in text for text in told)
-    unlabelled = {"prepare.labels": "none", "features.extractor": "inception", "promote.min_class_share": None}
+    assert all(wrong in text and "features.extractor: auto" in text for text in told)
+    unlabelled = {"prepare.labels": "none", "promote.min_class_share": None}
     unguided = {"sample.guidance": 1.0, "sample.guidance_interval": None}
     text = edit.changed(Path("params.yaml").read_text(), unlabelled | unguided)
     Path("params.yaml").write_text(text)
+    first, *others = project_checks.scores()
+    assert (first.state, first.text) == ("ok", "from features of efficientnet-lite0")
+    assert all(found.state == "note" for found in others)
+    Path("params.yaml").write_text(edit.changed(text, {"features.extractor": "inception"}))
     assert [
         "ddpm weights inception" in found.text for found in project_checks.scores() if found.state == "missing"
     ] == [True]

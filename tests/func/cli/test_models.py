@@ -40,7 +40,8 @@ def versions(project: Path) -> None:
     connection.create_registered_model("digits")
     for content, verdict, fid in (("a", "first", 30.0), ("b", "worse", 41.5)):
         tags = {
-            CONTENT_TAG: content, VERIFIED_TAG: "{}", EVIDENCE_TAG: json.dumps({"fid": fid}), "ddpm.verdict": verdict,
+            CONTENT_TAG: content, VERIFIED_TAG: "{}",
+            EVIDENCE_TAG: json.dumps({"fid": fid, "conditions": {"extractor": "classifier"}}), "ddpm.verdict": verdict,
             "ddpm.reasons": f"FID {fid}", "ddpm.git_sha": "0123456789", "ddpm.git_dirty": "true",
         }  # fmt: skip
         connection.create_model_version("digits", (project / content).as_uri(), tags=tags)
@@ -52,6 +53,7 @@ def test_status_shows_versions_scores_and_where_they_come_from(versions: None) -
     first = next(line for line in said.splitlines() if line.startswith("1 "))
     for part in ("champion", "30", "first", "yes", "01234567+"):
         assert part in first
+    assert said.count("(classifier)") == 2  # of each FID
     assert "models:/digits@champion" in said
     assert "MLFLOW_TRACKING_URI=sqlite:" in said.replace("\n", "")
 

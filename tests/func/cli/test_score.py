@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.evaluation import extractor_store, reference
-from ddpm.metrics import classifier, frechet
+from ddpm.evaluation import extractor_store, reference, reference_file
+from ddpm.metrics import classifier, efficientnet, frechet
 from ddpm.metrics.extractors import ClassifierExtractor
 
 RANDOM = np.random.default_rng(0)
@@ -27,7 +27,9 @@ REAL, FAKE = np.concatenate([DARK, LIGHT]), np.concatenate([noise(100, 10), nois
 
 
 def ddpm(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["score", *arguments])
+    """With the classifier of out/features, unless another extractor is chosen."""
+    chosen = [] if "--extractor" in arguments else ["--extractor", "classifier"]
+    return CliRunner().invoke(app, ["score", *arguments, *chosen])
 
 
 def told(*arguments: str) -> dict[str, object]:
@@ -112,7 +114,8 @@ def test_a_person_sees_progress_scores_and_conditions() -> None:
     said = ddpm("--real", "real", "--fake", "fake").stdout
     for part in (
         "score: features of real: 240 images",
-        "fid  ",
+        "FID (classifier)  ",
+        "FID (classifier) infinity  ",
         "class histogram dark",
         "  extractor sha256: ",
         "real",
@@ -164,9 +167,10 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     (["--real", "real", "--fake", "floats.npy"], "floats.npy holds float64"),
     (["--real", "real", "--fake", "nowhere"], "nowhere does not exist"),
     (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
-    (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "is unknown; possible: classifier"),
+    (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "unknown; possible: efficientnet-lite0, cl"),
     (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
-    (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "is unknown; possible: classifier"),
+    (["--real", "real", "--fake", "fake", "--extractor", "dinov2:none.pth"], "`ddpm weights dinov2` gets it"),
+    (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "unknown; possible: efficientnet-lite0, cl"),
     (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real has no extractor"),
 ])  # fmt: skip
 def test_what_cannot_be_scored_is_refused_in_words(asked: list[str], said: str) -> None:
@@ -180,9 +184,104 @@ def test_features_of_an_extractor_that_went_are_refused(tmp_path: Path) -> None:
     config = files.read_json(old / extractor_store.EXTRACTOR)
     files.write_json(old / extractor_store.EXTRACTOR, config | {"name": "own"})
     refused = ddpm("--real", "real", "--fake", "fake", "--extractor", f"classifier:{old}").stderr
-    assert "names the extractor 'own', which is not supported. Set features.extractor to classifier" in refused
+    assert "names the extractor 'own', which is not supported. Set features.extractor to auto" in refused
 
 
 def test_unequal_counts_are_taken_when_asked() -> None:
     said = told("--real", "real", "--fake", "mixed", "--resize", "clean", "--unequal")
     assert (said["conditions"]["count"], said["conditions"]["reference_count"]) == (120, 240)  # type: ignore[index]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sets of colour images outside of any project."""
+    folder = tmp_path_factory.mktemp("photographs")
+    np.save(folder / "real.npy", noise(60, 0, side=16, channels=3))
+    np.save(folder / "fake.npy", noise(60, 80, side=16, channels=3))
+    return folder
+
+
+@pytest.mark.slow
+def test_two_sets_without_a_project_are_scored_by_the_default_extractor(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photographs)
+    done = CliRunner().invoke(app, ["score", "--real", "real.npy", "--fake", "fake.npy", "--json"])
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["fid"] > 10
+    conditions = said["conditions"]
+    assert (conditions["extractor"], conditions["extractor_sha256"]) == ("efficientnet-lite0", efficientnet.SHA256)
+    assert (conditions["resize"], conditions["full_rank"]) == ("clean", False)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_statistics_of_the_real_images_give_the_fid_that_the_images_give(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"reference.{ending}"
+    written = ddpm("--real", "real", "--save-reference", str(path))
+    assert written.exit_code == 0, written.stderr
+    assert "statistics of 240 real images (classifier)" in written.stderr
+    whole, saved = told("--real", "real", "--fake", "fake"), told("--real", str(path), "--fake", "fake")
+    assert [saved[name] for name in ("fid", "fid_infinity", "inception_score")] == pytest.approx(
+        [whole[name] for name in ("fid", "fid_infinity", "inception_score")], rel=1e-5
+    )
+    assert not {"kid", "precision", "recall", "memorisation_ratio"} & saved.keys()
+    conditions = saved["conditions"]
+    assert isinstance(conditions, dict)
+    assert (conditions["reference_count"], conditions["count"]) == (240, 240)
+    assert conditions["split"] == "all of real"
+    assert conditions["reference_sha256"] == files.sha256_file(path)
+
+
+def test_statistics_of_another_extractor_or_resizing_and_broken_files_are_refused(tmp_path: Path) -> None:
+    extractor = extractor_store.from_folder(Path("out/features"), "cpu")
+    moments = frechet.moments(extractor(REAL))
+    path = tmp_path / "reference.npz"
+    extractor.sha256 = "b" * 64
+    reference_file.write(path, moments, extractor, "train")
+    assert (
+        "statistics of classifier (bbbbbbbbbbbb), not of classifier"
+        in ddpm("--real", str(path), "--fake", "fake").stderr
+    )
+    resizing = extractor_store.from_folder(Path("out/features"), "cpu", "clean")
+    reference_file.write(path, moments, resizing, "train")
+    assert told("--real", str(path), "--fake", "fake")["conditions"]["resize"] == "clean"  # type: ignore[index]
+    refused = ddpm("--real", str(path), "--fake", "fake", "--resize", "legacy").stderr
+    assert "resized by 'clean', not by 'legacy'; choose --resize clean" in refused
+    for content, words in (
+        ({"mu": np.zeros(2048), "sigma": np.eye(2048)}, "statistics of 2,048 features, and classifier has 16"),
+        ({"mu": np.zeros(16)}, "has no sigma"),
+        ({"mu": np.zeros(16), "sigma": np.eye(15)}, "must be (D,) and (D, D)"),
+        ({"mu": np.full(16, np.nan), "sigma": np.eye(16)}, "mu must hold finite floating-point numbers"),
+        ({"mu": np.zeros(16), "sigma": np.array([{}])}, "is not an archive of plain arrays"),
+    ):
+        np.savez(path, **content)
+        assert words in ddpm("--real", str(path), "--fake", "fake").stderr
+    path.write_bytes(b"no archive")
+    assert "is not an archive of plain arrays" in ddpm("--real", str(path), "--fake", "fake").stderr
+
+
+def test_published_statistics_without_conditions_are_scored_against_and_said_to_be_so(tmp_path: Path) -> None:
+    """As pytorch-fid, clean-fid and ADM publish them: `mu` and `sigma` alone."""
+    extractor = extractor_store.from_folder(Path("out/features"), "cpu")
+    moments = frechet.moments(extractor(REAL))
+    np.savez(tmp_path / "published.npz", mu=moments.mean, sigma=moments.covariance)
+    said = told("--real", str(tmp_path / "published.npz"), "--fake", "fake")
+    assert said["fid"] == pytest.approx(told("--real", "real", "--fake", "fake")["fid"], rel=1e-5)
+    conditions = said["conditions"]
+    assert isinstance(conditions, dict)
+    assert (conditions["reference_count"], conditions["split"]) == (0, "not recorded")
+    assert "does not name its extractor" in conditions["note"]
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    (["--real", "real"], "--fake is missing"),
+    (["--real", "real", "--save-reference", "x.json"], "x.json must end in .npz or .safetensors"),
+    (["--real", "x.npz", "--fake", "fake", "--heldout", "real"], "need the real images"),
+    (["--real", "x.npz", "--save-reference", "y.npz"], "need the real images"),
+    (["--real", "x.npz", "--fake", "fake"], "x.npz does not exist"),
+])  # fmt: skip
+def test_options_of_reference_files_that_do_not_go_together(asked: list[str], said: str) -> None:
+    result = ddpm(*asked)
+    assert result.exit_code == 1
+    assert said in result.stderr

@@ -56,14 +56,17 @@ def test_a_file_that_is_there_and_right_needs_no_source(tmp_path: Path) -> None:
     weights.download(str(tmp_path / "nowhere"), target, SHA256)
 
 
-def test_only_the_published_inception_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "published"), [("inception", "6726825d"), ("dinov2", "d5383ea8")])
+def test_only_the_published_file_is_taken(
+    name: str, published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.pth").write_bytes(CONTENT)
-    done = CliRunner().invoke(app, ["weights", "inception", "--from", "mine.pth"])
+    done = CliRunner().invoke(app, ["weights", name, "--from", "mine.pth"])
     assert done.exit_code == 1
-    assert f"has SHA-256 {SHA256}, but the published file has 6726825d" in done.stderr
+    assert f"has SHA-256 {SHA256}, but the published file has {published}" in done.stderr
     assert list(Path("weights").iterdir()) == []
-    done = CliRunner().invoke(app, ["weights", "inception", "--from", "ftp://x/y"])
+    done = CliRunner().invoke(app, ["weights", name, "--from", "ftp://x/y"])
     assert "begins with https:// or http://" in done.stderr
 
 

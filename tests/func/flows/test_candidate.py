@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,11 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
 
     verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "worse"}, verdict.reasons
+    assert [row.name for row in verdict.rows][:1] == ["FID (classifier)"]
+    assert not re.search(
+        r"\bFID\b(?! \(classifier\))", " ".join([*verdict.reasons, *(row.name for row in verdict.rows)])
+    )
+    assert registry.version(NAME, 2).tags["ddpm.reasons"] == "; ".join(verdict.reasons)
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
     assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
     evidence = registry.load_evidence(NAME, 2)

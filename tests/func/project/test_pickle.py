@@ -20,7 +20,9 @@ from ddpm.cli import app
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.data import prepared, profile, sets
-from ddpm.evaluation import extractor_store, reference
+from ddpm.evaluation import extractor_store, reference, reference_file
+from ddpm.metrics import efficientnet
+from ddpm.metrics.dinov2 import DinoV2Extractor
 from ddpm.model import checkpoint
 from ddpm.registry.verify import VerificationError, _facts, _in_clean_process
 from ddpm.review import session
@@ -203,9 +205,13 @@ READERS: dict[str, Callable[[Path, bytes], object]] = {
     "moments": lambda at, trap: reference.read_moments(write(at / reference.REFERENCE, trap)),
     "a classifier": lambda at, trap: features(at, extractor_store.WEIGHTS, trap),
     "which classifier": lambda at, trap: features(at, extractor_store.EXTRACTOR, trap),
-    "Inception": lambda at, trap: extractor_store.open_inception(
-        str(write(at / "inception.pth", trap)), "clean", "cpu"
+    "Inception": lambda at, trap: extractor_store.open_published(
+        "inception", str(write(at / "inception.pth", trap)), "clean", "cpu"
     ),
+    "EfficientNet": lambda at, trap: efficientnet.from_published(trap, files.sha256_bytes(trap)),
+    "DINOv2": lambda at, trap: DinoV2Extractor(trap, "clean", files.sha256_bytes(trap)),
+    "statistics": lambda at, trap: reference_file.read(write(at / "a.npz", trap)),
+    "statistics in tensors": lambda at, trap: reference_file.read(write(at / "a.safetensors", trap)),
     "a part of a large set": lambda at, trap: some_parts(at, "000000000.npy", trap),
     "which large set": lambda at, trap: some_parts(at, chunks.JOB, trap),
     "the spool": lambda at, trap: (write(at / "events.jsonl", trap + b"\n"), Spool(at).read(0)),

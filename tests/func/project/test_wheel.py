@@ -164,11 +164,17 @@ def test_scoring_takes_the_extractor_of_a_project(installed: Installed, empty: P
     np.save(empty / "real.npy", images)
     words = ("score", "--real", "real.npy", "--fake", "real.npy")
     said = installed.run(*words, "--extractor", "classifier:features", cwd=empty)
-    assert "fid" in said
+    assert "FID (classifier) " in said
     assert names(empty) == {"model", "features", "real.npy"}
-    done = installed.ddpm(*words, cwd=empty)
+    done = installed.ddpm(*words, "--extractor", "classifier", cwd=empty)
     assert done.returncode == 1
     assert "--extractor classifier:FOLDER" in done.stderr
+
+
+def test_scoring_needs_no_project(installed: Installed, empty: Path) -> None:
+    np.save(empty / "real.npy", np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1)).astype(np.uint8))
+    assert "FID (efficientnet-lite0) " in installed.run("score", "--real", "real.npy", "--fake", "real.npy", cwd=empty)
+    assert names(empty) == {"model", "real.npy"}
 
 
 def test_export_of_a_patched_model_brings_its_module_along(installed: Installed, empty: Path) -> None:

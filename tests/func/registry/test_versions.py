@@ -55,6 +55,17 @@ def test_a_version_says_where_it_comes_from(make: Make, run_id: str, tiny_checkp
     assert not found.verified
 
 
+def test_the_description_names_the_extractor_of_fid(make: Make, run_id: str, tiny_checkpoint: Path) -> None:
+    def described(fid: float) -> str:
+        evidence = {**EVIDENCE, "fid": fid, "conditions": {"extractor": "classifier"}}
+        number = registry.register(tiny_checkpoint, NAME, run_id, evidence)
+        return str(tracking.client().get_model_version(NAME, str(number)).description)
+
+    assert [described(30.0), described(29.0)] == ["FID (classifier) 30", "FID (classifier) 29"]
+    tracking.client().update_model_version(NAME, "1", "for the exhibition")
+    assert described(28.0) == "for the exhibition"
+
+
 def test_the_names_of_the_classes_are_on_the_version(make: Make) -> None:
     found = registry.version(NAME, make("d" * 64))
     assert found.tags["ddpm.classes"] == '["dark", "light"]'

@@ -68,6 +68,16 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
     assert "batch" not in conditions
 
 
+def test_auto_is_the_classifier_where_there_are_labels(project: Path) -> None:
+    """With the same weights, features and statistics, to the byte."""
+    assert params.load().features.extractor == "auto"
+    before = contents(project / "out/features")
+    write_params({**CHANGES, "features": {**CHANGES["features"], "extractor": "classifier"}})
+    features.main()
+    assert contents(project / "out/features") == before
+    assert files.read_json(project / evaluate.METRICS)["conditions"]["extractor"] == "classifier"
+
+
 def test_pictures_and_page_are_there(project: Path) -> None:
     pictures = project / evaluate.PICTURES
     names = {

@@ -56,6 +56,18 @@ def test_a_restored_training_gets_its_run_from_the_history(outputs: list[Path]) 
     assert json.loads(Path(saved).read_text()) == METRICS
 
 
+def test_the_description_names_the_extractor_of_fid_and_another_person_s_text_stays(outputs: list[Path]) -> None:
+    metrics = METRICS | {"conditions": {"extractor": "classifier", "count": 2000}}
+    history, note = Path("out/train/history.csv"), "mlflow.note.content"
+    run_id = tracking.complete(DIGEST, metrics, outputs, history=history)
+    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier) 30.5 of 2,000 images"
+    tracking.complete(DIGEST, metrics | {"fid": 28.0}, outputs, history=history)
+    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier) 28 of 2,000 images"
+    tracking.client().set_tag(run_id, note, "my best run")
+    tracking.complete(DIGEST, metrics | {"fid": 27.0}, outputs, history=history)
+    assert tracking.client().get_run(run_id).data.tags[note] == "my best run"
+
+
 def test_completing_again_does_nothing(outputs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     history = Path("out/train/history.csv")
     run_id = tracking.complete(DIGEST, METRICS, outputs, {"ddpm.git_sha": "abc"}, history=history)

