@@ -33,7 +33,9 @@ def likelihood(
     count: Annotated[
         int | None,
         typer.Option(
-            help=f"How many images, from the first; by default {COUNT}, or what there is.", min=1, show_default=False
+            help=f"How many images, of each class or folder its share; by default {COUNT}, or what there is.",
+            min=1,
+            show_default=False,
         ),
     ] = None,
     bound: Annotated[
@@ -140,14 +142,14 @@ def pictures(
     import numpy as np
 
     from ddpm.common.class_names import class_index
-    from ddpm.data import prepared
+    from ddpm.data import order, prepared
 
     image, classes = config.image, list(config.image.classes)
     if config.diffusion.scale:
         raise ValueError("this model needs a small image beside each image; its likelihood is not offered")
     if source == HELDOUT:
         data = prepared.load()
-        indices = data.heldout_indices[: count or COUNT]
+        indices = np.sort(order.heldout(data, count or COUNT))
         found, known = data.images[indices], data.labels[indices]
     else:
         found, known = _from_path(Path(source), image, count or COUNT), None
@@ -170,16 +172,16 @@ def pictures(
 
 
 def _from_path(path: Path, image: "ImageConfig", count: int) -> "NDArray[np.uint8]":
-    """The first images of a .npy file, or of a folder or archive."""
+    """`count` images of a .npy file, in an order of chance, or of a folder or archive, of each folder its share."""
     import numpy as np
 
     from ddpm.common import files
-    from ddpm.data import exact
+    from ddpm.data import exact, order
 
     if path.suffix == ".npy":
         array = files.read_npy(path, memory_map=True)
         if array.dtype != np.uint8 or array.ndim != 4:
             raise ValueError(f"{path} holds {array.dtype} of the shape {array.shape}; needed: uint8 (N, H, W, C)")
-        return np.asarray(array[:count])
+        return np.asarray(array[np.sort(order.balanced(np.full(len(array), -1))[:count])])
     found = exact.read(path, image.resolution, image.channels, "the size of the model's images", count)
     return np.stack(list(found.values()))

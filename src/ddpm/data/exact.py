@@ -1,12 +1,11 @@
 """Pictures that have to be of one size already: checked and decoded, never resized."""
 
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.data import images, sources
+from ddpm.data import images, order, sources
 from ddpm.data.entries import ENDINGS, Entry
 from ddpm.data.errors import BadImageError, DataError
 
@@ -18,12 +17,15 @@ Pixels = NDArray[np.uint8]
 def read(location: Path, side: int, channels: int, why: str, most: int | None = None) -> dict[str, Pixels]:
     """Read images (side, side, channels) uint8 from a file, folder or archive, by their paths without suffix.
 
-    most: how many at most, from the first; None: all. Raises DataError for other files and sizes;
+    most: how many at most, the same share of each folder; None: all. Raises DataError for other files and sizes;
     `why` says where the size comes from.
     """
     found: dict[str, Pixels] = {}
     source = _source(location)
-    for entry, content in islice(source.read(), most):
+    chosen = None if most is None else _chosen(source, most)
+    for entry, content in source.read():
+        if chosen is not None and entry.path not in chosen:
+            continue
         name = str(PurePosixPath(entry.path).with_suffix(""))
         if name in found:
             raise DataError(f"{location} has two pictures called {name}. Rename one: results are named after them.")
@@ -32,6 +34,13 @@ def read(location: Path, side: int, channels: int, why: str, most: int | None = 
         except BadImageError as error:
             raise DataError(f"{source.location / entry.path} cannot be used: {error}") from error
     return dict(sorted(found.items()))
+
+
+def _chosen(source: sources.Source, most: int) -> set[str]:
+    """The paths of at most `most` files: of each folder as large a share as of any other."""
+    paths = sorted(entry.path for entry in source.entries)
+    _, folders = np.unique([str(PurePosixPath(path).parent) for path in paths], return_inverse=True)
+    return {paths[index] for index in order.balanced(folders)[:most]}
 
 
 def _source(location: Path) -> sources.Source:

@@ -17,6 +17,7 @@ from ddpm.data import prepared
 from ddpm.evaluation import reference
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.frechet import require_enough
+from ddpm.metrics.inception_score import class_shares
 from ddpm.metrics.memorisation import count_copies
 from ddpm.metrics.precision_recall import nearest
 from ddpm.metrics.record import Reference, score_features, significant
@@ -97,6 +98,9 @@ def score(
     ]
     metrics["conditions"] |= {name: value for name, value in conditions.items() if name not in NO_CONDITION}
     metrics["evaluations"] = conditions["evaluations"]
+    if data.classes and (samples.labels >= 0).all():
+        requested = class_shares(samples.labels, len(data.classes))
+        metrics["class_shares_requested"] = dict(zip(data.classes, map(significant, requested), strict=True))
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy

@@ -12,7 +12,8 @@ class ScoreRecord:
     """Scores of one set of images; None: not measured, or not a finite number.
 
     floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`, taken from `floor_counts`
-    images. classes: number of classes in the class histogram. fid_blocks: FID of each block of seeds, in their order.
+    images. chance: class accuracy of images whose classes have nothing to do with those requested. fid_blocks: FID of
+    each block of seeds, in their order.
     conditions: what the scores were measured with. refused: reason why this set could not be scored;
     else "". source: the content of metrics.json.
     """
@@ -30,7 +31,7 @@ class ScoreRecord:
     fid_floor: float | None = None
     floors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
-    classes: int = 0
+    chance: float = 0.0
     fid_blocks: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
@@ -43,7 +44,7 @@ class ScoreRecord:
             **{name: finite(metrics.get(name)) for name in SCORES},
             floors=metrics.get("floors", {}),
             floor_counts=metrics.get("floor_counts", {}),
-            classes=len(metrics.get("class_histogram", {})),
+            chance=_chance(metrics),
             fid_blocks=tuple(metrics.get("blocks", {}).get("values", {}).get("fid", ())),
             conditions=metrics.get("conditions", {}),
             refused=str(metrics.get("refused", "")),
@@ -73,6 +74,13 @@ class ScoreRecord:
 
 SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float | None)
 """The fields that are scores."""
+
+
+def _chance(metrics: Mapping[str, Any]) -> float:
+    """Sum of the squared shares of the requested classes; equal ones where an older record does not name them."""
+    classes = len(metrics.get("class_histogram", {}))
+    shares = metrics.get("class_shares_requested", {})
+    return float(sum(share**2 for share in shares.values())) if shares else 1 / classes if classes else 0.0
 
 
 def finite(value: Any) -> float | None:

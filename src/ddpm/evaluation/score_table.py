@@ -46,8 +46,7 @@ def relative(
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
     accuracy = row("class accuracy", "class_accuracy", candidate, champion, _real_accuracy(candidate))
     if candidate.has("class_accuracy") and limits.min_class_skill is not None:
-        chance = 1 / candidate.classes if candidate.classes else 0.0  # equally many images are drawn of each class
-        accuracy = _share(accuracy, limits.min_class_skill, chance, accuracy.floor)
+        accuracy = _share(accuracy, limits.min_class_skill, candidate.chance, accuracy.floor)
     if candidate.has("memorisation_ratio"):
         memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
     return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)

@@ -94,7 +94,7 @@ def evaluation(
     copies = score_folder.neighbours(samples, data.train_indices, worst)
     found = images(real, drawn, grid)
     if "class_histogram" in metrics:
-        found.append(class_shares(real, metrics["class_histogram"]))
+        found.append(class_shares(real, metrics["class_histogram"], drawn.labels))
     return [
         *found,
         figures.schedule(*schedules.levels(config, metrics["conditions"])),
@@ -129,9 +129,9 @@ def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typ
     )
 
 
-def class_shares(real: Real, histogram: Mapping[str, float]) -> Picture:
+def class_shares(real: Real, histogram: Mapping[str, float], requested: NDArray[np.int64]) -> Picture:
     """Shares of the classes among the samples, beside those of the training images."""
-    return figures.class_shares(histogram, real.labels[~real.heldout])
+    return figures.class_shares(histogram, real.labels[~real.heldout], requested)
 
 
 def training(history: Path) -> Picture:

@@ -47,11 +47,17 @@ MEASURES = {
 def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     """The first images, unsorted and unselected."""
     shown = min(side * side, len(images))
-    asked = " Classes are asked for in turn." if (labels >= 0).all() else ""
-    caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
+    requested = f" Classes were requested in {_shares(labels)}." if (labels >= 0).all() else ""
+    caption = f"The first {shown} images, not selected.{requested} Every pixel is one square."
     alt = f"Grid of {shown} generated images"
     grid = sheets.grid(list(images[: side * side]), side)
     return Picture(grid, "Samples", caption, alt, name="samples", part="images")
+
+
+def _shares(labels: Labels) -> str:
+    """Describe the shares in which classes were requested."""
+    counts = np.bincount(labels)
+    return "equal shares" if counts.max() - counts.min() <= 1 else "the shares that they have in the training images"
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
@@ -154,13 +160,14 @@ def schedule(levels: Mapping[str, NDArray[np.float64]], own: str, visited: NDArr
     )
 
 
-def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Picture:
-    """Generated classes against those of the training split."""
+def class_shares(histogram: Mapping[str, float], train_labels: Labels, requested: Labels) -> Picture:
+    """Generated classes against those of the training split. requested (N,): class of each image; -1: of none."""
     counts = np.bincount(train_labels, minlength=len(histogram))
     return Picture(
         plots.classes(list(histogram), list(histogram.values()), (counts / counts.sum()).tolist()),
         "Classes",
-        "Share of each class among the generated images; marks show the training set.",
+        "Share of each class among the generated images; marks show the training set."
+        + (f" Classes were requested in {_shares(requested)}." if (requested >= 0).all() else ""),
         "Bar chart: " + ", ".join(f"{name} {share:.1%}" for name, share in histogram.items()),
         name="classes",
         part="images",

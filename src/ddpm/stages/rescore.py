@@ -27,7 +27,7 @@ def rescore(champion: Path, target: Path) -> None:
     """
     from ddpm.common import files
     from ddpm.config import params
-    from ddpm.data import prepared
+    from ddpm.data import order, prepared
     from ddpm.evaluation import reference, score_folder
     from ddpm.model import alike, checkpoint
     from ddpm.runtime.device import evaluation_device
@@ -56,6 +56,7 @@ def rescore(champion: Path, target: Path) -> None:
             settings.sample.sampling,
             **settings.sample.drawing,
             classes=config.image.classes,
+            class_weights=order.class_weights(data),
             device=device,
         )
         files.write_json(target, {"candidate": scores(SAMPLE), "champion": scores(drawn)})
