@@ -1,7 +1,8 @@
-"""The held-out split: a property of each image's pixels alone.
+"""The held-out split: a property of the pixels of each image, or group of near duplicates.
 
-So the split does not change when images are added, removed, renamed or read in another order, and two exact copies are
-always on the same side. What a share of 0.1 holds out, a share of 0.2 holds out too.
+So the split does not change when images are added, removed, renamed or read in another order, unless an image joins or
+leaves a group of near duplicates. A group goes by the least digest of its images (`duplicates.groups`), so all of it is
+on one side. What a share of 0.1 holds out, a share of 0.2 holds out too.
 """
 
 import hashlib
@@ -16,5 +17,5 @@ def position(pixels_sha256: str) -> float:
 
 
 def is_held_out(pixels_sha256: str, share: float) -> bool:
-    """Whether an image belongs to the held-out split, for a `share` in (0, 1)."""
+    """Whether an image, or a group by its key, belongs to the held-out split, for a `share` in (0, 1)."""
     return position(pixels_sha256) < share

@@ -75,26 +75,28 @@ def score_features(
     Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
     are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
     conditions two scores cannot be compared. A key that does not apply is left out. `exact_copies` is what
-    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split.
+    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split,
+    memorisation.NEIGHBOURS of each.
     Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
     frechet.require_enough(len(seen), "the samples", "Raise sample.count.")
     against = ReferenceStats(reference.train, reference.moments, reference.spatial)
-    closest, distances = near or nearest(seen.features, reference.train, 1, shard)
-    heldout = nearest(reference.heldout, reference.train, 1, shard)[1][:, 0]
+    closest, distances = near or nearest(seen.features, reference.train, memorisation.NEIGHBOURS, shard)
+    heldout = nearest(reference.heldout, reference.train, memorisation.NEIGHBOURS, shard)[1]
+    unseen = memorisation.baseline(heldout)
 
     def of(part: slice, parts: int) -> tuple[dict[str, Any], list[float]]:
         some = seen.part(part)
         found, subsets = scoring.distances(some, against, shard)
         found |= scoring.inception_scores(some.features, extractor, parts)
         found |= _class_scores(some.features, None if labels is None else labels[part], extractor, reference)
-        return found | memorisation.typical(distances[part, 0], heldout), subsets
+        return found | memorisation.typical(distances[part, 0], unseen), subsets
 
     result, subsets = of(slice(0, len(seen)), splits)
     floors = _floors(reference, extractor, splits)
     record = result | _old_floors(floors) | {"kid_subsets": subsets, "floors": floors}
     if len(heldout):
-        record["memorisation"] = memorisation.evidence(distances[:, 0], closest[:, 0], heldout, exact_copies)
+        record["memorisation"] = memorisation.evidence(distances, closest[:, 0], heldout, exact_copies)
     if blocks > 1:
         record |= _spread([of(part, max(1, splits // blocks))[0] for part in seed_blocks(len(seen), blocks)])
     conditions = _conditions(len(seen), extractor, reference, splits, blocks)

@@ -89,7 +89,7 @@ def evaluation(
         score_folder.confidence(extractor, samples.features.features, samples.labels),
         samples.near[1][:, 0],
     )
-    config, typical = checkpoint.read_config(train / "model"), metrics["nearest_heldout_baseline"]
+    config, typical = checkpoint.read_config(train / "model"), metrics.get("nearest_heldout_baseline")
     worst = [sample for sample, *_ in metrics["memorisation"]["worst"][:neighbours]]
     copies = score_folder.neighbours(samples, data.train_indices, worst)
     found = images(real, drawn, grid)
@@ -118,7 +118,9 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
     return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
 
 
-def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
+def companions(
+    real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float | None, chosen: str
+) -> Picture:
     """Samples that come close to a training image; pairs as in neighbours.json, chosen: as in figures.CLOSE."""
     return figures.companions(
         drawn.images[[pair["sample"] for pair in pairs]],

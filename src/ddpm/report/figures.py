@@ -115,19 +115,20 @@ CLOSE = {
 
 
 def companions(
-    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float, chosen: str
+    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float | None, chosen: str
 ) -> Picture:
     """Samples, `chosen` as a row of CLOSE says, beside the training images they are nearest to.
 
-    typical: how near unseen real images come.
+    typical: how near unseen real images come; None where too few were unseen.
     """
     name, title, words = CLOSE[chosen]
+    usual = "" if typical is None else f"; half of all unseen real images come within {typical:.2f}"
     return Picture(
         pictures.neighbours(images, nearest, distances),
         title,
         f"{len(images)} samples that come close to a training image ({words}), each beside its {len(nearest[0])} "
-        f"nearest. The number is the distance to the first, in feature space; half of all unseen real images come "
-        f"within {typical:.2f}. A copy has distance 0 and looks the same.",
+        f"nearest. The number is the distance to the first, in feature space{usual}. A copy has distance 0 and "
+        "looks the same.",
         f"{len(images)} rows: a generated image, then the training images most like it",
         name=name,
         part="memorisation",

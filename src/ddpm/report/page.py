@@ -167,6 +167,10 @@ def _memorisation(found: Mapping[str, Any]) -> str:
         usual = "" if expected is None else f", where {expected:,.0f} of so many new images would be"
         within = f" (nearer than {scores.text(found['threshold'])})" if "threshold" in found else ""
         told.append(f"{found['near_copies']:,} near ones{within}{usual}")
+    if found.get("heldout_with_near_copy"):
+        told.append(
+            f"{found['heldout_with_near_copy']:,} held-out images have a near copy in training and do not count"
+        )
     if found.get("p_value") is not None:
         told.append(f"one-sided test that samples lie nearer than unseen images: p = {found['p_value']:.2g}")
     return f"{'; '.join(told)}." if told else ""
