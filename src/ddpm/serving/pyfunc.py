@@ -23,11 +23,12 @@ import mlflow.models  # at the top, as nowhere else: this file is MLflow's entry
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_EXHAUSTED
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from ddpm.common.class_names import class_index
+from ddpm.diffusion.pixels import NotFiniteError
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
 from ddpm.sampling.options import REQUESTED
@@ -51,7 +52,7 @@ class DiffusionModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> NDArray[np.uint8] | list[str]:
-        """Images as the module says; MlflowException (a client's error) for what the model cannot do."""
+        """Images as the module says; MlflowException, a client's error, for what the model cannot do."""
         begun, asked = time.monotonic(), params or {}
         try:
             form = requests.form(asked.get("format", "array"))
@@ -70,6 +71,8 @@ class DiffusionModel(PythonModel):
                     self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
                 )
             return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
+        except NotFiniteError as error:  # no fault of the request
+            raise MlflowException(str(error), error_code=INTERNAL_ERROR) from error
         except (ValueError, ArithmeticError) as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
