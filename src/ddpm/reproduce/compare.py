@@ -45,7 +45,7 @@ def overall(distances: Mapping[str, Distance]) -> Distance:
 
 @dataclass(frozen=True)
 class Score:
-    """One score, recorded and rebuilt. spread: standard deviation of their difference, None where none is known."""
+    """One score, recorded and rebuilt. spread: standard deviation of their difference; None where it is not known."""
 
     name: str
     recorded: float
@@ -80,6 +80,22 @@ def _conditions(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spread(name: str, recorded: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> float | None:
-    """Spread over blocks of seeds if any (`spread`), else the standard deviation of the score (`NAME_std`)."""
-    found = [each.get("spread", {}).get(name, {}).get("std", each.get(f"{name}_std")) for each in (recorded, rebuilt)]
-    return math.hypot(*found) if all(is_number(each) for each in found) else None
+    """Standard deviation of the difference of two scores of whole sets; None where it is not known for both."""
+    found = [deviation for each in (recorded, rebuilt) if (deviation := _deviation(name, each)) is not None]
+    return math.hypot(*found) if len(found) == len((recorded, rebuilt)) else None
+
+
+def _deviation(name: str, metrics: Mapping[str, Any]) -> float | None:
+    """Standard deviation of the score of a whole set, from that of its blocks of seeds, or else of its parts.
+
+    That of a mean of n independent values is theirs over the root of n. A score of a whole set is nearly the mean of
+    those of its blocks, up to the bias of smaller sets; where that bias varies, as with FID, this errs upwards.
+    """
+    conditions = metrics.get("conditions", {})
+    by_blocks = metrics.get("spread", {}).get(name, {}).get("std")
+    blocks = metrics.get("blocks", {}).get("count", conditions.get("blocks"))
+    of_parts, parts = metrics.get(f"{name}_std"), conditions.get("inception_score_splits")
+    for deviation, count in ((by_blocks, blocks), (of_parts, parts)):
+        if is_number(deviation) and is_number(count) and count > 0:
+            return float(deviation) / math.sqrt(count)
+    return None
