@@ -44,6 +44,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score one set of images against another, with all conditions of the numbers."""
+    from ddpm.metrics.inception_score import require_equal_parts
     from ddpm.metrics.record import score_features
     from ddpm.metrics.scoring import Features
     from ddpm.runtime.device import choose_device, deterministic
@@ -53,6 +54,7 @@ def score(
     sets = {name: _look(name, path, as_json) for name, path in paths.items()}
     sizes = _sizes(sets, resize)
     chosen = _chosen(sets, count, unequal, seed)
+    require_equal_parts(len(chosen["fake"]), splits)
     looker, classes = _extractor(extractor, resize, str(choose_device(device)))
     found = {name: _features(name, sets[name], chosen[name], looker, as_json) for name in sets}
     known = _reference(found, looker, classes, seed)
@@ -177,7 +179,8 @@ def _reference(
         known = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=looker)
     heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
-    return Reference(frechet.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
+    scores, counts = (known.scores, known.counts) if known else ({}, {})
+    return Reference(frechet.moments(real), real, heldout, scores, classes, sha256, floor_counts=counts)
 
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ddpm.common.values import is_number
+from ddpm.metrics.real_distances import expected_fid
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,9 @@ class ScoreRecord:
 
     @property
     def fid_ratio(self) -> float | None:
-        """FID over its expected value for equally many real images; None if the evaluation has no such floor.
-
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c.
-        """
-        halves, half = self.floor("fid", "halves"), finite(self.floor_counts.get("halves"))
-        count, reference = (finite(self.conditions.get(name)) for name in ("count", "reference_count"))
-        if self.fid is None or not halves or not half or not count or not reference:
-            return None
-        return self.fid / (halves * half / 2 * (1 / count + 1 / reference))
+        """FID over that expected of equally many new real images; None if the evaluation has no such floor."""
+        floor = expected_fid(self.floors.get("fid", {}), self.floor_counts, self.conditions)
+        return None if self.fid is None or not floor else self.fid / floor
 
 
 SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float | None)

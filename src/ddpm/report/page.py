@@ -140,15 +140,13 @@ def _sentence(words: str) -> str:
 
 def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The headline numbers: at most four."""
-    halves = scores.text(float(metrics["fid_halves"]))
-    times_floor = f"; {metrics['fid'] / metrics['fid_halves']:.2g} times that" if metrics["fid_halves"] > 0 else ""
-    found = [("FID", f"{metrics['fid']:.3g}", f"↓ two halves of real images: {halves}{times_floor}")]
+    found = [("FID", f"{metrics['fid']:.3g}", f"↓ {scores.times_real(metrics)}")]
     if "recall" in metrics and "precision" in metrics:
         found.append(
             ("Precision, recall", f"{metrics['precision']:.2f}, {metrics['recall']:.2f}", "↑ plausible, and varied")
         )
     else:
-        real = f"↑ real images {metrics['inception_score_real']:.3g}"
+        real = f"↑ unseen real images {metrics['inception_score_real']:.3g}"
         found.append(("Inception Score", f"{metrics['inception_score']:.3g}", real))
     if "class_accuracy" in metrics:
         found.append(("Class accuracy", f"{metrics['class_accuracy']:.1%}", "↑ taken for the class asked for"))

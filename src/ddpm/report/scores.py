@@ -11,7 +11,7 @@ ARROWS: dict[Better, tuple[str, str]] = {
     "real": ("≈", "near real images is better"),
 }
 ROUNDING = 1e-9  # what equal sets are apart by arithmetic alone
-REAL = {"heldout": "held-out", "halves": "halves"}
+REAL = {"equal_counts": "equally many new images", "heldout": "held-out", "halves": "halves"}
 CHEATS = {"noise": "pure noise", "copy": "copied images"}
 
 
@@ -55,8 +55,9 @@ KINDS = (
     Kind(
         "fid", "FID", "lower",
         "Fréchet distance between the features of generated and of training images. Real images score above 0 too, "
-        "because sets are finite: held-out against training images, and two halves of the training images.",
-        {"heldout": "fid_floor", "halves": "fid_halves"},
+        "because sets are finite: equally many new ones, by extrapolation; held-out against training images and two "
+        "halves of the training images, as measured, of other counts.",
+        {"equal_counts": "fid_equal_counts", "heldout": "fid_floor", "halves": "fid_halves"},
     ),
     Kind("fid_infinity", "FID∞", "lower", "FID as it would be with infinitely many images, by extrapolation.", {}),
     Kind("kid", "KID", "lower", "Squared distance between mean features under a cubic kernel; unbiased, so near 0 or "
@@ -64,7 +65,7 @@ KINDS = (
     Kind("sfid", "sFID", "lower", "FID of features that keep where things are in the image.", {}),
     Kind("inception_score", "Inception Score", "higher",
          "How sure the network is of each image, and how varied its answers are.",
-         {"training": "inception_score_real"}, deviation="inception_score_std"),
+         {"heldout": "inception_score_real"}, deviation="inception_score_std"),
     *(
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
@@ -90,7 +91,10 @@ def table(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> lis
 def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -> Line:
     arrow, better = ARROWS[kind.better]
     measured = metrics.get("floors", {}).get(kind.key, {})
-    real = {REAL.get(name, name): metrics.get(key) for name, key in kind.floors.items()}
+    if kind.key == "inception_score" and "heldout" not in measured:  # of older versions: of the training images
+        real = {"training": metrics.get("inception_score_real")}
+    else:
+        real = {REAL.get(name, name): metrics.get(key) for name, key in kind.floors.items()}
     real |= {words: measured[name] for name, words in REAL.items() if name in measured}
     cheats = {words: measured.get(name) for name, words in CHEATS.items()}
     return Line(
@@ -104,6 +108,16 @@ def _line(kind: Kind, metrics: Mapping[str, Any], champion: Mapping[str, Any]) -
         cheats=_listed(cheats, kind.share),
         meaning=kind.meaning,
     )
+
+
+def times_real(metrics: Mapping[str, Any]) -> str:
+    """`3.4 times what equally many new real images score (0.83)`, or what two halves score in older records."""
+    floors = {"fid_equal_counts": "equally many new real images", "fid_halves": "two halves of real images"}
+    for key, words in floors.items():
+        real = _number(metrics.get(key))
+        if real:
+            return f"{metrics['fid'] / real:.2g} times what {words} score ({text(real)})"
+    return "real images score 0"
 
 
 def _beside(kind: Kind, metrics: Mapping[str, Any]) -> str:

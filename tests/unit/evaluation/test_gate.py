@@ -239,7 +239,7 @@ COPY = {"fid": 0.0, "recall": 1.0, "class_accuracy": 0.99, "memorisation_ratio":
 
 def beside_real(weights="a", **scores):
     found = measured(scores["fid"], weights, **REAL, **{k: v for k, v in scores.items() if k != "fid"})
-    found["conditions"]["reference_count"] = 4000
+    found["conditions"] |= {"reference_count": 4000, "feature_dimension": 128}
     return found
 
 

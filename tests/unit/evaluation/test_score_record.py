@@ -27,13 +27,25 @@ def test_the_ratio_is_one_for_as_many_real_images() -> None:
         "fid": 2,
         "floors": {"fid": {"halves": 4.0}},
         "floor_counts": {"halves": 500},
-        "conditions": {"count": 1000, "reference_count": 1000},
+        "conditions": {"count": 1000, "reference_count": 1000, "feature_dimension": 128},
         "blocks": {"values": {"fid": [2.5, 2.7]}},
         "class_histogram": {"a": 0.5, "b": 0.5},
     }
     record = ScoreRecord.from_json(measured)
     assert record.fid_ratio == pytest.approx(1)
     assert (record.fid, record.fid_blocks, record.chance) == (2.0, (2.5, 2.7), 0.5)
+
+
+def test_what_the_extractor_has_learnt_by_heart_belongs_to_the_floor_of_new_images() -> None:
+    """Held-out images lie 3 farther from the training images than the counts explain: so do new ones."""
+    counts = {"halves": 500, "heldout": 250}
+    measured = {
+        "fid": 10,
+        "floors": {"fid": {"halves": 4.0, "heldout": 1000 * (1 / 1000 + 1 / 250) + 3}},
+        "floor_counts": counts,
+        "conditions": {"count": 1000, "reference_count": 1000, "feature_dimension": 128},
+    }
+    assert ScoreRecord.from_json(measured).fid_ratio == pytest.approx(2)
 
 
 def test_a_refusal_is_kept() -> None:

@@ -78,6 +78,17 @@ def test_a_collapsed_model_has_high_precision_and_low_recall():
     assert found["coverage"] < 0.3
 
 
+@pytest.mark.parametrize("dimension", [6, 128, 512])
+def test_a_copy_of_a_set_with_repeated_images_scores_as_a_copy(dimension):
+    """Radii of images that are there four times and more are 0, and the distance of a copy has to be 0 too."""
+    once = normal(300, 0, mean=3.0, dimension=dimension).astype(np.float32)
+    images = np.concatenate([once, once[:200], once[:200], once[:100], once[:100], once[:100], once[:100]])
+    copied = images[np.random.default_rng(1).permutation(len(images))]
+    found = manifold_scores(manifold(copied), manifold(images))
+    for name in ("precision", "recall", "coverage", "precision_k5", "recall_k5", "coverage_k5"):
+        assert found[name] == 1, name
+
+
 def test_too_few_images_have_no_neighbours_and_no_kid():
     with pytest.raises(ValueError, match="5 images have no 5 neighbours"):
         manifold(normal(5, 0))
