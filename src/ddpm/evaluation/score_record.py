@@ -14,7 +14,7 @@ class ScoreRecord:
 
     floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`, taken from `floor_counts`
     images. chance: class accuracy of images whose classes have nothing to do with those requested. fid_blocks: FID of
-    each block of seeds, in their order.
+    each block of seeds, in their order. kid_subsets: KID of each pair of subsets.
     conditions: what the scores were measured with. refused: reason why this set could not be scored;
     else "". source: the content of metrics.json.
     """
@@ -34,6 +34,7 @@ class ScoreRecord:
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
     chance: float = 0.0
     fid_blocks: tuple[float, ...] = ()
+    kid_subsets: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -47,6 +48,7 @@ class ScoreRecord:
             floor_counts=metrics.get("floor_counts", {}),
             chance=_chance(metrics),
             fid_blocks=tuple(metrics.get("blocks", {}).get("values", {}).get("fid", ())),
+            kid_subsets=tuple(metrics.get("kid_subsets", ())),
             conditions=metrics.get("conditions", {}),
             refused=str(metrics.get("refused", "")),
             source=metrics,

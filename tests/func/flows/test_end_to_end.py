@@ -144,11 +144,16 @@ def test_a_worse_model_is_registered_compared_anew_and_not_promoted(first: Path)
 
 
 def test_both_were_scored_anew_by_one_process_and_all_evidence_is_kept(first: Path) -> None:
-    """Same reference, seeds and extractor: the champion's numbers equal those of its promotion, not only nearly."""
+    """Same reference, extractor and seeds, which are of this pair of models alone."""
     (kept,) = (first / ".state" / "champion").glob("*/scores.json")
     scores = json.loads(kept.read_text())
-    assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
-    assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
+    seeds = []
+    for number, each in ((1, scores["champion"]), (2, scores["candidate"])):
+        recorded = registry(first, f"registry.version('ddpm-digits', {number}).evidence")["conditions"]
+        assert each["conditions"] == recorded | {"seed": each["conditions"]["seed"]}
+        assert each["conditions"]["seed"] != recorded["seed"]
+        seeds.append(each["conditions"]["seed"])
+    assert seeds[0] == seeds[1]
     evidence = registry(first, "registry.judged('ddpm-digits', 2)")
     assert evidence["scores"] == scores
     assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
