@@ -42,7 +42,7 @@ def from_folder(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
         )
     weights = folder / WEIGHTS
     found = files.sha256_file(weights)
-    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
+    shape = {key: config[key] for key in classifier.CONFIG if key in config}
     model = classifier.from_weights(shape, files.read_tensors(weights))
     extractor = ClassifierExtractor(model, found, device, resize)
     if found != config["sha256"]:

@@ -37,8 +37,8 @@ def main() -> None:
             )
             files.write_json(METRICS, metrics)
             files.write_json(SCORES, score_folder.comparable(metrics))
-            fid = f"FID {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g})"
-            terminal.echo(f"evaluate: {fid}; `ddpm report` makes the page")
+            floor = f"equally many new real images {metrics['fid_equal_counts']:.3g}"
+            terminal.echo(f"evaluate: FID {metrics['fid']:.3g} ({floor}); `ddpm report` makes the page")
 
 
 if __name__ == "__main__":
