@@ -165,7 +165,6 @@ def scoring_key(champion: Path, settings: params.Params) -> str:
         {
             "champion": {each.name: files.sha256_file(each) for each in sorted(champion.iterdir())},
             "candidate": {each.name: files.sha256_file(each) for each in sorted(MODEL.iterdir())},
-            "drawn": files.sha256_file(Path("out/sample/images.npy")),
             "sample": settings.sample.model_dump(mode="json"),
             "evaluate": settings.evaluate.model_dump(mode="json"),
             "features": files.sha256_file(Path("out/features/features.json")),

@@ -33,7 +33,9 @@ def likelihood(
     count: Annotated[
         int | None,
         typer.Option(
-            help=f"Number of images, from the first on; by default {COUNT} or all.", min=1, show_default=False
+            help=f"Number of images, in equal shares per class or folder; by default {COUNT} or all.",
+            min=1,
+            show_default=False,
         ),
     ] = None,
     bound: Annotated[
@@ -151,14 +153,14 @@ def load_images(
     import numpy as np
 
     from ddpm.common.class_names import class_index
-    from ddpm.data import prepared
+    from ddpm.data import order, prepared
 
     image, classes = config.image, list(config.image.classes)
     if config.diffusion.scale:
         raise ValueError("the likelihood of a super-resolution model is not supported")
     if source == HELDOUT:
         data = prepared.load()
-        indices = data.heldout_indices[: count or COUNT]
+        indices = np.sort(order.heldout(data, count or COUNT))
         found, known = data.images[indices], data.labels[indices]
     else:
         found, known = _from_path(Path(source), image, count or COUNT), None
@@ -181,16 +183,16 @@ def load_images(
 
 
 def _from_path(path: Path, image: "ImageConfig", count: int) -> "NDArray[np.uint8]":
-    """Read the first images of a .npy file, a folder or an archive."""
+    """Read `count` images: of a .npy file in random order; of a folder or archive the same share of each folder."""
     import numpy as np
 
     from ddpm.common import files
-    from ddpm.data import exact
+    from ddpm.data import exact, order
 
     if path.suffix == ".npy":
         array = files.read_npy(path, memory_map=True)
         if array.dtype != np.uint8 or array.ndim != 4:
             raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}; must be uint8 (N, H, W, C)")
-        return np.asarray(array[:count])
+        return np.asarray(array[np.sort(order.balanced(np.full(len(array), -1))[:count])])
     found = exact.read(path, image.resolution, image.channels, "the size of the model's images", count)
     return np.stack(list(found.values()))

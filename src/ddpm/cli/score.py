@@ -64,6 +64,7 @@ def score(
 
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
+    from ddpm.metrics.inception_score import require_equal_parts
     from ddpm.runtime.device import choose_device, deterministic
 
     deterministic()
@@ -74,6 +75,8 @@ def score(
     sets = {name: score_sets.open_set(name, path, as_json) for name, path in paths.items()}
     sizes = score_sets.sizes(sets, resize)
     selected = score_sets.select(sets, count, unequal, seed)
+    if "fake" in selected:
+        require_equal_parts(len(selected["fake"]), splits)
     network, classes = _extractor(extractor, resize, str(choose_device(device)))
     if saved:
         saved.require(network)
@@ -184,7 +187,8 @@ def _reference(
         known = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=extractor)
     heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
-    return Reference(frechet.moments(real), real, heldout, known.scores if known else {}, classes, sha256)
+    scores, counts = (known.scores, known.counts) if known else ({}, {})
+    return Reference(frechet.moments(real), real, heldout, scores, classes, sha256, floor_counts=counts)
 
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:

@@ -87,8 +87,11 @@ class Params(Section):
             raise ValueError(
                 f"sample.count = {self.sample.count}: {SMALLEST_BLOCK} images are the fewest that can be evaluated"
             )
-        if self.evaluate.splits > self.sample.count:
-            raise ValueError(f"evaluate.splits = {self.evaluate.splits} exceeds sample.count = {self.sample.count}")
+        if self.sample.count % self.evaluate.splits:
+            raise ValueError(
+                f"evaluate.splits = {self.evaluate.splits} must divide sample.count = {self.sample.count}: the parts "
+                "of the Inception Score are of equal size"
+            )
         self._blocks_are_equal_and_large_enough()
         self._sizes_are_possible()
         return self

@@ -28,6 +28,22 @@ def exact(digests: Sequence[str]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def groups(digests: Sequence[str], near_pairs: Sequence[tuple[int, int]]) -> list[str]:
+    """A key per image (N,), equal for images that exact copies and near pairs connect: the least of their digests."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
+    edges = [*near_pairs, *((first[digest], index) for index, digest in enumerate(digests))]
+    rows, columns = zip(*edges, strict=True)
+    size = len(digests)
+    _, component = connected_components(coo_array((np.ones(len(edges)), (rows, columns)), (size, size)), directed=False)
+    least: dict[int, str] = {}
+    for digest, part in zip(digests, component.tolist(), strict=True):
+        least[part] = min(digest, least.get(part, digest))
+    return [least[part] for part in component.tolist()]
+
+
 def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candidates: int = CANDIDATES) -> NearPairs:
     """Find pairs of images (N, H, W, C) whose root mean square difference is above 0 and at most `limit` (0 to 255).
 

@@ -1,12 +1,11 @@
 """Pictures of one required size: checked and decoded, never resized."""
 
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.data import images, sources
+from ddpm.data import images, order, sources
 from ddpm.data.entries import ENDINGS, Entry
 from ddpm.data.errors import BadImageError, DataError
 
@@ -18,12 +17,15 @@ Pixels = NDArray[np.uint8]
 def read(location: Path, side: int, channels: int, why: str, most: int | None = None) -> dict[str, Pixels]:
     """Read images (side, side, channels) uint8 from a file, folder or archive, by their paths without suffix.
 
-    most: limit of images, from the first; None for all. why: origin of the required size, for the message. Raises
-    DataError for unusable files and other sizes.
+    most: limit of images, the same share of each folder; None for all. why: origin of the required size, for the
+    message. Raises DataError for unusable files and other sizes.
     """
     found: dict[str, Pixels] = {}
     source = _source(location)
-    for entry, content in islice(source.read(), most):
+    chosen = None if most is None else _chosen(source, most)
+    for entry, content in source.read():
+        if chosen is not None and entry.path not in chosen:
+            continue
         name = str(PurePosixPath(entry.path).with_suffix(""))
         if name in found:
             raise DataError(f"{location} has two pictures named {name}. Rename one: results are named after them.")
@@ -32,6 +34,13 @@ def read(location: Path, side: int, channels: int, why: str, most: int | None = 
         except BadImageError as error:
             raise DataError(f"{source.location / entry.path} cannot be used: {error}") from error
     return dict(sorted(found.items()))
+
+
+def _chosen(source: sources.Source, most: int) -> set[str]:
+    """The paths of at most `most` files: of each folder as large a share as of any other."""
+    paths = sorted(entry.path for entry in source.entries)
+    _, folders = np.unique([str(PurePosixPath(path).parent) for path in paths], return_inverse=True)
+    return {paths[index] for index in order.balanced(folders)[:most]}
 
 
 def _source(location: Path) -> sources.Source:

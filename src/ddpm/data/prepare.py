@@ -70,14 +70,17 @@ def prepare(
         digests, done = [image.pixels_sha256 for image in taken], [image.done for image in taken]
         plausible.check_different(digests, done, background)
         classes, numbers = _labels(source, [image.path for image in taken], labels)
-        heldout = np.array([is_held_out(image.pixels_sha256, holdout) for image in taken])
-        _check_counts(numbers, classes, heldout, holdout, min_train, plausible.copies(digests, done, background))
         images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
+        pairs = duplicates.near(images, near_duplicate, digests)
+        keys = duplicates.groups(digests, pairs.pairs)
+        heldout = np.array([is_held_out(key, holdout) for key in keys])
+        remarks = plausible.copies(digests, done, background), _near_copies(keys, digests)
+        copies = ". ".join(filter(None, remarks))
+        _check_counts(numbers, classes, heldout, holdout, min_train, copies)
         (folder / SCRATCH).unlink()
         write_npy(folder / "labels.npy", numbers)
         write_npy(folder / "heldout.npy", heldout)
-        contact_sheet(images, numbers, classes, [image.pixels_sha256 for image in taken]).save(folder / "contact.png")
-        pairs = duplicates.near(images, near_duplicate, [image.pixels_sha256 for image in taken])
+        contact_sheet(images, numbers, classes, digests).save(folder / "contact.png")
         about = _about(taken, numbers, heldout)
         manifest = {
             "version": 1,
@@ -175,6 +178,20 @@ def _check_counts(
             + (f"{copies}. " if copies else "")
             + "Add images of these classes or remove them."
         )
+
+
+def _near_copies(keys: Sequence[str], digests: Sequence[str]) -> str:
+    """A remark about the largest group of near duplicates, if it is a tenth of the set or more; else empty."""
+    members: dict[str, set[str]] = {}
+    for key, digest in zip(keys, digests, strict=True):
+        members.setdefault(key, set()).add(digest)
+    largest = max(map(len, members.values()))
+    if largest < max(2, len(keys) / 10):
+        return ""
+    return (
+        f"{largest:,} of them are connected as near duplicates and stay on one side of the split: a smaller "
+        "prepare.near_duplicate takes fewer images for such, and 0 none"
+    )
 
 
 def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArray[np.uint8]:

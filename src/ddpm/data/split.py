@@ -1,7 +1,8 @@
-"""The held-out split, a function of each image's pixels alone.
+"""The held-out split, a function of the pixels of each image or group of near duplicates.
 
-So the split does not change when images are added, removed, renamed or reordered, and exact copies are always on the
-same side. A larger share holds out a superset.
+So the split does not change when images are added, removed, renamed or reordered, unless an image joins or leaves a
+group of near duplicates. A group is placed by the smallest digest of its images (`duplicates.groups`), so all its
+images are on the same side. A larger share holds out a superset.
 """
 
 import hashlib
@@ -16,5 +17,5 @@ def position(pixels_sha256: str) -> float:
 
 
 def is_held_out(pixels_sha256: str, share: float) -> bool:
-    """Return True if an image belongs to the held-out split, for a `share` in (0, 1)."""
+    """Return True if an image, or a group by its key, belongs to the held-out split, for a `share` in (0, 1)."""
     return position(pixels_sha256) < share

@@ -4,11 +4,13 @@ The worse model is the same one without the label (`classifier_free`), or a weak
 the same.
 """
 
+import itertools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ddpm.diffusion.pixels import NotFiniteError
 from ddpm.diffusion.samplers.table import Denoise
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -77,6 +79,26 @@ def guidance_interval(low: float, high: float, inside: Denoise, outside: Denoise
         return inside(y, sigma) if low <= sigma <= high else outside(y, sigma)
 
     return denoise
+
+
+def require_finite(denoise: Denoise, source: str) -> Denoise:
+    """Refuse an estimate with NaN or infinity, before clipping hides it. source: model and sampler, for the message.
+
+    Raises NotFiniteError that names them, sigma, and the number of the evaluation.
+    """
+    calls = itertools.count(1)
+
+    def checked(y: Tensor, sigma: float) -> Tensor:
+        estimate, call = denoise(y, sigma), next(calls)
+        if not estimate.isfinite().all():
+            share = 1 - estimate.isfinite().double().mean().item()
+            raise NotFiniteError(
+                f"{source}: evaluation {call} of this batch, at sigma = {sigma:.4g}, is not finite in {share:.0%} of "
+                "its values. The weights are broken, or guidance without clamping is too strong for them"
+            )
+        return estimate
+
+    return checked
 
 
 def clip_x0(denoise: Denoise) -> Denoise:

@@ -24,8 +24,6 @@ ALPHA = 0.05
 """Chance of an alarm, of all tests together, when nothing has changed."""
 LEAST_EXPECTED = 5
 """Expected count below which a cell of the chi-square table is pooled (Cochran 1954)."""
-FLOORS = 2
-"""A feature distance up to this many times its floor is taken for chance: the floor is one draw, not a bound."""
 DIGITS = 6
 NAMED = 5
 
@@ -55,7 +53,8 @@ class FeatureDistance:
     """Squared Fréchet distance of the training images' features, all from the extractor of the older set.
 
     value: from the older set's images to `count` new ones. floor: the expected value for as many unseen images like the
-    older ones. effect: value relative to the maximum for sets of these means and covariances, 0 to 1.
+    older ones. effect: what the value is above the floor, relative to the maximum for sets of these means and
+    covariances, 0 to 1. margin: how many times the floor is taken for chance.
     """
 
     value: float
@@ -63,11 +62,12 @@ class FeatureDistance:
     effect: float
     extractor_sha256: str
     count: int
+    margin: float = 2.0
 
     @property
     def real(self) -> bool:
         """Whether the difference exceeds chance."""
-        return self.value > FLOORS * self.floor
+        return self.value > self.margin * self.floor
 
 
 @dataclass(frozen=True)

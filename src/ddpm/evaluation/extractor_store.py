@@ -89,7 +89,7 @@ def open_published(name: str, weights: str, resize: str, device: str) -> Extract
 
 
 def _classifier(folder: Path, config: dict[str, Any], device: str, resize: str) -> Extractor:
-    shape = {key: config[key] for key in ("resolution", "channels", "classes", "width")}
+    shape = {key: config[key] for key in classifier.CONFIG if key in config}
     model = classifier.from_weights(shape, _tensors(folder, config["sha256"]))
     return ClassifierExtractor(model, config["sha256"], device, resize)
 

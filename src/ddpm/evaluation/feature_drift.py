@@ -4,7 +4,6 @@ Features of both sets are those of the model's extractor: the next one is traine
 two extractors cannot be compared.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +15,11 @@ from ddpm.evaluation import drift, extractor_store, reference
 from ddpm.evaluation.drift import FeatureDistance
 from ddpm.metrics.extractors import Extractor, ExtractorError
 from ddpm.metrics.frechet import Moments, MomentsAccumulator, frechet_distance
+from ddpm.metrics.real_distances import RealDistances
 from ddpm.runtime.device import evaluation_device
 
 BLOCK = 2000
 """Images whose features are held at a time."""
-
-
-@dataclass(frozen=True)
-class RealDistances:
-    """Distances of real images: between two times `half` of them, and from `train` to `heldout` others."""
-
-    halves: float
-    split: float
-    half: int
-    train: int
-    heldout: int
-
-    def at(self, first: int, second: int) -> float:
-        """The distance expected from `first` of the training images to `second` unseen ones like them.
-
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
-        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
-        """
-        per_image = self.halves * self.half / 2
-        unseen = max(0.0, self.split - per_image * (1 / self.train + 1 / self.heldout))
-        return unseen + per_image * (1 / first + 1 / second)
 
 
 def compare(record: Path, prepared_folder: Path, device: str) -> drift.Drift:
@@ -69,10 +48,11 @@ def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, 
         raise ValueError(f"{folder} holds the moments of another extractor")
     fid = summary["floors"]["fid"]
     counts = summary["floor_counts"]
+    moments = reference.read_moments(folder / reference.REFERENCE)[0]
     floors = RealDistances(
-        fid["halves"], fid["heldout"], counts["halves"], summary["reference_count"], counts["heldout"]
+        fid["halves"], fid["heldout"], counts["halves"], moments.count, counts["heldout"], extractor.dimension
     )
-    return extractor, reference.read_moments(folder / reference.REFERENCE)[0], floors
+    return extractor, moments, floors
 
 
 def extract_moments(extractor: Extractor, folder: Path) -> Moments:
@@ -86,18 +66,20 @@ def extract_moments(extractor: Extractor, folder: Path) -> Moments:
 
 
 def distance(extractor: Extractor, old: Moments, floors: RealDistances, new: Moments) -> FeatureDistance:
-    """The distance of two sets with its floor, and its size.
+    """The distance of two sets with its floor, and its size: what it is above the floor, of the most that it can be.
 
     The most that a distance can be for these means and spreads is reached when the two Gaussians have no direction in
-    common: then nothing is taken away from the sum of the three.
+    common: then nothing is taken away from the sum of the three. Finite counts alone make a large part of that where
+    there are fewer images than features, so the floor does not belong to the size.
     """
-    value = frechet_distance(old, new)
+    value, floor = frechet_distance(old, new), floors.at(old.count, new.count)
     gap = old.mean - new.mean
     most = float(gap @ gap + np.trace(old.covariance) + np.trace(new.covariance))
     return FeatureDistance(
         value=drift.rounded(value),
-        floor=drift.rounded(floors.at(old.count, new.count)),
-        effect=drift.rounded(value / most if most else 0.0),
+        floor=drift.rounded(floor),
+        effect=drift.rounded(max(0.0, value - floor) / most if most else 0.0),
         extractor_sha256=extractor.sha256,
         count=new.count,
+        margin=floors.margin,
     )

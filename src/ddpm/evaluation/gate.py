@@ -19,6 +19,7 @@ Answer = Literal["rejected", "expired"]
 """Of a person who was asked about a verdict that would promote; never a decision of this module."""
 PROMOTES = ("first", "better")
 NO_LIMITS = "no limits are set (section promote of params.yaml)"
+SEEDS = "promote.min_improvement: another training seed of the same recipe differs as well"
 IDENTITY = ("weights_sha256",)  # the only condition that differs between two models measured alike
 
 
@@ -84,9 +85,8 @@ def decide(
     found, compared = _alone(ours, theirs, (*limited, *guarded), withdrawn), None
     unlimited = not any(each.limit for each in (*limited, *guarded))
     if theirs is not None and not _same_weights(ours, theirs) and not _incomparable(ours, theirs):
-        guarded = score_table.limited(
-            guarded, theirs.kid_se or 0.0, kid_tolerance, recall_tolerance, memorisation_tolerance
-        )
+        noise = _kid_noise(ours, theirs, confidence)
+        guarded = score_table.limited(guarded, noise, kid_tolerance, recall_tolerance, memorisation_tolerance)
         compared = _compare(ours, theirs, confidence)
     outcome, reasons = found or _against(ours, theirs, guarded, compared, min_improvement)
     if outcome in PROMOTES and unlimited:
@@ -155,8 +155,8 @@ def _by_blocks(compared: "Comparison | None", gain: float, numbers: str, min_imp
     if compared.high >= 0:
         return "inconclusive", f"{numbers}; {words}: it may be chance"
     if gain <= 0 or gain < min_improvement:
-        return "inconclusive", f"{numbers}, and at least {min_improvement:.1%} is asked; {words}"
-    return "better", f"{numbers}, and at least {min_improvement:.1%} was asked; {words}"
+        return "inconclusive", f"{numbers}, and at least {min_improvement:.1%} is asked ({SEEDS}); {words}"
+    return "better", f"{numbers}, and at least {min_improvement:.1%} was asked ({SEEDS}); {words}"
 
 
 def _gain(candidate: float, champion: float) -> tuple[float, str]:
@@ -174,6 +174,18 @@ def _compare(candidate: ScoreRecord, champion: ScoreRecord, confidence: float) -
 
     ours, theirs = candidate.fid_blocks, champion.fid_blocks
     return compare(ours, theirs, confidence=confidence) if min(len(ours), len(theirs)) > 1 else None
+
+
+def _kid_noise(candidate: ScoreRecord, champion: ScoreRecord, confidence: float) -> float:
+    """By how much KID may be higher by the chance of drawing images: one-sided, of the paired subsets.
+
+    Both models are compared with the same real images subset by subset, which cancels most of the noise that the
+    standard error of a single KID has. 0 without two pairs.
+    """
+    from ddpm.metrics.paired_test import one_sided_reach
+
+    ours, theirs = candidate.kid_subsets, champion.kid_subsets
+    return one_sided_reach(ours, theirs, confidence) if len(ours) == len(theirs) > 1 else 0.0
 
 
 def _missing(candidate: ScoreRecord, rows: tuple[Row, ...]) -> list[str]:

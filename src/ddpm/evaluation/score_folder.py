@@ -17,7 +17,8 @@ from ddpm.data import prepared
 from ddpm.evaluation import reference
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.frechet import require_enough
-from ddpm.metrics.memorisation import count_copies
+from ddpm.metrics.inception_score import class_shares
+from ddpm.metrics.memorisation import NEIGHBOURS, count_copies
 from ddpm.metrics.precision_recall import nearest
 from ddpm.metrics.record import Reference, score_features, significant
 from ddpm.metrics.scoring import Features, predictions
@@ -30,7 +31,7 @@ MEASURED_BY = (
 """Conditions without which two scores cannot be compared. Sampling is not one: scores are to show what it changes."""
 SHORT_NAMES = {"fid": "fid", "is": "inception_score", "kid": "kid", "recall": "recall"}
 """The scores that DVC shows: the name there, and the one in metrics.json."""
-NEIGHBOURS = 5
+SHOWN = 5
 """Training images shown beside a sample."""
 NO_CONDITION = {"count", "batch", "strip", "evaluations"}
 """Entries of sample.json that do not change an image."""
@@ -97,6 +98,9 @@ def score(
     ]
     metrics["conditions"] |= {name: value for name, value in conditions.items() if name not in NO_CONDITION}
     metrics["evaluations"] = conditions["evaluations"]
+    if data.classes and (samples.labels >= 0).all():
+        requested = class_shares(samples.labels, len(data.classes))
+        metrics["class_shares_requested"] = dict(zip(data.classes, map(significant, requested), strict=True))
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy
@@ -145,13 +149,13 @@ def closest_of_each_class(samples: Samples, count: int) -> NDArray[np.int64]:
 
 
 def neighbours(samples: Samples, train_indices: NDArray[np.int64], chosen: Iterable[int]) -> list[dict[str, Any]]:
-    """The chosen samples, each with its nearest training images (indices of prepared ones) and their distances."""
+    """The chosen samples, each with its SHOWN nearest training images (indices of prepared ones) and distances."""
     indices, distances = samples.near
     return [
         {
             "sample": int(sample),
-            "training": train_indices[indices[sample]].tolist(),
-            "distances": [float(f"{distance:.6g}") for distance in distances[sample]],
+            "training": train_indices[indices[sample, :SHOWN]].tolist(),
+            "distances": [float(f"{distance:.6g}") for distance in distances[sample, :SHOWN]],
         }
         for sample in chosen
     ]

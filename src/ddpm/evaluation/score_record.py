@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ddpm.common.values import is_number
+from ddpm.metrics.real_distances import expected_fid
 
 
 @dataclass(frozen=True)
@@ -13,10 +14,11 @@ class ScoreRecord:
     """Scores of one set of images; None: not measured, or not a finite number.
 
     memorisation: evidence of copies. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and
-    `noise`, taken from `floor_counts` images. classes: number of classes in the class histogram. fid_blocks: FID of
-    each block of seeds, in their order. spread: by score, the standard deviation over these blocks. conditions: what
-    the scores were measured with. refused: reason why this set could not be scored; else "". source: the content of
-    metrics.json.
+    `noise`, taken from `floor_counts` images. chance: class accuracy of images whose classes are independent of those
+    requested. blocks: number of blocks of seeds, 0 if not recorded. fid_blocks: FID of each block, in their order.
+    spread: by score, the standard deviation over these blocks. kid_subsets: KID of each pair of subsets. conditions:
+    what the scores were measured with. refused: reason why this set could not be scored; else "". source: the content
+    of metrics.json.
     """
 
     fid: float | None = None
@@ -35,9 +37,11 @@ class ScoreRecord:
     memorisation: Mapping[str, Any] = field(default_factory=dict)
     floors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
-    classes: int = 0
+    chance: float = 0.0
+    blocks: int = 0
     fid_blocks: tuple[float, ...] = ()
     spread: Mapping[str, float] = field(default_factory=dict)
+    kid_subsets: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -50,13 +54,15 @@ class ScoreRecord:
             memorisation=metrics.get("memorisation", {}),
             floors=metrics.get("floors", {}),
             floor_counts=metrics.get("floor_counts", {}),
-            classes=len(metrics.get("class_histogram", {})),
+            chance=_chance(metrics),
+            blocks=int(metrics.get("blocks", {}).get("count", metrics.get("conditions", {}).get("blocks", 0))),
             fid_blocks=tuple(metrics.get("blocks", {}).get("values", {}).get("fid", ())),
             spread={
                 name: deviation
                 for name, each in metrics.get("spread", {}).items()
                 if (deviation := finite(each.get("std"))) is not None
             },
+            kid_subsets=tuple(metrics.get("kid_subsets", ())),
             conditions=metrics.get("conditions", {}),
             refused=str(metrics.get("refused", "")),
             source=metrics,
@@ -76,19 +82,20 @@ class ScoreRecord:
 
     @property
     def fid_ratio(self) -> float | None:
-        """FID over its expected value for equally many real images; None if the evaluation has no such floor.
-
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c.
-        """
-        halves, half = self.floor("fid", "halves"), finite(self.floor_counts.get("halves"))
-        count, reference = (finite(self.conditions.get(name)) for name in ("count", "reference_count"))
-        if self.fid is None or not halves or not half or not count or not reference:
-            return None
-        return self.fid / (halves * half / 2 * (1 / count + 1 / reference))
+        """FID over that expected of equally many new real images; None if the evaluation has no such floor."""
+        floor = expected_fid(self.floors.get("fid", {}), self.floor_counts, self.conditions)
+        return None if self.fid is None or not floor else self.fid / floor
 
 
 SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float | None)
 """The fields that are scores."""
+
+
+def _chance(metrics: Mapping[str, Any]) -> float:
+    """Sum of the squared shares of the requested classes; equal ones where an older record does not name them."""
+    classes = len(metrics.get("class_histogram", {}))
+    shares = metrics.get("class_shares_requested", {})
+    return float(sum(share**2 for share in shares.values())) if shares else 1 / classes if classes else 0.0
 
 
 def finite(value: Any) -> float | None:

@@ -46,8 +46,7 @@ def relative(
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
     accuracy = row("class accuracy", "class_accuracy", candidate, champion, _real_accuracy(candidate))
     if candidate.has("class_accuracy") and limits.min_class_skill is not None:
-        chance = 1 / candidate.classes if candidate.classes else 0.0  # equally many images are drawn of each class
-        accuracy = _share(accuracy, limits.min_class_skill, chance, accuracy.floor)
+        accuracy = _share(accuracy, limits.min_class_skill, candidate.chance, accuracy.floor)
     if candidate.has("memorisation_ratio"):
         memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
     return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)
@@ -65,20 +64,21 @@ def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[Row, 
 
 def limited(
     rows: tuple[Row, ...],
-    kid_error: float,
+    kid_noise: float,
     kid_tolerance: float,
     recall_tolerance: float,
     memorisation_tolerance: float,
 ) -> tuple[Row, ...]:
     """The guarded rows, each with its tolerance relative to the champion, unless it fails a limit of its own.
 
-    KID of a good model is near 0, where a share of it is less than its noise: two standard errors are always allowed.
+    KID of a good model is near 0, where a share of it is less than its noise: what chance explains of the difference,
+    `kid_noise`, is always allowed.
     A memorisation ratio above 1 means that samples are farther from the training images than new images are, so a
     decrease to 1 is not a loss.
     """
     kid, recall, memorisation = rows
     if kid.champion is not None:
-        kid = _judged(kid, most=kid.champion + max(kid_tolerance * abs(kid.champion), 2 * kid_error))
+        kid = _judged(kid, most=kid.champion + max(kid_tolerance * abs(kid.champion), kid_noise))
     if recall.champion is not None and recall.ok is not False:
         recall = _judged(recall, least=recall.champion - recall_tolerance)
     if memorisation.champion is not None and memorisation.ok is not False:

@@ -77,8 +77,10 @@ def floors(
 def _scores(seen: Features, against: ReferenceStats, heldout: Features | None, shard: Shard) -> dict[str, float]:
     found, _ = scoring.distances(seen, against, shard)
     unseen = against.features[:0] if heldout is None else heldout.features
-    near = [nearest(each, against.features, 1, shard)[1][:, 0] for each in (seen.features, unseen)]
-    return found | memorisation.typical(near[0], near[1])
+    distances, others = (
+        nearest(each, against.features, memorisation.NEIGHBOURS, shard)[1] for each in (seen.features, unseen)
+    )
+    return found | memorisation.typical(distances[:, 0], memorisation.baseline(others))
 
 
 def _some(seen: Features) -> Features:

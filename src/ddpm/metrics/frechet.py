@@ -26,7 +26,7 @@ class TooFewImagesError(ValueError):
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (D,) and unbiased covariance (D, D) of `count` feature vectors."""
+    """Mean (D,) and covariance (D, D) of `count` feature vectors, divided by count - 1 as in Heusel et al. 2017."""
 
     count: int
     mean: Floats

@@ -21,13 +21,24 @@ def inception_score(
     """Mean and standard deviation over `splits` parts of exp(E KL(p(y|x) || p(y))) (Salimans et al. 2016).
 
     `logits` maps features (B, D) to (B, classes). The features (N, D) are shuffled by `seed` first, because a set may
-    come sorted by class. The deviation of a single part is None. Raises ValueError for fewer images than parts.
+    come sorted by class. The deviation divides by the number of parts less 1, as torchmetrics' does; the code of
+    Salimans et al. and torch-fidelity divide by the number. Of a single part it is None. Raises ValueError for parts of
+    unequal size: a score depends on the size.
     """
-    if len(features) < splits:
-        raise ValueError(f"evaluate.splits = {splits} exceeds the {len(features)} images to score")
+    require_equal_parts(len(features), splits)
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
     scores = [_inception_score(features, np.sort(part.numpy()), logits) for part in order.chunk(splits)]
     return float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+
+
+def require_equal_parts(count: int, splits: int) -> None:
+    """Refuse parts of unequal size. Raises ValueError that names numbers of parts that are possible."""
+    if count % splits:
+        possible = [str(each) for each in range(1, 21) if count % each == 0]
+        raise ValueError(
+            f"evaluate.splits = {splits} (--splits) does not divide the {count} images to score into equal parts; "
+            f"possible: {', '.join(possible)}"
+        )
 
 
 def _inception_score(

@@ -34,7 +34,12 @@ def subset_values(fake: Array, real: Array, seed: int = 0, shard: Shard = WHOLE)
 
 
 def kid(values: Floats) -> dict[str, float]:
-    """KID and its standard error, from the values of the subsets. The estimate is unbiased, so it may be below 0."""
+    """KID and its standard error, from the values of the subsets. The estimate is unbiased, so it may be below 0.
+
+    The error is the deviation over the subsets, divided by their number less 1, over the root of their number. What
+    torchmetrics and torch-fidelity report beside KID is the deviation itself, divided by the number, over subsets that
+    overlap.
+    """
     return {"kid": float(values.mean()), "kid_se": float(values.std(ddof=1) / len(values) ** 0.5)}
 
 

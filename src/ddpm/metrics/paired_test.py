@@ -62,6 +62,17 @@ def compare(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, se
     )
 
 
+def one_sided_reach(first: ArrayLike, second: ArrayLike, confidence: float) -> float:
+    """How far the mean of the paired differences lies from its expectation on one side, at most, with `confidence`.
+
+    Student's quantile times the standard error (deviation divided by n - 1, over the root of n) of n pairs, n above 1.
+    """
+    from scipy import stats
+
+    gaps = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return float(stats.t.ppf(confidence, len(gaps) - 1) * stats.sem(gaps))
+
+
 def _validity(pairs: int, valid: bool) -> str:
     if not valid:
         return f"{pairs} pairs are too few: no p value below {2 / 2**pairs:.3g} is possible; {FEWEST_PAIRS} are needed"

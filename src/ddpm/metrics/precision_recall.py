@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 TILE = 512  # rows of a set held at a time
 NEIGHBOURS = (3, 5)  # k: Kynkaanniemi et al. take 3, Naeem et al. 5
 CLOSED = 1 + 1e-9  # a ball contains its boundary, also after rounding
+ROUNDING = np.finfo(np.float64).eps
+"""Of a squared distance, relative to dimension times squared norms: that of a copy is 0 only up to this."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,10 @@ def _inside(
         held = torch.zeros(len(block), limits.shape[1] + 1, dtype=torch.float64)
         closest = torch.full((len(block),), torch.inf, dtype=torch.float64)
         for at, tile in _tiles(centres):
-            squared = (block.square().sum(dim=1)[:, None] + tile.square().sum(dim=1) - 2 * block @ tile.T).clamp(min=0)
+            norms = block.square().sum(dim=1)[:, None] + tile.square().sum(dim=1)
+            slack = block.shape[1] * ROUNDING * norms
+            squared = norms - 2 * block @ tile.T
+            squared = torch.where(squared <= slack, 0.0, squared)
             closest = torch.minimum(closest, squared.amin(dim=1))
             for column in range(limits.shape[1]):
                 held[:, column] += (squared <= limits[at : at + len(tile), column]).sum(dim=1)

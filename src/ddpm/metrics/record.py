@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ddpm.metrics import frechet, inception_score, memorisation, scoring
 from ddpm.metrics.extractors import Advance, Extractor
 from ddpm.metrics.precision_recall import nearest
+from ddpm.metrics.real_distances import expected_fid
 from ddpm.metrics.scoring import Features, ReferenceStats
 from ddpm.metrics.shards import WHOLE, Shard
 
@@ -75,29 +76,32 @@ def score_features(
     Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
     are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
     conditions two scores cannot be compared. A key that does not apply is left out. `exact_copies` is what
-    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split.
+    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split,
+    memorisation.NEIGHBOURS of each.
     Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
     frechet.require_enough(len(seen), "the samples", "Raise sample.count.")
     against = ReferenceStats(reference.train, reference.moments, reference.spatial)
-    closest, distances = near or nearest(seen.features, reference.train, 1, shard)
-    heldout = nearest(reference.heldout, reference.train, 1, shard)[1][:, 0]
+    closest, distances = near or nearest(seen.features, reference.train, memorisation.NEIGHBOURS, shard)
+    heldout = nearest(reference.heldout, reference.train, memorisation.NEIGHBOURS, shard)[1]
+    unseen = memorisation.baseline(heldout)
 
     def of(part: slice, parts: int) -> tuple[dict[str, Any], list[float]]:
         some = seen.part(part)
         found, subsets = scoring.distances(some, against, shard)
         found |= scoring.inception_scores(some.features, extractor, parts)
         found |= _class_scores(some.features, None if labels is None else labels[part], extractor, reference)
-        return found | memorisation.typical(distances[part, 0], heldout), subsets
+        return found | memorisation.typical(distances[part, 0], unseen), subsets
 
     result, subsets = of(slice(0, len(seen)), splits)
-    floors = _floors(reference, extractor, splits)
-    record = result | _old_floors(floors) | {"kid_subsets": subsets, "floors": floors}
-    if len(heldout):
-        record["memorisation"] = memorisation.evidence(distances[:, 0], closest[:, 0], heldout, exact_copies)
-    if blocks > 1:
-        record |= _spread([of(part, max(1, splits // blocks))[0] for part in seed_blocks(len(seen), blocks)])
     conditions = _conditions(len(seen), extractor, reference.sha256, reference.moments.count, splits, blocks)
+    floors = _floors(reference, extractor, conditions)
+    record = result | _named_floors(floors) | {"kid_subsets": subsets, "floors": floors}
+    if len(heldout):
+        record["memorisation"] = memorisation.evidence(distances, closest[:, 0], heldout, exact_copies)
+    if blocks > 1:
+        parts = _divisor(len(seen) // blocks, splits // blocks)
+        record |= _spread([of(part, parts)[0] for part in seed_blocks(len(seen), blocks)])
     rounded: dict[str, Any] = _rounded(record)
     return rounded | {"floor_counts": dict(reference.floor_counts), "conditions": conditions}
 
@@ -128,6 +132,11 @@ def seed_blocks(count: int, blocks: int) -> list[slice]:
     size = count // blocks
     frechet.require_enough(size, f"each of {blocks} blocks", "Raise sample.count, or lower evaluate.blocks.")
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that is not above `most`; at least 1."""
+    return next((each for each in range(most, 1, -1) if number % each == 0), 1)
 
 
 def significant(value: float) -> float:
@@ -172,26 +181,44 @@ def _class_scores(
     return {"class_accuracy": float((guessed == labels).mean())} | found
 
 
-def _floors(reference: Reference, extractor: Extractor, splits: int) -> dict[str, dict[str, float]]:
-    """The floors of the reference, with those of the Inception Score over as many splits."""
+def _floors(reference: Reference, extractor: Extractor, conditions: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The floors of the reference, with those that depend on the number of samples.
+
+    `equal_counts` of FID is expected of as many new real images as there are samples. The Inception Score depends on
+    the size of its parts, so it is taken in parts of the samples' size; a smaller set is one part, of a lower score.
+    """
     half = np.sort(np.random.default_rng(0).permutation(len(reference.train))[: len(reference.train) // 2])
     sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
     if reference.noise is not None:
         sets["noise"] = reference.noise
-    found = {name: dict(each) for name, each in reference.floors.items()}
+    size = conditions["count"] // conditions["inception_score_splits"]
+    inception = {}
     for name, each in sets.items():
-        if len(each) >= splits and (scores := scoring.inception_scores(each, extractor, splits)):
-            found.setdefault("inception_score", {})[name] = scores["inception_score"]
+        if parts := max(len(each) // size, min(1, len(each))):
+            some = each[scoring.chosen(len(each), parts * size)]
+            if measured := scoring.inception_scores(some, extractor, parts):
+                inception[name] = measured["inception_score"]
+    found = {name: dict(each) for name, each in reference.floors.items()}
+    if inception:
+        found["inception_score"] = inception
+    equal = expected_fid(found.get("fid", {}), reference.floor_counts, conditions)
+    if equal is not None:
+        found["fid"]["equal_counts"] = equal
     return found
 
 
-def _old_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The three floors that gate and report show beside a score, as keys of their own."""
-    inception, fid = floors.get("inception_score", {}), floors.get("fid", {})
-    found = {"inception_score_real": inception["copy"]} if "copy" in inception else {}
-    return found | {
-        name: fid[which] for name, which in (("fid_floor", "heldout"), ("fid_halves", "halves")) if which in fid
-    }
+NAMED_FLOORS = (
+    ("inception_score_real", "inception_score", "heldout"),
+    ("fid_floor", "fid", "heldout"),
+    ("fid_halves", "fid", "halves"),
+    ("fid_equal_counts", "fid", "equal_counts"),
+)
+"""Floors that gate and report show beside a score: key, score, and which floor of it."""
+
+
+def _named_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The floors of NAMED_FLOORS that there are."""
+    return {key: floors[score][which] for key, score, which in NAMED_FLOORS if which in floors.get(score, {})}
 
 
 def _spread(values: list[dict[str, Any]]) -> dict[str, Any]:

@@ -89,12 +89,12 @@ def evaluation(
         score_folder.confidence(extractor, samples.features.features, samples.labels),
         samples.near[1][:, 0],
     )
-    config, typical = checkpoint.read_config(train / "model"), metrics["nearest_heldout_baseline"]
+    config, typical = checkpoint.read_config(train / "model"), metrics.get("nearest_heldout_baseline")
     worst = [sample for sample, *_ in metrics["memorisation"]["worst"][:neighbours]]
     copies = score_folder.neighbours(samples, data.train_indices, worst)
     found = images(real, drawn, grid)
     if "class_histogram" in metrics:
-        found.append(class_shares(real, metrics["class_histogram"]))
+        found.append(class_shares(real, metrics["class_histogram"], drawn.labels))
     return [
         *found,
         figures.schedule(*schedules.sigmas(config, metrics["conditions"])),
@@ -118,7 +118,9 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
     return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
 
 
-def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float, chosen: str) -> Picture:
+def companions(
+    real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float | None, chosen: str
+) -> Picture:
     """Draw samples close to a training image. pairs: as in neighbours.json; chosen: a key of figures.CLOSE."""
     return figures.companions(
         drawn.images[[pair["sample"] for pair in pairs]],
@@ -129,9 +131,9 @@ def companions(real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typ
     )
 
 
-def class_shares(real: Real, histogram: Mapping[str, float]) -> Picture:
-    """Draw the class shares of the samples and of the training images."""
-    return figures.class_shares(histogram, real.labels[~real.heldout])
+def class_shares(real: Real, histogram: Mapping[str, float], requested: NDArray[np.int64]) -> Picture:
+    """Draw the class shares of the samples and of the training images. requested (N,): class of each sample, or -1."""
+    return figures.class_shares(histogram, real.labels[~real.heldout], requested)
 
 
 def training(history: Path) -> Picture:

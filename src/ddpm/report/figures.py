@@ -47,11 +47,17 @@ MEASURES = {
 def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     """The first images, unsorted and unselected."""
     shown = min(side * side, len(images))
-    asked = " Classes are requested in turn." if (labels >= 0).all() else ""
-    caption = f"The first {shown} images, not selected.{asked} Every pixel is one square."
+    requested = f" Classes were requested in {_shares(labels)}." if (labels >= 0).all() else ""
+    caption = f"The first {shown} images, not selected.{requested} Every pixel is one square."
     alt = f"Grid of {shown} generated images"
     grid = sheets.grid(list(images[: side * side]), side)
     return Picture(grid, "Samples", caption, alt, name="samples", part="images")
+
+
+def _shares(labels: Labels) -> str:
+    """Describe the shares in which classes were requested."""
+    counts = np.bincount(labels)
+    return "equal shares" if counts.max() - counts.min() <= 1 else "the shares that they have in the training images"
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
@@ -109,19 +115,20 @@ CLOSE = {
 
 
 def companions(
-    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float, chosen: str
+    images: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float], typical: float | None, chosen: str
 ) -> Picture:
     """Show samples, selected by the row `chosen` of CLOSE, with their nearest training images.
 
-    typical: median distance of unseen real images.
+    typical: median distance of unseen real images; None if there are too few of them.
     """
     name, title, words = CLOSE[chosen]
+    usual = "" if typical is None else f"; half of all unseen real images come within {typical:.2f}"
     return Picture(
         pictures.neighbours(images, nearest, distances),
         title,
         f"{len(images)} samples that come close to a training image ({words}), each beside its {len(nearest[0])} "
-        f"nearest. The number is the distance to the first, in feature space; half of all unseen real images are "
-        f"within {typical:.2f}. A copy has distance 0 and looks the same.",
+        f"nearest. The number is the distance to the first, in feature space{usual}. A copy has distance 0 and "
+        "looks the same.",
         f"{len(images)} rows: a generated image, then the training images most like it",
         name=name,
         part="memorisation",
@@ -154,13 +161,14 @@ def schedule(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDArr
     )
 
 
-def class_shares(histogram: Mapping[str, float], train_labels: Labels) -> Picture:
-    """Show the class shares of generated images and of the training split."""
+def class_shares(histogram: Mapping[str, float], train_labels: Labels, requested: Labels) -> Picture:
+    """Show the class shares of generated images and of the training split. requested (N,): class of each, or -1."""
     counts = np.bincount(train_labels, minlength=len(histogram))
     return Picture(
         plots.classes(list(histogram), list(histogram.values()), (counts / counts.sum()).tolist()),
         "Classes",
-        "Share of each class among the generated images; marks show the training set.",
+        "Share of each class among the generated images; marks show the training set."
+        + (f" Classes were requested in {_shares(requested)}." if (requested >= 0).all() else ""),
         "Bar chart: " + ", ".join(f"{name} {share:.1%}" for name, share in histogram.items()),
         name="classes",
         part="images",

@@ -144,15 +144,11 @@ def _figures(record: ScoreRecord) -> list[tuple[str, str, str]]:
     """Format the headline numbers: at most four, without those that were not measured."""
     found = []
     if record.fid is not None:
-        halves = scores.text(record.fid_halves)
-        ratio = f"; {record.fid / record.fid_halves:.2g} times that" if record.fid_halves else ""
-        found.append(
-            (fid_name(record.conditions), f"{record.fid:.3g}", f"↓ two halves of real images: {halves}{ratio}")
-        )
+        found.append((fid_name(record.conditions), f"{record.fid:.3g}", f"↓ {scores.times_real(record)}"))
     if record.precision is not None and record.recall is not None:
         found.append(("Precision, recall", f"{record.precision:.2f}, {record.recall:.2f}", "↑ plausible, and varied"))
     elif record.inception_score is not None:
-        real = f"↑ real images {scores.text(record.inception_score_real)}"
+        real = f"↑ unseen real images {scores.text(record.inception_score_real)}"
         found.append(("Inception Score", f"{record.inception_score:.3g}", real))
     if record.class_accuracy is not None:
         found.append(("Class accuracy", f"{record.class_accuracy:.1%}", "↑ classified as requested"))
@@ -171,6 +167,8 @@ def _memorisation(found: Mapping[str, Any]) -> str:
         usual = "" if expected is None else f", {expected:,.0f} expected of as many new images"
         within = f" (nearer than {scores.text(found['threshold'])})" if "threshold" in found else ""
         parts.append(f"{found['near_copies']:,} near copies{within}{usual}")
+    if found.get("heldout_with_near_copy"):
+        parts.append(f"{found['heldout_with_near_copy']:,} held-out images have a near copy in training: not counted")
     if found.get("p_value") is not None:
         parts.append(f"one-sided test that samples lie nearer than unseen images: p = {found['p_value']:.2g}")
     return f"{'; '.join(parts)}." if parts else ""

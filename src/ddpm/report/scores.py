@@ -13,7 +13,7 @@ ARROWS: dict[Better, tuple[str, str]] = {
     "real": ("≈", "near real images is better"),
 }
 ROUNDING = 1e-9  # difference of equal sets by arithmetic alone
-REAL = {"heldout": "held-out", "halves": "halves"}
+REAL = {"equal_counts": "equally many new images", "heldout": "held-out", "halves": "halves"}
 CHEATS = {"noise": "pure noise", "copy": "copied images"}
 
 
@@ -61,8 +61,9 @@ KINDS = (
     Kind(
         "fid", "FID", "lower",
         "Fréchet distance between the features of generated and training images. Real images also score above 0, "
-        "because sets are finite: held-out against training images, and two halves of the training images.",
-        {"heldout": "fid_floor", "halves": "fid_halves"},
+        "because sets are finite: equally many new images (extrapolated), and, as measured at other counts, held-out "
+        "against training images and two halves of the training images.",
+        {"equal_counts": "fid_equal_counts", "heldout": "fid_floor", "halves": "fid_halves"},
     ),
     Kind("fid_infinity", "FID∞", "lower", "FID extrapolated to infinitely many images.", {}),
     Kind("kid", "KID", "lower", "Squared distance between mean features under a cubic kernel; unbiased, so near 0 or "
@@ -70,7 +71,7 @@ KINDS = (
     Kind("sfid", "sFID", "lower", "FID of spatial features, which keep positions in the image.", {}),
     Kind("inception_score", "Inception Score", "higher",
          "Confidence of the network in each image's class, and variety of the classes.",
-         {"training": "inception_score_real"}, deviation="inception_score_std"),
+         {"heldout": "inception_score_real"}, deviation="inception_score_std"),
     *(
         Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
         for name, meaning in NEIGHBOURS.items()
@@ -96,7 +97,10 @@ def table(record: ScoreRecord, champion: ScoreRecord | None) -> list[Line]:
 
 def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line:
     arrow, better = ARROWS[kind.better]
-    real = {REAL.get(name, name): record.value(key) for name, key in kind.floors.items()}
+    named = kind.floors
+    if kind.key == "inception_score" and record.floor(kind.key, "heldout") is None:
+        named = {"training": "inception_score_real"}  # older records measured the training images
+    real = {REAL.get(name, name): record.value(key) for name, key in named.items()}
     real |= {title: floor for name, title in REAL.items() if (floor := record.floor(kind.key, name)) is not None}
     cheats = {title: record.floor(kind.key, name) for name, title in CHEATS.items()}
     return Line(
@@ -110,6 +114,16 @@ def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line
         cheats=_listed(cheats, kind.share),
         meaning=with_extractor(kind.meaning, record.conditions),
     )
+
+
+def times_real(record: ScoreRecord) -> str:
+    """Format FID as `3.4 times what equally many new real images score (0.83)`; older records: of two halves."""
+    floors = {"fid_equal_counts": "equally many new real images", "fid_halves": "two halves of real images"}
+    for key, images in floors.items():
+        real = record.value(key)
+        if real and record.fid is not None:
+            return f"{record.fid / real:.2g} times what {images} score ({text(real)})"
+    return "real images score 0"
 
 
 def _annotations(kind: Kind, record: ScoreRecord) -> str:

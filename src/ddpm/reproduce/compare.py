@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, finite
 
 WITHIN = 2.0
 """Standard deviations of the difference within which two scores agree."""
@@ -80,7 +80,20 @@ def _conditions(record: ScoreRecord) -> dict[str, Any]:
 
 
 def _spread(name: str, *records: ScoreRecord) -> float | None:
-    """Return the spread over blocks of seeds, else the score's standard deviation (`NAME_std`)."""
-    found = [each.spread.get(name, each.value(f"{name}_std")) for each in records]
-    known = [each for each in found if each is not None]
+    """Return the standard deviation of the difference of a score of whole sets; None if unknown for a record."""
+    known = [deviation for each in records if (deviation := _deviation(name, each)) is not None]
     return math.hypot(*known) if len(known) == len(records) else None
+
+
+def _deviation(name: str, record: ScoreRecord) -> float | None:
+    """Return the standard deviation of the score of a whole set, from its blocks of seeds, else from its parts.
+
+    The mean of n independent values has their deviation divided by the root of n. A score of a whole set is nearly the
+    mean over its blocks, up to the bias of smaller sets; where that bias varies, as with FID, this is too large.
+    """
+    by_blocks = (record.spread.get(name), record.blocks)
+    by_parts = (record.value(f"{name}_std"), finite(record.conditions.get("inception_score_splits")))
+    for deviation, count in (by_blocks, by_parts):
+        if deviation is not None and count:
+            return deviation / math.sqrt(count)
+    return None

@@ -135,7 +135,8 @@ def _draw(
     if plan.trained:
         network = conditioning.conditioned(network, conditioning.enlarged(observed, plan.scale))
     # unless trained for the task, Sampling has the defaults: no guidance, and estimates within [-1, 1]
-    denoise = generate.guided(network, None, None if label is None else label.to(where), classes, plan.sampling)
+    labels, source = None if label is None else label.to(where), generate.source(model, plan.sampling)
+    denoise = generate.guided(network, None, labels, classes, plan.sampling, f"{plan.task} by {source}")
     table = model.denoiser.sigmas.cpu()
     spacing, steps = plan.sampling.spacing, plan.sampling.steps
 

@@ -46,7 +46,8 @@ def generate(
     labels: one per image, NO_LABEL for none; None takes the classes in turn (i modulo classes), or none for all of
     `known`: the small images that a model of super-resolution enlarges, (count, H / scale, W / scale, C) uint8.
     `advance(n)` is called after every n images; `callback` sees every step of every batch. guide: the weaker model that
-    guidance pushes away from. Raises ValueError for what the model cannot do.
+    guidance pushes away from. Raises ValueError for what the model cannot do, NotFiniteError for an estimate that is
+    not finite.
     """
     weaker = None if guide is None else guide.config
     check(model.config, sampling, count, labels, None if known is None else known.shape, weaker)
@@ -70,7 +71,7 @@ def generate(
         small = None if known is None else torch.from_numpy(known[start:stop]).to(where)
         given = _given(model, network, small)
         worse = None if weak is None else guidance.with_labels(_given(model, weak, small), label)
-        draw = _sampler(given, worse, label, len(model.classes), sampling)
+        draw = _sampler(given, worse, label, len(model.classes), sampling, source(model, sampling))
         first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
             images[start:stop] = to_uint8(draw(first, sigmas, noise, callback=callback))
@@ -165,20 +166,39 @@ def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> C
 
 
 def _sampler(
-    network: Callable[..., Any], weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
+    network: Callable[..., Any],
+    weak: samplers.Denoise | None,
+    label: Tensor | None,
+    classes: int,
+    sampling: Sampling,
+    source: str,
 ) -> Callable[..., Tensor]:
     """The chosen sampler with its denoiser: a function of (y, sigmas, noise, callback)."""
     if sampling.variance == "learned":
-        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling))
+        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling, source))
         return partial(samplers.ddpm_learned, both)
-    denoise = guided(network, weak, label, classes, sampling)
+    denoise = guided(network, weak, label, classes, sampling, source)
     return partial(samplers.SAMPLERS[sampling.sampler].draw, denoise, **sampling.options)
 
 
+def source(model: Model, sampling: Sampling) -> str:
+    """Name a model and a sampler, for the message about an estimate that is not finite."""
+    weights = f" with the weights {model.sha256[:12]}" if model.sha256 else ""
+    return f"the model{weights}, drawn with sampler {sampling.sampler}"
+
+
 def guided(
-    network: guidance.Model, weak: samplers.Denoise | None, label: Tensor | None, classes: int, sampling: Sampling
+    network: guidance.Model,
+    weak: samplers.Denoise | None,
+    label: Tensor | None,
+    classes: int,
+    sampling: Sampling,
+    source: str,
 ) -> samplers.Denoise:
-    """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels."""
+    """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels.
+
+    It raises NotFiniteError for an estimate with NaN or infinity; source: as from `source`.
+    """
     plain = guidance.with_labels(network, label)
     scale, rescale = sampling.guidance, sampling.guidance_rescale
     if scale == 1:
@@ -193,6 +213,7 @@ def guided(
         denoise = guidance.classifier_free(network, label, classes, scale, rescale)
     if sampling.guidance_interval is not None:
         denoise = guidance.guidance_interval(*sampling.guidance_interval, denoise, plain)
+    denoise = guidance.require_finite(denoise, source)
     return guidance.clip_x0(denoise) if sampling.clamp else denoise
 
 

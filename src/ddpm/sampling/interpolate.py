@@ -20,7 +20,7 @@ from ddpm.sampling.options import Sampling
 Images = NDArray[np.uint8]
 
 
-UNGUIDED = Sampling()
+UNGUIDED, HEUN = Sampling(), Sampling(sampler="heun")
 
 
 def check(config: ModelConfig, count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
@@ -59,7 +59,8 @@ def between(
 
     def at(images: int) -> samplers.Denoise:
         labels = torch.full((images,), classes if label is None else label, device=where) if classes else None
-        return generate.guided(denoiser, None, labels, classes, replace(sampling, clamp=False))
+        unclipped = replace(sampling, clamp=False)
+        return generate.guided(denoiser, None, labels, classes, unclipped, generate.source(model, HEUN))
 
     def noise(given: Images | int) -> Tensor:
         if isinstance(given, int):

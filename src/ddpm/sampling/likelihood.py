@@ -44,7 +44,7 @@ def by_flow(
         uniform = torch.stack([torch.rand(x.shape[1:], generator=each) for each in generators]).to(x)
         signs = torch.stack([likelihood.signs((probes, *x.shape[1:]), each) for each in generators], dim=1)
         y = likelihood.dequantised(x, uniform)
-        denoise = guidance.with_labels(model.denoiser, label)
+        denoise = guidance.require_finite(guidance.with_labels(model.denoiser, label), _source(model))
         found.append(likelihood.flow_bits(denoise, y, low, high, model.denoiser.process.prior, signs, tolerance))
         advance(len(x))
     return torch.cat(found).numpy()
@@ -87,12 +87,16 @@ def by_bound(
 
 def _with_variance(model: Model, label: Tensor | None, variance: str, *, clamp: bool) -> likelihood.WithFraction:
     def wrapped(network: Callable[..., Tensor]) -> Denoise:
-        denoise = guidance.with_labels(network, label)
+        denoise = guidance.require_finite(guidance.with_labels(network, label), _source(model))
         return guidance.clip_x0(denoise) if clamp else denoise
 
     if variance == "learned":
         return with_fraction(model.denoiser.with_variance, wrapped)
     return likelihood.fixed(wrapped(model.denoiser), VARIANCES[variance])
+
+
+def _source(model: Model) -> str:
+    return f"the likelihood by the model with the weights {model.sha256[:12]}"
 
 
 def _batches(

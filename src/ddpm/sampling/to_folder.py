@@ -9,7 +9,7 @@ import numpy as np
 
 from ddpm.common import files
 from ddpm.common.progress import progress
-from ddpm.data import prepared
+from ddpm.data import order, prepared
 from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.model import checkpoint
 from ddpm.model.config import ModelConfig
@@ -31,6 +31,7 @@ def sample_to_folder(
     conditions: Mapping[str, Any],
     guide_folder: str = "",
     classes: Sequence[str] | None = None,
+    class_weights: Sequence[int] | None = None,
     device: str = "auto",
     shard: Shard = WHOLE,
 ) -> None:
@@ -38,7 +39,8 @@ def sample_to_folder(
 
     strip_length: columns of the strip, which shows how a few of the images come to be. conditions: written to
     sample.json beside the hashes of the weights. guide_folder: checkpoint of the guide; "" for none. classes: order in
-    which classes take turns and are numbered in labels.npy; by default the model's own.
+    which classes are numbered in labels.npy, by default the model's own. class_weights: in proportion to which these
+    are requested, every run of images with nearly these shares; None: equal ones.
     With several processes, each draws whole batches, so that every image equals the one that a single process draws.
 
     Raises ValueError for a request that the model cannot serve, FileNotFoundError for a missing checkpoint.
@@ -49,14 +51,18 @@ def sample_to_folder(
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(guide_folder)) if guide_folder else None
     models = (model, guide) if guide else (model,)
-    own, order = model.classes, model.classes if classes is None else classes
-    every = labels or generate.renumbered(generate.default_labels(count, len(own)), order, own) or None
+    own, names = model.classes, model.classes if classes is None else classes
+    shares = "as held out"
+    if own and not labels:
+        weights = _class_weights(len(own), class_weights)
+        shares = "equal" if len(set(weights)) == 1 else "as in training"
+        labels = generate.renumbered(order.class_sequence(count, weights), names, own)
     with _progress(count, shard) as advance, generate.evaluations(*models) as evaluated:
 
         def part(indices: range) -> generate.Images:
             where = slice(indices.start, indices.stop)
             return generate.generate(
-                model, len(indices), sampling, seed=seed + indices.start, labels=every and every[where],
+                model, len(indices), sampling, seed=seed + indices.start, labels=labels and labels[where],
                 known=None if known is None else known[where], guide=guide, batch=batch, device=device,
                 advance=advance,
             )  # fmt: skip
@@ -67,11 +73,11 @@ def sample_to_folder(
     if shard.rank > 0:
         return
     rows = min(max(len(model.classes), 4), 10, count)
-    first = {"labels": every and every[:rows], "known": None if known is None else known[:rows], "guide": guide}
+    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows], "guide": guide}
     strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
-        numbers = generate.renumbered(every or [generate.NO_LABEL] * count, own, order)
+        numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
         files.write_npy(new / "labels.npy", np.array(numbers, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
         facts = {
@@ -79,7 +85,18 @@ def sample_to_folder(
             "guide_sha256": guide.sha256 if guide else "",
             "evaluations": evaluations / count,
         }
-        files.write_json(new / SUMMARY, {**conditions, **facts})
+        requested = {"class_shares": shares} if labels else {}
+        files.write_json(new / SUMMARY, {**conditions, **requested, **facts})
+
+
+def _class_weights(classes: int, given: Sequence[int] | None) -> Sequence[int]:
+    """The weight of each class; equal ones by default. Raises ValueError for another number of them."""
+    weights = [1] * classes if given is None else given
+    if len(weights) != classes:
+        raise ValueError(
+            f"{len(weights)} classes in the prepared images, and {classes} in the model: train it on these images"
+        )
+    return weights
 
 
 @contextlib.contextmanager
@@ -106,13 +123,13 @@ def guide_config(guide: str) -> ModelConfig | None:
 
 
 def small_heldout(config: ModelConfig, count: int) -> tuple[generate.Images | None, list[int] | None]:
-    """Shrink held-out images, in turn, for a super-resolution model; return them with their labels.
+    """Shrink held-out images, in balanced order, for a super-resolution model; return them with their labels.
 
     (None, None) for any other model.
     """
     if not config.diffusion.scale:
         return None, None
     data = prepared.load()
-    held = data.heldout_indices
+    held = order.heldout(data)
     known, labels = generate.small_images(config, data.images[held], data.labels[held], count)
     return known, labels and generate.renumbered(labels, data.classes, config.image.classes)

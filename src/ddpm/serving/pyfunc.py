@@ -22,11 +22,12 @@ import mlflow.models  # not local, as elsewhere: only MLflow runs this file
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_EXHAUSTED
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from ddpm.common.class_names import class_index
+from ddpm.diffusion.pixels import NotFiniteError
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
 from ddpm.sampling.options import REQUESTED
@@ -69,6 +70,8 @@ class DiffusionModel(PythonModel):
                     self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
                 )
             return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
+        except NotFiniteError as error:  # no fault of the request
+            raise MlflowException(str(error), error_code=INTERNAL_ERROR) from error
         except (ValueError, ArithmeticError) as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 

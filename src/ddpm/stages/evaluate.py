@@ -37,7 +37,8 @@ def main() -> None:
             )
             files.write_json(METRICS, metrics)
             files.write_json(SCORES, score_folder.comparable(metrics))
-            fid = f"FID ({extractor.name}) {metrics['fid']:.3g} (real images {metrics['fid_halves']:.3g})"
+            floor = f"equally many new real images {metrics['fid_equal_counts']:.3g}"
+            fid = f"FID ({extractor.name}) {metrics['fid']:.3g} ({floor})"
             terminal.echo(f"evaluate: {fid}; `ddpm report` makes the page")
 
 

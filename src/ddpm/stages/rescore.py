@@ -4,6 +4,7 @@ Not a DVC stage. One process loads reference and extractor once and scores both 
 compares differs in the weights alone; numbers of another day or another machine are never compared.
 """
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from ddpm.stages import run
 
-CANDIDATE, SAMPLE = Path("out/train/model"), Path("out/sample")
+CANDIDATE = Path("out/train/model")
 
 
 def main(champion: str, target: str) -> None:
@@ -22,12 +23,12 @@ def main(champion: str, target: str) -> None:
 def rescore(champion: Path, target: Path) -> None:
     """Write the scores of `candidate` (the model under out/) and `champion`, both as in metrics.json, to one file.
 
-    Only the champion is drawn: the candidate's images are those of the sample stage, drawn from the same seeds by the
-    same parameters. Raises ValueError when the champion cannot be drawn like the candidate.
+    Both are drawn anew, from seeds that depend on the weights of both (`comparison_seed`), by the parameters of section
+    sample. Raises ValueError when the champion cannot be drawn like the candidate.
     """
     from ddpm.common import files
     from ddpm.config import params
-    from ddpm.data import prepared
+    from ddpm.data import order, prepared
     from ddpm.evaluation import reference, score_folder
     from ddpm.model import alike, checkpoint
     from ddpm.runtime.device import evaluation_device
@@ -38,27 +39,37 @@ def rescore(champion: Path, target: Path) -> None:
     different = alike.differences(config, checkpoint.read_config(champion))
     if different:
         raise ValueError(f"candidate and champion are models of different things: {'; '.join(different)}")
-    drawn_from = files.read_json(SAMPLE / "sample.json")["weights_sha256"]
-    if drawn_from != files.sha256_file(CANDIDATE / checkpoint.WEIGHTS):
-        raise ValueError("out/sample was drawn from other weights than out/train has. Run `dvc repro sample`.")
     extractor, real = reference.load(device=evaluation_device(device))
     data, evaluate = prepared.load(), settings.evaluate
 
-    def scores(folder: Path) -> dict[str, Any]:
-        with score_folder.extracted(folder, extractor, real) as samples:
+    seed = comparison_seed(*(files.sha256_file(folder / checkpoint.WEIGHTS) for folder in (CANDIDATE, champion)))
+    drawing = settings.sample.model_copy(update={"seed": seed}).drawing
+
+    def scores(model: Path, drawn: Path) -> dict[str, Any]:
+        sample_to_folder(
+            model,
+            drawn,
+            settings.sample.sampling,
+            **drawing,
+            classes=config.image.classes,
+            class_weights=order.class_weights(data),
+            device=device,
+        )
+        with score_folder.extracted(drawn, extractor, real) as samples:
             return score_folder.score(samples, extractor, real, data, splits=evaluate.splits, blocks=evaluate.blocks)
 
     with tempfile.TemporaryDirectory() as temporary:
-        drawn = Path(temporary) / "sample"
-        sample_to_folder(
-            champion,
-            drawn,
-            settings.sample.sampling,
-            **settings.sample.drawing,
-            classes=config.image.classes,
-            device=device,
-        )
-        files.write_json(target, {"candidate": scores(SAMPLE), "champion": scores(drawn)})
+        models = {"candidate": CANDIDATE, "champion": champion}
+        files.write_json(target, {name: scores(model, Path(temporary) / name) for name, model in models.items()})
+
+
+def comparison_seed(*weights: str) -> int:
+    """The first seed of a comparison, from the SHA-256 of the weights of both models, in any order: below 2^31.
+
+    With the same seeds in all comparisons, a champion would be the best of many on these very images, and would stay
+    because of them.
+    """
+    return int(hashlib.sha256("".join(sorted(weights)).encode()).hexdigest()[:8], 16) >> 1
 
 
 if __name__ == "__main__":

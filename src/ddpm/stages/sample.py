@@ -11,6 +11,7 @@ MODEL, OUT = Path("out/train/model"), Path("out/sample")
 def main() -> None:
     """Draw `sample.count` images and a strip that shows how a few of them came to be; shared work under torchrun."""
     from ddpm.config import params
+    from ddpm.data import order, prepared
     from ddpm.metrics.shards import Shard
     from ddpm.runtime.process_group import process_group
     from ddpm.sampling.to_folder import sample_to_folder
@@ -22,6 +23,7 @@ def main() -> None:
             OUT,
             sample.sampling,
             **sample.drawing,
+            class_weights=order.class_weights(prepared.load()),
             device=os.environ.get("DDPM_DEVICE", "auto"),
             shard=Shard(rank, count, gather),
         )

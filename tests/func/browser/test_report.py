@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     pictures = [
         figures.comparison(images, labels, images, labels, classes),
         figures.samples(images, labels, 6),
-        figures.class_shares(dict.fromkeys(classes, 0.25), labels),
+        figures.class_shares(dict.fromkeys(classes, 0.25), labels, labels),
         figures.extremes(images, labels, classes, scores=random.random(40), by="confidence"),
         figures.denoising(images.reshape(4, 10, 8, 8, 1), labels, classes),
         figures.curves([100, 200, 300], [1.0, 0.4, 0.3], [0.001, 0.002, 0.0]),

@@ -73,20 +73,24 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
 
     settings, metrics = params.load(), files.read_json(candidate.METRICS)
     scored = step(candidate.rescore, NAME, 1, settings, metrics)
-    assert (scored.name, scored.data["candidate"]) == ("Completed", metrics)
+    assert scored.name == "Completed"
+    ours, theirs = (scored.data[each]["conditions"] for each in ("candidate", "champion"))
+    assert ours["weights_sha256"] == metrics["conditions"]["weights_sha256"]
+    assert ours["seed"] == theirs["seed"] != metrics["conditions"]["seed"]
     assert scored.data["champion"]["conditions"]["weights_sha256"] == files.sha256_file(Path("one/weights.safetensors"))
     again = step(candidate.rescore, NAME, 1, settings, metrics)
     assert (again.name, again.data) == ("Cached", scored.data)
 
     verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
-    assert verdict.verdict in {"better", "worse"}, verdict.reasons
+    assert verdict.verdict in {"better", "regressed", "worse"}, verdict.reasons
     assert [row.name for row in verdict.rows][:1] == ["FID (classifier)"]
     assert not re.search(
         r"\bFID\b(?! \(classifier\))", " ".join([*verdict.reasons, *(row.name for row in verdict.rows)])
     )
     assert registry.version(NAME, 2).tags["ddpm.reasons"] == "; ".join(verdict.reasons)
     turned = {"candidate": scored.data["champion"], "champion": scored.data["candidate"]}
-    assert {verdict.verdict, candidate.gate.decide(**turned).verdict} == {"better", "worse"}
+    outcomes = {verdict.verdict, candidate.gate.decide(**turned).verdict}
+    assert outcomes in ({"better", "worse"}, {"regressed", "worse"}), "of two random models one may gain by FID alone"
     evidence = registry.load_evidence(NAME, 2)
     assert evidence["verdict"] == json.loads(json.dumps(verdict.as_json()))
     assert evidence["scores"] == scored.data

@@ -149,11 +149,16 @@ def test_a_worse_model_is_registered_compared_and_not_promoted(first: Path) -> N
 
 
 def test_both_models_were_scored_in_one_process_and_the_evidence_is_kept(first: Path) -> None:
-    """With the same reference, seeds and extractor, the champion's scores equal those of its promotion exactly."""
+    """Both have the same reference, extractor and seeds; the seeds follow from this pair of models."""
     (kept,) = (first / ".state" / "champion").glob("*/scores.json")
     scores = json.loads(kept.read_text())
-    assert scores["champion"] == registry(first, "registry.version('ddpm-digits', 1).evidence")
-    assert scores["candidate"] == registry(first, "registry.version('ddpm-digits', 2).evidence")
+    seeds = []
+    for number, each in ((1, scores["champion"]), (2, scores["candidate"])):
+        recorded = registry(first, f"registry.version('ddpm-digits', {number}).evidence")["conditions"]
+        assert each["conditions"] == recorded | {"seed": each["conditions"]["seed"]}
+        assert each["conditions"]["seed"] != recorded["seed"]
+        seeds.append(each["conditions"]["seed"])
+    assert seeds[0] == seeds[1]
     evidence = registry(first, "registry.load_evidence('ddpm-digits', 2)")
     assert evidence["scores"] == scores
     assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}

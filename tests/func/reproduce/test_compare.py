@@ -6,12 +6,15 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from ddpm.cli.reproduce import sentences
 from ddpm.common import files
 from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.metrics import frechet
+from ddpm.metrics.record import seed_blocks
 from ddpm.registry.lineage import Lineage
 from ddpm.reproduce import Result, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
@@ -35,15 +38,15 @@ def test_the_distance_of_each_tensor_and_of_all(tmp_path: Path) -> None:
 
 
 def record(fid: float, inception: float, **conditions: object) -> ScoreRecord:
-    spread = {"fid": {"mean": 30.0, "std": 3.0}}
-    metrics = {"fid": fid, "recall": 0.5, "inception_score": inception, "inception_score_std": 0.1, "spread": spread,
-               "conditions": {"steps": 4, **conditions}}  # fmt: skip
+    spread = {"fid": {"mean": 30.0, "std": 6.0}}
+    metrics = {"fid": fid, "recall": 0.5, "inception_score": inception, "inception_score_std": 0.3, "spread": spread,
+               "conditions": {"steps": 4, "blocks": 4, "inception_score_splits": 9, **conditions}}  # fmt: skip
     return ScoreRecord.from_json(metrics)
 
 
 @pytest.mark.parametrize(("fid", "inception", "agree"), [(38.0, 9.0, True), (39.0, 9.0, False), (30.0, 9.4, False)])
 def test_scores_agree_within_two_deviations_of_their_difference(fid: float, inception: float, agree: bool) -> None:
-    """Of 3 and 3 that is 8.49; of 0.1 and 0.1 it is 0.283."""
+    """Four blocks with a deviation of 6 give 2 sqrt(2) 6 / sqrt(4) = 8.49; nine parts with 0.3 give 0.283."""
     found = tuple(compare.scores(record(30.0, 9.0), record(fid, inception)))
     assert {each.name for each in found} == {"fid", "recall", "inception_score"}
     result = Result(Lineage("run", {}), Path(), False, {}, {}, found)
@@ -51,6 +54,28 @@ def test_scores_agree_within_two_deviations_of_their_difference(fid: float, ince
     assert result.good is agree
     words = "a spread agree within" if agree else "do not agree within"
     assert words in "\n".join(sentences(result))
+
+
+def test_the_deviation_is_that_of_the_score_not_of_a_block() -> None:
+    """Two samples of one distribution agree, and one whose distance is six deviations higher does not."""
+    random = np.random.default_rng(0)
+    scale = np.geomspace(1, 0.2, 32)
+    reference = frechet.moments(random.normal(size=(4000, 32)) * scale)
+
+    def measured(shift: float) -> ScoreRecord:
+        x = random.normal(size=(2000, 32)) * scale * 1.1 + shift * scale
+        values = [frechet.frechet_to(x[block], reference) for block in seed_blocks(2000, 8)]
+        spread = {"fid": {"std": float(np.std(values, ddof=1))}}
+        fid = frechet.frechet_to(x, reference)
+        return ScoreRecord.from_json({"fid": fid, "spread": spread, "blocks": {"count": 8}, "conditions": {}})
+
+    same = [compare.scores(measured(0.15), measured(0.15))[0] for _ in range(40)]
+    true = np.std([each.recorded - each.rebuilt for each in same])
+    assert 0.7 * true < np.mean([float(each.spread or 0) for each in same]) < 1.6 * true
+    assert np.mean([each.agrees for each in same]) > 0.85
+    worse = [compare.scores(measured(0.15), measured(0.22))[0] for _ in range(10)]
+    assert np.mean([each.rebuilt - each.recorded for each in worse]) > 6 * true
+    assert not any(each.agrees for each in worse)
 
 
 def test_no_spread_is_no_agreement() -> None:

@@ -56,6 +56,18 @@ def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
     assert np.array_equal(images, expected(3, labels=[1, 0, 1]))
 
 
+def test_a_broken_model_answers_with_a_server_s_error(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    loaded = checkpoint.load(tiny_checkpoint)
+    weights = {name: tensor.clone() for name, tensor in loaded.denoiser.state_dict().items()}
+    weights["net.conv_out.bias"].fill_(np.nan)
+    checkpoint.save(tmp_path / "broken", loaded.config, weights, weights)
+    pack.pack(tmp_path / "broken", tmp_path / "packed", CONDITIONS)
+    broken = mlflow.pyfunc.load_model(str(tmp_path / "packed"))
+    with pytest.raises(MlflowException, match=r"sampler ddim: evaluation 1 .* not finite") as raised:
+        broken.predict(pd.DataFrame({"label": [1]}))
+    assert raised.value.get_http_status_code() == 500
+
+
 @pytest.mark.parametrize(
     ("rows", "params", "options"),
     [

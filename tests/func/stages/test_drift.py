@@ -9,8 +9,8 @@ import pytest
 from ddpm import tracking
 from ddpm.common import files
 from ddpm.evaluation import feature_drift
-from ddpm.evaluation.feature_drift import RealDistances
 from ddpm.metrics.frechet import Moments, frechet_distance, moments
+from ddpm.metrics.real_distances import RealDistances
 from ddpm.stages import drift, features, prepare
 from tests.support import watched
 
@@ -119,7 +119,7 @@ class Named:
     sha256 = "e"
 
 
-FLOORS = RealDistances(halves=0.5, split=0.0, half=500, train=1000, heldout=250)
+FLOORS = RealDistances(halves=0.5, split=0.0, half=500, train=1000, heldout=250, dimension=2)
 
 
 def gaussian(mean: list[float], deviations: list[float]) -> Moments:
@@ -130,8 +130,8 @@ def gaussian(mean: list[float], deviations: list[float]) -> Moments:
     ("second", "value", "effect"),
     [
         (gaussian([0, 0], [1, 2]), 0.0, 0.0),
-        (gaussian([3, 0], [1, 2]), 9.0, 9 / 19),  # |m1 - m2|^2, of 9 + 5 + 5
-        (gaussian([0, 0], [3, 2]), 4.0, 4 / 18),  # (3 - 1)^2, of 5 + 13
+        (gaussian([3, 0], [1, 2]), 9.0, 8.75 / 19),  # |m1 - m2|^2 less the floor, of 9 + 5 + 5
+        (gaussian([0, 0], [3, 2]), 4.0, 3.75 / 18),  # (3 - 1)^2 less the floor, of 5 + 13
     ],
 )
 def test_distances_of_gaussians_in_closed_form(second: Moments, value: float, effect: float) -> None:
@@ -142,7 +142,7 @@ def test_distances_of_gaussians_in_closed_form(second: Moments, value: float, ef
 
 def test_sets_with_no_direction_in_common_are_as_far_apart_as_can_be() -> None:
     found = feature_drift.distance(Named(), gaussian([0, 0], [1, 0]), FLOORS, gaussian([0, 5], [0, 2]))  # type: ignore[arg-type]
-    assert found.effect == pytest.approx(1)
+    assert found.effect == pytest.approx(1 - 0.25 / 30)
 
 
 @pytest.mark.parametrize("count", [250, 1000, 4000])
@@ -153,7 +153,7 @@ def test_the_floor_is_what_finite_counts_alone_make_of_a_distance(count: int) ->
     for _ in range(20):
         old, new, held = (random.normal(size=(size, 12)) for size in (1000, count, 250))
         split = frechet_distance(moments(old), moments(held))
-        floors = RealDistances(frechet_distance(moments(old[:500]), moments(old[500:])), split, 500, 1000, 250)
+        floors = RealDistances(frechet_distance(moments(old[:500]), moments(old[500:])), split, 500, 1000, 250, 12)
         found = feature_drift.distance(Named(), moments(old), floors, moments(new))  # type: ignore[arg-type]
         ratios.append(found.value / found.floor)
     assert 0.7 < np.mean(ratios) < 1.1  # below 1: what the split is above its count by chance is kept, below it is not
@@ -163,6 +163,34 @@ def test_the_floor_is_what_finite_counts_alone_make_of_a_distance(count: int) ->
 def test_what_the_extractor_has_learnt_by_heart_belongs_to_the_floor() -> None:
     """Unseen images are farther from those it was trained on than their counts explain, at any count."""
     counts_alone = 0.5 * 1000 / 4 * (1 / 1000 + 1 / 250)
-    learnt = RealDistances(halves=0.5, split=counts_alone + 3, half=500, train=1000, heldout=250)
+    learnt = RealDistances(halves=0.5, split=counts_alone + 3, half=500, train=1000, heldout=250, dimension=2)
     assert learnt.at(1000, 10**9) == pytest.approx(3 + 0.125)
     assert learnt.at(1000, 1000) == pytest.approx(3 + FLOORS.at(1000, 1000))
+
+
+@pytest.mark.parametrize(("dimension", "old", "held", "new"), [
+    (128, 120, 60, 3000), (128, 120, 60, 60), (128, 400, 100, 4000), (512, 150, 50, 1000), (512, 300, 75, 300),
+])  # fmt: skip
+def test_fewer_images_than_features_raise_no_false_alarm_and_hide_no_real_one(
+    dimension: int, old: int, held: int, new: int
+) -> None:
+    """Gaussian features of falling spread: the same distribution, and one whose means moved by 1.5 deviations."""
+    random = np.random.default_rng(dimension + old)
+    scale = np.arange(1, dimension + 1) ** -0.4
+
+    def drawn(count: int, shift: float = 0.0) -> np.ndarray:
+        return (random.normal(size=(count, dimension)) + shift) * scale
+
+    for _ in range(5):
+        before, unseen = drawn(old), drawn(held)
+        half = old // 2
+        halves = frechet_distance(moments(before[half : 2 * half]), moments(before[:half]))
+        floors = RealDistances(halves, frechet_distance(moments(before), moments(unseen)), half, old, held, dimension)
+        same, other = (
+            feature_drift.distance(Named(), moments(before), floors, moments(drawn(new, shift)))  # type: ignore[arg-type]
+            for shift in (0.0, 1.5)
+        )
+        assert not same.real
+        assert same.effect < 0.15
+        assert other.real
+        assert other.effect > 0.15

@@ -48,3 +48,18 @@ def test_a_champion_with_its_classes_in_another_order_is_drawn_by_their_names(tm
     assert np.array_equal(np.load(tmp_path / "own/labels.npy"), [0, 1, 0, 1])
     with pytest.raises(ValueError, match="the model has no class bright; it has light, dark"):
         tiny.draw(folder, tmp_path / "never", section(), classes=["dark", "bright"])
+
+
+def test_classes_are_requested_in_the_shares_of_their_weights(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    asked = section(count=20)
+    tiny.draw(tiny_checkpoint, tmp_path / "uneven", asked, class_weights=[400, 100])
+    labels = np.load(tmp_path / "uneven/labels.npy")
+    assert [int(block.sum()) for block in labels.reshape(4, 5)] == [1, 1, 1, 1]
+    drawn = generate.generate(checkpoint.load(tiny_checkpoint), 20, asked.sampling, labels=labels.tolist())
+    assert np.array_equal(np.load(tmp_path / "uneven/images.npy"), drawn)
+    assert files.read_json(tmp_path / "uneven/sample.json")["class_shares"] == "as in training"
+    tiny.draw(tiny_checkpoint, tmp_path / "even", asked, class_weights=[7, 7])
+    assert np.load(tmp_path / "even/labels.npy").tolist() == [0, 1] * 10
+    assert files.read_json(tmp_path / "even/sample.json")["class_shares"] == "equal"
+    with pytest.raises(ValueError, match="3 classes in the prepared images, and 2 in the model"):
+        tiny.draw(tiny_checkpoint, tmp_path / "never", asked, class_weights=[1, 1, 1])

@@ -202,7 +202,7 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ),
         ({"sample__steps": 1001}, ["sample.steps = 1001 exceeds diffusion.steps = 1000"]),
         ({"sample__eta": 0.5}, ["sample: eta = 0.5 applies to sampler ddim only"]),
-        ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 exceeds sample.count = 2000"]),
+        ({"evaluate__splits": 3000}, ["evaluate.splits = 3000 must divide sample.count = 2000"]),
         ({"evaluate__blocks": 3}, ["evaluate.blocks = 3 must divide sample.count = 2000"]),
         (
             {"sample__count": 10, "evaluate__splits": 1, "evaluate__blocks": 1},

@@ -116,6 +116,31 @@ def test_copies_are_found_and_never_lie_on_both_sides(good: Files, folder: Write
     assert found["duplicates"]["exact_across_classes"] == 1
 
 
+def test_near_copies_never_lie_on_both_sides(good: Files, folder: Write, tmp_path: Path) -> None:
+    """Four frames of each scene, which differ by a grey level in a few pixels."""
+    frames = {}
+    for name, content in good.items():
+        pixels = np.asarray(Image.open(io.BytesIO(content))).copy()
+        for frame in range(4):
+            frames[f"{name[:-4]}-{frame}.png"] = encoded(pixels)
+            pixels[frame, 0] ^= 1
+    found = run(folder(frames), tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    side = {one["path"]: one["heldout"] for one in manifest["images"]}
+    assert found["duplicates"]["near"] == 6 * 240
+    assert found["duplicates"]["near_across_split"] == 0
+    assert all(len({side[f"{name[:-4]}-{frame}.png"] for frame in range(4)}) == 1 for name in good)
+    assert 0 < found["heldout"] < found["train"]
+
+
+def test_a_set_that_near_duplicates_connect_names_the_remedy(good: Files, folder: Write, tmp_path: Path) -> None:
+    """Each frame of a pan is near the next, so that all of them would lie on one side."""
+    frames = {f"{'ab'[level % 2]}/{level:03}.png": encoded(np.full((8, 8), level, np.uint8)) for level in range(250)}
+    with pytest.raises(DataError, match=r"250 of them are connected as near duplicates.*prepare\.near_duplicate"):
+        run(folder(frames), tmp_path / "out", near_duplicate=1.0)
+    assert run(folder(frames), tmp_path / "out", near_duplicate=0)["count"] == 250
+
+
 def test_unlabelled_images(good: Files, folder: Write, tmp_path: Path) -> None:
     flat = {name.replace("/", "-"): content for name, content in good.items()}
     run(folder(flat), tmp_path / "out", labels="none")

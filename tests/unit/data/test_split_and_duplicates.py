@@ -70,3 +70,20 @@ def test_too_many_pairs_are_looked_at_in_part_and_told() -> None:
 
 def test_a_limit_of_zero_switches_the_search_off() -> None:
     assert duplicates.near(np.zeros((3, 8, 8, 1), np.uint8), 0, ["a", "b", "c"]).pairs == []
+
+
+def test_groups_join_what_copies_and_near_pairs_connect_under_the_least_digest() -> None:
+    digests = ["f", "b", "e", "b", "a", "d"]
+    assert duplicates.groups(digests, [(0, 2), (2, 3)]) == ["b", "b", "b", "b", "a", "d"]
+    assert duplicates.groups(digests, []) == ["f", "b", "e", "b", "a", "d"]
+    assert duplicates.groups(["c"], []) == ["c"]
+
+
+def test_groups_are_held_out_as_often_as_images() -> None:
+    """The side of a group is that of one image, so a large group is held out no more often than a small one."""
+    pairs = [(start + step, start + step + 1) for start in range(0, 20_000, 10) for step in range(9)]
+    keys = duplicates.groups(DIGESTS, pairs)
+    assert len(set(keys)) == 2000
+    held = np.array([is_held_out(key, 0.2) for key in keys])
+    assert (held.reshape(-1, 10).min(axis=1) == held.reshape(-1, 10).max(axis=1)).all()
+    assert abs(held.mean() - 0.2) < 4 * (0.2 * 0.8 / 2000) ** 0.5

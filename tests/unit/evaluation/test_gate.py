@@ -108,13 +108,30 @@ def test_without_a_valid_comparison_the_champion_stays(found, said):
     assert "evaluate.blocks" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(("rise", "outcome"), [(0.0016, "better"), (0.0018, "regressed")])
+def test_kid_may_rise_by_what_chance_explains_of_the_paired_subsets(rise, outcome):
+    """20 differences of deviation 0.004499: the one-sided 95 % reach is 1.7291 * 0.004499 / sqrt(20) = 0.00174."""
+    shared = [0.02 * (-1) ** i for i in range(20)]  # of the real images: it cancels
+    own = [0.00438505 * (1 if i % 4 < 2 else -1) for i in range(20)]
+    champion = measured(30.0, "b", kid=0.001, kid_se=0.01, kid_subsets=[0.001 + each for each in shared])
+    values = [0.001 + rise + each + mine for each, mine in zip(shared, own, strict=True)]
+    verdict = gate.decide(measured(20.0, "a", kid=0.001 + rise, kid_subsets=values), champion, **LIMITS)
+    assert verdict.verdict == outcome
+
+
+def test_the_words_say_what_the_gain_that_is_asked_is_for():
+    for fid, outcome in ((29.0, "better"), (29.9, "inconclusive")):
+        verdict = gate.decide(measured(fid, "a"), measured(30.0, "b"), **LIMITS)
+        assert verdict.verdict == outcome
+        assert "another training seed of the same recipe differs as well" in verdict.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("champion", "candidate", "outcome"),
     [
         ({}, {"kid": 0.011}, "better"),
         ({}, {"kid": 0.01101}, "regressed"),
-        ({"kid": 0.0001, "kid_se": 0.001}, {"kid": 0.0021}, "better"),  # two standard errors: noise
-        ({"kid": -0.0001, "kid_se": 0.001}, {"kid": 0.0021}, "regressed"),
+        ({"kid": 0.01, "kid_se": 0.01}, {"kid": 0.0115}, "regressed"),  # noise of a single KID, which the two share
         ({"recall": 0.75}, {}, "better"),
         ({"recall": 0.751}, {}, "regressed"),
         ({}, {"memorisation_ratio": 0.93}, "better"),
@@ -239,7 +256,7 @@ COPY = {"fid": 0.0, "recall": 1.0, "class_accuracy": 0.99, "memorisation_ratio":
 
 def beside_real(weights="a", **scores):
     found = measured(scores["fid"], weights, **REAL, **{k: v for k, v in scores.items() if k != "fid"})
-    found["conditions"]["reference_count"] = 4000
+    found["conditions"] |= {"reference_count": 4000, "feature_dimension": 128}
     return found
 
 

@@ -10,7 +10,7 @@ from ddpm.evaluation.score_record import SCORES, ScoreRecord, description, fid_n
 def test_an_empty_evaluation_has_no_scores() -> None:
     record = ScoreRecord.from_json({})
     assert all(getattr(record, name) is None for name in SCORES)
-    assert (record.classes, record.fid_blocks, record.refused, record.fid_ratio) == (0, (), "", None)
+    assert (record.chance, record.fid_blocks, record.refused, record.fid_ratio) == (0, (), "", None)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, "3", None, [3.0]])
@@ -27,7 +27,7 @@ def test_the_ratio_is_one_for_as_many_real_images() -> None:
         "fid": 2,
         "floors": {"fid": {"halves": 4.0}},
         "floor_counts": {"halves": 500},
-        "conditions": {"count": 1000, "reference_count": 1000},
+        "conditions": {"count": 1000, "reference_count": 1000, "feature_dimension": 128},
         "blocks": {"values": {"fid": [2.5, 2.7]}},
         "class_histogram": {"a": 0.5, "b": 0.5},
         "spread": {"fid": {"mean": 2.6, "std": 0.1}, "kid": {"mean": 0.1, "std": math.nan}},
@@ -35,8 +35,20 @@ def test_the_ratio_is_one_for_as_many_real_images() -> None:
     }
     record = ScoreRecord.from_json(measured)
     assert record.fid_ratio == pytest.approx(1)
-    assert (record.fid, record.fid_blocks, record.classes) == (2.0, (2.5, 2.7), 2)
+    assert (record.fid, record.fid_blocks, record.chance) == (2.0, (2.5, 2.7), 0.5)
     assert (dict(record.spread), record.value("density"), record.value("class_histogram")) == ({"fid": 0.1}, 0.9, None)
+
+
+def test_the_distance_of_held_out_images_beyond_their_count_is_part_of_the_floor() -> None:
+    """Held-out images are 3 farther from the training images than the counts explain: so are new ones."""
+    counts = {"halves": 500, "heldout": 250}
+    measured = {
+        "fid": 10,
+        "floors": {"fid": {"halves": 4.0, "heldout": 1000 * (1 / 1000 + 1 / 250) + 3}},
+        "floor_counts": counts,
+        "conditions": {"count": 1000, "reference_count": 1000, "feature_dimension": 128},
+    }
+    assert ScoreRecord.from_json(measured).fid_ratio == pytest.approx(2)
 
 
 def test_a_refusal_is_kept() -> None:
@@ -52,3 +64,11 @@ def test_fid_is_named_with_its_extractor_once() -> None:
     assert fid_name({}) == "FID (unknown extractor)"
     assert description({"fid": 3.2, "conditions": conditions}) == "FID (classifier) 3.2 of 2,000 images"
     assert description({"fid": None}) == ""
+
+
+def test_chance_is_that_of_the_shares_in_which_classes_were_requested() -> None:
+    """Of images whose classes are drawn anew in shares of 0.7, 0.2 and 0.1, 0.54 have the class requested."""
+    measured = {"class_histogram": {"a": 0.6, "b": 0.3, "c": 0.1}}
+    assert ScoreRecord.from_json(measured).chance == pytest.approx(1 / 3)
+    shares = {"class_shares_requested": {"a": 0.7, "b": 0.2, "c": 0.1}}
+    assert ScoreRecord.from_json(measured | shares).chance == pytest.approx(0.54)

@@ -43,6 +43,74 @@ def test_images_of_any_size_give_four_times_width_features(side, channels):
     assert not model.training
 
 
+ALL_SIDES = [
+    *range(4, 40),
+    48,
+    62,
+    63,
+    64,
+    65,
+    66,
+    95,
+    96,
+    97,
+    100,
+    127,
+    128,
+    129,
+    191,
+    200,
+    255,
+    256,
+    257,
+    512,
+    1000,
+    1024,
+]
+
+
+def seen(model: classifier.Classifier, side: int) -> torch.Tensor:
+    """The pixels (S, S) on which some feature depends for some image: those with a gradient."""
+    random = torch.Generator().manual_seed(0)
+    found = torch.zeros(side, side, dtype=torch.bool)
+    for _ in range(6):
+        x = (2 * torch.rand(2, 1, side, side, generator=random) - 1).requires_grad_()
+        out = model.features(x)
+        (gradient,) = torch.autograd.grad((out * torch.randn(out.shape, generator=random)).sum(), x)
+        found |= (gradient != 0).any(0)[0]
+    return found
+
+
+@pytest.mark.parametrize("side", ALL_SIDES)
+def test_the_features_depend_on_every_pixel_of_any_allowed_side(side):
+    torch.manual_seed(0)
+    model = classifier.Classifier(side, 1, 10, 16).eval()
+    assert seen(model, side).all()
+
+
+def test_an_older_classifier_is_rebuilt_as_it_was_trained():
+    """One of side 128 passed over pixels; its recorded features are compared with new ones of the same kind."""
+    torch.manual_seed(0)
+    model = classifier.Classifier(128, 1, 10, 4, downsampling=classifier.STRIDED).eval()
+    old = {key: value for key, value in model.config.items() if key != "downsampling"}
+    rebuilt = classifier.from_weights(old, model.state_dict())
+    x = torch.rand(2, 1, 128, 128)
+    assert torch.equal(rebuilt.features(x), model.features(x))
+    assert 0.4 < 1 - seen(rebuilt, 128).float().mean() < 0.5
+    assert not torch.equal(classifier.from_weights(model.config | {"downsampling": "antialiased"}, model.state_dict())
+                           .features(x), model.features(x))  # fmt: skip
+
+
+@pytest.mark.parametrize("side", [4, 7, 15, 28, 32])
+def test_small_images_are_looked_at_as_before(side):
+    """To the bit, so that scores of the default data stay what they were."""
+    torch.manual_seed(0)
+    model = classifier.Classifier(side, 1, 10, 8).eval()
+    x = torch.rand(3, 1, side, side)
+    old = classifier.from_weights(model.config | {"downsampling": classifier.STRIDED}, model.state_dict())
+    assert torch.equal(model.features(x), old.features(x))
+
+
 def test_weights_and_config_rebuild_it(trained):
     rebuilt = classifier.from_weights(trained.config, trained.state_dict())
     pixels = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)

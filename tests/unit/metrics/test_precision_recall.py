@@ -127,6 +127,17 @@ def test_a_collapsed_model_has_high_precision_and_low_recall():
     assert found["coverage"] < 0.3
 
 
+@pytest.mark.parametrize("dimension", [6, 128, 512])
+def test_a_copy_of_a_set_with_repeated_images_scores_as_a_copy(dimension):
+    """Radii of images that are there four times and more are 0, and the distance of a copy has to be 0 too."""
+    once = normal(300, 0, mean=3.0, dimension=dimension).astype(np.float32)
+    images = np.concatenate([once, once[:200], once[:200], once[:100], once[:100], once[:100], once[:100]])
+    copied = images[np.random.default_rng(1).permutation(len(images))]
+    found = manifold_scores(manifold(copied), manifold(images))
+    for name in ("precision", "recall", "coverage", "precision_k5", "recall_k5", "coverage_k5"):
+        assert found[name] == 1, name
+
+
 def test_too_few_images_have_no_neighbours_and_no_kid():
     with pytest.raises(ValueError, match="5 images have no 5 neighbours"):
         manifold(normal(5, 0))
@@ -135,8 +146,8 @@ def test_too_few_images_have_no_neighbours_and_no_kid():
 
 
 def judged(samples, train, heldout):
-    indices, found = nearest(samples, train)
-    return memorisation.evidence(found[:, 0], indices[:, 0], nearest(heldout, train)[1][:, 0])
+    indices, found = nearest(samples, train, memorisation.NEIGHBOURS)
+    return memorisation.evidence(found, indices[:, 0], nearest(heldout, train, memorisation.NEIGHBOURS)[1])
 
 
 def test_copies_are_flagged_all_or_a_tenth_and_new_images_are_not():
@@ -154,10 +165,48 @@ def test_copies_are_flagged_all_or_a_tenth_and_new_images_are_not():
     assert sorted(pair[:2] for pair in mixed["worst"])[0] == [0, 0]
 
 
+def film(scenes, frames, seed, spread=0.02):
+    """Frames (scenes, frames, D) of scenes that lie apart, and each frame near its scene."""
+    random = np.random.default_rng(seed)
+    return scenes[:, None] + spread * random.normal(size=(len(scenes), frames, scenes.shape[1]))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_held_out_images_with_a_near_copy_in_training_are_no_yardstick_for_copying(share):
+    """Ten frames of each scene (or of 70 % of them), held out at random: a model that repeats frames is found."""
+    scenes = normal(400, 3, dimension=16)
+    filmed = film(scenes[: int(400 * share)], 10, 0).reshape(-1, scenes.shape[1])
+    images = np.concatenate(
+        [filmed, scenes[int(400 * share) :], normal(600, 4, dimension=16)[: int(600 * (1 - share))]]
+    )
+    held = np.random.default_rng(1).random(len(images)) < 0.2
+    train, heldout = images[~held], images[held]
+    model = film(train[np.random.default_rng(2).permutation(len(train))[:1000]], 1, 5, 0.04)[:, 0]
+    found = judged(model, train, heldout)
+    assert found["flagged"]
+    assert found["near_copies"] > 900
+    assert found["heldout_with_near_copy"] == held[: len(filmed)].sum()
+    assert not judged(normal(500, 9, dimension=16), train, heldout)["flagged"]
+
+
+@pytest.mark.parametrize("dimension", [2, 4, 16])
+def test_new_images_hardly_ever_count_as_near_copies(dimension):
+    """However densely the training images lie."""
+    images, fresh = normal(4000, 0, dimension=dimension), normal(1000, 1, dimension=dimension)
+    found = memorisation.near_copies(nearest(fresh, images, memorisation.NEIGHBOURS)[1])
+    assert found.mean() <= 1.5 * memorisation.GAP**-dimension + 0.001
+    assert not judged(fresh[:500], images, fresh[500:])["flagged"]
+
+
+def test_without_enough_unseen_images_there_is_no_ratio():
+    assert "memorisation_ratio" not in memorisation.typical(np.ones(50), np.ones(memorisation.FEWEST - 1))
+    assert memorisation.typical(np.ones(50), 2 * np.ones(memorisation.FEWEST))["memorisation_ratio"] == 0.5
+
+
 def test_pixel_copies_are_counted_against_the_training_split_only():
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
     samples = np.concatenate([images[[3, 3, 15]], 255 - images[:5]])
     assert memorisation.count_copies(samples, images, np.arange(10)) == 2
-    assert memorisation.evidence(np.ones(8), np.zeros(8, int), np.ones(9), 2)["flagged"]
+    assert memorisation.evidence(np.ones((8, 2)), np.zeros(8, int), np.ones((29, 2)), 2)["flagged"]
     with pytest.raises(ValueError, match="pixel by pixel"):
         memorisation.count_copies(samples[:, :2], images, np.arange(10))

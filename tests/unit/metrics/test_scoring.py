@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ddpm.metrics import frechet
+from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.metrics import frechet, inception_score
 from ddpm.metrics.floors import floors
-from ddpm.metrics.record import Reference, score
+from ddpm.metrics.record import Reference, score, score_features
 from ddpm.metrics.scoring import Features
 
 
@@ -26,7 +27,7 @@ def reference(digits, extractor):
 @pytest.fixture(scope="module")
 def unseen(digits):
     """Real images that neither the classifier nor the reference knows."""
-    return digits[0][1400:], digits[1][1400:]
+    return digits[0][1400:1796], digits[1][1400:1796]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,56 @@ def test_real_images_score_like_real_images(good):
     assert 6 < good["inception_score"] < good["inception_score_real"] + 1
 
 
+def gaussian(count, seed, dimension=64):
+    return np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+
+
+class Even:
+    """An extractor of Gaussian features, whose logits are its first ten."""
+
+    name, sha256, dimension, classes, resize = "even", "d" * 64, 64, 0, "none"
+
+    def logits(self, features):
+        return features[:, :10].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def even():
+    """The reference of 4,000 images, 1,000 held out, all of one distribution."""
+    train, heldout = gaussian(4000, 0), gaussian(1000, 1)
+    known = floors(Features(train), Features(heldout), None, seed=0)
+    return Reference(frechet.moments(train), train, heldout, known.scores, (), "e" * 64, floor_counts=known.counts)
+
+
+@pytest.mark.parametrize("count", [500, 1000, 2000, 4000])
+def test_the_floor_of_equal_counts_is_what_new_images_score_whatever_their_number(even, count):
+    """Floors of other counts are above it or below: new images of the very distribution beat both of them."""
+    new = [score_features(Features(gaussian(count, seed)), None, Even(), even, splits=5)["fid"] for seed in (7, 8, 9)]
+    found = score_features(Features(gaussian(count, 7)), None, Even(), even, splits=5)
+    assert found["fid_equal_counts"] == pytest.approx(np.mean(new), rel=0.1)
+    assert found["floors"]["fid"]["equal_counts"] == found["fid_equal_counts"]
+    assert ScoreRecord.from_json(found).fid_ratio == pytest.approx(1, abs=0.15)
+    if count == 2000:
+        assert max(new) < min(found["fid_floor"], found["fid_halves"])
+
+
+def test_the_inception_score_of_real_images_is_of_unseen_ones_in_parts_of_the_same_size(even):
+    """It depends on the size of its parts, so that of other sizes is no floor."""
+    samples = Features(gaussian(2000, 7))
+    for splits in (2, 10, 40):
+        found = score_features(samples, None, Even(), even, splits=splits)
+        assert found["inception_score"] == pytest.approx(found["inception_score_real"], rel=0.03)
+        size = 2000 // splits
+        parts = max(1, 1000 // size)
+        expected = inception_score.inception_score(even.heldout, Even().logits, parts)[0]
+        assert found["inception_score_real"] == pytest.approx(expected, rel=0.01)
+
+
+def test_parts_of_unequal_size_are_refused_with_what_is_possible(even):
+    with pytest.raises(ValueError, match=r"splits = 7 .* does not divide the 500 images.*possible: 1, 2, 4, 5, 10, 20"):
+        score_features(Features(gaussian(500, 7)), None, Even(), even, splits=7)
+
+
 def test_every_score_carries_its_conditions(good):
     assert good["conditions"] == {
         "extractor": "classifier",
@@ -51,7 +102,7 @@ def test_every_score_carries_its_conditions(good):
         "feature_dimension": 32,
         "reference_sha256": "b" * 64,
         "reference_count": 1000,
-        "count": 397,
+        "count": 396,
         "inception_score_splits": 4,
         "blocks": 1,
         "full_rank": True,
@@ -85,7 +136,7 @@ def test_a_copy_of_the_training_set_is_caught(digits, extractor, reference):
 
 def test_a_lost_class_moves_the_histogram(unseen, extractor, reference, good):
     kept = unseen[1] != 3
-    found = score(unseen[0][kept], unseen[1][kept], extractor, reference, splits=4)
+    found = score(unseen[0][kept], unseen[1][kept], extractor, reference, splits=1)
     assert found["class_share_min"] < 0.03
     assert found["class_histogram"]["3"] == found["class_share_min"]
     assert found["fid"] > good["fid"]
@@ -97,7 +148,7 @@ def test_wrong_classes_lower_the_accuracy_alone(unseen, extractor, reference, go
     assert found["fid"] == good["fid"]
 
 
-@pytest.mark.parametrize("labels", [None, np.full(397, -1)])
+@pytest.mark.parametrize("labels", [None, np.full(396, -1)])
 def test_without_asked_classes_there_is_no_accuracy(labels, unseen, extractor, reference):
     found = score(unseen[0], labels, extractor, reference, splits=4)
     assert "class_accuracy" not in found
@@ -156,7 +207,7 @@ def test_noise_is_worst_and_a_copy_is_known_in_every_floor(reference):
 
 def test_an_unbalanced_set_moves_the_histogram_distance(unseen, extractor, reference, good):
     chosen = unseen[1] < 5
-    found = score(unseen[0][chosen], None, extractor, reference, splits=4)
+    found = score(unseen[0][chosen], None, extractor, reference, splits=1)
     lost = reference.class_shares[5:].sum()
     assert good["class_histogram_distance"] < 0.15
     assert found["class_histogram_distance"] == pytest.approx(lost, abs=0.06)
@@ -179,7 +230,6 @@ def test_blocks_give_the_spread_of_every_score_and_can_be_computed_again(unseen,
 def test_processes_together_find_what_one_finds(unseen, extractor, reference):
     from threading import Barrier, Thread
 
-    from ddpm.metrics.record import score_features
     from ddpm.metrics.shards import Shard
 
     count, seen = 3, Features(extractor(unseen[0][:390]))
@@ -194,12 +244,12 @@ def test_processes_together_find_what_one_finds(unseen, extractor, reference):
             return gathered
 
         shard = Shard(rank, count, gather)
-        results[rank] = score_features(seen, None, extractor, reference, splits=4, blocks=3, shard=shard)
+        results[rank] = score_features(seen, None, extractor, reference, splits=3, blocks=3, shard=shard)
 
     threads = [Thread(target=work, args=(rank,)) for rank in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    alone = score_features(seen, None, extractor, reference, splits=4, blocks=3)
+    alone = score_features(seen, None, extractor, reference, splits=3, blocks=3)
     assert results == [alone] * count

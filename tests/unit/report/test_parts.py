@@ -24,7 +24,8 @@ def test_the_verdict_and_its_reasons_come_first():
     top = composed(summary=made.summary()).headline
     assert (top.title, top.verdict, top.tone) == ("digits version 3", "Promoted: the new champion", "good")
     assert top.reasons == (
-        "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked; over 8 blocks of equal seeds the "
+        "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked (promote.min_improvement: "
+        "another training seed of the same recipe differs as well); over 8 blocks of equal seeds the "
         "difference is -0.8, 95% interval -0.863 to -0.737."
     )
     text = html(summary=made.summary())
@@ -70,7 +71,7 @@ def test_a_score_has_its_spread_floors_and_direction():
     assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
     assert fid.spread == "± 0.12 between blocks of seeds"
     assert (list(fid.real), list(fid.cheats)) == (
-        ["1.41 held-out", "1.08 halves"],
+        ["0.803 equally many new images", "1.41 held-out", "1.08 halves"],
         ["310 pure noise", "0.410 copied images"],
     )
     assert table["KID"].spread == "± 0.0031 standard error"

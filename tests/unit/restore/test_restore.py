@@ -11,9 +11,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ddpm.data.errors import DataError
-from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.pixels import NotFiniteError, to_tensor, to_uint8
 from ddpm.metrics import psnr_ssim
-from ddpm.model import checkpoint
+from ddpm.model import build, checkpoint
 from ddpm.restore import inputs, outputs, run, tasks
 from tests.support import ideal, tiny
 
@@ -282,3 +282,15 @@ def test_fidelity_of_known_errors() -> None:
     assert similar[0] == pytest.approx(1)
     assert similar[1] < 0.5
     assert psnr_ssim.ssim(GREY[:1, :8, :8], GREY[:1, :8, :8]) is None
+
+
+def test_a_broken_model_restores_nothing() -> None:
+    torch.manual_seed(0)
+    denoiser = build.denoiser(tiny.typed())
+    with torch.no_grad():
+        denoiser.net.conv_out.bias.fill_(np.nan)
+    broken = checkpoint.Model(denoiser.eval(), tiny.typed(), "f00d" * 16)
+    plan = tasks.plan(broken.config, "super-resolution", scale=2, steps=3)
+    small = run.observe(plan, given(pooled(GREY[:1, :8, :8], 2), GREY[:1, :8, :8]), broken.config.diffusion)
+    with pytest.raises(NotFiniteError, match=r"super-resolution by the model with the weights f00df00df00d.* sigma = "):
+        run.restore(broken, plan, small)

@@ -1,6 +1,7 @@
 """Drawing images: image i from seed i, refusals in words, checkpoints whole or refused."""
 
 import inspect
+import re
 import runpy
 from pathlib import Path
 from typing import Any, get_args
@@ -12,8 +13,8 @@ import torch
 from ddpm.common import files
 from ddpm.diffusion import pixels, schedule
 from ddpm.diffusion.samplers import table as samplers
-from ddpm.model import checkpoint
-from ddpm.sampling import generate
+from ddpm.model import build, checkpoint
+from ddpm.sampling import generate, interpolate, likelihood
 from ddpm.sampling import options as sampling
 from ddpm.sampling.generate import Sampling
 from tests.support import tiny
@@ -199,6 +200,42 @@ def test_pixels_round_to_the_nearest_level_and_back() -> None:
     np.testing.assert_array_equal(pixels.to_uint8(pixels.to_tensor(levels)), levels.numpy())
     between = torch.tensor([-1.4, -1.0, 0.6 / 127.5 - 1, 1.2]).view(4, 1, 1, 1)
     assert pixels.to_uint8(between).ravel().tolist() == [0, 0, 1, 255]
+
+
+def broken(value: float, **changes: Any) -> checkpoint.Model:
+    """A model one of whose weights is NaN or infinite, as after a failed copy or an overflow."""
+    torch.manual_seed(0)
+    denoiser = build.denoiser(tiny.typed({**tiny.CONFIG, "diffusion": tiny.CONFIG["diffusion"] | changes}))
+    with torch.no_grad():
+        denoiser.net.conv_out.bias.fill_(value)
+    return checkpoint.Model(denoiser.eval(), tiny.typed(), "f00d" * 16)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("sampler", get_args(sampling.Sampler))
+def test_an_estimate_that_is_not_finite_is_an_error_and_no_picture(value: float, sampler: str) -> None:
+    asked = Sampling(sampler=sampler, steps=3)
+    where = r"evaluation 1 .* sigma = \d.* not finite in 100%"
+    message = rf"weights f00df00df00d, drawn with sampler {re.escape(sampler)}: {where}"
+    with pytest.raises(pixels.NotFiniteError, match=message):
+        generate.generate(broken(value), 2, asked)
+
+
+def test_neither_strip_nor_interpolation_nor_likelihood_comes_of_a_broken_model() -> None:
+    for draw in (
+        lambda: generate.strip(broken(np.nan), 2, 3, Sampling(steps=3)),
+        lambda: interpolate.between(broken(np.nan), 0, 1, 3, steps=3),
+        lambda: likelihood.by_flow(broken(np.nan), np.zeros((1, 8, 8, 1), np.uint8), np.array([0])),
+    ):
+        with pytest.raises(pixels.NotFiniteError, match="evaluation 1 of this batch"):
+            draw()
+
+
+def test_what_is_not_finite_never_becomes_pixels() -> None:
+    """Such as an image whose learned variance overflows after a finite estimate."""
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(pixels.NotFiniteError, match="holds NaN or infinity"):
+            pixels.to_uint8(torch.tensor([0.0, value]).view(2, 1, 1, 1))
 
 
 def test_a_checkpoint_comes_back_with_both_weights(tmp_path: Path) -> None:

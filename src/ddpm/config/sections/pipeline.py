@@ -44,14 +44,16 @@ class Promote(Section):
         0.5,
         description="distance to the nearest training image over that of unseen images; null: no limit",
     )
-    min_improvement: Fraction = Field(0.02, description="relative FID gain that a candidate needs over the champion")
+    min_improvement: Fraction = Field(
+        0.15, description="relative FID gain that a candidate needs, above what another training seed changes"
+    )
     confidence: float = Field(
         0.95, ge=0.5, lt=1,
         description="of the interval of the difference, seed block by seed block, that separates better from worse",
     )  # fmt: skip
     kid_tolerance: float = Field(
         0.1, ge=0, le=1e6,
-        description="share of the champion's KID that the candidate's may be higher (at least two standard errors)",
+        description="share of the champion's KID that the candidate's may be higher (at least what chance explains)",
     )  # fmt: skip
     recall_tolerance: Fraction = Field(
         0.05, description="how much lower than the champion's the candidate's recall may be"
