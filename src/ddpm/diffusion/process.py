@@ -150,6 +150,11 @@ PROCESSES: dict[str, tuple[Callable[..., Process], tuple[str, ...]]] = {
 }
 
 
+def midpoints(process: Process, count: int) -> Tensor:
+    """Levels (count,) float64, ascending: midpoints of `count` equal shares of those that training draws."""
+    return process.draw((torch.arange(count, dtype=torch.float64) + 0.5) / count)
+
+
 def _integral(t: Tensor, beta_min: float, beta_max: float) -> Tensor:
     """B(t), the integral of `beta_min + t (beta_max - beta_min)` from 0 to t."""
     return beta_min * t + (beta_max - beta_min) * t**2 / 2

@@ -13,8 +13,8 @@ class ScoreRecord:
 
     floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`, taken from `floor_counts`
     images. classes: number of classes in the class histogram. fid_blocks: FID of each block of seeds, in their order.
-    conditions: what the scores were measured with. refused: reason why this set could not be scored;
-    else "". source: the content of metrics.json.
+    heldout_gap: relative gap of held-out to training loss. conditions: what the scores were measured with. refused:
+    reason why this set could not be scored; else "". source: the content of metrics.json.
     """
 
     fid: float | None = None
@@ -28,6 +28,7 @@ class ScoreRecord:
     extractor_accuracy: float | None = None
     memorisation_ratio: float | None = None
     fid_floor: float | None = None
+    heldout_gap: float | None = None
     floors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
     classes: int = 0
@@ -40,7 +41,8 @@ class ScoreRecord:
     def from_json(cls, metrics: Mapping[str, Any]) -> Self:
         """Read the content of metrics.json, or `{"refused": reason}`."""
         return cls(
-            **{name: finite(metrics.get(name)) for name in SCORES},
+            **{name: finite(metrics.get(name)) for name in SCORES}
+            | {"heldout_gap": finite(metrics.get("generalisation", {}).get("gap"))},
             floors=metrics.get("floors", {}),
             floor_counts=metrics.get("floor_counts", {}),
             classes=len(metrics.get("class_histogram", {})),

@@ -186,6 +186,7 @@ def _warnings(metrics: Mapping[str, Any]) -> list[str]:
             "The samples lie less than half as far from the training images as unseen real images do: "
             "look for copies among the nearest training images below."
         )
+    found += [_sentence(text.rstrip(".")) for text in metrics.get("generalisation", {}).get("warnings", ())]
     if metrics.get("memorisation", {}).get("flagged"):
         found.append("Copies of training images are among the samples, or too many near ones: see Memorisation below.")
     return found

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.diffusion import schedule
+from ddpm.diffusion import process, schedule
+from ddpm.metrics.loss_gap import LEVELS
 from ddpm.model import build
 from ddpm.model.config import ModelConfig
 
@@ -35,3 +36,9 @@ def levels(
     found[own] = build.process(diffusion).sigmas
     visited = found[own][schedule.timesteps(conditions["spacing"], found[own], conditions["steps"])]
     return {name: sigmas.numpy() for name, sigmas in found.items()}, own, visited.flip(0).numpy()
+
+
+def measured(config: ModelConfig) -> list[float]:
+    """The sigmas at which training measures held-out loss."""
+    sigmas: list[float] = process.midpoints(build.process(config.diffusion.options), LEVELS).tolist()
+    return sigmas

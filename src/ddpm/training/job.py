@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ddpm.common.progress import Progress, progress
 from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
+from ddpm.metrics import loss_gap
 from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.provenance import fingerprint
@@ -28,6 +29,7 @@ from ddpm.tracking import Tracker, changes, lineage, machine
 from ddpm.training import batches, data_parallel, loop, setup, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
+from ddpm.training.heldout_loss import HeldoutLoss
 from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
@@ -60,7 +62,9 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
         data = batches.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
-        job = Job(training, data, train_config, config, STATE / digest, settings, group, stop)
+        heldout = HeldoutLoss(data, torch.from_numpy(dataset.heldout_indices), train_config)
+        folder = STATE / digest
+        job = Job(training, data, heldout, train_config, config, folder, settings, group, stop)
         try:
             if group.is_main:
                 _train_main(job, where)
@@ -78,6 +82,7 @@ class Job:
 
     training: state.State
     data: TrainingSet
+    heldout: HeldoutLoss
     train_config: TrainConfig
     config: ModelConfig
     folder: Path
@@ -108,6 +113,7 @@ class Job:
             save=lambda now: state.save(now, self.folder, keep, writes=leads),
             should_stop=lambda: self.stop.agreed(self.group),
             group=self.group,
+            heldout=self.heldout,
         )
 
 
@@ -151,9 +157,15 @@ def _train_main(job: Job, where: torch.device) -> None:
 def record(job: Job, tracker: Tracker, shown: Progress) -> None:
     """Train, reporting to the tracker and the progress bar."""
     process = psutil.Process()
+    warned = False
 
     def log(images: int, values: dict[str, float]) -> None:
+        nonlocal warned
         shown.advance(images - shown.done, f"loss {values['loss']:.4f}")
+        warning = loss_gap.rising(loss_gap.measured(job.training.history))
+        if warning and not warned:
+            warned = True
+            terminal.echo(f"train: warning: {warning}")
         cost = {"images_per_second": shown.rate(), "memory_gib": process.memory_info().rss / 2**30}
         tracker.metrics(images, values | cost)
 
@@ -177,6 +189,7 @@ def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: para
 def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = True) -> None:
     """Write the checkpoint and the history, which holds no times: equal trainings write equal bytes.
 
+    heldout_loss.csv repeats the rows with a measurement, for DVC, whose plots draw an empty cell as 0.
     writes: as in `state.save`.
     """
     ema, raw = (
@@ -185,9 +198,17 @@ def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = 
     )
     if not writes:
         return
-    table = io.StringIO()
-    writer = csv.DictWriter(table, ["images", "loss", "lr", "grad_norm"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in training.history)
     checkpoint.save(OUT / "model", config, ema, raw)
-    files.write_text(OUT / "history.csv", table.getvalue())
+    columns = ["images", "loss", "lr", "grad_norm", *loss_gap.COLUMNS]
+    files.write_text(OUT / "history.csv", _table(training.history, columns))
+    measured = loss_gap.measured(training.history)
+    files.write_text(OUT / "heldout_loss.csv", _table(measured, ["images", *loss_gap.COLUMNS]))
+
+
+def _table(rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> str:
+    """Rows as CSV; a column that a row does not have is empty."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in rows)
+    return table.getvalue()
