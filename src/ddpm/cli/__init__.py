@@ -23,6 +23,7 @@ COMMANDS = {
     "data": "data",
     "preset": "",
     "sample": "",
+    "ema": "",
     "restore": "",
     "likelihood": "",
     "report": "",

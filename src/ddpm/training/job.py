@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 
@@ -17,7 +18,7 @@ from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
 from ddpm.metrics import loss_gap
-from ddpm.model import build, checkpoint
+from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
@@ -26,7 +27,7 @@ from ddpm.runtime.sharded_tensors import full_tensor
 from ddpm.sampling import generate
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.tracking import Tracker, changes, lineage, machine
-from ddpm.training import batches, data_parallel, loop, setup, state
+from ddpm.training import batches, data_parallel, loop, setup, snapshots, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss
@@ -61,10 +62,10 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         deterministic()
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
-        data = batches.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
+        data, aside = _data(dataset, settings, len(classes), where)
         heldout = HeldoutLoss(data, torch.from_numpy(dataset.heldout_indices), train_config)
         folder = STATE / digest
-        job = Job(training, data, heldout, train_config, config, folder, settings, group, stop)
+        job = Job(training, data, heldout, aside, train_config, config, folder, settings, group, stop)
         try:
             if group.is_main:
                 _train_main(job, where)
@@ -76,13 +77,29 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         group.barrier()
 
 
+def _data(
+    dataset: prepared.PreparedSet, settings: params.Params, classes: int, where: torch.device
+) -> tuple[TrainingSet, torch.Tensor]:
+    """The images to train on, and the indices of those that `train.ema: auto` sets aside (none otherwise)."""
+    indices = dataset.train_indices
+    chosen = np.zeros(len(indices), dtype=np.bool_)
+    if settings.train.ema == "auto":
+        chosen = snapshots.set_aside(dataset.images, indices)
+    data = batches.in_memory(dataset.images, dataset.labels, indices[~chosen], classes, where)
+    return data, torch.from_numpy(indices[chosen])
+
+
 @dataclass(frozen=True)
 class Job:
-    """A training with its data, configuration, checkpoints and process group."""
+    """A training with its data, configuration, checkpoints and process group.
+
+    aside: indices of the images on which `train.ema: auto` chooses; empty otherwise.
+    """
 
     training: state.State
     data: TrainingSet
     heldout: HeldoutLoss
+    aside: torch.Tensor
     train_config: TrainConfig
     config: ModelConfig
     folder: Path
@@ -112,16 +129,35 @@ class Job:
             preview=preview,
             save=lambda now: state.save(now, self.folder, keep, writes=leads),
             should_stop=lambda: self.stop.agreed(self.group),
+            snapshot=lambda now: snapshots.write(now, self.folder, writes=leads),
             group=self.group,
             heldout=self.heldout,
         )
+
+    def finish(self) -> None:
+        """Write the outputs, after choosing the average if `train.ema` is auto."""
+        config, steps = self.config, self.train_config.snapshot_steps
+        if self.settings.train.ema == "auto":
+            self.group.barrier()  # the first process writes the snapshots that all read
+            kept = power_ema.Snapshots(self.folder / state.SNAPSHOTS, steps)
+            measurement = HeldoutLoss(self.data, self.aside, self.train_config)
+            length, losses = snapshots.choose(
+                self.training,
+                kept,
+                lambda now: measurement.measure(now, self.group)[loss_gap.column("heldout")],
+            )
+            tried = {f"{each:g}": loss for each, loss in losses.items()}
+            config = config.extended(ema={"length": length, "losses": tried})
+        write_outputs(self.training, config, writes=self.group.is_main)
+        if steps and self.group.is_main:
+            snapshots.publish(self.folder, steps, OUT / "ema", config.digest)
 
 
 def _train_worker(job: Job) -> None:
     """Train in a process other than the first: compute, write nothing."""
     job.resume()
     job.fit(log=lambda images, values: None, picture=lambda images, grid: None)
-    write_outputs(job.training, job.config, writes=False)
+    job.finish()
 
 
 def _train_main(job: Job, where: torch.device) -> None:
@@ -150,7 +186,7 @@ def _train_main(job: Job, where: torch.device) -> None:
         except BaseException:
             tracker.finish("FAILED")
             raise
-        write_outputs(job.training, job.config)
+        job.finish()
         tracker.finish("FINISHED")
 
 
