@@ -24,7 +24,8 @@ def review(
 ) -> None:
     """Judge images blind, on a page of this machine: real (held-out) or generated?
 
-    Keys: R real, G generated, U undo. Stop with Ctrl-C; the same command goes on where you were.
+    Keys: R real, G generated, U undo. Stop with Ctrl-C; the same command goes on where you were. After the last
+    answer the page shows the result, and the run gets it, before Ctrl-C.
     """
     from ddpm.review.server import Server
 
@@ -33,17 +34,29 @@ def review(
         terminal.echo(f"This review is finished ({session.path}). Another one: --seed {seed + 1}")
         report_result(session, digest, record=record)
         return
+    failed = False
+
+    def finished() -> None:
+        nonlocal failed
+        try:
+            report_result(session, digest, record=record)
+        except (ValueError, OSError) as error:  # the page has the result all the same
+            failed = True
+            terminal.error(error)
+        terminal.echo("the page shows the result until Ctrl-C")
+
     try:
-        server = Server(session, port)
+        server = Server(session, port, on_result=finished)
     except OSError as error:
         raise OSError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Name another: --port 0") from error
     terminal.reveal(f"review: open {server.link} in a browser; Ctrl-C stops, and loses nothing")
     try:
         server.run()
     except KeyboardInterrupt as error:
+        if session.finished:
+            raise typer.Exit(int(failed)) from error
         terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from error
-    report_result(session, digest, record=record)
 
 
 def open_session(count: int, seed: int) -> tuple["Session", str]:
