@@ -33,6 +33,7 @@ COMMANDS = {
     "models": "",
     "approval": "",
     "canary": "",
+    "compare": "",
     "lineage": "",
     "reproduce": "",
     "exchange": "",

@@ -1,24 +1,15 @@
 """`ddpm canary`: a version beside the champion, drawn from equal seeds, before anything is promoted."""
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ddpm.cli import options
+from ddpm.cli import compare, options
 from ddpm.common import terminal
 
-if TYPE_CHECKING:
-    from ddpm.config import params
-    from ddpm.registry import Version
-    from ddpm.report.canary import Pairs, Told
-    from ddpm.sampling.options import Sampling
-
 app = typer.Typer()
-
-LARGEST = 500  # pairs that a page can show
 
 
 @app.command()
@@ -38,16 +29,12 @@ def canary(
     """Draw a version and the champion side by side from equal seeds into one page, each by its own sampling settings.
 
     `sample` of params.yaml has the weaker model of an autoguided one, and the settings of a version without any.
+    `ddpm compare` does the same for any number of models.
     """
-    if count > LARGEST:
-        raise ValueError(f"--count {count}: a page of more than {LARGEST} pairs cannot be looked at")
-    if out.suffix != ".html" or out.is_dir():
-        raise ValueError(f"--out {out}: name a file that ends with .html")
+    compare.require_page(out, count)
 
     from ddpm import registry, tracking
-    from ddpm.common import files
     from ddpm.config import params
-    from ddpm.report import canary as report
 
     settings = params.load()
     with tracking.friendly_errors():
@@ -57,92 +44,22 @@ def canary(
             raise ValueError(f"{found.name} has no champion to compare with; make one: ddpm promote VERSION --why ...")
         if champion.number == version:
             raise ValueError(f"version {version} of {found.name} is the champion itself; name another (`ddpm status`)")
-        folders = [registry.download(f"models:/{found.name}/{each.number}") for each in (champion, candidate)]
-    how = [_how(each, settings.sample) for each in (champion, candidate)]
-    pairs, weights = _drawn(folders, how, settings.sample.batch, count, seed, device)
-    files.write_text(out, report.page(pairs, _told(champion, candidate, how, weights, seed, count)))
+        models = [
+            compare.of_version(champion, settings.sample, "champion"),
+            compare.of_version(candidate, settings.sample, "candidate"),
+        ]
+    verdict, reasons = (candidate.tags.get(tag, "") for tag in ("ddpm.verdict", "ddpm.reasons"))
+    paragraph = (verdict, f"{reasons}.") if verdict else ("", f"The gate has not judged version {version}.")
+    title = f"{found.name}: version {version} beside the champion, version {champion.number}"
+    quoted, model = shlex.quote(found.name), shlex.quote(f"models:/{found.name}/{version}")
+    commands = [
+        ("Make it champion", f'ddpm promote {version} --name {quoted} --why "..."'),
+        ("See where it comes from", f"ddpm lineage {model}"),
+        ("Draw more of it", f"ddpm sample --model {model}"),
+    ]
+    compare.write_page(
+        out, title, paragraph, models, commands, count=count, seed=seed, batch=settings.sample.batch, device=device
+    )
     terminal.echo(
         f"canary: {count:,} pairs of version {version} and the champion, version {champion.number}, are in {out}"
-    )
-
-
-def _how(version: "Version", sample: "params.Sample") -> tuple["Sampling", Path | None]:
-    """The version's own settings with its guide, or those of params.yaml for one without any."""
-    from ddpm.cli import settings
-    from ddpm.common import files
-    from ddpm.model import checkpoint
-    from ddpm.sampling.options import GUIDE
-
-    weak = Path(sample.guide) if sample.guide else None
-    if not version.sampling:
-        return sample.sampling, weak
-    needed = version.sampling.get(GUIDE)
-    weights = weak / checkpoint.WEIGHTS if weak and needed else None
-    if weights is None or not weights.is_file() or files.sha256_file(weights) != needed:
-        weak = None
-    model = f"models:/{version.name}/{version.number}"
-    found, notes = settings.sampling(model, version.sampling, {}, 0, guide=weak is not None, named="sample.guide")
-    settings.say(notes)
-    return found, weak
-
-
-def _drawn(
-    folders: list[Path], how: "list[tuple[Sampling, Path | None]]", batch: int, count: int, seed: int, device: str
-) -> tuple["Pairs", list[str]]:
-    """The pairs, and the SHA-256 of the weights of champion and candidate. Raises ValueError: not to be drawn alike."""
-    import numpy as np
-
-    from ddpm.common.progress import progress
-    from ddpm.model import alike, checkpoint
-    from ddpm.report.canary import Pairs
-    from ddpm.sampling import generate
-    from ddpm.sampling.to_folder import guide_config, small_heldout
-
-    configs = [checkpoint.read_config(folder) for folder in folders]
-    different = alike.differences(*configs)
-    if different:
-        raise ValueError(f"champion and candidate cannot be drawn alike: {'; '.join(different)}")
-    known, labels = small_heldout(configs[0], count)
-    for config, (sampling, guide) in zip(configs, how, strict=True):
-        weak = guide_config(str(guide)) if guide else None
-        generate.check(config, sampling, count, labels, None if known is None else known.shape, weak)
-    models, classes = [checkpoint.load(folder) for folder in folders], configs[0].image.classes
-    every = labels or generate.default_labels(count, len(classes)) or [generate.NO_LABEL] * count
-    with progress("canary", 2 * count, "images") as shown:
-        champion, candidate = (
-            generate.generate(
-                model, count, sampling, seed=seed, known=known,
-                labels=generate.renumbered(every, classes, model.classes) if classes else None,
-                guide=checkpoint.load(guide) if guide else None, batch=batch, device=device, advance=shown.advance,
-            )
-            for model, (sampling, guide) in zip(models, how, strict=True)
-        )  # fmt: skip
-    return Pairs(champion, candidate, np.array(every), classes), [model.sha256 for model in models]
-
-
-def _told(
-    champion: "Version", candidate: "Version", how: "list[tuple[Sampling, Path | None]]", weights: list[str],
-    seed: int, count: int,
-) -> "Told":  # fmt: skip
-    """The words around the pictures."""
-    from ddpm.report.canary import Told
-
-    first, second = ({**asdict(sampling), "guide": guide or "none"} for sampling, guide in how)
-    options: dict[str, Any] = {"seeds": f"{seed} to {seed + count - 1}"}
-    for key, value in first.items():
-        options[key] = value if second[key] == value else f"{value} (champion), {second[key]} (candidate)"
-    hashes = {"champion's weights SHA-256": weights[0], "candidate's weights SHA-256": weights[1]}
-    name, model = shlex.quote(candidate.name), shlex.quote(f"models:/{candidate.name}/{candidate.number}")
-    return Told(
-        name=candidate.name,
-        champion=champion.number,
-        candidate=candidate.number,
-        verdict=candidate.tags.get("ddpm.verdict", ""),
-        reasons=candidate.tags.get("ddpm.reasons", ""),
-        conditions={key.replace("_", " "): str(value) for key, value in options.items()} | hashes,
-        commands=[
-            ("Make it champion", f'ddpm promote {candidate.number} --name {name} --why "..."'),
-            ("See where it comes from", f"ddpm lineage {model}"),
-            ("Draw more of it", f"ddpm sample --model {model}"),
-        ],
     )

@@ -8,7 +8,7 @@ from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promot
 from ddpm.registry.audit import Move, history
 from ddpm.registry.by_hand import promote_by_hand
 from ddpm.registry.evidence import judged, keep
-from ddpm.registry.fetch import download, download_with_settings, require_files
+from ddpm.registry.fetch import download, download_with_settings, require_files, resolve
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
 from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
@@ -35,6 +35,7 @@ __all__ = [
     "prune",
     "register",
     "require_files",
+    "resolve",
     "rollback",
     "status",
     "verify",

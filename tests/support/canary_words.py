@@ -1,8 +1,0 @@
-"""The words of a canary page."""
-
-from ddpm.report.canary import Told
-
-WORDS = Told(
-    "digits", 2, 3, "inconclusive", 'FID 3 against the champion\'s "3.1"', {"seeds": "0 to 23", "sampler": "ddim"},
-    [("Make it champion", "ddpm promote 3")],
-)  # fmt: skip
