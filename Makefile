@@ -8,6 +8,7 @@ PYTHON ?= python3
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 TESTS ?= tests
+FAULTS_CYCLES ?= 4
 SCREENSHOTS ?= $(CURDIR)/out/screenshots
 
 VENV := .venv
@@ -50,9 +51,9 @@ test-unit: $(VENV)/.dev ## Run the tests that start no process (three minutes).
 	@echo "make test-unit: pytest tests/unit"
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
 
-test-faults: $(VENV)/.dev ## Run the tests of faults with all their rounds: 20 kills at random moments (ten minutes).
-	@echo "make test-faults: pytest tests/func/faults, 20 rounds"
-	@DDPM_FAULTS_CYCLES=4 $(BIN)/python -m pytest tests/func/faults/test_killed.py
+test-faults: $(VENV)/.dev ## Kill processes at random moments: five rounds a cycle (FAULTS_CYCLES=4, ten minutes).
+	@echo "make test-faults: $(FAULTS_CYCLES) cycles of five rounds"
+	@DDPM_FAULTS_CYCLES=$(FAULTS_CYCLES) $(BIN)/python -m pytest tests/func/faults/test_killed.py
 
 test-inception: $(INCEPTION)/.installed ## Run the tests that need torchvision, in an environment of its own (5.5 GB).
 	@echo "make test-inception: pytest tests/inception in $(INCEPTION)"
@@ -79,8 +80,9 @@ audit: $(VENV)/.dev ## Ask PyPI for known vulnerabilities of the locked versions
 	@echo "make audit: pip-audit"
 	@$(BIN)/python scripts/audit.py requirements-dev.lock
 
-docs: $(VENV)/.dev ## Write API pages of all packages from their docstrings (build/docs).
-	@echo "make docs: pdoc, into build/docs"
+docs: $(VENV)/.dev ## Write docs/samplers.md, and API pages of all packages from their docstrings (build/docs).
+	@echo "make docs: docs/samplers.md from the table of samplers; pdoc, into build/docs"
+	@$(BIN)/python scripts/samplers_page.py docs/samplers.md
 	@$(BIN)/python scripts/api_docs.py build/docs
 
 lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).

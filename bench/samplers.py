@@ -4,7 +4,7 @@
     python bench/samplers.py --plan                              # what each row will cost here, then stop
     python bench/samplers.py --out samplers.jsonl                # all rows that the file does not hold yet
     python bench/samplers.py --out samplers.jsonl heun ddim      # two samplers
-    python bench/samplers.py --out samplers.jsonl --report docs  # docs/samplers.md and docs/samplers.png of the file
+    python bench/samplers.py --out samplers.jsonl --report docs  # docs/samplers-measured.md, docs/samplers.png
 
 Every row draws `sample.count` images with the guidance of params.yaml and is scored with the extractor and reference of
 the features stage. Evaluations are counted, not computed: with guidance, a level costs two. Rows of at most
@@ -35,11 +35,11 @@ from ddpm.sampling.generate import Sampling
 MODEL = Path("out/train/model")
 SCORES = ("fid", "inception_score", "class_accuracy", "class_share_min")
 REFERENCE = "ddpm all levels"
-HEADING = """# Samplers: all rows
+HEADING = """# Samplers: all measurements
 
-As in [results.md](results.md). Bold: at most 20 evaluations, and no worse than ancestral sampling over all levels
-within its spread. `karras`, `log-snr` and the rest are spacings; `interval` guides for sigma in 0.3 to 100 only.
-`ddim`, `ddpm` and `predictor-corrector` are spaced uniformly.
+Conditions as in [results.md](results.md#samplers-steps-and-guidance). Bold: at most 20 evaluations, and no worse than
+ancestral sampling over all levels within its spread. `karras`, `log-snr` and the rest are spacings; `interval` guides
+for sigma in 0.3 to 100 only. `ddim`, `ddpm` and `predictor-corrector` are spaced uniformly.
 
 """
 HIGHEST = 30  # times the lowest FID, in the plot
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of cheap rows and of the reference")
     parser.add_argument("--cheap", type=float, default=60, help="evaluations up to which a row is drawn from all seeds")
     parser.add_argument("--plan", action="store_true", help="only say what the rows cost")
-    parser.add_argument("--report", type=Path, help="only write samplers.md and samplers.png into this folder")
+    parser.add_argument("--report", type=Path, help="only write samplers-measured.md and samplers.png into this folder")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(every)
     if unknown:
@@ -241,7 +241,7 @@ def main() -> None:
         if len({line["weights_sha256"] for line in lines}) != 1:
             parser.error(f"{arguments.out} has rows of no model, or of several: they do not compare")
         merged = points(lines)
-        files.write_text(arguments.report / "samplers.md", HEADING + table(merged))
+        files.write_text(arguments.report / "samplers-measured.md", HEADING + table(merged))
         files.write_bytes(arguments.report / "samplers.png", plot(merged))
         print(table(merged))
         return

@@ -1,9 +1,9 @@
-"""Asking a person before the champion moves (promote.approval): a flow run of its own, paused until the answer.
+"""Approval before the champion moves (`promote.approval: person`): a child flow run that pauses until it is answered.
 
-A person answers in the form on that run's page, or with `ddpm approve` and `ddpm reject`. The registry keeps question
-and answer, and the form's answer is written there too, so that a run that was killed while it waited goes on with
-the same question. It is a child run, not the pipeline's own that pauses: Prefect frees a deployment's slot when its run
-is paused, which the engine takes for a lease that was lost.
+The answer comes from the form on that run's page or from `ddpm approve` and `ddpm reject`. The registry keeps question
+and answer, the form's answer included, so the run after one that was killed while it waited continues with the same
+question. A child run pauses, not the pipeline's own run: Prefect frees a deployment's concurrency slot when its run is
+paused, which its engine takes for a lost lease.
 """
 
 import contextlib
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
     from ddpm.registry.approval import Question
 
-SECONDS_BETWEEN_LOOKS = 2.0
+POLL_SECONDS = 2.0
 NAMESPACE = UUID("6d1f3c0e-5a0b-4d57-9f61-2c8f0e7c4a19")
-"""Of the identifiers of notified questions."""
+"""Namespace of the notification IDs of questions."""
 GRACE = 600
-"""Seconds that Prefect's own limit of the pause is beyond ours: after it, a run cannot even be resumed to end."""
+"""Seconds by which Prefect's time limit of the pause exceeds ours: a run cannot be resumed after Prefect's."""
 KEYS = keyset_from_base_key("paused-approval")
-"""Under which Prefect keeps the form, and what was filled in."""
+"""Prefect's keys of the form and of its answer."""
 
 
-class Answer(RunInput):
+class ApprovalForm(RunInput):
     """The form on Prefect's page."""
 
     answer: Literal["approve", "reject"] = Field(description="approve: it becomes the champion; reject: it does not")
@@ -52,81 +52,86 @@ class Answer(RunInput):
     who: str = Field(default="", description="Your name: Prefect does not know who you are.")
 
 
-def decided(settings: params.Promote, name: str, number: int, verdict: Verdict, champion: int | None) -> Verdict:
-    """The gate's verdict, or if it would promote and a person is to be asked, what the person made of it."""
+def apply_approval(settings: params.Promote, name: str, number: int, verdict: Verdict, champion: int | None) -> Verdict:
+    """The gate's verdict, changed by the answer if the verdict is to promote and approval is required."""
     if settings.approval == "none" or not verdict.promote:
         return verdict
-    state: Any = wait(name, number, champion, settings.approval_hours, list(verdict.reasons), return_state=True)
-    known: Question = state.result()
-    reasons = (*verdict.reasons, str(known))
-    if known.state == "approved":
-        return replace(verdict, reasons=reasons)
-    outcome: gate.Answer = "rejected" if known.state == "rejected" else "expired"
-    return replace(verdict, verdict=outcome, promote=False, reasons=reasons)
+    reasons = list(verdict.reasons)
+    state: Any = wait_for_approval(name, number, champion, settings.approval_hours, reasons, return_state=True)
+    question: Question = state.result()
+    verdict = replace(verdict, reasons=(*verdict.reasons, str(question)))
+    if question.state == "approved":
+        return verdict
+    answer: gate.Answer = "rejected" if question.state == "rejected" else "expired"
+    return replace(verdict, verdict=answer, promote=False)
 
 
 def evidence(name: str, number: int, champion: int | None) -> dict[str, Any]:
-    """A person's approval, for the audit trail; nothing when nobody was asked."""
+    """The approval of a version, for the audit trail; empty if none was required."""
     from ddpm.registry import approval
 
-    known = approval.question(name, number)
-    return {"approval": asdict(known)} if known and (known.state, known.champion) == ("approved", champion) else {}
+    question = approval.question(name, number)
+    if question is None or (question.state, question.champion) != ("approved", champion):
+        return {}
+    return {"approval": asdict(question)}
 
 
 @flow(name="approval", flow_run_name="approve-{name}-{number}", persist_result=False, validate_parameters=False)
-def wait(name: str, number: int, champion: int | None, hours: float, reasons: list[str]) -> Any:
-    """Ask, unless that was done before; pause until the answer or the end of the time. The question as it was closed.
+def wait_for_approval(name: str, number: int, champion: int | None, hours: float, reasons: list[str]) -> Any:
+    """Ask, unless the question exists already, and pause until it is answered or expires; the closed question.
 
-    Raises ConflictError when the champion moves meanwhile: the question is void.
+    Raises ConflictError if the champion moves meanwhile, which makes the question void.
     """
     from ddpm.registry import approval
 
     run_liveness.hold_liveness_lock()
     run = UUID(str(flow_run.id))
-    known = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
-    if known.state == "asked":
-        pause(known, name, run, reasons)
-        text = f"version {number} of {name} waits for a person until {known.until}: `ddpm approve {number} --why ...`"
-        text += f" or `ddpm reject {number} --why ...`, or the form on the run's page"
-        reporter.ended("approval", "Waiting", text)
+    question = approval.ask(name, number, champion, hours, str(run), lock=registry_lock)
+    if question.state == "asked":
+        pause(question, name, run, reasons)
+        text = (
+            f"version {number} of {name} waits for approval until {question.until}: `ddpm approve {number} --why ...` "
+            f"or `ddpm reject {number} --why ...`, or the form on the run's page"
+        )
+        reporter.finished("approval", "Waiting", text)
         get_run_logger().info("%s", text)
-        if not known.notified:
-            announce(known, name, text, reasons)
-        known = answered(known, name, run)
+        if not question.notified:
+            notify_question(question, name, text, reasons)
+        question = wait_for_answer(question, name, run)
         resume(run)
-    return finish("approval", known.state.title(), str(known), known)
+    return finish("approval", question.state.title(), str(question), question)
 
 
-def announce(known: "Question", name: str, text: str, reasons: list[str]) -> None:
-    """Notify of the question, and keep with it that this was done: the next run repeats what was killed before.
+def notify_question(question: "Question", name: str, text: str, reasons: list[str]) -> None:
+    """Send the notification and record on the question that it was sent; the next run sends it if this one is killed.
 
-    A receiver recognises a repetition by its identifier, which is the question's own.
+    Its ID derives from the question, so a receiver recognises a repetition.
     """
     from ddpm.registry import approval
 
-    identifier = str(uuid5(NAMESPACE, f"{name}/{known.version}/{known.asked}"))
+    identifier = str(uuid5(NAMESPACE, f"{name}/{question.version}/{question.asked}"))
     facts: dict[str, Any] = {
-        "version": known.version,
-        "champion": known.champion,
-        "until": known.until,
+        "version": question.version,
+        "champion": question.champion,
+        "until": question.until,
         "reasons": reasons,
     }
     if notify.send("approval-asked", name, text, identifier=identifier, **facts):
-        approval.set_notified(name, known, lock=registry_lock)
+        approval.set_notified(name, question, lock=registry_lock)
 
 
-def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:
-    """Show the form, and pause the run. Raises RuntimeError when Prefect does not let it pause."""
+def pause(question: "Question", name: str, run: UUID, reasons: list[str]) -> None:
+    """Show the form and pause the run. Raises RuntimeError if Prefect refuses to pause it."""
     from prefect.client.orchestration import get_client
 
-    against = f"version {known.champion}" if known.champion is not None else "no champion"
+    against = f"version {question.champion}" if question.champion is not None else "no champion"
     description = (
-        f"Shall version {known.version} of {markdown.text(name)} become the champion (now: {against})? "
-        f"Time to answer until {known.until}; without an answer the champion stays.\n\n"
-        + "\n".join(f"- {markdown.text(reason)}" for reason in reasons)
+        f"Shall version {question.version} of {markdown.escape(name)} become the champion (now: {against})? "
+        f"Time to answer until {question.until}; without an answer the champion stays.\n\n"
+        + "\n".join(f"- {markdown.escape(reason)}" for reason in reasons)
     )
-    Answer.with_initial_data(description=description).save(KEYS, run)
-    left = datetime.fromisoformat(known.until) - datetime.now(UTC)
+    ApprovalForm.with_initial_data(description=description).save(KEYS, run)
+    left = datetime.fromisoformat(question.until) - datetime.now(UTC)
     state: State[Any] = Paused(timeout_seconds=int(left.total_seconds()) + GRACE, pause_key="approval")
     state.state_details.run_input_keyset = {str(key): value for key, value in KEYS.items()}
     with get_client(sync_client=True) as client:
@@ -135,69 +140,69 @@ def pause(known: "Question", name: str, run: UUID, reasons: list[str]) -> None:
         raise RuntimeError(f"the run could not be paused for the approval: {done.details}")
 
 
-def answered(known: "Question", name: str, run: UUID) -> "Question":
-    """Look here and there until there is an answer or the time is over; servers that are away meanwhile are waited for.
+def wait_for_answer(question: "Question", name: str, run: UUID) -> "Question":
+    """Poll registry and form until the question is closed, also across outages of their servers.
 
-    Raises ConflictError when the champion has moved, RuntimeError when the run was cancelled.
+    Raises ConflictError if the champion moves, RuntimeError if the run is cancelled.
     """
     import httpx
     from prefect.client.orchestration import get_client
 
     from ddpm import tracking
 
-    last = datetime.fromisoformat(known.until) + timedelta(seconds=GRACE)
-    away = False
+    last = datetime.fromisoformat(question.until) + timedelta(seconds=GRACE)
+    warned = False
     while True:
         try:
             with get_client(sync_client=True) as client, tracking.friendly_errors():
-                found = look(client, known, name, run)
+                found = poll(client, question, name, run)
             if found.state != "asked":
                 return found
-            away = False
+            warned = False
         except (httpx.HTTPError, tracking.TrackingError) as error:
             if datetime.now(UTC) > last:
                 raise
-            if not away:
-                get_run_logger().warning("waiting on, though a server does not answer: %s", redacted(str(error)))
-            away = True
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+            if not warned:
+                get_run_logger().warning("a server does not answer; waiting: %s", redacted(str(error)))
+            warned = True
+        time.sleep(POLL_SECONDS)
 
 
-def look(client: "SyncPrefectClient", known: "Question", name: str, run: UUID) -> "Question":
-    """The question as it is now, after the forms of all runs that asked it have been read."""
+def poll(client: "SyncPrefectClient", question: "Question", name: str, run: UUID) -> "Question":
+    """The question as it is now, after reading the forms of all runs that asked it."""
     from ddpm import registry
     from ddpm.registry import approval
 
-    number = known.version
-    now = approval.question(name, number) or known
+    number = question.version
+    now = approval.question(name, number) or question
     if now.state != "asked":
         return now
     champion = registry.status(name).aliases.get("champion")
-    if champion != known.champion:
+    if champion != question.champion:
         raise registry.ConflictError(
-            f"the champion of {name} is version {champion} now, not {known.champion}: it moved while version {number} "
-            "waited for approval. Nothing was promoted; the next run judges it against the champion of then."
+            f"the champion of {name} is version {champion} now, not {question.champion}: it moved while version "
+            f"{number} waited for approval. Nothing was promoted; the next run compares it with the new champion."
         )
     if now.over:
         return approval.expire(name, number, lock=registry_lock)
     for each in now.runs:
-        if filled := form(client, UUID(each)):
-            who = f"{filled.who.strip() or 'somebody'} on Prefect's page"
-            with contextlib.suppress(registry.RegistryError):  # not the first answer, or too late: looked at again
-                approve = filled.answer == "approve"
-                return approval.answer(name, number, approve=approve, why=filled.why, who=who, lock=registry_lock)
+        if form := read_form(client, UUID(each)):
+            who = f"{form.who.strip() or 'somebody'} on Prefect's page"
+            with contextlib.suppress(registry.RegistryError):  # answered or expired already: the next poll sees it
+                approve = form.answer == "approve"
+                return approval.answer(name, number, approve=approve, why=form.why, who=who, lock=registry_lock)
     state = client.read_flow_run(run).state
     if state is not None and (state.is_final() or state.is_cancelling()):
-        raise RuntimeError(f"the run that waits for approval was ended from outside: {state.name}")
+        raise RuntimeError(f"the run that waited for approval was ended externally: {state.name}")
     return now
 
 
-def form(client: "SyncPrefectClient", run: UUID) -> Answer | None:
-    """What a person filled in on a run's page, if anybody did."""
+def read_form(client: "SyncPrefectClient", run: UUID) -> ApprovalForm | None:
+    """The submitted form of a run, or None."""
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
-        return Answer.model_validate_json(client.read_flow_run_input(run, KEYS["response"]))
+        return ApprovalForm.model_validate_json(client.read_flow_run_input(run, KEYS["response"]))
     except PrefectHTTPStatusError as error:
         if error.response.status_code != 404:
             raise
@@ -205,7 +210,7 @@ def form(client: "SyncPrefectClient", run: UUID) -> Answer | None:
 
 
 def resume(run: UUID) -> None:
-    """Let the run go on: it is paused still, unless it was the form that was answered."""
+    """Set the run to Running if it is still paused: submitting the form resumes it, the commands do not."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

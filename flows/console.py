@@ -1,6 +1,6 @@
 """A flow's output on the terminal: one line per event, and a progress bar for long work.
 
-Prefect's page gets every line as well; Prefect's own messages stay off the terminal.
+Every line also goes to Prefect's page; Prefect's own messages do not go to the terminal.
 """
 
 import logging
@@ -36,7 +36,7 @@ Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class Terminal:
-    """Writes lines that begin with the name of a part; on a terminal, progress lines become a bar."""
+    """Writes lines headed by the name of a part (a stage or task); on a terminal, progress lines become a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -45,20 +45,20 @@ class Terminal:
         self.bar = False
 
     def line(self, part: str, text: str, style: str = "") -> None:
-        """One line, without secrets and control characters. A progress line replaces the one before it."""
+        """Write a line without secrets and control characters. A progress line replaces the previous one."""
         text = terminal.message(text)
-        share = PROGRESS.search(text) if self.console.is_terminal else None
-        said = _without(part, text)
+        percent = PROGRESS.search(text) if self.console.is_terminal else None
+        body = _without_heading(part, text)
         if self.bar:
             self.console.control(_erase())
             self.bar = False
-        if share:
-            done = round(BAR * min(int(share[1]), 100) / 100)
+        if percent:
+            done = round(BAR * min(int(percent[1]), 100) / 100)
             room = self.console.width - BAR - max(len(part), 10) - 2
-            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {fitted(said, room)}", "cyan", end="\r")
+            self._write(f"{part:<10}", f"{'━' * done}{'╌' * (BAR - done)} {fitted(body, room)}", "cyan", end="\r")
             self.bar = True
         else:
-            self._write(f"{part:<10}", said, style, end="\n")
+            self._write(f"{part:<10}", body, style, end="\n")
 
     def _write(self, part: str, text: str, style: str, end: str) -> None:
         from rich.text import Text
@@ -67,15 +67,15 @@ class Terminal:
 
 
 class Reporter:
-    """Passes lines to Prefect's logger and, if attached, to the terminal."""
+    """Sends lines to Prefect's logger and, if attached, to the terminal."""
 
     terminal: Terminal | None = None
 
-    def sayer(self, part: str, logger: Logger) -> Callable[[str], None]:
-        """A function for the lines of one part. The log gets progress every ten seconds, not every second."""
+    def logger(self, part: str, logger: Logger) -> Callable[[str], None]:
+        """A function that logs the lines of one part; to Prefect, progress goes every ten seconds only."""
         logged = 0.0
 
-        def say(text: str) -> None:
+        def log(text: str) -> None:
             nonlocal logged
             text = terminal.message(text)
             if self.terminal:
@@ -86,16 +86,16 @@ class Reporter:
                 logged = time.monotonic()
             logger.info("%s", text)
 
-        return say
+        return log
 
-    def ended(self, part: str, did: str, text: str) -> None:
-        """Show how a part ended."""
+    def finished(self, part: str, result: str, text: str) -> None:
+        """Show the result of a part."""
         if self.terminal:
             joint = " " if text.startswith(("in ", "from ")) else ": "
-            self.terminal.line(part, f"{did}{joint if text else ''}{text}", STYLES.get(did, "green"))
+            self.terminal.line(part, f"{result}{joint if text else ''}{text}", STYLES.get(result, "green"))
 
     def attach(self) -> Terminal:
-        """Show lines on this terminal from now on."""
+        """Send lines to this terminal from now on."""
         self.terminal = Terminal()
         return self.terminal
 
@@ -105,10 +105,10 @@ reporter = Reporter()
 
 
 class Redacting(logging.Filter):
-    """Redacts and escapes what is logged, tracebacks included (`ddpm.common.terminal.message`)."""
+    """Redacts and escapes log records, tracebacks included (`ddpm.common.terminal.message`)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record in place; none is dropped."""
+        """Change the record in place; no record is dropped."""
         record.msg, record.args = terminal.message(record.getMessage()), None
         if record.exc_info and record.exc_info[0]:
             trace = "".join(traceback.format_exception(*record.exc_info))
@@ -120,34 +120,34 @@ for _name in ("prefect.flow_runs", "prefect.task_runs", "ddpm.notify"):
     logging.getLogger(_name).addFilter(Redacting(_name))
 
 
-def quieten() -> None:
-    """Keep Prefect's own lines off the terminal, except warnings. Call it after Prefect is imported."""
+def silence_prefect() -> None:
+    """Keep Prefect's own lines, except warnings, off the terminal. Call it after Prefect is imported."""
     for name in (None, "prefect"):
         for handler in logging.getLogger(name).handlers:
             if type(handler).__name__ == "PrefectConsoleHandler":
                 handler.setLevel(logging.WARNING)
                 # Failures are reported at the end; their tracebacks are on Prefect's page.
                 handler.addFilter(lambda record: not record.name.startswith(OFF_THE_TERMINAL))
-    # It logs every event that a lost server did not take; `flows.service.watchdog` reports the loss.
+    # It logs every event that an unreachable server did not accept; `flows.service.watchdog` reports the outage.
     # A filter, because Prefect resets levels when a flow begins.
     logging.getLogger("prefect._internal.concurrency").addFilter(lambda record: False)
     logging.raiseExceptions = False  # `--- Error logging to API ---`, for the same reason
 
 
 def fitted(text: str, room: int) -> str:
-    """As many comma-separated parts of a progress line as there is room for; the last part is dropped first."""
+    """A progress line cut to `room` characters, whole comma-separated parts from its end first."""
     while len(text) > room and ", " in text:
         text = text.rsplit(", ", 1)[0]
     return text[: max(room, 0)]
 
 
-def wants_bars() -> bool:
+def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
-def _without(part: str, text: str) -> str:
-    """`train: 12,000 of ...` under the heading `train` needs no `train: `."""
+def _without_heading(part: str, text: str) -> str:
+    """The text without the prefix `PART: `, which repeats the heading."""
     return text.removeprefix(f"{part}: ")
 
 

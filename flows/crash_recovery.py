@@ -1,7 +1,7 @@
-"""Flow runs whose process has died: set to Crashed, and run again once, from the last checkpoint.
+"""Recovery of flow runs whose process has died: they become Crashed, and run again once, from the last checkpoint.
 
-Prefect's own heartbeats would tell after 90 seconds at the soonest, and only through an automation of the server; the
-lock that each run holds (`flows.run_liveness`) tells at once, and needs no server to be up at the moment of death.
+Prefect's heartbeats detect a dead run after 90 seconds at best, and only through an automation on the server. The lock
+that each run holds (`flows.run_liveness`) shows it at once, even if no server was up when the process died.
 """
 
 from collections.abc import Collection
@@ -32,48 +32,49 @@ from prefect.states import Crashed
 from flows import notify, run_liveness
 
 FLOWS = ("pipeline", "retrain", "promote", "rollback", "approval")
-"""The flows that show life."""
+"""The flows that hold a liveness lock."""
 UNFINISHED = (StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
-BEFORE = (StateType.PENDING, StateType.SCHEDULED)
-"""Where else a task run may have stood when its flow was killed."""
+NOT_STARTED = (StateType.PENDING, StateType.SCHEDULED)
+"""Further states of a task run whose flow was killed."""
 RESUMED = "resumed"
-"""The tag of a run that goes on where a killed one ended; such a run is not run again."""
+"""Tag of a run that resumes a crashed run; it is not resumed itself."""
 RESUMES = "resumes:"
+"""Prefix of the tag that names the crashed run."""
 RECENT = timedelta(hours=1)
-"""How long ago a run may have crashed and still be run again."""
+"""Largest age of a crash that is resumed."""
 PAGE = 200
 
 
 def mark_dead_runs_crashed(client: SyncPrefectClient) -> list[FlowRun]:
-    """Set every unfinished run of this checkout whose process has died to Crashed, and notify; those runs."""
+    """Set the unfinished runs of this checkout whose process has died to Crashed, and notify; return those runs."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
     dead = []
     for run in _read(client, wanted, flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS)))):
         if run_liveness.is_alive(run.id) is not False:
             continue
-        # The server refuses to leave a final state: the run may have ended meanwhile, and of several that look (a run
-        # that begins, the service, its runner) it accepts one, which notifies.
+        # The server refuses to leave a final state. So a run that has ended meanwhile keeps its state, and of several
+        # callers (a starting run, the service, its runner) one succeeds, which notifies.
         answer: OrchestrationResult[Any] = client.set_flow_run_state(
             run.id, Crashed(message="the process of this run was killed")
         )
         if answer.status is SetStateStatus.ACCEPT:
             dead.append(run)
             _crash_tasks(client, run.id)
-            notify.crashed(run)
+            notify.send_crash(run)
         run_liveness.forget(run.id)
     return dead
 
 
 def _crash_tasks(client: SyncPrefectClient, run: UUID) -> None:
-    """Set the unfinished task runs of a dead flow run to Crashed: nobody else can."""
+    """Set the unfinished task runs of a dead flow run to Crashed."""
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
-    unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[*UNFINISHED, *BEFORE])))
+    unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[*UNFINISHED, *NOT_STARTED])))
     for each in client.read_task_runs(flow_run_filter=of_run, task_run_filter=unfinished, limit=PAGE):
         client.set_task_run_state(each.id, Crashed(message="the process of this run was killed"), force=True)
 
 
 def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[FlowRun]:
-    """Run again, once, what has crashed lately of these deployments; the new runs."""
+    """Run the recently crashed runs of these deployments once more; return the new runs."""
     wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
     theirs = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
     since = datetime.now(UTC) - RECENT
@@ -95,18 +96,18 @@ def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[Flo
 
 
 def _is_resumed(client: SyncPrefectClient, run: UUID) -> bool:
-    """Whether another run goes on from it."""
+    """Whether another run resumes it."""
     wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{RESUMES}{run}"]))
     return bool(_read(client, wanted))
 
 
 def _read(client: SyncPrefectClient, wanted: FlowRunFilter, **others: Any) -> list[FlowRun]:
-    """The newest of the runs that are wanted."""
+    """The newest matching runs, PAGE at most."""
     return client.read_flow_runs(
         flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=PAGE, offset=0, **others
     )
 
 
-def described(run: FlowRun) -> str:
-    """Its name and id, for a line."""
+def describe(run: FlowRun) -> str:
+    """Name and ID of a run."""
     return f"{run.name} ({run.id})"

@@ -1,7 +1,7 @@
-"""Run the stages of DVC, and report what DVC did with each.
+"""Run DVC's stages and report what DVC did with each.
 
-DVC decides what is stale; nothing here repeats its graph or its rules. Stages run by `dvc repro --single-item` in the
-order of DVC's own graph, so the flow and `dvc repro` do the same.
+DVC decides what is stale; this module repeats neither its graph nor its rules. Stages run by `dvc repro --single-item`
+in the order of DVC's graph, so the flow and `dvc repro` do the same.
 """
 
 import enum
@@ -21,8 +21,8 @@ from ddpm.provenance import git
 from flows import processes
 
 
-class Did(enum.StrEnum):
-    """What DVC did with a stage; also the name of its final state in Prefect."""
+class StageResult(enum.StrEnum):
+    """The way in which DVC brought a stage up to date; also the name of its final state in Prefect."""
 
     RAN = "Completed"
     CACHED = "Cached"
@@ -32,11 +32,11 @@ class Did(enum.StrEnum):
 
 
 class StageError(RuntimeError):
-    """A stage failed; the message says which, how, and its last lines."""
+    """A stage failed; the message has its name, its exit status and its last lines."""
 
 
 class BusyError(StageError):
-    """Another DVC process holds a lock: a later retry helps."""
+    """Another DVC process holds a lock; a later retry may succeed."""
 
 
 class TimeLimitError(StageError):
@@ -45,7 +45,11 @@ class TimeLimitError(StageError):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as DVC knows it. `data`: a tracked input (`data.dvc`) rather than a command; `slot`: `meta.slot`."""
+    """A stage of DVC's graph.
+
+    data: whether it is a tracked input (`data.dvc`), without a command. slot: its `meta.slot`. missing: outputs that do
+    not exist.
+    """
 
     name: str
     data: bool
@@ -54,31 +58,31 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The outcome of a stage, and its cost in seconds: wall clock, processors, and GPU held."""
+class StageRun:
+    """One execution of a stage: its result, and its cost in seconds of wall clock, CPU, and GPU slot held."""
 
     stage: str
-    did: Did
+    result: StageResult
     seconds: float
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
 
     @property
     def text(self) -> str:
-        """The outcome in a few words."""
-        if self.did is Did.CACHED:
+        """A short description of the result."""
+        if self.result is StageResult.CACHED:
             return "nothing changed"
-        if self.did is Did.RESTORED:
+        if self.result is StageResult.RESTORED:
             return f"from DVC's cache in {duration(self.seconds)}"
-        if self.did is Did.RECORDED:
-            return "the data had changed: their new version is in the .dvc file"
+        if self.result is StageResult.RECORDED:
+            return "the data had changed: the .dvc file now names their new version"
         return f"in {duration(self.seconds)}"
 
 
 def graph() -> list[Stage]:
-    """The stages of the repository in the current folder, in topological order, else in that of dvc.yaml.
+    """The stages of the repository in the current folder, in topological order; ties in the order of dvc.yaml.
 
-    Raises StageError when DVC cannot read its files.
+    Raises StageError if DVC cannot read its files.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -93,10 +97,10 @@ def graph() -> list[Stage]:
             stages = list(index.stages)
         except DvcException as error:
             raise StageError(
-                f"DVC cannot read this project: {error}. If a crash cut dvc.lock off, delete it: what it named is "
-                "found again in DVC's cache."
+                f"DVC cannot read this project: {error}. If a crash truncated dvc.lock, delete it: DVC finds the "
+                "results that it named in its cache."
             ) from error
-        # DVC's edges run from a stage to what it depends on.
+        # DVC's edges run from a stage to its dependencies.
         sorter = TopologicalSorter({stage: list(index.graph.successors(stage)) for stage in stages})
         sorter.prepare()
         ordered = []
@@ -104,11 +108,11 @@ def graph() -> list[Stage]:
             ready = sorted(sorter.get_ready(), key=stages.index)
             sorter.done(*ready)
             ordered += ready
-        return [_described(stage) for stage in ordered]
+        return [_stage(stage) for stage in ordered]
 
 
-def _described(stage: Any) -> Stage:
-    """Our view of DVC's stage."""
+def _stage(stage: Any) -> Stage:
+    """Convert DVC's stage."""
     return Stage(
         name=stage.addressing,
         data=stage.is_data_source,
@@ -119,23 +123,23 @@ def _described(stage: Any) -> Stage:
 
 def run(
     stage: Stage,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     *,
     limit: float | None = None,
     grace: float = processes.GRACE,
-) -> Outcome:
+) -> StageRun:
     """Bring one stage up to date. Raises BusyError, TimeLimitError or StageError."""
-    started, busy = time.monotonic(), _busy()
+    started, busy = time.monotonic(), _cpu_seconds()
     fetch = stage.data and bool(stage.missing)
     arguments = ["pull", stage.name] if fetch else ["repro", "--single-item", stage.name]
-    ended = dvc(arguments, say, limit, grace)
-    _check(stage, ended, limit)
-    did = Did.FETCHED if fetch else _did(ended.lines)
-    return Outcome(stage.name, did, time.monotonic() - started, _busy() - busy)
+    done = dvc(arguments, log, limit, grace)
+    _check(stage, done, limit)
+    result = StageResult.FETCHED if fetch else _result(done.lines)
+    return StageRun(stage.name, result, time.monotonic() - started, _cpu_seconds() - busy)
 
 
-def _busy() -> float:
-    """Processor seconds of the ended descendants of this process."""
+def _cpu_seconds() -> float:
+    """CPU seconds used by the ended descendants of this process."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -145,63 +149,64 @@ def stale() -> list[str]:
     return sorted(_status())
 
 
-def touched(pointer: str) -> set[str]:
-    """How data differ from their .dvc file: `modified`, `deleted`, `not in cache`. Raises BusyError."""
-    known = _status(pointer).get(pointer, [])
-    return {how for each in known for how in each.get("changed outs", {}).values()}
+def data_changes(pointer: str) -> set[str]:
+    """Differences between data and their .dvc file: `modified`, `deleted`, `not in cache`. Raises BusyError."""
+    entries = _status(pointer).get(pointer, [])
+    return {change for each in entries for change in each.get("changed outs", {}).values()}
 
 
 def _status(*targets: str) -> dict[str, Any]:
     """The output of `dvc status`."""
-    ended = dvc(["status", "--json", *targets], lambda line: None, limit=600, grace=5)
-    _check(Stage("dvc status", data=False, slot=None, missing=()), ended, 600)
-    found: dict[str, Any] = json.loads(ended.lines[-1])
+    done = dvc(["status", "--json", *targets], lambda line: None, limit=600, grace=5)
+    _check(Stage("dvc status", data=False, slot=None, missing=()), done, 600)
+    found: dict[str, Any] = json.loads(done.lines[-1])
     return found
 
 
 def dvc(
     arguments: list[str],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     limit: float | None,
     grace: float = processes.GRACE,
-    keep: Sequence[int] = (),
-) -> processes.Ended:
-    """Run DVC in a process group of its own, and pass on its output without chatter.
+    pass_fds: Sequence[int] = (),
+) -> processes.ProcessResult:
+    """Run DVC in its own process group, and log its output without progress and hints.
 
-    keep: descriptors that it inherits, such as a lock.
+    pass_fds: file descriptors that it inherits, such as a lock.
     """
     return processes.run(
-        processes.child("dvc", *arguments),
-        lambda line: None if CHATTER.match(line) else say(line),
+        processes.module_command("dvc", *arguments),
+        lambda line: None if CHATTER.match(line) else log(line),
         limit=limit,
         grace=grace,
         environment=environment(),
-        keep=keep,
+        pass_fds=pass_fds,
     )
 
 
-def _did(lines: tuple[str, ...]) -> Did:
-    """What DVC did, from its output."""
-    for pattern, did in ((CACHED, Did.CACHED), (RESTORED, Did.RESTORED), (RECORDED, Did.RECORDED)):
+def _result(lines: tuple[str, ...]) -> StageResult:
+    """The result of a stage, from DVC's output."""
+    patterns = {StageResult.CACHED: CACHED, StageResult.RESTORED: RESTORED, StageResult.RECORDED: RECORDED}
+    for result, pattern in patterns.items():
         if any(pattern.match(line) for line in lines):
-            return did
-    return Did.RAN
+            return result
+    return StageResult.RAN
 
 
-def _check(stage: Stage, ended: processes.Ended, limit: float | None) -> None:
-    """Raise the error that an exit status stands for, if any."""
-    if ended.timed_out:
+def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> None:
+    """Raise the error of a command that failed, if it did."""
+    if done.timed_out:
         raise TimeLimitError(
             f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
-            "Training has saved its state: run again to go on, with a higher limit if needed."
+            "Training has saved its state: run again to resume, with a higher limit if needed."
         )
-    if ended.code == 0:
+    if done.code == 0:
         return
-    last = "\n".join(f"  {line}" for line in words(ended.lines)[-12:])
-    if is_busy(ended.lines):
-        raise BusyError(f"{stage.name} could not start: another DVC process is at work here.\n{last}")
-    status = KILLED.search("\n".join(ended.lines))
-    if why := faults.killed(int(status[1]) if status else ended.code):
+    last = "\n".join(f"  {line}" for line in words(done.lines)[-12:])
+    if is_busy(done.lines):
+        raise BusyError(f"{stage.name} could not start: another DVC process is running here.\n{last}")
+    status = KILLED.search("\n".join(done.lines))
+    if why := faults.killed(int(status[1]) if status else done.code):
         raise StageError(f"{stage.name} ended early. {why}")
     remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
-    raise StageError(f"{stage.name} failed (exit status {ended.code}). Its last lines:\n{last}{remedy}")
+    raise StageError(f"{stage.name} failed (exit status {done.code}). Its last lines:\n{last}{remedy}")

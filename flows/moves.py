@@ -1,4 +1,4 @@
-"""The path under which deployments made before 0.2 recorded `promote` and `rollback`; they still run."""
+"""`promote` and `rollback` under the path that older deployments have recorded as their entry point."""
 
 from flows.service.deployments import promote, rollback
 

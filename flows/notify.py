@@ -1,4 +1,4 @@
-"""Notifications of flow runs: an event on Prefect's page for each, and a message to the webhook if one is configured.
+"""Notifications of flow runs: an event on Prefect's page, and a message to the webhook if one is configured.
 
 `ddpm notify --test` posts a test message. Configuration, signature and delivery are in `ddpm.notifications`.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prefect.flows import Flow
 
     from ddpm.registry import Move
-    from flows.summary import Report
+    from flows.summary import PipelineResult
 
 
 Warn = Callable[[str], None]
@@ -28,25 +28,25 @@ Warn = Callable[[str], None]
 def send(
     kind: Kind, model: str, text: str, *, of: "FlowRun | None" = None, warn: "Warn | None" = None, **facts: Any
 ) -> bool:
-    """Notify of an occurrence; False when a webhook is configured and did not take the message.
+    """Send a notification; False if a webhook is configured and did not accept the message.
 
     Never raises: a failure is a warning in the run's log and on the terminal. of: the run, by default the current one.
-    warn: takes the warning as well. facts: see `ddpm.notifications.message`.
+    warn: also called with the warning. facts: see `ddpm.notifications.message`.
     """
     warned = partial(_warn, _logger(of), warn)
     try:
         message = notifications.message(kind, model, text, page=_page(of), **facts)
-    except Exception as error:  # noqa: BLE001 - a run is worth more than the message about it
+    except Exception as error:  # noqa: BLE001 - a notification must not fail a run
         warned(redacted(f"the notification {kind!r} could not be written: {type(error).__name__}: {error}"))
         return False
     return _send(message, model, of, warned)
 
 
-def ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
-    """Notify of a run that failed or crashed, or that stopped because the data drifted.
+def send_failure(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
+    """Notify of a run that failed, crashed, or stopped because the data drifted: a hook for on_failure and on_crashed.
 
-    A hook for on_failure and on_crashed. Prefect calls it once: in the run's own process, or in the runner's when it
-    finds that process dead and is the first to set the run to Crashed (see `crashed`).
+    Prefect calls it once: in the run's own process, or in the runner's if the runner finds that process dead and is the
+    first to set the run to Crashed (see `send_crash`).
     """
     from flows.tasks.drift import DriftError
 
@@ -58,31 +58,31 @@ def ended(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> N
     send(kind, _model(), text, of=flow_run, run=flow_run.name, state=state.name)
 
 
-def crashed(flow_run: "FlowRun") -> None:
-    """Notify of a run whose process was killed. For whoever set it to Crashed, and for nobody else.
+def send_crash(flow_run: "FlowRun") -> None:
+    """Notify of a run whose process was killed. Only the process that set the run to Crashed calls it.
 
-    A child run is not notified of: its parent is.
+    A child run is left out: its parent is notified of.
     """
     if flow_run.parent_task_run_id is None:
         text = "the process of the run was killed"
         send("failed", _model(), text, of=flow_run, run=flow_run.name, state="Crashed")
 
 
-def judged(report: "Report") -> None:
-    """Notify of a promotion or an inconclusive comparison; other verdicts are no news."""
-    made, verdict = report.registered, report.verdict
+def send_verdict(result: "PipelineResult") -> None:
+    """Notify of a promotion or an inconclusive comparison; other verdicts send nothing."""
+    made, verdict = result.registered, result.verdict
     facts: dict[str, Any] = {"version": made.version, "reasons": list(verdict.reasons), "run": made.run_id}
-    warn = report.warnings.append
+    warn = result.warnings.append
     if verdict.promote:
         text = f"version {made.version} of {made.name} is the champion now"
         send("promoted", made.name, text, warn=warn, **facts)
     elif verdict.verdict == "inconclusive":
-        text = f"version {made.version} of {made.name} is neither better nor worse for sure; the champion stays"
+        text = f"version {made.version} of {made.name} is neither significantly better nor worse; the champion stays"
         send("inconclusive", made.name, text, warn=warn, champion=made.champion, **facts)
 
 
-def moved(move: "Move") -> None:
-    """Notify of a move of the champion by hand, unless nothing changed."""
+def send_move(move: "Move") -> None:
+    """Notify of a manual move of the champion, unless nothing changed."""
     if message := notifications.champion_moved(move, page=_page()):
         _send(message, move.name, None, partial(_warn, _logger(), None))
 
@@ -94,8 +94,8 @@ def _send(message: Message, model: str, of: "FlowRun | None", warn: Warn) -> boo
     resource = {"prefect.resource.id": f"ddpm.model.{model or 'unknown'}"}
     try:
         emit_event(message.type, resource, payload=dict(message.content["data"]), id=UUID(message.id))
-    except Exception as error:  # noqa: BLE001 - such as an event that is too large for Prefect
-        warn(redacted(f"Prefect did not take the event {message.type!r}: {type(error).__name__}: {error}"))
+    except Exception as error:  # noqa: BLE001 - for example an event too large for Prefect
+        warn(redacted(f"Prefect did not accept the event {message.type!r}: {type(error).__name__}: {error}"))
     sent = notifications.deliver(message, warn)
     if sent:
         _logger(of).info("notified of %r", message.type)
@@ -103,17 +103,17 @@ def _send(message: Message, model: str, of: "FlowRun | None", warn: Warn) -> boo
 
 
 def _model() -> str:
-    """The registered model of params.yaml, or nothing where that cannot be read."""
+    """The registered model of params.yaml; empty if that cannot be read, which may be why a run failed."""
     from ddpm.config import params
 
     try:
         return params.model_name()
-    except (ValueError, OSError):  # which may be why a run failed
+    except (ValueError, OSError):
         return ""
 
 
 def _page(of: "FlowRun | None" = None) -> str | None:
-    """The address of a flow run on Prefect's page, by default of the current one; None outside of any."""
+    """The address of a flow run on Prefect's page, by default of the current one; None outside of a run."""
     from prefect.runtime import flow_run
     from prefect.settings import get_current_settings
 
@@ -122,15 +122,15 @@ def _page(of: "FlowRun | None" = None) -> str | None:
     return f"{base}/runs/flow-run/{identifier}" if base and identifier else None
 
 
-def _warn(log: Logger, also: "Warn | None", text: str) -> None:
-    log.warning("%s", text)
-    reporter.ended("notify", "Failed", text)
+def _warn(logger: Logger, also: "Warn | None", text: str) -> None:
+    logger.warning("%s", text)
+    reporter.finished("notify", "Failed", text)
     if also:
         also(text)
 
 
 def _logger(of: "FlowRun | None" = None) -> Logger:
-    """The log of a flow run, by default the current one; an ordinary one outside of any."""
+    """The logger of a flow run, by default of the current one; an ordinary logger outside of a run."""
     from prefect.exceptions import MissingContextError
     from prefect.logging import get_run_logger
     from prefect.logging.loggers import flow_run_logger

@@ -1,4 +1,4 @@
-"""The flow behind `ddpm run`: the stages of DVC, then record, register, judge, promote and report."""
+"""The flow of `ddpm run`: the stages of DVC, then record, register, judge, promote and report."""
 
 import time
 
@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from ddpm.config import params
 from flows import dvc, notify, promotion, run_lock, up_to_date
 from flows.console import reporter
-from flows.summary import Report
+from flows.summary import PipelineResult
 from flows.tasks import artifacts, data_update, drift, report, stage
 
 
@@ -16,30 +16,30 @@ from flows.tasks import artifacts, data_update, drift, report, stage
     flow_run_name="pipeline",
     persist_result=False,
     validate_parameters=False,
-    on_failure=[notify.ended],
-    on_crashed=[notify.ended],
+    on_failure=[notify.send_failure],
+    on_crashed=[notify.send_failure],
 )
 @run_lock.one_at_a_time
-def pipeline(stop_on_drift: bool = False, keep: bool = False) -> Report:
+def pipeline(stop_on_drift: bool = False, commit_result: bool = False) -> PipelineResult:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
-    stop_on_drift: end before training when the data differ from the champion's by more than prepare.max_drift.
-    keep: commit what shaped the version to the branch flow.branch.
+    stop_on_drift: fail before training if the data differ from the champion's by more than prepare.max_drift.
+    commit_result: commit the files that define the version to the branch flow.branch.
     """
     settings = params.load()
     settings.require_files()
-    data_update.heal(reporter.sayer("source", get_run_logger()))
+    data_update.recover(reporter.logger("source", get_run_logger()))
     started, before = time.monotonic(), up_to_date.fingerprint()
-    outcomes, drifted = [], None
+    stages, drifted = [], None
     for each in dvc.graph():
-        outcomes.append(stage.run_stage(each, settings.flow))
+        stages.append(stage.run_stage(each, settings.flow))
         if each.name == drift.AFTER:
-            drifted = drift.watch(settings, stop=stop_on_drift)
+            drifted = drift.check_drift(settings, stop=stop_on_drift)
     up_to_date.require_unedited(before, settings)
-    found = promotion.promote(settings, outcomes, drifted, keep=keep)
-    notify.judged(found)
-    found.seconds = time.monotonic() - started
-    report.write_page(found, return_state=True).result()
-    artifacts.publish(found)
-    up_to_date.finished(before)
-    return found
+    result = promotion.promote(settings, stages, drifted, commit_result=commit_result)
+    notify.send_verdict(result)
+    result.seconds = time.monotonic() - started
+    report.write_page(result, return_state=True).result()
+    artifacts.publish(result)
+    up_to_date.record_finished(before)
+    return result

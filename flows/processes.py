@@ -1,4 +1,4 @@
-"""Run commands in sessions of their own, read their output line by line, and stop their whole process trees."""
+"""Run commands in their own sessions, read their output line by line, and stop whole process trees."""
 
 import contextlib
 import os
@@ -16,41 +16,47 @@ import psutil
 
 from ddpm.common.redact import shown_output
 
-CHILD = Path(__file__).with_name("child.py")
 LINES_KEPT = 400
+"""Lines of output in a ProcessResult."""
+Log = Callable[[str], None]
+"""A function that logs one line."""
 GRACE = 60.0
 """Seconds between SIGINT, on which training saves, and SIGKILL."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit status, its last lines, and whether the time limit stopped it."""
+class ProcessResult:
+    """The result of a command: its exit status, its last lines, and whether the time limit stopped it."""
 
     code: int
     lines: tuple[str, ...]
     timed_out: bool
 
 
-def child(module: str, *arguments: str) -> list[str]:
-    """The command that runs `python -m MODULE ARGUMENTS` and ends when the process that started it does."""
-    return [sys.executable, "-P", str(CHILD), str(os.getpid()), module, *arguments]
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs `python -m MODULE ARGUMENTS` as a process that ends with this one.
+
+    It handles SIGINT even if this process ignores it, because SIGINT asks a process to save its state and stop.
+    """
+    launcher = [sys.executable, "-P", "-m", "ddpm.runtime.parent", "--interruptible", str(os.getpid())]
+    return [*launcher, module, *arguments]
 
 
 def run(
     command: Sequence[str],
-    say: Callable[[str], None],
+    log: Log,
     *,
     limit: float | None = None,
     grace: float = GRACE,
     environment: Mapping[str, str] | None = None,
-    keep: Sequence[int] = (),
-) -> Ended:
-    """Run `command` to its end, calling `say` with each line as it comes (from a thread of its own).
+    pass_fds: Sequence[int] = (),
+) -> ProcessResult:
+    """Run `command` to its end, calling `log` with each line as it arrives (from another thread).
 
-    keep: open file descriptors that it inherits, under the same numbers.
+    pass_fds: open file descriptors that it inherits, under the same numbers.
 
     After `limit` seconds the whole group is stopped. An exception in the waiting thread (Ctrl-C, SIGTERM turned into an
-    exception, cancellation) stops the group too, and propagates. No process of the group is left behind.
+    exception, cancellation) stops the group too, and propagates. No process of the group is left running.
     """
     process = subprocess.Popen(
         command,
@@ -59,16 +65,16 @@ def run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
         env=environment,
-        pass_fds=keep,
+        pass_fds=pass_fds,
         text=True,
         encoding="utf-8",
         errors="replace",
     )
     lines: deque[str] = deque(maxlen=LINES_KEPT)
-    reader = threading.Thread(target=_read, args=(process, lines, say), daemon=True)
+    reader = threading.Thread(target=_read, args=(process, lines, log), daemon=True)
     reader.start()
     timed_out = threading.Event()
-    timer = threading.Timer(limit, _out_of_time, (process, grace, timed_out)) if limit else None
+    timer = threading.Timer(limit, _stop_at_limit, (process, grace, timed_out)) if limit else None
     if timer:
         timer.start()
     try:
@@ -77,40 +83,40 @@ def run(
         if timer:
             timer.cancel()
         if timer and timed_out.is_set():
-            timer.join()  # it is stopping the group: a second SIGINT would end it without saving
+            timer.join()  # it is stopping the group: a second SIGINT would kill it before it has saved
         else:
             stop(process, grace)
         reader.join(timeout=5)
-    return Ended(process.returncode, tuple(lines), timed_out.is_set())
+    return ProcessResult(process.returncode, tuple(lines), timed_out.is_set())
 
 
 def launch(
-    command: Sequence[str], log: Path, environment: Mapping[str, str], keep: Sequence[int] = ()
+    command: Sequence[str], log_file: Path, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
 ) -> "subprocess.Popen[str]":
-    """Start a long-running process in a session of its own; its output is appended to `log`.
+    """Start a long-running process in its own session, its output appended to `log_file`.
 
-    keep: open file descriptors that it inherits, under the same numbers.
+    pass_fds: open file descriptors that it inherits, under the same numbers.
     """
-    with log.open("a") as output:
+    with log_file.open("a") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the starter alone, which stops it in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the other in order
             env=environment,
-            pass_fds=keep,
+            pass_fds=pass_fds,
             text=True,
         )
 
 
 def stop(process: subprocess.Popen[str], grace: float) -> None:
-    """Interrupt `process` and its descendants, wait for `grace` seconds, then kill what is left.
+    """Interrupt `process` and its descendants, wait for `grace` seconds, then kill the remaining ones.
 
-    A second Ctrl-C while waiting kills at once. Descendants in sessions of their own are found as long as the chain of
-    parents holds. Nothing happens if all have ended.
+    A second Ctrl-C while waiting kills them at once. Descendants in other sessions are found while their chain of
+    parents is intact. Does nothing if all have ended.
     """
-    alive = _family(process)
+    alive = _process_tree(process)
     if not alive:
         process.wait()
         return
@@ -119,10 +125,10 @@ def stop(process: subprocess.Popen[str], grace: float) -> None:
         deadline = time.monotonic() + grace
         while alive and time.monotonic() < deadline:
             process.poll()  # reaps it
-            alive = _grown(each for each in alive if runs(each))
+            alive = _with_new_children(each for each in alive if runs(each))
             time.sleep(0.05)
     finally:
-        for each in _grown([*alive, *_family(process)]):
+        for each in _with_new_children([*alive, *_process_tree(process)]):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         process.wait()
@@ -138,7 +144,7 @@ def _interrupt(group: int, alive: Sequence[psutil.Process]) -> None:
                 each.send_signal(signal.SIGINT)
 
 
-def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def _process_tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The running processes among the process, its descendants, and the orphaned members of its group."""
     found: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -152,8 +158,8 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [each for each in found.values() if runs(each)]
 
 
-def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The processes with their new children: a server that is stopped while it starts may still start some."""
+def _with_new_children(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The processes and their new children, which a server may start even while it is being stopped."""
     found: dict[int, psutil.Process] = {}
     for each in processes:
         found[each.pid] = each
@@ -163,23 +169,23 @@ def _grown(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it is still the same process, and not a zombie."""
+    """Whether it is still the same process and not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def _out_of_time(process: subprocess.Popen[str], grace: float, timed_out: threading.Event) -> None:
+def _stop_at_limit(process: subprocess.Popen[str], grace: float, timed_out: threading.Event) -> None:
     """Stop the group when the time limit is reached."""
     timed_out.set()
     stop(process, grace)
 
 
-def _read(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
-    """Pass each line on; the thread ends with the last writer of the pipe."""
-    for line in process.stdout or ():  # a pipe, as `run` asked for; None is for the types
+def _read(process: subprocess.Popen[str], lines: deque[str], log: Log) -> None:
+    """Log each line; the thread ends when the last writer closes the pipe."""
+    for line in process.stdout or ():  # never None, because `run` asks for a pipe
         text = shown_output(line.rstrip())
         if text:
             lines.append(text)
-            say(text)
+            log(text)

@@ -1,4 +1,4 @@
-"""From finished stages to a judged model: record, register, verify, rescore, judge, ask, promote."""
+"""Promotion, from finished stages to a judged model: record, register, verify, rescore, judge, approve, promote."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,30 +7,29 @@ from ddpm.common import files
 from ddpm.config import params
 from ddpm.evaluation.gate import Verdict
 from flows import approval
-from flows.dvc import Outcome
-from flows.summary import Registered, Report
+from flows.dvc import StageRun
+from flows.summary import PipelineResult, RegisteredVersion
 from flows.tasks import candidate, commit
 
 
 def promote(
     settings: params.Params,
-    outcomes: Sequence[Outcome],
+    stages: Sequence[StageRun],
     drifted: Mapping[str, Any] | None = None,
     *,
-    keep: bool = False,
-) -> Report:
-    """Record, register and judge what the stages made, and move the champion if the gate says so.
+    commit_result: bool = False,
+) -> PipelineResult:
+    """Record, register and judge the model that the stages made; move the champion if the gate accepts it.
 
-    drifted: how the data differ from the champion's, if there is one.
-
-    keep: commit what shaped the version to the branch flow.branch, whatever its verdict will be.
+    drifted: the result of the drift check, None if there was nothing to compare with. commit_result: commit the files
+    that define the version to the branch flow.branch, whatever the verdict.
     """
     metrics = files.read_json(candidate.METRICS)
     name = settings.promote.name
     run_id: str = _step("record", candidate.record, settings, metrics, drifted)
     number, new = _step("register", candidate.register, name, run_id, metrics)
-    if keep:
-        _step("commit", commit.keep, settings.flow.branch, name, number, run_id)
+    if commit_result:
+        _step("commit", commit.commit_version, settings.flow.branch, name, number, run_id)
     champion = _champion(name)
     scores = {"candidate": metrics, "champion": metrics if champion == number else None}
     if champion != number:
@@ -38,15 +37,21 @@ def promote(
         if champion is not None:
             scores = _step("champion", candidate.rescore, name, champion, settings, metrics)
     verdict: Verdict = _step("gate", candidate.judge, settings.promote, name, number, champion, scores)
-    verdict = approval.decided(settings.promote, name, number, verdict, champion)
+    verdict = approval.apply_approval(settings.promote, name, number, verdict, champion)
     if verdict.promote:
         consent = approval.evidence(name, number, champion)
         _step("promote", candidate.move, name, number, verdict, champion, consent)
-    there = _status(name)
-    aliases = tuple(sorted(alias for alias, version in there.items() if version == number))
-    made = Registered(name, number, new, aliases, there.get("champion"), run_id)
-    unkept = () if keep else commit.uncommitted()
-    return Report(outcomes, verdict, made, metrics, champion=scores["champion"], drift=drifted, uncommitted=unkept)
+    aliases = _aliases(name)
+    own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
+    return PipelineResult(
+        stages,
+        verdict,
+        RegisteredVersion(name, number, new, own, aliases.get("champion"), run_id),
+        metrics,
+        champion=scores["champion"],
+        drift=drifted,
+        uncommitted=() if commit_result else commit.uncommitted(),
+    )
 
 
 def _step(name: str, work: Any, *arguments: Any) -> Any:
@@ -56,17 +61,17 @@ def _step(name: str, work: Any, *arguments: Any) -> Any:
 
 
 def _champion(name: str) -> int | None:
-    """The champion's version. Raises RegistryError when its files are gone: whoever asks for it would get nothing."""
+    """The champion's version. Raises RegistryError if its files are missing, because it could not be served."""
     from ddpm import registry
 
-    champion = _status(name).get("champion")
+    champion = _aliases(name).get("champion")
     if champion is not None:
         registry.require_files(name, champion)
     return champion
 
 
-def _status(name: str) -> dict[str, int]:
-    """Alias to version."""
+def _aliases(name: str) -> dict[str, int]:
+    """Each alias of the model, with its version."""
     from ddpm import registry
 
     return dict(registry.status(name).aliases)

@@ -1,7 +1,7 @@
-"""The registry's lock of the flows: the lock file and, for a tracking server, a lease of Prefect's server.
+"""The registry lock of flows: the lock file and, with a tracking server, a lease of Prefect's server.
 
-The lease keeps apart the flows of all machines that use the same Prefect server, the lock file a flow and the commands
-of its own machine. A checkout with an embedded record needs the lock file only.
+The lease excludes the flows of all other machines that use the same Prefect server; the lock file excludes the commands
+of this machine. A checkout with an embedded record needs the lock file only.
 """
 
 import asyncio
@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from flows import limits
+from flows import concurrency
 
 if TYPE_CHECKING:
     from ddpm.registry.lock import Held, LostLockError
 
 LEASE = 60.0
-"""Seconds, the fewest that Prefect grants; it frees the slot of a killed holder up to 15 s later."""
+"""Seconds, the minimum that Prefect allows; it frees the slot of a killed holder up to 15 s after the lease ends."""
 GONE = 410
 
 
 @contextlib.contextmanager
 def registry_lock(name: str) -> Iterator["Held"]:
-    """Hold the lock file of `name` and, for a tracking server, the lease. Raises LockBusyError and LostLockError."""
+    """Hold the lock file of `name` and, with a tracking server, the lease. Raises LockBusyError and LostLockError."""
     from ddpm.registry.lock import file_lock
     from ddpm.tracking import store
 
@@ -42,11 +42,11 @@ def _leased(name: str) -> Iterator["Held"]:
     limit = f"registry-{name}"
     with contextlib.ExitStack() as slot:
         try:
-            lease = slot.enter_context(limits.one_slot(limit, lease=LEASE, patience=lock.PATIENCE))
+            lease = slot.enter_context(concurrency.hold_slot(limit, lease=LEASE, patience=lock.PATIENCE))
         except TimeoutError as error:
             raise LockBusyError(
                 f"another process is changing {name} in the registry: it holds the concurrency limit {limit} of "
-                f"Prefect's server{_at_work()}. Wait until it ends, then run this again."
+                f"Prefect's server{_running_flows()}. Wait until it ends, then run this again."
             ) from error
         try:
             yield lock.Held(name, lambda: _confirm(name, lease))
@@ -55,7 +55,7 @@ def _leased(name: str) -> Iterator["Held"]:
 
 
 def _confirm(name: str, lease: UUID) -> None:
-    """Renew the lease. Raises LostLockError where the server ended it and given the slot to others."""
+    """Renew the lease. Raises LostLockError if the server has ended it, so that others may hold the slot."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
@@ -74,8 +74,8 @@ def _lost(name: str) -> "LostLockError":
     return lock.LostLockError(lock.lost(name, "its lease of Prefect's server ended"))
 
 
-def _at_work() -> str:
-    """The other flow runs that are running; one of them holds the limit, but Prefect does not tell which."""
+def _running_flows() -> str:
+    """A list of the other running flow runs; one of them holds the limit, but Prefect does not say which."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
     from prefect.client.schemas.objects import StateType
@@ -85,4 +85,4 @@ def _at_work() -> str:
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=running, limit=10)
     names = sorted(f"{each.name} ({each.id})" for each in found if str(each.id) != flow_run.id)
-    return f" (runs at work there: {', '.join(names)})" if names else ""
+    return f" (running there: {', '.join(names)})" if names else ""

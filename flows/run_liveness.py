@@ -1,4 +1,4 @@
-"""Liveness locks: one lock file for each flow run, held by its process until it ends, however it ends."""
+"""Liveness locks: one lock file for each flow run, which its process holds until it ends, however it ends."""
 
 import contextlib
 from pathlib import Path
@@ -9,22 +9,22 @@ from prefect.context import FlowRunContext
 from ddpm.common.locks import LockBusyError, locked
 
 RUNS = Path(".state/runs")
-_lives: dict[Path, contextlib.ExitStack] = {}
+_held: dict[Path, contextlib.ExitStack] = {}
 """The locks that this process holds until it ends."""
 
 
 def hold_liveness_lock() -> None:
-    """Hold this flow run's liveness lock in RUNS until the process ends.
+    """Hold the liveness lock of this flow run until the process ends.
 
-    Not only until the flow's body ends: the run is over when its final state is reported.
+    The end of the flow's body would be too early: a run is finished when its final state is reported.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
     path = (RUNS / str(context.flow_run.id)).resolve()
-    if path not in _lives:
-        _lives[path] = contextlib.ExitStack()
-        _lives[path].enter_context(locked(path, "this flow run has another process already"))
+    if path not in _held:
+        _held[path] = contextlib.ExitStack()
+        _held[path].enter_context(locked(path, "another process runs this flow run"))
 
 
 def is_alive(flow_run: Any) -> bool | None:
@@ -40,5 +40,5 @@ def is_alive(flow_run: Any) -> bool | None:
 
 
 def forget(flow_run: Any) -> None:
-    """Remove the file of a run that is over."""
+    """Remove the lock file of a finished run."""
     (RUNS / str(flow_run)).unlink(missing_ok=True)

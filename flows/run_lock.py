@@ -1,7 +1,7 @@
 """Run lock: at most one run of the pipeline per checkout.
 
-The kernel frees the lock when its holder dies, so no stale PID is left and nothing needs cleaning up. A run that finds
-another one at work ends at once in a state named Skipped.
+The kernel frees the lock when its holder dies, so there is no stale PID and nothing to clean up. A run that starts
+while another holds the lock ends at once in a state named Skipped.
 """
 
 import contextlib
@@ -27,66 +27,66 @@ SKIPPED = "Skipped"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_turns: list[Path] = []
-"""The checkouts whose lock this process holds: `retrain` runs the body of `pipeline` under its own lock."""
+_held: list[Path] = []
+"""The checkouts whose run lock this process holds: `retrain` runs the body of `pipeline` under its own lock."""
 
 
 def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
-    """Run a flow's body under the run lock, or end in the state Skipped with the reason.
+    """Run a flow's body under the run lock; if another process holds it, end in the state Skipped with the reason.
 
     The flow run also holds its liveness lock until the process ends (`flows.run_liveness`).
     """
 
     @functools.wraps(work)
-    def in_turn(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
+    def locked_work(*arguments: P.args, **named: P.kwargs) -> R | State[None]:
         checkout.require_own_code()
         run_liveness.hold_liveness_lock()
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(_turn())
+                held.enter_context(_hold_run_lock())
             except LockBusyError:
-                return finish("pipeline", SKIPPED, f"another run is at work here: {_holder()}")
+                return finish("pipeline", SKIPPED, f"another run is active in this checkout: {_holder()}")
             return work(*arguments, **named)
 
-    return in_turn
+    return locked_work
 
 
 @contextlib.contextmanager
-def _turn() -> Iterator[None]:
+def _hold_run_lock() -> Iterator[None]:
     """Hold the run lock of this checkout. Raises LockBusyError at once if another process holds it."""
     here = RUN_LOCK.resolve()
-    if here in _turns:
+    if here in _held:
         yield
         return
-    with locked(RUN_LOCK, "another run is at work here", patience=0):
+    with locked(RUN_LOCK, "another run is active in this checkout", patience=0):
         files.write_json(HOLDER, {"run": _name(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat()})
-        _turns.append(here)
+        _held.append(here)
         try:
             recover_dead_runs()
             yield
         finally:
-            _turns.remove(here)
+            _held.remove(here)
 
 
 def recover_dead_runs() -> None:
-    """Mark killed runs as crashed in Prefect: while this process holds the lock, none of them is at work."""
+    """Set killed runs to Crashed in Prefect: while this process holds the lock, none of them can be running."""
     if FlowRunContext.get() is not None:
         with get_client(sync_client=True) as client:
             crash_recovery.mark_dead_runs_crashed(client)
 
 
 def _holder() -> str:
-    """`retrain (3f2a...), since 14:02:11 UTC`."""
+    """Describe the holder: `retrain (3f2a...), process 4711, since 2026-03-01 14:02:11 UTC`."""
     try:
         found = files.read_json(HOLDER)
-    except FileNotFoundError:  # it has only just begun
-        return "it has begun this moment"
+    except FileNotFoundError:  # the holder has not written it yet
+        return "it has just begun"
     since = datetime.fromisoformat(found["since"])
     return f"{found['run']}, process {found['pid']}, since {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _name() -> str:
-    """The flow run of this process, for others to read."""
+    """Name and ID of the flow run of this process."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return "a run"

@@ -1,4 +1,4 @@
-"""The closing page of a run, for a person: the scores against the gate, the verdict, and where to look next."""
+"""The summary at the end of a run: the verdict, the scores against the gate, and where to look next."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from ddpm.common.progress import duration
 from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_table import Row
 from ddpm.report.page import PAGE
-from flows.dvc import Outcome
-from flows.markdown import text
+from flows.dvc import StageRun
+from flows.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -20,20 +20,20 @@ HEADINGS = {
     "first": ("green", "promoted: the first champion"),
     "better": ("green", "promoted: the new champion"),
     "unchanged": ("cyan", "is the champion already: nothing to promote"),
-    "inconclusive": ("yellow", "not promoted: not surely better than the champion"),
+    "inconclusive": ("yellow", "not promoted: not significantly better than the champion"),
     "worse": ("yellow", "not promoted: worse than the champion"),
-    "regressed": ("yellow", "not promoted: worse than the champion in another score than FID"),
+    "regressed": ("yellow", "not promoted: worse than the champion in a score other than FID"),
     "outside limits": ("red", "not promoted: outside the limits"),
     "refused": ("red", "not promoted: not comparable"),
-    "rejected": ("yellow", "not promoted: a person rejected it"),
-    "expired": ("yellow", "not promoted: nobody approved it in time"),
+    "rejected": ("yellow", "not promoted: rejected by a person"),
+    "expired": ("yellow", "not promoted: not approved in time"),
     "withdrawn": ("yellow", "not promoted: it was rolled back before"),
 }
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A version in the registry: its name and number, its aliases, the champion's number, and the run behind it."""
+class RegisteredVersion:
+    """A registered version: name and number, whether it is new, aliases, the champion's number, and its MLflow run."""
 
     name: str
     version: int
@@ -44,15 +44,16 @@ class Registered:
 
 
 @dataclass
-class Report:
-    """What a run found and did. champion: the champion's scores under the same conditions.
+class PipelineResult:
+    """The result of the pipeline.
 
-    uncommitted: files of results and parameters that git does not have as they are. warnings: for the end of the page.
+    seconds: wall clock of the run. champion: the champion's scores under the same conditions. drift: the result of the
+    drift check. uncommitted: files of results and parameters that differ from git's. warnings: shown at the end.
     """
 
-    outcomes: Sequence[Outcome]
+    stages: Sequence[StageRun]
     verdict: Verdict
-    registered: Registered
+    registered: RegisteredVersion
     metrics: dict[str, Any]
     seconds: float = 0.0
     champion: dict[str, Any] | None = None
@@ -62,7 +63,7 @@ class Report:
 
 
 def heading(verdict: Verdict) -> tuple[str, str]:
-    """(style, words) of a verdict."""
+    """Style and text of a verdict."""
     if verdict.verdict in {"first", "better"} and not verdict.promote:
         return "yellow", "not promoted: rolled back before"
     if verdict.verdict == "first" and not any(row.limit for row in verdict.rows):
@@ -70,34 +71,34 @@ def heading(verdict: Verdict) -> tuple[str, str]:
     return HEADINGS[verdict.verdict]
 
 
-def show(report: Report, console: "Console", prefect: str = "") -> None:
-    """Print the page. prefect: the address of this run on Prefect's page, if that stays up."""
+def show(result: PipelineResult, console: "Console", prefect: str = "") -> None:
+    """Print the summary. prefect: the address of Prefect's page if its server outlives the run."""
     from rich.padding import Padding
     from rich.rule import Rule
     from rich.text import Text
 
-    style, words = heading(report.verdict)
-    made = report.registered
-    if report.verdict.verdict == "unchanged" and made.champion != made.version:
-        style, words = "yellow", "not promoted: the champion's own weights"
+    style, text = heading(result.verdict)
+    registered = result.registered
+    if result.verdict.verdict == "unchanged" and registered.champion != registered.version:
+        style, text = "yellow", "not promoted: the champion's own weights"
     console.print()
-    title = Text.assemble((terminal.field(f"{made.name} version {made.version}"), "bold"), f" {words}")
+    title = Text.assemble((terminal.field(f"{registered.name} version {registered.version}"), "bold"), f" {text}")
     console.print(Rule(title, style=style, align="left"))
-    for part in (scores(report.verdict.rows), reasons(report), times(report), places(report, prefect)):
+    for part in (score_table(result.verdict.rows), reasons(result), times(result), next_steps(result, prefect)):
         console.print(Padding(part, (1, 0, 0, 1)))
     console.print()
 
 
-def scores(rows: Sequence[Row]) -> "RenderableType":
-    """The scores beside the champion's, those of real images, and the limits."""
+def score_table(rows: Sequence[Row]) -> "RenderableType":
+    """A table of the scores with the champion's, those of real images, and the limits."""
     from rich.table import Table
     from rich.text import Text
 
     marks = {True: Text("yes", "green"), False: Text("no", "bold red"), None: Text("")}
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     table.add_column("score")
-    for heading in ("this model", "champion", "real images", "limit"):
-        table.add_column(heading, justify="right")
+    for title in ("this model", "champion", "real images", "limit"):
+        table.add_column(title, justify="right")
     table.add_column("passed")
     for row in rows:
         value = Text(number(row.candidate), "bold")
@@ -112,51 +113,53 @@ def scores(rows: Sequence[Row]) -> "RenderableType":
     return table
 
 
-def reasons(report: Report) -> "RenderableType":
-    """The verdict's reasons, and what the registry holds now."""
-    made = report.registered
-    lines = [("Why", "; ".join(report.verdict.reasons))]
-    state = "registered now" if made.new else "registered before"
-    aliases = f", alias {' and '.join(made.aliases)}" if made.aliases else ", no alias"
-    lines.append(("Version", f"models:/{made.name}/{made.version}, {state}{aliases}"))
-    if made.champion is None:
-        lines.append(("Champion", "there is none: nothing has been promoted yet"))
-    elif made.champion != made.version:
-        lines.append(("Champion", f"models:/{made.name}/{made.champion} stays"))
-    if report.drift is not None:
-        lines.append(("Data", report.drift["words"]))
+def reasons(result: PipelineResult) -> "RenderableType":
+    """The verdict's reasons, and the state of the registry."""
+    registered = result.registered
+    lines = [("Why", "; ".join(result.verdict.reasons))]
+    state = "registered now" if registered.new else "registered before"
+    aliases = f", alias {' and '.join(registered.aliases)}" if registered.aliases else ", no alias"
+    lines.append(("Version", f"models:/{registered.name}/{registered.version}, {state}{aliases}"))
+    if registered.champion is None:
+        lines.append(("Champion", "none: nothing has been promoted yet"))
+    elif registered.champion != registered.version:
+        lines.append(("Champion", f"models:/{registered.name}/{registered.champion} stays"))
+    if result.drift is not None:
+        lines.append(("Data", result.drift["words"]))
     return pairs(lines)
 
 
-def times(report: Report) -> "RenderableType":
-    """What became of each stage, and where the time went."""
+def times(result: PipelineResult) -> "RenderableType":
+    """Result and duration of each stage."""
     parts = [
-        f"{each.stage} {each.did.lower() if each.seconds < 1 else duration(each.seconds)}" for each in report.outcomes
+        f"{each.stage} {each.result.lower() if each.seconds < 1 else duration(each.seconds)}" for each in result.stages
     ]
-    if len({each.did for each in report.outcomes}) == 1 and report.outcomes[0].did == "Cached":
+    if len({each.result for each in result.stages}) == 1 and result.stages[0].result == "Cached":
         parts = [f"all {len(parts)} stages cached: nothing changed"]
-    return pairs([("Time", f"{duration(report.seconds)} in all: {', '.join(parts)}")])
+    return pairs([("Time", f"{duration(result.seconds)} in all: {', '.join(parts)}")])
 
 
-def places(report: Report, prefect: str) -> "RenderableType":
-    """Where to look next."""
-    made = report.registered
-    drawn, whose = ("the champion", "@champion") if made.champion is not None else ("this model", f"/{made.version}")
-    known = [
+def next_steps(result: PipelineResult, prefect: str) -> "RenderableType":
+    """The files, pages and commands to look at next."""
+    registered = result.registered
+    drawn, address = "the champion", f"models:/{registered.name}@champion"
+    if registered.champion is None:
+        drawn, address = "this model", f"models:/{registered.name}/{registered.version}"
+    lines = [
         ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
         ("Pages", "ddpm ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
-        ("Draw", f"ddpm sample --model {shlex.quote(f'models:/{made.name}{whose}')}  (images from {drawn})"),
+        ("Draw", f"ddpm sample --model {shlex.quote(address)}  (images from {drawn})"),
         ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
     ]
-    if report.uncommitted:
-        add = f"git add {' '.join(report.uncommitted)} && git commit -m results"
-        known.append(("Compare", f"{add}  (`dvc metrics diff` and `dvc plots diff` compare later runs with this one)"))
-    known += [("Warning", each) for each in report.warnings]
-    return pairs(known)
+    if result.uncommitted:
+        add = f"git add {' '.join(result.uncommitted)} && git commit -m results"
+        lines.append(("Compare", f"{add}  (`dvc metrics diff` and `dvc plots diff` compare later runs with this one)"))
+    lines += [("Warning", each) for each in result.warnings]
+    return pairs(lines)
 
 
 def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
-    """A label and a text per line."""
+    """A grid with a label and a text per line."""
     from rich.table import Table
     from rich.text import Text
 
@@ -169,30 +172,30 @@ def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
 
 
 def number(value: float | None) -> str:
-    """Four digits, or a dash."""
+    """A number with four significant digits; None as a dash."""
     return "-" if value is None else f"{value:.4g}"
 
 
-def markdown(report: Report) -> str:
-    """The same for Prefect's page."""
-    made = report.registered
+def to_markdown(result: PipelineResult) -> str:
+    """The summary in Markdown, for Prefect's page."""
+    registered = result.registered
     lines = [
-        f"**{text(made.name)} version {made.version}** {heading(report.verdict)[1]}",
+        f"**{escape(registered.name)} version {registered.version}** {heading(result.verdict)[1]}",
         "",
-        *(f"- {text(reason)}" for reason in report.verdict.reasons),
-        *([f"- data: {text(report.drift['words'])}"] if report.drift is not None else []),
+        *(f"- {escape(reason)}" for reason in result.verdict.reasons),
+        *([f"- data: {escape(result.drift['words'])}"] if result.drift is not None else []),
         "",
         "| score | this model | champion | real images | limit | passed |",
         "|---|---:|---:|---:|---:|---|",
     ]
     marks = {True: "yes", False: "**no**", None: ""}
     lines += [
-        f"| {text(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
-        f"| {text(row.limit or '-') if row.limit else '-'} "
+        f"| {escape(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
+        f"| {escape(row.limit or '-') if row.limit else '-'} "
         f"| {marks[row.ok]} |"
-        for row in report.verdict.rows
+        for row in result.verdict.rows
     ]
-    lines += ["", *(f"- warning: {text(each)}" for each in report.warnings)]
+    lines += ["", *(f"- warning: {escape(each)}" for each in result.warnings)]
     lines += ["", "| stage | state | time |", "|---|---|---:|"]
-    lines += [f"| {text(each.stage)} | {each.did} | {duration(each.seconds)} |" for each in report.outcomes]
+    lines += [f"| {escape(each.stage)} | {each.result} | {duration(each.seconds)} |" for each in result.stages]
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""The retraining service: Prefect's and MLflow's servers, the deployments and their runner, kept running."""
+"""The service: Prefect's and MLflow's servers, the deployments and their runner, and their supervision."""

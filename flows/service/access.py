@@ -1,6 +1,6 @@
-"""Access to the servers of this checkout: who can reach them, the secret they ask for, and how commands find them.
+"""Access to the servers of this checkout: their address, the secret they require, and how commands find them.
 
-A record in a file names a server; the key in it lets a command verify that the server it reaches is that one.
+A file holds the record of each running server; its key lets a command verify that the server it reaches is that one.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ MLFLOW = "mlflow"
 LARGEST_PROOF = 4096
 AUTH = Path(".state/mlflow/auth.ini")
 NEEDED = {
-    "PREFECT_SERVER_API_AUTH_STRING": "who may use Prefect's server, as user:password",
+    "PREFECT_SERVER_API_AUTH_STRING": "the secret of Prefect's server, as user:password",
     "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of MLflow's user `admin`, 12 characters or more",
 }
 
 
 @dataclass(frozen=True)
-class Record:
-    """A server that runs for this checkout.
+class ServerRecord:
+    """A running server of this checkout.
 
     url: of its page. auth: the secret, as user:password. key: proves its identity. pid: of the process that runs it.
     """
@@ -45,16 +45,16 @@ class Record:
     pid: int
 
     def write(self, path: Path) -> None:
-        """Write it where other commands of this checkout and user look."""
+        """Write it for other commands of this checkout and user."""
         write_private(path, json.dumps(vars(self)))
 
-    def forget(self, path: Path) -> None:
-        """Remove the file, unless another process has taken the server over."""
+    def remove(self, path: Path) -> None:
+        """Remove the file, unless another process has taken over the server."""
         if (found := read(path)) and found.pid == self.pid:
             path.unlink(missing_ok=True)
 
-    def proven(self, name: str) -> bool:
-        """Whether the server at the address is this one: only it knows the key."""
+    def is_genuine(self, name: str) -> bool:
+        """Whether the server at the address is this one, which alone knows the key."""
         nonce = secrets.token_hex(16)
         address = urllib.parse.urlsplit(self.url).netloc
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -65,28 +65,28 @@ class Record:
         return False
 
 
-def read(path: Path) -> Record | None:
-    """The record in a file; None when there is none that can be read."""
+def read(path: Path) -> ServerRecord | None:
+    """The record in a file; None if it is missing or unreadable."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Record(str(found["url"]), str(found["auth"]), str(found["key"]), int(found["pid"]))
+        return ServerRecord(str(found["url"]), str(found["auth"]), str(found["key"]), int(found["pid"]))
     return None
 
 
 def secret_file() -> Path:
-    """The file that keeps the secret between starts, so that browsers stay signed in."""
+    """The file that holds the secret across restarts, so that browsers stay signed in."""
     return Path(os.environ["PREFECT_HOME"]) / "secret"
 
 
-def chosen() -> str:
+def secret_from_environment() -> str:
     """The secret set in the environment, or an empty text."""
     return os.environ.get("PREFECT_SERVER_API_AUTH_STRING", "")
 
 
 def secret() -> str:
-    """The secret set in the environment, or that of this checkout: made anew if missing or readable by others."""
-    if named := chosen():
-        return named
+    """The secret set in the environment, or that of this checkout, created if it is missing or readable by others."""
+    if chosen := secret_from_environment():
+        return chosen
     path = secret_file()
     with contextlib.suppress(OSError, ValueError):
         found = path.read_text(encoding="ascii").strip()
@@ -97,13 +97,13 @@ def secret() -> str:
     return made
 
 
-def link(record: Record) -> str:
-    """The address that signs a browser in; without the secret if the environment sets it, or if there is none."""
-    return f"{record.url}{guard.SIGN_IN}#{record.auth}" if record.auth and not chosen() else record.url
+def sign_in_link(record: ServerRecord) -> str:
+    """The address that signs a browser in; without the secret if the environment sets it or the server has none."""
+    return f"{record.url}{guard.SIGN_IN}#{record.auth}" if record.auth and not secret_from_environment() else record.url
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file atomically that at no moment anybody but this user can read."""
+    """Write a file atomically that only this user can ever read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
@@ -116,18 +116,18 @@ def write_private(path: Path, text: str) -> None:
 
 
 class ExposureError(ValueError):
-    """The servers would be open to others; the message says what is missing."""
+    """Others could use the servers without a password; the message names the missing settings."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """The address that the servers listen at and are reached by."""
+    """The host that the servers listen on, and its consequences for access."""
 
     host: str = HOST
 
     @property
     def local(self) -> bool:
-        """Whether nobody but this machine can reach them."""
+        """Whether only this machine can reach them."""
         return self.host in {HOST, "localhost"}
 
     def check(self) -> None:
@@ -136,9 +136,9 @@ class Exposure:
             return
         if self.host in {"0.0.0.0", "::", ""}:  # noqa: S104 - refused
             raise ExposureError(
-                f"--host {self.host!r} is not an address that others can reach this machine by. Name one that is."
+                f"--host {self.host!r} is not an address at which others can reach this machine. Give such an address."
             )
-        missing = [f"  {name}: {what}" for name, what in NEEDED.items() if not os.environ.get(name)]
+        missing = [f"  {name}: {meaning}" for name, meaning in NEEDED.items() if not os.environ.get(name)]
         if missing:
             raise ExposureError(
                 f"--host {self.host} opens the servers to others without a password. "
@@ -148,11 +148,11 @@ class Exposure:
             raise ExposureError("MLflow's sign-in needs flask-wtf: pip install -r requirements-team.lock")
 
     def prefect(self) -> dict[str, str]:
-        """The environment of Prefect's server, whose own services ask its API too."""
+        """The environment of Prefect's server, whose own services also use its API."""
         return {} if self.local else {"PREFECT_API_AUTH_STRING": os.environ["PREFECT_SERVER_API_AUTH_STRING"]}
 
     def mlflow(self) -> dict[str, str]:
-        """The environment of MLflow's server. Its users are kept beside its database; unknown users see nothing."""
+        """The environment of MLflow's server. It stores its users next to its database; unknown users see nothing."""
         if self.local:
             return {}
         database = (AUTH.parent / "auth.db").resolve()
@@ -174,5 +174,5 @@ class Exposure:
 
     @cached_property
     def _session_key(self) -> str:
-        """A key per start: browser sessions end with the service."""
+        """A new key per start, so that browser sessions end with the service."""
         return secrets.token_hex(32)

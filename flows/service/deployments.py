@@ -1,4 +1,4 @@
-"""Moves of the champion as flows, for Prefect's page: what `ddpm promote` and `ddpm rollback` do."""
+"""Moves of the champion as flows, for Prefect's page: the equivalents of `ddpm promote` and `ddpm rollback`."""
 
 from typing import TYPE_CHECKING
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from ddpm.registry import Move
 
 
-@flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.ended])
+@flow(name="promote", flow_run_name="promote-{version}", persist_result=False, on_crashed=[notify.send_failure])
 def promote(version: int, why: str) -> State[None]:
-    """Make a version the champion: your decision, whatever the gate said.
+    """Make a version the champion, regardless of the gate's verdict.
 
     version: its number in the registry. why: the reason, for the audit trail.
     """
     from ddpm import registry
 
     run_liveness.hold_liveness_lock()
-    say = get_run_logger().info
-    return _told(registry.promote_by_hand(params.model_name(), version, _signed(why), say, lock=registry_lock))
+    log = get_run_logger().info
+    return _finish(registry.promote_by_hand(params.model_name(), version, _with_run(why), log, lock=registry_lock))
 
 
-@flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.ended])
+@flow(name="rollback", flow_run_name="rollback", persist_result=False, on_crashed=[notify.send_failure])
 def rollback(to: int | None = None, why: str = "") -> State[None]:
     """Make the previous champion the champion again, or version `to`. Safe to repeat.
 
@@ -37,16 +37,17 @@ def rollback(to: int | None = None, why: str = "") -> State[None]:
     from ddpm import registry
 
     run_liveness.hold_liveness_lock()
-    return _told(registry.rollback(params.model_name(), to, why=_signed(why), lock=registry_lock))
+    return _finish(registry.rollback(params.model_name(), to, why=_with_run(why), lock=registry_lock))
 
 
-def _signed(why: str) -> str:
-    """The reason, and the flow run in which it was given: Prefect's page has no persons to name."""
+def _with_run(why: str) -> str:
+    """The reason, with the flow run in place of a user name, which Prefect does not have."""
     run = getattr(get_run_context(), "flow_run", None)
     return f"{why} (Prefect run {run.name})" if why.strip() and run else why
 
 
-def _told(move: "Move") -> State[None]:
+def _finish(move: "Move") -> State[None]:
+    """Log a move, notify of it, and return the final state."""
     get_run_logger().info("%s", move)
-    notify.moved(move)
+    notify.send_move(move)
     return Completed(message=str(move))

@@ -13,39 +13,15 @@ from ddpm.config import params
 from ddpm.provenance import checkout
 from flows import console
 from flows.service import prefect_server
-from flows.service.watchdog import Watchdog
+from flows.service.watchdog import FAILED, INTERRUPTED, STOPPED, Watchdog
 
-INTERRUPTED = 130
 TERMINATED = 143
-STOPPED = "Training has saved its state; the same command goes on from there."
-AGAIN = "What was finished is kept: when it answers again, run the same command."
+AGAIN = "Finished stages are kept: when it answers again, run the same command."
 
 
-def run_pipeline() -> None:
-    """Bring everything up to date. Does not return."""
-
-    def work() -> object:
-        from flows.pipeline import pipeline
-
-        return pipeline()
-
-    _run(work)
-
-
-def run_retrain(*, force: bool, accept_drift: bool) -> None:
-    """Retrain if the data, a parameter or the code has changed, or by force. Does not return."""
-
-    def work() -> object:
-        from flows.retrain import retrain
-
-        return retrain(force=force, accept_drift=accept_drift)
-
-    _run(work)
-
-
-def _run(work: Callable[[], object]) -> None:
-    """Run a flow with a server and a terminal, show its report, and end the process with a message on failure."""
-    if console.wants_bars():
+def run(flow: Callable[[], object]) -> None:
+    """Run a flow with a server and a terminal, print its summary, and exit with a status. Does not return."""
+    if console.is_terminal():
         os.environ.setdefault("DDPM_PROGRESS_SECONDS", "1")
     terminal = console.reporter.attach()
     prefect = None
@@ -54,19 +30,19 @@ def _run(work: Callable[[], object]) -> None:
         faults.require_open_files()
         params.load().require_files()  # before a server starts, which takes seconds
         prefect = prefect_server.connect()
-        _attended(work, terminal, prefect)
+        _run_watched(flow, terminal, prefect)
     except BaseException as error:
         ending = _ending(error)
         if ending is None:
             raise
         terminal.line(ending.part, ending.text, "red" if ending.part == "failed" else "yellow")
-        _leave(ending.status, prefect)
-    _leave(0, prefect)
+        _exit(ending.status, prefect)
+    _exit(0, prefect)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: a line for the terminal and an exit status."""
+    """The end of a run: a line for the terminal and an exit status."""
 
     part: str
     text: str
@@ -74,25 +50,25 @@ class Ending:
 
 
 def _ending(error: BaseException) -> Ending | None:
-    """Describe an exception; None for a defect of this program, which needs its traceback."""
+    """The ending for an exception; None for a bug, which needs its traceback."""
     module, name = type(error).__module__.partition(".")[0], type(error).__name__
     if isinstance(error, KeyboardInterrupt):
         return Ending("stopped", STOPPED, INTERRUPTED)
     if name == "TerminationSignal":  # Prefect's own, for SIGTERM
         return Ending("stopped", STOPPED, TERMINATED)
-    if lacking := faults.exhausted(error):
-        return Ending("failed", lacking, 1)
+    if reason := faults.exhausted(error):
+        return Ending("failed", reason, FAILED)
     # Compared by name: importing these packages takes seconds.
-    if lost := {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(module):
+    if server := {"httpx": "Prefect's server", "mlflow": "MLflow"}.get(module):
         reason = (str(error) or name).splitlines()[0]
-        return Ending("failed", f"{lost} could not be used: {reason}. {AGAIN}", 1)
+        return Ending("failed", f"{server} could not be used: {reason}. {AGAIN}", FAILED)
     if isinstance(error, ValueError | RuntimeError | OSError):
-        return Ending("failed", str(error), 1)
+        return Ending("failed", str(error), FAILED)
     return None
 
 
-def _leave(status: int, prefect: prefect_server.Server | None) -> None:
-    """End the process; at once if Prefect's server is gone, because its client would retry for minutes."""
+def _exit(status: int, prefect: prefect_server.Server | None) -> None:
+    """Exit; at once if Prefect's server does not answer, because its client would retry for minutes."""
     if prefect is not None and not prefect.answers():
         prefect.stop()
         sys.stdout.flush()
@@ -101,16 +77,16 @@ def _leave(status: int, prefect: prefect_server.Server | None) -> None:
     sys.exit(status)
 
 
-def _attended(work: Callable[[], object], terminal: console.Terminal, prefect: prefect_server.Server) -> None:
-    """Import while the server starts, run the flow under the watchdog, and show its report."""
+def _run_watched(flow: Callable[[], object], terminal: console.Terminal, prefect: prefect_server.Server) -> None:
+    """Import Prefect while its server starts, run the flow under the watchdog, and print its summary."""
     import flows.retrain  # noqa: F401 - takes seconds, as does the start of the server
     from flows import summary
 
-    console.quieten()
+    console.silence_prefect()
     prefect.wait()
     page = prefect.sign_in if terminal.console.is_terminal else prefect.page
-    terminal.line("pipeline", f"{'watch it' if prefect.own else 'recorded'} at {page}", "dim")
+    terminal.line("pipeline", f"{'watch it' if prefect.process else 'recorded'} at {page}", "dim")
     with Watchdog(prefect, terminal).watching():
-        report = work()
-    if isinstance(report, summary.Report):
-        summary.show(report, terminal.console, prefect="" if prefect.own else prefect.page)
+        result = flow()
+    if isinstance(result, summary.PipelineResult):
+        summary.show(result, terminal.console, prefect="" if prefect.process else prefect.page)

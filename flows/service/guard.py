@@ -1,8 +1,8 @@
-"""ASGI middleware in front of Prefect's and MLflow's servers: checks Host and Origin, and for MLflow a secret.
+"""ASGI middleware in front of Prefect's and MLflow's servers: checks Host and Origin, and for MLflow the secret.
 
-Any web page may send requests to this machine, and may let its own host name resolve to 127.0.0.1 (DNS rebinding).
-Prefect checks the secret of its API itself; MLflow has none. The guard also proves to our own clients that the server
-is the one they started: see `proof`.
+Any web page can send requests to this machine, and can make its own host name resolve to 127.0.0.1 (DNS rebinding).
+Prefect checks the secret of its API itself; MLflow has none. The guard also proves the server's identity to our own
+clients (`proof`).
 """
 
 import base64
@@ -43,12 +43,12 @@ ANOTHER_ORIGIN = "this server takes no requests of other pages"
 
 
 @dataclass(frozen=True)
-class Gate:
-    """What the guard of one server lets in.
+class GuardConfig:
+    """The configuration of one server's guard.
 
     name: `prefect` or `mlflow`. address: the host and port of its page. key: proves the server's identity. secret: as
     user:password; empty where the server's users have passwords of their own. cookie: whether the guard asks for it at
-    every request; else only a browser that opens a page is asked to sign in, and the server checks the rest.
+    every request; if not, only a browser that opens a page is asked to sign in, and the server checks the rest.
     """
 
     name: str
@@ -56,6 +56,16 @@ class Gate:
     key: str
     secret: str
     cookie: bool
+
+    @classmethod
+    def from_json(cls, text: str) -> "GuardConfig":
+        """The configuration from the text of `to_json`."""
+        found: dict[str, Any] = json.loads(text)
+        return cls(**found)
+
+    def to_json(self) -> str:
+        """The configuration as text, for the environment of the server's process."""
+        return json.dumps(vars(self))
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -65,13 +75,13 @@ class Gate:
         return frozenset({f"{each}:{port}" for each in names} | (names if port == "80" else set()))
 
     @property
-    def ticket(self) -> str:
-        """The cookie's value. Browsers send cookies to every port, so it does not give the secret away."""
+    def cookie_value(self) -> str:
+        """The value of the cookie. It does not reveal the secret, because browsers send cookies to every port."""
         return _digest(self.secret, f"cookie {self.name} {self.address}")
 
     @property
     def cookie_name(self) -> str:
-        """Differs between the servers of one host, which share their cookies."""
+        """The name of the cookie; it differs between the servers of one host, which share their cookies."""
         return f"ddpm-{self.name}-{self.address.rpartition(':')[2]}"
 
 
@@ -86,31 +96,31 @@ def basic(secret: str) -> str:
 
 
 class Guard:
-    """The middleware."""
+    """The ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        self.app, self.gate = app, gate
+    def __init__(self, app: ASGIApp, config: GuardConfig) -> None:
+        self.app, self.config = app, config
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, answer, or hand on to the application."""
+        """Refuse the request, answer it, or pass it to the application."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         refused = self._refused(scope)
         if scope["type"] == "websocket":
-            if refused or (self.gate.cookie and not self._signed_in(HTTPConnection(scope))):
+            if refused or (self.config.cookie and not self._signed_in(HTTPConnection(scope))):
                 await send({"type": "websocket.close", "code": 1008})
             else:
                 await self.app(scope, receive, send)
             return
-        answer = refused or await self._own(Request(scope, receive))
+        answer = refused or await self._answer(Request(scope, receive))
         await (answer or self.app)(scope, receive, _with_headers(send))
 
     def _refused(self, scope: Scope) -> Response | None:
-        """Refuse a request for another host, or from another origin."""
+        """The refusal of a request for another host or from another origin; else None."""
         headers = Headers(scope=scope)
         hosts = [each.lower() for each in headers.getlist("host")]
-        if len(hosts) != 1 or hosts[0] not in self.gate.hosts:
+        if len(hosts) != 1 or hosts[0] not in self.config.hosts:
             return PlainTextResponse(ANOTHER_HOST, 421)
         if any(each.lower() != f"http://{hosts[0]}" for each in headers.getlist("origin")):
             return PlainTextResponse(ANOTHER_ORIGIN, 403)
@@ -121,55 +131,60 @@ class Guard:
             return PlainTextResponse(ANOTHER_ORIGIN, 403)
         return None
 
-    async def _own(self, request: Request) -> Response | None:
-        """Answer the guard's own pages and requests without the secret; None: the request goes to the server."""
+    async def _answer(self, request: Request) -> Response | None:
+        """The guard's own answer; None if the request goes to the server."""
         path = request.scope["path"]
         if path == PROOF:
             return self._proof(request)
-        if request.method == "GET" and request.headers["host"].lower() != self.gate.address and _is_page(request):
-            return RedirectResponse(f"http://{self.gate.address}{_target(request)}", 307)
+        if request.method == "GET" and request.headers["host"].lower() != self.config.address and _is_page(request):
+            return RedirectResponse(f"http://{self.config.address}{_target(request)}", 307)
         if path.startswith(SIGN_IN):
             return await self._sign_in(request)
-        if not self.gate.secret or path in PUBLIC or self._signed_in(request):
+        if not self.config.secret or path in PUBLIC or self._signed_in(request):
             return None
-        if request.method == "GET" and (_is_page(request) or (path == "/" and self.gate.cookie)):
+        if request.method == "GET" and (_is_page(request) or (path == "/" and self.config.cookie)):
             return RedirectResponse(f"{SIGN_IN}?next={quote(_target(request), safe='')}", 303)
-        return PlainTextResponse("sign in first", 401) if self.gate.cookie else None
+        return PlainTextResponse("sign in first", 401) if self.config.cookie else None
 
     def _proof(self, request: Request) -> Response:
         nonce = request.query_params.get("nonce", "")
         if request.method != "GET" or not re.fullmatch("[0-9a-f]{32,128}", nonce):
             return PlainTextResponse("the nonce is missing", 400)
-        return JSONResponse({"proof": proof(self.gate.key, self.gate.name, self.gate.address, nonce)})
+        return JSONResponse({"proof": proof(self.config.key, self.config.name, self.config.address, nonce)})
 
     async def _sign_in(self, request: Request) -> Response:
         """Serve the sign-in page with its script and style, and check the secret."""
         if request.method == "GET" and request.scope["path"] in ASSETS:
             name, kind = ASSETS[request.scope["path"]]
             return Response(_file(name), media_type=kind, headers={"Cache-Control": "no-store"})
-        if request.scope["path"] != SIGN_IN or not self.gate.secret:
+        if request.scope["path"] != SIGN_IN or not self.config.secret:
             return PlainTextResponse("not found", 404)
         if request.method == "GET":
-            page = _file("sign_in.html").replace("SERVER", self.gate.name)
+            page = _file("sign_in.html").replace("SERVER", self.config.name)
             policy = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
             return Response(page, media_type="text/html", headers=policy)
         if request.method != "POST":
             return PlainTextResponse("GET or POST", 405)
-        return await self._checked(request)
+        return await self._check_secret(request)
 
-    async def _checked(self, request: Request) -> Response:
-        """204 if the secret is right, or missing in a browser that is signed in."""
+    async def _check_secret(self, request: Request) -> Response:
+        """Answer 204 if the secret is right, or if it is missing and the browser is signed in."""
         sent = b""
         async for chunk in request.stream():
             sent += chunk
             if len(sent) > LARGEST_BODY:
                 return PlainTextResponse("too long", 413)
-        if not hmac.compare_digest(sent, self.gate.secret.encode()):
-            known = not sent and self._signed_in(request)
-            return Response(status_code=204) if known else PlainTextResponse("that is not the secret", 401)
+        if not hmac.compare_digest(sent, self.config.secret.encode()):
+            signed_in = not sent and self._signed_in(request)
+            return Response(status_code=204) if signed_in else PlainTextResponse("that is not the secret", 401)
         answer = Response(status_code=204)
         answer.set_cookie(
-            self.gate.cookie_name, self.gate.ticket, COOKIE_SECONDS, path="/", httponly=True, samesite="strict"
+            self.config.cookie_name,
+            self.config.cookie_value,
+            COOKIE_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="strict",
         )
         return answer
 
@@ -181,13 +196,13 @@ class Guard:
                 sent = base64.b64decode(credentials, validate=True)
             except (binascii.Error, ValueError):
                 return False
-            return hmac.compare_digest(sent, self.gate.secret.encode())
-        cookie = request.cookies.get(self.gate.cookie_name, "")
-        return hmac.compare_digest(cookie.encode(), self.gate.ticket.encode())
+            return hmac.compare_digest(sent, self.config.secret.encode())
+        cookie = request.cookies.get(self.config.cookie_name, "")
+        return hmac.compare_digest(cookie.encode(), self.config.cookie_value.encode())
 
 
 def _is_page(request: Request) -> bool:
-    """Whether the client accepts a page."""
+    """Whether the client accepts HTML."""
     return "text/html" in request.headers.get("accept", "")
 
 
@@ -218,14 +233,3 @@ def _digest(key: str, text: str) -> str:
 
 def _file(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
-
-
-def packed(gate: Gate) -> str:
-    """A gate as text, for the environment of the server's process."""
-    return json.dumps(vars(gate))
-
-
-def unpacked(text: str) -> Gate:
-    """The gate from the text of `packed`."""
-    found: dict[str, Any] = json.loads(text)
-    return Gate(**found)

@@ -20,7 +20,7 @@ from flows.service import schedule
 from flows.service.deployments import promote, rollback
 
 AT_ONCE = 16
-"""Concurrent processes of runs. One works; the others end as Skipped."""
+"""Largest number of concurrent runs. All but one end as Skipped."""
 POLL_SECONDS = 3.0
 
 
@@ -38,23 +38,23 @@ async def run(cron: str) -> None:
 
 async def record(runner: Runner, cron: str) -> None:
     """Register the deployments, and resume those that the service paused (`flows.service.schedule`)."""
-    noted = schedule.Noted.read()
+    notes = schedule.ServiceNotes.read()
     for each in flows():
         with get_client(sync_client=True) as client:
-            found = schedule.known(client, each.name)
+            found = schedule.find_deployment(client, each.name)
         deployment = each.to_deployment(
             name=each.name,
             description=each.description,
-            schedules=schedule.schedules(found, cron, noted) if each is retrain else None,
-            paused=schedule.stays_paused(found, noted),
+            schedules=schedule.schedules(found, cron, notes) if each is retrain else None,
+            paused=schedule.stays_paused(found, notes),
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         await runner.aadd_deployment(await deployment if asyncio.iscoroutine(deployment) else deployment)
-    schedule.Noted(cron).write()
+    schedule.ServiceNotes(cron).write()
 
 
 def pause() -> None:
-    """Pause the deployments as the service stops. A server that is gone schedules no runs anyway."""
+    """Pause the deployments as the service stops; a server that does not answer schedules no runs anyway."""
     with contextlib.suppress(HTTPError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         schedule.pause(client, [each.name for each in flows()])
 

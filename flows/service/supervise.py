@@ -1,4 +1,4 @@
-"""Keep processes running: restart one that ends, after a growing pause, until it has ended too often."""
+"""Supervise processes: restart one that ends, after a growing pause, until it has ended too often."""
 
 import contextlib
 import signal
@@ -13,71 +13,69 @@ from types import FrameType
 import psutil
 
 from flows import processes
+from flows.processes import Log
 
 FIRST_PAUSE = 1.0
 """Seconds before the first restart; each further restart within WINDOW waits twice as long."""
-DEATHS = 5
+MAX_EXITS = 5
 WINDOW = 600.0
-"""DEATHS within WINDOW seconds: a restart does not help."""
+"""Seconds. A process that ends MAX_EXITS times within them is not restarted again."""
 TICK = 0.25
-
-Say = Callable[[str], None]
-Tick = Callable[[], None]
 
 
 class SupervisionError(RuntimeError):
-    """A process ended too often; the message says which, how, and where its log is."""
+    """A process ended too often; the message has its name, its exit status and its log file."""
 
 
 @dataclass
-class Member:
-    """One process that is kept running.
+class SupervisedProcess:
+    """A process that is kept running.
 
-    start: starts it in a session of its own. ready: whether it can start. ask: the signal that stops it, sent to its
+    start: starts it in its own session. ready: whether it can start. stop_signal: the signal that stops it, sent to its
     children first if `children_first`. grace: seconds between that signal and SIGKILL.
     """
 
     name: str
     start: Callable[[], "subprocess.Popen[str]"]
-    log: Path
+    log_file: Path
     ready: Callable[[], bool] = lambda: True
-    ask: signal.Signals = signal.SIGINT
+    stop_signal: signal.Signals = signal.SIGINT
     grace: float = 10.0
     children_first: bool = False
     child: "subprocess.Popen[str] | None" = None
     due: float = 0.0
-    deaths: list[float] = field(default_factory=list)
+    exits: list[float] = field(default_factory=list)
 
-    def tend(self, say: Say) -> None:
-        """Start it when it is due. Raises SupervisionError if it has ended too often."""
+    def ensure_running(self, log: Log) -> None:
+        """Start it if it is due. Raises SupervisionError if it has ended too often."""
         now = time.monotonic()
         if self.child is not None and self.child.poll() is not None:
-            self._ended(self.child, now, say)
+            self._handle_exit(self.child, now, log)
         if self.child is None and now >= self.due and self.ready():
             self.child = self.start()
 
-    def _ended(self, child: "subprocess.Popen[str]", now: float, say: Say) -> None:
-        how = _how(child.returncode)
+    def _handle_exit(self, child: "subprocess.Popen[str]", now: float, log: Log) -> None:
+        how = _describe_exit(child.returncode)
         processes.stop(child, self.grace)  # its own children
         self.child = None
-        self.deaths = [each for each in self.deaths if now - each < WINDOW] + [now]
-        if len(self.deaths) >= DEATHS:
+        self.exits = [each for each in self.exits if now - each < WINDOW] + [now]
+        if len(self.exits) >= MAX_EXITS:
             raise SupervisionError(
-                f"{self.name} ended {DEATHS} times in {now - self.deaths[0]:.0f} s, at last {how}: a restart "
-                f"does not help. Its log: {self.log}"
+                f"{self.name} ended {MAX_EXITS} times in {now - self.exits[0]:.0f} s, the last time {how}: another "
+                f"restart would not help. Its log: {self.log_file}"
             )
-        pause = FIRST_PAUSE * 2 ** (len(self.deaths) - 1)
+        pause = FIRST_PAUSE * 2 ** (len(self.exits) - 1)
         self.due = now + pause
-        say(f"{self.name} ended {how}; starting it again in {pause:.0f} s. Its log: {self.log}")
+        log(f"{self.name} ended {how}; restarting it in {pause:.0f} s. Its log: {self.log_file}")
 
     def stop(self) -> None:
-        """Stop it and everything it started."""
+        """Stop it and its descendants."""
         if self.child is None:
             return
         if self.children_first:
             self._stop_children(self.child.pid)
-        if self.ask is not signal.SIGINT and self.child.poll() is None:
-            self.child.send_signal(self.ask)
+        if self.stop_signal is not signal.SIGINT and self.child.poll() is None:
+            self.child.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):  # SIGKILL follows
                 self.child.wait(self.grace)
         processes.stop(self.child, self.grace)
@@ -89,35 +87,37 @@ class Member:
             children = psutil.Process(parent).children()
             for each in children:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    each.send_signal(self.ask)
+                    each.send_signal(self.stop_signal)
             psutil.wait_procs(children, timeout=self.grace)
 
 
-def keep(members: Iterable[Member], ended: threading.Event, say: Say, tick: Tick = lambda: None) -> None:
-    """Keep all members running until `ended`, then stop them in reverse order. tick: called between checks."""
+def keep_running(
+    members: Iterable[SupervisedProcess], stop: threading.Event, log: Log, tick: Callable[[], None] = lambda: None
+) -> None:
+    """Keep all members running until `stop` is set, then stop them in reverse order. tick: called between checks."""
     kept = list(members)
     try:
-        while not ended.is_set():
+        while not stop.is_set():
             for each in kept:
-                each.tend(say)
+                each.ensure_running(log)
             tick()
-            ended.wait(TICK)
+            stop.wait(TICK)
     finally:
         for each in reversed(kept):
             each.stop()
 
 
-def until_asked() -> threading.Event:
+def stop_event() -> threading.Event:
     """Return an event that Ctrl-C and SIGTERM set."""
-    ended = threading.Event()
+    stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    return ended
+    return stop
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"

@@ -1,1 +1,1 @@
-"""Tasks of the flows: each one step, safe to repeat, that ends in a state named by what it did."""
+"""Tasks of the flows. Each is one step that is safe to repeat; its final state is named after its result."""

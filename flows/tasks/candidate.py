@@ -1,8 +1,8 @@
 """The tasks between a trained candidate and the champion: record, register, verify, rescore, judge, move.
 
-Each is safe to repeat: the record is found by the training's digest, the version by its content, the check by its mark
-on the version, the scores of both models by their inputs; the decision is pure, and the champion moves by
-compare-and-set. A run that was killed between any two of them is finished by the next one.
+Each is safe to repeat: the record is found by the training's digest, the version by its content, the verification by a
+tag of the version, the scores of both models by their inputs; the decision is a pure function, and the champion moves
+by compare-and-set. The next run completes one that was killed at any point.
 """
 
 import os
@@ -30,12 +30,12 @@ METRICS = Path("out/evaluate/metrics.json")
 PICTURES = Path("out/evaluate/pictures")
 RESCORED = Path(".state/champion")
 NO_LIMITS = {"name", "approval", "approval_hours"}
-"""Parameters of promotion that the gate does not judge by."""
+"""Parameters of promotion that are not limits of the gate."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping[str, Any] | None) -> Any:
-    """Complete the MLflow run of this training; its id."""
+    """Complete the MLflow run of this training; returns its ID."""
     from ddpm import tracking
 
     digest = files.read_json(MODEL / "config.json")["digest"]
@@ -44,20 +44,20 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     run_id = tracking.complete(
         digest,
         metrics,
-        [PICTURES, *tracking.kept()],
+        [PICTURES, *tracking.data_record_files()],
         tracking.lineage(changed) | weights | tracking.prepared_tags(),
         params=params.flatten(settings),
         history=HISTORY,
         patch=changed.content,
     )
     if drifted is not None:
-        tracking.note_drift(run_id, drifted)
+        tracking.record_drift(run_id, drifted)
     return finish("record", "Completed", f"MLflow run {run_id}", run_id)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
-    """Register the model, once per content: its version, and whether that is new."""
+    """Register the model, once per content; returns its version and whether that is new."""
     from ddpm import registry, tracking
 
     before = {version.number for version in registry.status(name).versions}
@@ -69,7 +69,7 @@ def register(name: str, run_id: str, metrics: Mapping[str, Any]) -> Any:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def verify(name: str, number: int) -> Any:
-    """Load the version and draw from it in a clean process, unless that was done before."""
+    """Load the version and sample from it in a clean process, unless that was done before."""
     from ddpm import registry
 
     known = registry.version(name, number).verified
@@ -80,44 +80,53 @@ def verify(name: str, number: int) -> Any:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[str, Any]) -> Any:
-    """The scores of `candidate` and `champion`, taken by one process: same reference, seeds and extractor.
+    """Score `candidate` and `champion` in one process, with the same reference, seeds and extractor.
 
-    A champion that cannot be drawn like the candidate (other classes, another resolution) gets no scores but the
-    reason, upon which the gate refuses to compare.
+    A champion that cannot be sampled like the candidate (other classes, another resolution) gets the reason in place of
+    scores, and the gate refuses the comparison.
     """
     from ddpm import registry
 
-    say = reporter.sayer("champion", get_run_logger())
+    log = reporter.logger("champion", get_run_logger())
     folder = registry.download(f"models:/{name}/{champion}")
     target = RESCORED / scoring_key(folder, settings) / "scores.json"
     if target.exists():
-        return finish("champion", "Cached", f"version {champion} was scored like this before", files.read_json(target))
-    say(f"scoring version {champion}, the champion, beside the candidate")
-    ended = processes.run(
-        processes.child("ddpm.stages.rescore", str(folder), str(target)),
-        say,
+        return finish(
+            "champion",
+            "Cached",
+            f"version {champion} was scored under these conditions before",
+            files.read_json(target),
+        )
+    log(f"scoring version {champion}, the champion, and the candidate")
+    done = processes.run(
+        processes.module_command("ddpm.stages.rescore", str(folder), str(target)),
+        log,
         limit=settings.flow.time_limit,
         environment=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
-    last = ended.lines[-1] if ended.lines else ""
-    if ended.code and last.startswith("error: ") and not ended.timed_out:
+    last = done.lines[-1] if done.lines else ""
+    if done.code and last.startswith("error: ") and not done.timed_out:
         reason = last.removeprefix("error: ")
         known = {"candidate": metrics, "champion": {"refused": reason}}
-        return finish("champion", "Completed", f"version {champion} cannot be scored like this: {reason}", known)
-    if ended.timed_out or ended.code:
-        raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(ended.lines[-12:]))
+        return finish(
+            "champion", "Completed", f"version {champion} cannot be scored under these conditions: {reason}", known
+        )
+    if done.timed_out or done.code:
+        raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(done.lines[-12:]))
     return finish("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def judge(settings: params.Promote, name: str, number: int, champion: int | None, scores: Mapping[str, Any]) -> Any:
-    """The gate's verdict, noted on the version with all that it rests on."""
+    """The gate's verdict, stored on the version with its evidence."""
     from ddpm import registry
 
     reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
     verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
     if verdict.verdict == "unchanged" and number != champion:
-        reason = f"the champion's own weights, drawn with other settings; `ddpm promote {number}` makes them its own"
+        reason = (
+            f"the champion's own weights, sampled with other settings; `ddpm promote {number}` adopts these settings"
+        )
         verdict = replace(verdict, reasons=(reason,))
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion
         return finish("gate", "Completed", f"{verdict.verdict}: {verdict.reasons[0]}", verdict)
@@ -130,7 +139,7 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def move(name: str, number: int, verdict: Verdict, champion: int | None, approval: dict[str, Any]) -> Any:
-    """Make the version the champion, if the champion is still the one it was judged against.
+    """Make the version the champion if the champion is still the one it was judged against.
 
     approval: evidence of the approval for the audit trail; empty if none was required.
     """
@@ -143,7 +152,7 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None, approva
 
 
 def scoring_key(champion: Path, settings: params.Params) -> str:
-    """What the scores of both depend on, as one hash: weights, sampling, reference, and the code that scores."""
+    """A hash of all that the scores of both depend on: weights, sampling, reference, and the scoring code."""
     return files.sha256_json(
         {
             "champion": {each.name: files.sha256_file(each) for each in sorted(champion.iterdir())},

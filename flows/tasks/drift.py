@@ -1,6 +1,7 @@
 """Data drift: compare the prepared data with the champion's, after `prepare` and before training.
 
-`ddpm run` reports the drift and goes on. A scheduled run stops beyond prepare.max_drift until somebody has looked.
+`ddpm run` reports the drift and continues. A scheduled run fails beyond prepare.max_drift, so that somebody can inspect
+the data.
 """
 
 import os
@@ -24,31 +25,31 @@ if TYPE_CHECKING:
 AFTER = "prepare"
 """The stage that the comparison follows."""
 PREPARED = Path("out/prepare")
-FOUND = Path(".state/drift")
+RESULTS = Path(".state/drift")
 
 
 class DriftError(RuntimeError):
     """The data differ from the champion's by more than a scheduled run may accept."""
 
 
-def watch(settings: params.Params, stop: bool) -> dict[str, Any] | None:
+def check_drift(settings: params.Params, stop: bool) -> dict[str, Any] | None:
     """Run `compare`; None if there is nothing to compare with. stop: raise DriftError beyond prepare.max_drift."""
-    found: dict[str, Any] | None = compare(settings, stop, return_state=True).result()
-    return found
+    result: dict[str, Any] | None = compare(settings, stop, return_state=True).result()
+    return result
 
 
 @task(name="drift", task_run_name="drift", cache_policy=NO_CACHE, persist_result=False)
 def compare(settings: params.Params, stop: bool) -> Any:
-    """Compare out/prepare with the champion's data; the result is kept under the hash of the prepared images."""
+    """Compare out/prepare with the champion's data; the result is stored under the hash of the prepared images."""
     from ddpm import registry, tracking
 
     data = files.read_json(PREPARED / "profile.json")["data_sha256"]
-    target = FOUND / f"{data}.json"
+    target = RESULTS / f"{data}.json"
     try:
         champion = registry.status(settings.promote.name).champion
         before = tracking.prepared_sha256(champion.run_id) if champion else None
     except tracking.TrackingUnavailableError as error:
-        # Nothing is promoted without the record, and the run that finds it again compares before it goes on.
+        # Nothing is promoted without the record, and the run that reaches it again compares before training.
         return finish("drift", "Skipped", f"not compared with the champion's data: {error}")
     if champion is None:
         return finish("drift", "Skipped", "no champion yet, so no data to compare with")
@@ -62,59 +63,59 @@ def compare(settings: params.Params, stop: bool) -> Any:
         return finish("drift", "Cached", found["words"], found)
     made_of = files.sha256_json([champion.run_id, about, data, limit, fingerprint.code_digest("drift")])
     known = files.read_json(target) if target.exists() else {}
-    did = "Cached" if known.get("made_of") == made_of else "Completed"
-    if did == "Completed":
+    result = "Cached" if known.get("made_of") == made_of else "Completed"
+    if result == "Completed":
         known = {"champion": about, **measure(champion, settings.flow.time_limit), "made_of": made_of}
         files.write_json(target, known)
     if stop and known["verdict"] == "beyond":
         raise DriftError(refusal(known, target))
-    return finish("drift", did, known["words"], known)
+    return finish("drift", result, known["words"], known)
 
 
 def measure(champion: "Version", limit: float) -> dict[str, Any]:
-    """Compare with the record of the champion's run, in a process of its own, because features need torch."""
+    """Compare with the record of the champion's run, in a separate process, because features need torch."""
     from ddpm import tracking
 
     with tempfile.TemporaryDirectory() as temporary:
         record, target = Path(temporary) / "record", Path(temporary) / "found.json"
         record.mkdir()
-        tracking.fetch(champion.run_id, record)
-        ended = processes.run(
-            processes.child("ddpm.stages.drift", str(record), str(target)),
-            reporter.sayer("drift", get_run_logger()),
+        tracking.download_data_record(champion.run_id, record)
+        done = processes.run(
+            processes.module_command("ddpm.stages.drift", str(record), str(target)),
+            reporter.logger("drift", get_run_logger()),
             limit=limit,
             environment=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
-        if ended.timed_out or ended.code:
-            last = "\n".join(ended.lines[-12:])
+        if done.timed_out or done.code:
+            last = "\n".join(done.lines[-12:])
             raise RuntimeError(f"the data could not be compared with those of version {champion.number}:\n{last}")
         found: dict[str, Any] = files.read_json(target)
     return found
 
 
 def unchanged(data: str, limit: float | None) -> dict[str, Any]:
-    """The result without a comparison, for images that are the champion's own."""
-    there = files.read_json(PREPARED / "statistics.json")
-    copies = there["duplicates"]["exact"]
-    counts = {name: sum(shares.values()) for name, shares in there["classes"].items()}
+    """The result for images identical to the champion's, without a comparison."""
+    statistics = files.read_json(PREPARED / "statistics.json")
+    copies = statistics["duplicates"]["exact"]
+    counts = {name: sum(shares.values()) for name, shares in statistics["classes"].items()}
     return {
         "data_sha256": data,
         "tests": [],
-        "images": {"new": 0, "removed": 0, "duplicates": copies, "kept": there["count"] - copies},
+        "images": {"new": 0, "removed": 0, "duplicates": copies, "kept": statistics["count"] - copies},
         "classes": {name: [count, count] for name, count in counts.items()},
         "feature_distance": None,
         "notes": [],
         "drift": 0.0,
         "limit": limit,
         "verdict": "none",
-        "words": "the prepared images are those behind the champion",
+        "words": "the prepared images are the champion's",
     }
 
 
 def refusal(found: dict[str, Any], target: Path) -> str:
-    """The message of a scheduled run that stops here, with the remedy."""
+    """The message of a scheduled run that fails because of drift, with the remedy."""
     return (
-        f"the data have changed more than a scheduled run accepts: {found['words']}.\n"
+        f"the data have changed by more than a scheduled run accepts: {found['words']}.\n"
         f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `ddpm run`, or "
         "`ddpm retrain --accept-drift`. To let such changes pass: raise prepare.max_drift."
     )

@@ -1,4 +1,4 @@
-"""How a task ends: one line on the terminal and in the log, and a final state named by what was done."""
+"""The end of every task: a line on the terminal and in the log, and a final state named after the result."""
 
 import contextlib
 from typing import Any
@@ -11,9 +11,12 @@ from prefect.states import Completed
 from flows.console import reporter
 
 
-def finish(part: str, did: str, text: str, data: Any = None) -> State[Any]:
-    """Report the outcome `did` of `part`, and return the state for Prefect; `data` is the result of the task."""
-    reporter.ended(part, did, text)
-    with contextlib.suppress(MissingContextError):  # called outside a run
+def finish(part: str, result: str, text: str, data: Any = None) -> State[Any]:
+    """Report the result of `part` and return its final state.
+
+    result: the name of the state, such as Completed or Cached. text: its message. data: what the task returns.
+    """
+    reporter.finished(part, result, text)
+    with contextlib.suppress(MissingContextError):  # outside of a run
         get_run_logger().info("%s", text)
-    return Completed(name=did, message=text, data=data)
+    return Completed(name=result, message=text, data=data)

@@ -1,4 +1,4 @@
-"""The report task: save the facts that only the flow knows, write the page, and attach it to the MLflow run."""
+"""The report task: save the facts that only the flow knows, write the page, and add it to the MLflow run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from ddpm.config import params
 from ddpm.report import facts, page
 from ddpm.report.facts import Facts, Tone
 from ddpm.runtime.hardware import gpu_present
-from flows.dvc import Did, Outcome
-from flows.summary import Report, heading
+from flows.dvc import StageResult, StageRun
+from flows.summary import PipelineResult, heading
 from flows.tasks.outcome import finish
 
 LOCK = Path("dvc.lock")
@@ -23,62 +23,62 @@ TONES: dict[str, Tone] = {"green": "good", "cyan": "good", "yellow": "plain", "r
 
 
 @task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
-def write_page(report: Report) -> Any:
-    """Save the facts, write the page, and attach it to the run."""
+def write_page(result: PipelineResult) -> Any:
+    """Save the facts, write the page, and add it to the run."""
     from ddpm import tracking
 
-    facts.write(gathered(report, tracking.lineage()))
+    facts.write(collect(result, tracking.lineage()))
     page.make(facts.read())
-    tracking.attach(report.registered.run_id, [page.PAGE])
-    text = f"{page.PAGE}, and in MLflow run {report.registered.run_id}"
+    tracking.add_artifacts(result.registered.run_id, [page.PAGE])
+    text = f"{page.PAGE}, and in MLflow run {result.registered.run_id}"
     return finish("report", "Completed", text)
 
 
-def gathered(report: Report, lineage: Mapping[str, str]) -> Facts:
+def collect(result: PipelineResult, lineage: Mapping[str, str]) -> Facts:
     """The facts of this run for the page."""
-    style, words = heading(report.verdict)
-    made = report.registered
+    style, words = heading(result.verdict)
+    made = result.registered
     return Facts(
         scores_sha256=files.sha256_file(page.METRICS),
         heading=words,
         tone=TONES[style],
-        verdict=report.verdict.as_json(),
+        verdict=result.verdict.as_json(),
         registered={
             "name": made.name, "version": made.version, "aliases": list(made.aliases), "champion": made.champion,
             "run_id": made.run_id,
         },
-        champion=report.champion,
-        stages=stages(report.outcomes),
-        seconds=report.seconds,
+        champion=result.champion,
+        stages=stages(result.stages),
+        seconds=result.seconds,
         lineage=dict(lineage),
         hardware=hardware(),
     )  # fmt: skip
 
 
-def stages(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """What happened to each stage, and the cost of its present files, from the run that made them."""
+def stages(runs: Sequence[StageRun]) -> list[dict[str, Any]]:
+    """The result and cost of each stage in this run, and the cost of its files from the run that made them."""
     locked = params.read_yaml(LOCK).get("stages", {}) if LOCK.exists() else {}
-    before = {each["stage"]: each for each in _before()}
+    before = {each["stage"]: each for each in _previous_stages()}
     found = []
-    for each in outcomes:
+    for each in runs:
         lock = files.sha256_json(locked.get(each.stage))
         old = before.get(each.stage, {})
         took = {"seconds": each.seconds, "cpu_seconds": each.cpu_seconds, "gpu_seconds": each.gpu_seconds}
         made = old.get("made") if old.get("lock") == lock else None
-        if each.did is Did.RAN:
+        if each.result is StageResult.RAN:
             made = took
-        found.append({"stage": each.stage, "did": str(each.did), **took, "made": made, "lock": lock})
+        found.append({"stage": each.stage, "did": str(each.result), **took, "made": made, "lock": lock})
     return found
 
 
 def hardware() -> str:
-    """The machine in a few words, for the cost."""
+    """A short description of this machine, to put the cost in context."""
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     return f"{cores} CPU core{'s' if cores > 1 else ''}" + (" and a GPU" if gpu_present() else "")
 
 
-def _before() -> list[dict[str, Any]]:
-    """The stages of the previous run; none if its facts cannot be read, since this run replaces them."""
+def _previous_stages() -> list[dict[str, Any]]:
+    """The stages of the previous run; none if its facts are unreadable, because this run replaces them."""
     try:
         known = facts.read()
     except ValueError:

@@ -1,4 +1,4 @@
-"""The task of one DVC stage: bring it up to date, holding the GPU's slot if it needs one."""
+"""The task of one DVC stage: bring it up to date, holding the GPU slot if it needs the GPU."""
 
 import contextlib
 import dataclasses
@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import State
 
 from ddpm.config import params
 from ddpm.runtime import hardware
-from flows import dvc, limits
+from flows import concurrency, dvc
 from flows.console import reporter
-from flows.dvc import BusyError, Outcome, Stage
+from flows.dvc import BusyError, Stage, StageRun
 from flows.tasks.outcome import finish
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_TRIES = 5.0
 SLOT_LEASE = 120.0
-"""Seconds after which the slot of a killed run is free again; a living one renews it."""
+"""Seconds after which the slot of a killed run is free again; a running one renews its lease."""
 
 
-def run_stage(each: Stage, settings: params.Flow) -> Outcome:
-    """Run one stage as a task of its own name."""
+def run_stage(each: Stage, settings: params.Flow) -> StageRun:
+    """Run one stage as a task that has its name."""
     named = with_retries(bring_up_to_date, each.name, settings)
-    state: State[Outcome] = named(each, settings.time_limit, return_state=True)
+    state: State[StageRun] = named(each, settings.time_limit, return_state=True)
     return state.result()
 
 
@@ -44,35 +44,35 @@ def with_retries(work: Any, name: str, settings: params.Flow) -> Any:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def bring_up_to_date(each: Stage, limit: float) -> Any:
-    """Run one stage in a process group that ends with this task. The final state is named by what DVC did."""
-    say = reporter.sayer(each.name, get_run_logger())
+    """Run one stage in a process group that ends with this task. The final state is named after DVC's result."""
+    log = reporter.logger(each.name, get_run_logger())
     with slot(each.slot):
         try:
-            outcome = dvc.run(each, say, limit=limit)
+            outcome = dvc.run(each, log, limit=limit)
         except BusyError:
-            say("another DVC process is at work here; trying again shortly")
+            log("another DVC process is running here; trying again shortly")
             raise
     if each.slot is not None and hardware.gpu_present():
         outcome = dataclasses.replace(outcome, gpu_seconds=outcome.seconds)
-    return finish(each.name, outcome.did, outcome.text, outcome)
+    return finish(each.name, outcome.result, outcome.text, outcome)
 
 
 def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
-    """Whether a retry can help: only if another DVC process held a lock."""
+    """Whether a retry may succeed: only if another DVC process held a lock."""
     try:
         state.result()
     except BusyError:
         return True
-    except Exception:  # noqa: BLE001 - any other failure would repeat; the task's state holds it
+    except Exception:  # noqa: BLE001 - any other failure would repeat, and is in the task's state
         return False
     return False
 
 
 @contextlib.contextmanager
 def slot(name: str | None) -> Iterator[None]:
-    """Hold the slot of the global limit `name`, where there is a GPU."""
+    """Hold the slot of the global limit `name` if this machine has a GPU."""
     if name is None or not hardware.gpu_present():
         yield
         return
-    with limits.one_slot(name, lease=SLOT_LEASE):
+    with concurrency.hold_slot(name, lease=SLOT_LEASE):
         yield

@@ -10,7 +10,7 @@ WATCHED = ("out", ".state/train")
 """Folders whose writes are counted: what a thread ships to MLflow has no fixed order."""
 KILLED = 137
 PRELOADED = [
-    "ddpm.data.prepare", "ddpm.evaluation.features", "ddpm.report.album", "ddpm.tracking.ship", "ddpm.training.job",
+    "ddpm.data.prepare", "ddpm.evaluation.features", "ddpm.report.album", "ddpm.tracking.sync", "ddpm.training.job",
     "mlflow",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Prefect's and MLflow's servers as `make ui` starts them, for tests that ask them by hand."""
+"""Prefect's and MLflow's servers as `make ui` starts them, for tests that send requests to them."""
 
 import base64
 import http.client
@@ -36,7 +36,7 @@ class Servers:
     def ask(
         self, name: str, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> http.client.HTTPResponse:
-        """Ask as a program may that sets its headers; a name with _ stands for one with -."""
+        """Send a request with these headers; _ in a name stands for -."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=60)
         sent = {each.replace("_", "-"): value for each, value in headers.items()}
         connection.request(method, path, body, sent)
@@ -59,7 +59,7 @@ class Servers:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Servers]:
-    """Both servers, with a new state in `folder`; they end with the block."""
+    """Both servers with a new state in `folder`; they end with the block."""
     (folder / "flows").symlink_to(ROOT / "flows")
     (folder / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     told = environment(folder) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}

@@ -3,17 +3,17 @@
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ddpm import registry, tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
+from tests.support import forked
+from tests.support.forked import Process
 
 NAME = "digits"
 HEAD = "import os, signal, sys, time\nfrom ddpm import registry\nfrom ddpm.registry import aliases, lock\n"
-Process = subprocess.Popen[str]
 Start = Callable[..., Process]
 
 
@@ -32,13 +32,8 @@ def machines(folder: Path, **environment: str) -> Iterator[Start]:
         def start(program: str, machine: str, *arguments: str) -> Process:
             temporary = folder / machine
             temporary.mkdir(exist_ok=True)
-            process = subprocess.Popen(
-                [sys.executable, "-c", HEAD + program, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | environment | {"TMPDIR": str(temporary)},
-            )
+            own = os.environ | environment | {"TMPDIR": str(temporary)}
+            process = forked.start([sys.executable, "-c", HEAD + program, *arguments], env=own)
             all_end.callback(process.wait)
             all_end.callback(process.kill)
             return process

@@ -1,4 +1,4 @@
-"""The receiver's side of notifications: an HTTP server, and the verifier that the documentation gives."""
+"""The receiver's side of notifications: an HTTP server, and the verifier of the documentation."""
 
 import contextlib
 import queue
@@ -18,7 +18,7 @@ KEY = b"the secret of the tests, 32 byte"
 
 @dataclass(frozen=True)
 class Posted:
-    """One request, as it came."""
+    """One received request."""
 
     path: str
     headers: dict[str, str]
@@ -40,25 +40,25 @@ class Receiver:
         self.url = ""
 
     def next(self) -> dict[str, Any]:
-        """The data of the next message, with its type and time, verified as the documentation says."""
+        """The data of the next message, with its type and time, verified as documented."""
         posted = self.posted.get(timeout=120)
         message = verifier()(posted.body, posted.headers, SECRET)
         return {"type": message["type"], "timestamp": message["timestamp"], **message["data"]}
 
     def empty(self) -> bool:
-        """Whether nothing more was posted."""
+        """Whether there are no further messages."""
         return self.posted.empty()
 
 
 def snippet(word: str) -> str:
-    """The block of Python in docs/notifications.md that has a word in it."""
+    """The block of Python in docs/notifications.md that contains a word."""
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     (found,) = (each for each in blocks if word in each)
     return str(found)
 
 
 def verifier() -> Callable[..., dict[str, Any]]:
-    """The function `verify` of docs/notifications.md, fresh: it has seen nothing."""
+    """A new instance of `verify` of docs/notifications.md, which has seen no message."""
     found: dict[str, Any] = {}
     exec(snippet("def verify("), found)
     verify: Callable[..., dict[str, Any]] = found["verify"]
@@ -67,7 +67,7 @@ def verifier() -> Callable[..., dict[str, Any]]:
 
 @contextlib.contextmanager
 def receiver() -> Iterator[Receiver]:
-    """A server on 127.0.0.1 for the length of the block."""
+    """A server on 127.0.0.1 during the block."""
     received = Receiver()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,9 +1,10 @@
 """What small repositories are made of."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.support import forked
 
 DDPM = str(Path(sys.executable).with_name("ddpm"))
 """The command of this environment."""
@@ -30,6 +31,6 @@ Path("loud.txt").write_text("".join(path.read_text().upper() for path in sorted(
 def sh(folder: Path, *command: str) -> str:
     """Run a command in a folder, with the programs of this environment before others; its output."""
     programs = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=folder, env=os.environ | programs, capture_output=True, text=True, check=False)
+    done = forked.run(command, cwd=folder, env=os.environ | programs)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

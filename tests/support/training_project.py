@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from ddpm.common import files
 from ddpm.config import presets
+from tests.support import forked
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -37,7 +38,8 @@ def prepare_project(folder: Path, images: int, params: dict[str, Any]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
     write_params(folder, params)
-    subprocess.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=folder, check=True)
+    done = forked.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=folder)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -55,7 +57,7 @@ def newest(project: Path) -> str:
     return max((path.name for path in project.glob(".state/train/*/step-*")), default="")
 
 
-def wait_for_a_checkpoint_after(project: Path, last: str, process: "subprocess.Popen[str]") -> None:
+def wait_for_a_checkpoint_after(project: Path, last: str, process: "subprocess.Popen[str] | forked.Process") -> None:
     deadline = time.monotonic() + 120
     while newest(project) <= last:
         assert process.poll() is None, process.communicate()[0]

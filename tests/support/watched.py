@@ -39,7 +39,7 @@ def write_images(seed: int, *, mirrored: bool = False, brighter: int = 0, count:
 
 def make_champion(checkpoint: Path) -> int:
     """Record what is prepared as the data of a training, and register its model as the champion; the version."""
-    run_id = tracking.complete(DIGEST, {"fid": 30.0}, tracking.kept(), tracking.prepared_tags())
+    run_id = tracking.complete(DIGEST, {"fid": 30.0}, tracking.data_record_files(), tracking.prepared_tags())
     number = registry.register(checkpoint, NAME, run_id)
     registry.annotate(NAME, number, {VERIFIED_TAG: json.dumps({"shape": [2, 8, 8, 1]})})
     registry.promote(NAME, number, why="first", expected_champion=None)

@@ -26,7 +26,7 @@ def apply(assignments: Sequence[str]) -> None:
     from flows import RUN_LOCK
 
     changes = parse(assignments)
-    with locked(RUN_LOCK, "params.yaml is not changed: another run is at work here", patience=0):
+    with locked(RUN_LOCK, "params.yaml is not changed: another run is active in this checkout", patience=0):
         before = params.read_yaml(params.PARAMS_FILE)
         after = changed(before, changes)
         params.parse(after, SOURCE).require_files()

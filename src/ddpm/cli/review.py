@@ -99,5 +99,5 @@ def report_result(session: "Session", digest: str, *, record: bool) -> None:
             return
         names = {"human_error_rate": "rate", "human_error_rate_low": "low", "human_error_rate_high": "high"}
         numbers = {name: error[key] for name, key in names.items()} | {"human_error_rate_count": error["of"]}
-        new = tracking.attach(run_id, [session.path], numbers)
+        new = tracking.add_artifacts(run_id, [session.path], numbers)
     terminal.echo(f"MLflow run {run_id} {'has it now' if new else 'has it already'}")

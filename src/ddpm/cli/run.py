@@ -33,7 +33,12 @@ def run(
         overrides.apply(changes)
     from flows.service import foreground
 
-    foreground.run_pipeline()
+    def flow() -> object:
+        from flows.pipeline import pipeline
+
+        return pipeline()
+
+    foreground.run(flow)
 
 
 @app.command()
@@ -47,4 +52,9 @@ def retrain(
     project.enter("retrain")
     from flows.service import foreground
 
-    foreground.run_retrain(force=force, accept_drift=accept_drift)
+    def flow() -> object:
+        from flows.retrain import retrain
+
+        return retrain(force=force, accept_drift=accept_drift)
+
+    foreground.run(flow)

@@ -53,9 +53,9 @@ def ui(mlflow_port: MlflowPort = MLFLOW_PORT, prefect_port: PrefectPort = PREFEC
     """Show MLflow's and Prefect's pages on 127.0.0.1 until Ctrl-C."""
     project.enter("ui")
     with _messages():
-        from flows.service import ui as pages
+        from flows.service import serve as service
 
-        pages.show(mlflow_port, prefect_port)
+        service.show_pages(mlflow_port, prefect_port)
 
 
 @contextlib.contextmanager

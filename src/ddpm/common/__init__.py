@@ -1,1 +1,1 @@
-"""Leaf modules that any other may use: files, locks, progress, redaction."""
+"""Leaf modules that any other module may import: files, locks, progress, redaction."""

@@ -1,4 +1,4 @@
-"""Class names: their order, and the class that a name or an index means. The same for every way to ask a model."""
+"""Class names: their order, and the class that a name or an index denotes, for all interfaces of a model."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ SHOWN, NEAREST, LONGEST = 20, 3, 1000
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Distinct names, sorted: first those that are numbers, as numbers (2 before 10), then the others as text."""
+    """The distinct names, sorted: numbers first, by value (2 before 10), then all others as text."""
 
     def key(name: str) -> tuple[bool, Decimal, str]:
         value = number(name)
@@ -21,16 +21,16 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def number(name: str) -> Decimal | None:
-    """The number that a name is, such as 7, 007, -1 or 0.5; None for any other name."""
+    """The value of a name that is a number, such as 7, 007, -1 or 0.5; None for any other name."""
     return Decimal(name) if NUMBER.fullmatch(name) else None
 
 
 def class_index(asked: str | int, classes: Sequence[str], *, besides: str = "") -> int:
-    """Find the index of a class by its name, or by its index if no class name is a number.
+    """The index of a class, given by name, or by index if no class name is a number.
 
-    A number is a name wherever some class is named by a number, so that 2 never means the third class of 1, 2, 3.
-    besides: what the caller takes besides a class, for the message. Raises ValueError for a class that does not exist,
-    or a name that fits several.
+    If any class name is a number, a number is always a name, so 2 never denotes the third class of 1, 2, 3. besides:
+    the alternatives to a class that the caller accepts, for the message. Raises ValueError for a class that does not
+    exist, or a name that matches several.
     """
     text = str(asked)[:LONGEST]
     if not classes:
@@ -54,7 +54,7 @@ def class_index(asked: str | int, classes: Sequence[str], *, besides: str = "") 
 
 
 def listed(classes: Sequence[str], *, indices: bool = True) -> str:
-    """`0 (cats), 1 (dogs)` or `cats, dogs`; not all of very many."""
+    """A list of the classes, SHOWN at most: `0 (cats), 1 (dogs)`, or `cats, dogs` without indices."""
     names = [_plain(name) for name in classes[:SHOWN]]
     shown = [f"{index} ({name})" if indices else name for index, name in enumerate(names)]
     more = f" and {len(classes) - SHOWN:,} more" if len(classes) > SHOWN else ""
@@ -62,17 +62,17 @@ def listed(classes: Sequence[str], *, indices: bool = True) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without characters that a terminal would obey."""
+    """A name with its unprintable characters, such as terminal escapes, spelled out."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def _normal(name: str) -> str:
-    """One spelling for what looks the same: a Mac writes umlauts as two characters."""
+    """The name in Unicode normal form C: macOS, for example, writes umlauts as two characters."""
     return unicodedata.normalize("NFC", name)
 
 
 def _nearest(text: str, classes: Sequence[str]) -> str:
-    """`; nearest: cats, rats` for a name that resembles some."""
+    """`; nearest: cats, rats` for a name that resembles some classes, else an empty text."""
     folded = {_normal(name).casefold(): name for name in classes}
     near = difflib.get_close_matches(_normal(text).casefold(), list(folded), NEAREST)
     return f"; nearest: {', '.join(_plain(folded[name]) for name in near)}" if near else ""

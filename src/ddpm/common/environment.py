@@ -1,4 +1,4 @@
-"""The environment that the libraries expect: this machine without a proxy, a user with a name and a home."""
+"""The environment that libraries need: no proxy to this machine, a user name, and a writable home."""
 
 import getpass
 import os
@@ -9,13 +9,13 @@ from ddpm.common import addresses
 
 OWN_HOME = Path(".state/home")
 supplied: list[str] = []
-"""What `complete` has set for this process because it was missing, for `ddpm doctor`."""
+"""Variables that `complete` has set because they were missing, for `ddpm doctor`."""
 
 
 def complete(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set what is missing, for this process and its children. Does nothing the second time.
+    """Set missing variables for this process and its children; idempotent.
 
-    In a container the user is often a bare number: DVC, Prefect and matplotlib end without a name and a home.
+    In a container, the user is often a bare number, and DVC, Prefect and matplotlib fail without a name and a home.
     """
     addresses.bypass_proxies(environment)
     try:
@@ -32,7 +32,7 @@ def complete(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def _supply(environment: MutableMapping[str, str], folders: dict[str, Path], own: Path) -> None:
-    """Name folders that can be written to; none where even the project cannot be."""
+    """Set variables to writable folders of the project; does nothing if the project is not writable either."""
     try:
         own.mkdir(parents=True, exist_ok=True)
     except OSError:

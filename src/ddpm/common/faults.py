@@ -1,4 +1,4 @@
-"""Faults of the machine, recognised in exceptions and exit statuses: memory, open files, folders without permission."""
+"""Faults of the machine, recognised from exceptions and exit statuses: memory, open files, permissions."""
 
 import errno
 import re
@@ -10,19 +10,19 @@ MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory|CUBLAS_STATUS_ALLOC", re.I
 )
 OUT_OF_MEMORY = (
-    "The memory of this machine is used up. End other programs, or make the work smaller in params.yaml: train.batch, "
-    "sample.batch, net.channels. Training goes on from its last checkpoint."
+    "This machine is out of memory. End other programs, or reduce train.batch, sample.batch or net.channels in "
+    "params.yaml. Training resumes from its last checkpoint."
 )
 TOO_MANY_FILES = (
-    "This process may not open more files (the limit is `ulimit -n`). Raise it, for example `ulimit -n 4096`, and run "
-    "the same command again."
+    "This process may not open more files. Raise the limit, for example with `ulimit -n 4096`, and run the same "
+    "command again."
 )
 
 
 def require_open_files(least: int = LEAST_FILES) -> None:
-    """Raise the limit of open files as far as a process may. Raises OSError when it stays below `least`.
+    """Raise the limit of open files to WANTED_FILES if possible. Raises OSError if it stays below `least`.
 
-    With fewer, the servers do not answer, without a word.
+    With fewer files, the servers do not answer, and do not say why.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
@@ -34,7 +34,7 @@ def require_open_files(least: int = LEAST_FILES) -> None:
 
 
 def exhausted(error: BaseException) -> str:
-    """The exhausted resource and the remedy, if an exception or one of its causes names one; else ""."""
+    """The exhausted resource and the remedy if an exception or one of its causes names one; else an empty text."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -46,21 +46,22 @@ def exhausted(error: BaseException) -> str:
 
 
 def _lacking(error: BaseException) -> str:
+    """The same for one exception, without its causes."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return OUT_OF_MEMORY
-    if isinstance(error, RuntimeError) and MEMORY.search(str(error)):  # torch, on the processor and on a GPU
+    if isinstance(error, RuntimeError) and MEMORY.search(str(error)):  # torch, on CPU or GPU
         return OUT_OF_MEMORY
     if number in {errno.EMFILE, errno.ENFILE}:
         return TOO_MANY_FILES
     if isinstance(error, OSError) and number in {errno.EACCES, errno.EROFS, errno.EPERM} and error.filename:
-        what = f"{error.filename} cannot be written or read ({error.strerror})"
-        return f"{what}. Give this user the right to it, then run the same command again."
+        fault = f"{error.filename} cannot be written or read ({error.strerror})"
+        return f"{fault}. Give this user permission, then run the same command again."
     return ""
 
 
 def killed(status: int) -> str:
-    """Why a process ended by SIGKILL, as far as its exit status tells; else empty."""
+    """The likely cause and remedy if the exit status shows SIGKILL; else an empty text."""
     if status not in {-signal.SIGKILL, 128 + signal.SIGKILL}:
         return ""
-    return f"It was killed (SIGKILL), as Linux does when memory runs out. {OUT_OF_MEMORY}"
+    return f"It was killed (SIGKILL), which Linux does when memory runs out. {OUT_OF_MEMORY}"

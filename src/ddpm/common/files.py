@@ -1,10 +1,10 @@
-"""Atomic files: each is written to a temporary name, fsynced, then renamed.
+"""Atomic files: each is written under a temporary name, fsynced, then renamed.
 
-A reader therefore sees the old file or the new one, never half of one. What takes the place of a file or a folder has
-its permissions; what is new has those that the umask leaves. Nothing here (or anywhere) is pickled.
+So a reader sees the old file or the new one, never a partial one. A replacement has the permissions of the file or
+folder that it replaces; a new file has those that the umask leaves. Nothing is ever pickled.
 
-What a killed writer leaves is `.NAME.????????.part` beside NAME; the next writer of NAME removes it. A living writer
-holds a lock on its own, so that two of them never take each other's away.
+A killed writer leaves `.NAME.????????.part` next to NAME, which the next writer of NAME removes. A running writer holds
+a lock on its own temporary file, so that concurrent writers never remove each other's.
 """
 
 import contextlib
@@ -30,25 +30,25 @@ PART = ".part"
 
 
 class DiskFullError(OSError):
-    """The disk is full; the message names the folder, and earlier files are intact."""
+    """The disk is full; the message names the path. Existing files are intact."""
 
 
 @contextlib.contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """A full disk, or a used-up quota, inside the block as DiskFullError; of nested blocks, the outer one tells."""
+    """Raise DiskFullError for a full disk or quota in the block. In nested blocks, the outermost names its path."""
     try:
         yield
     except OSError as error:
         if not isinstance(error, DiskFullError) and error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise DiskFullError(
-            f"no space is left on the disk of {path}: it was not written, and what was there is as it was. "
+            f"no space is left on the disk of {path}: it was not written, and an existing one is unchanged. "
             "Free some space, then run this again.",
         ) from error
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` durable."""
+    """Make a rename in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -58,7 +58,7 @@ def fsync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a temporary file that takes the place of `path`, durably, when the block succeeds; parents are made."""
+    """Yield a temporary file that replaces `path`, durably, if the block succeeds. Creates parent folders."""
     with room_for(path), _part(path, _empty_file) as (temporary, lock):
         try:
             with os.fdopen(os.dup(lock), "wb") as file:
@@ -74,7 +74,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, atomically and durably; parent folders are made."""
+    """Write `content` to `path`, atomically and durably. Creates parent folders."""
     with new_file(path) as file:
         file.write(content)
 
@@ -85,12 +85,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with two spaces of indent. NaN and infinity are refused: they are not JSON."""
+    """Write JSON with an indent of two spaces. Raises ValueError for NaN and infinity, which are not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileNotFoundError, or ValueError that names the file."""
+    """Read a JSON file. Raises FileNotFoundError, or ValueError with the name of an invalid file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -105,9 +105,9 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
 
 
 def write_npy_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> None:
-    """Write `count` rows, given in parts of one shape and dtype, as one array, without holding them all in memory.
+    """Write `count` rows, given in parts of equal row shape and dtype, as one array, one part in memory at a time.
 
-    Raises ValueError when the parts hold another number of rows.
+    Raises ValueError if the parts have another number of rows.
     """
     written = 0
     with new_file(path) as file:
@@ -119,13 +119,13 @@ def write_npy_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> Non
             file.write(np.ascontiguousarray(part).data)
             written += len(part)
         if written != count:
-            raise ValueError(f"{path} was to hold {count:,} rows, and {written:,} were given")
+            raise ValueError(f"{path} must get {count:,} rows, but {written:,} were given")
 
 
 def new_npy(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """A new array of zeros as a memory map that can be written to, its room on the disk taken now.
+    """A new array of zeros as a writable memory map, with its disk space allocated. Raises DiskFullError.
 
-    Without that, a disk that fills up later ends the process by a signal (SIGBUS). Raises DiskFullError.
+    Without the allocation, a disk that fills up later would kill the process by a signal (SIGBUS).
     """
     array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):  # not on macOS
@@ -135,7 +135,7 @@ def new_npy(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, An
 
 
 def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
-    """Read one array, whole or as a memory map (copy on write). Raises ValueError that names a damaged file."""
+    """Read one array, whole or as a copy-on-write memory map. Raises ValueError with the name of a damaged file."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="c" if memory_map else None, allow_pickle=False)
         if not isinstance(array, np.ndarray):
@@ -147,7 +147,7 @@ def read_npy(path: Path, *, memory_map: bool = False) -> NDArray[Any]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
-    """Write torch tensors as safetensors; each is made contiguous and moved to the CPU first."""
+    """Write torch tensors as safetensors, after making them contiguous and moving them to the CPU."""
     from safetensors.torch import save
 
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -155,14 +155,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
 
 def read_tensors(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Read safetensors. Raises ValueError that names a damaged file."""
+    """Read safetensors. Raises ValueError with the name of a damaged file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path, device=device)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}).") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error}).") from error
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -182,7 +182,7 @@ def sha256_json(value: Any) -> str:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it exists; a link is deleted, not followed."""
+    """Delete a file or a folder if it exists. A link is deleted, not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -191,9 +191,9 @@ def remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `path` when the block succeeds and vanishes when it fails.
+    """Yield a temporary folder that replaces `path` if the block succeeds and is deleted if it fails.
 
-    The old folder is moved aside before the new one takes its name, so nothing half-written is ever at `path`.
+    The old folder is moved away before the new one gets its name, so `path` never holds a partial folder.
     """
     with room_for(path), _part(path, _empty_folder) as (temporary, _):
         try:
@@ -213,13 +213,13 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tuple[Path, int]]:
-    """A new temporary neighbour of `path`, and a descriptor of it that is locked during the block."""
+    """Yield a new temporary sibling of `path`, and its file descriptor, locked during the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     while True:
         lock, temporary = make(path)
         try:
-            if not acquire(lock, shared=True) or not temporary.exists():  # another process is sweeping it away
+            if not acquire(lock, shared=True) or not temporary.exists():  # another process is removing it
                 continue
             yield temporary, lock
             return
@@ -243,12 +243,12 @@ def _empty_folder(path: Path) -> tuple[int, Path]:
 
 
 def _part_name(path: Path) -> Path:
-    """A temporary name beside `path`. Not from `tempfile`, whose files ignore the umask."""
+    """A temporary name next to `path`. Not from `tempfile`, whose files ignore the umask."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
 
 def _keep_mode(path: Path, temporary: Path) -> None:
-    """Give `temporary` the permissions of what it replaces; a link has none of its own."""
+    """Give `temporary` the permissions of the file or folder it replaces, unless that is a link."""
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode):
@@ -256,7 +256,7 @@ def _keep_mode(path: Path, temporary: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writers of `path` that were killed have left: nobody holds its lock."""
+    """Remove the temporary files of killed writers of `path`, whose locks are free."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(PART)}")
     with os.scandir(path.parent) as entries:
         left = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]

@@ -1,4 +1,4 @@
-"""Locks between the processes of one machine. The kernel frees one when its holder dies, so none is ever stale."""
+"""Locks between the processes of one machine. The kernel frees a lock when its holder dies, so none is ever stale."""
 
 import contextlib
 import fcntl
@@ -12,9 +12,9 @@ class LockBusyError(ValueError):
 
 
 def acquire(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file or folder without waiting, and return whether that worked.
+    """Lock an open file or folder without waiting; False if another process holds the lock.
 
-    The lock lasts until every copy of the descriptor is closed, those of child processes included.
+    The lock lasts until all copies of the descriptor are closed, including those in child processes.
     """
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -27,7 +27,7 @@ def acquire(descriptor: int, *, shared: bool = False) -> bool:
 def locked(path: Path, what: str, *, patience: float = 60.0) -> Iterator[int]:
     """Hold the lock file `path` during the block; yield its descriptor. Raises LockBusyError after `patience` seconds.
 
-    what: who holds it, for the message.
+    what: the beginning of that error's message, which says what the holder does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:

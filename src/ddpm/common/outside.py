@@ -1,4 +1,4 @@
-"""Values from a registry, server or repository that become part of a path: checked before they are joined to one."""
+"""Validate values from a registry, server or repository before they become part of a path."""
 
 import re
 
@@ -9,23 +9,23 @@ SHOWN = 80
 
 
 def sha256(value: str, what: str, error: type[ValueError] = ValueError) -> str:
-    """The value, which has to be a SHA-256 in hexadecimal. Raises `error`."""
+    """The value if it is a SHA-256 in hexadecimal; else raises `error`. what: its description, for the message."""
     return _matching(r"[0-9a-f]{64}", value, what, "a SHA-256 of 64 hexadecimal digits", error)
 
 
 def dvc_md5(value: str, what: str, error: type[ValueError] = ValueError) -> str:
-    """The value, which has to be an MD5 as DVC writes it, of a file or a folder (`.dir`). Raises `error`."""
+    """The value if it is DVC's MD5 of a file or a folder (`.dir`); else raises `error`."""
     return _matching(r"[0-9a-f]{32}(\.dir)?", value, what, "an MD5 of 32 hexadecimal digits", error)
 
 
 def name(value: str, what: str, error: type[ValueError] = ValueError) -> str:
-    """The value, which has to be the name of one file or folder, in plain letters. Raises `error`."""
+    """The value if it is the plain name of one file or folder; else raises `error`."""
     return _matching(NAME, value, what, "one name of letters, digits, `_`, `.` and `-`", error)
 
 
 def _matching(pattern: str | re.Pattern[str], value: str, what: str, form: str, error: type[ValueError]) -> str:
     if not re.fullmatch(pattern, str(value)):
         raise error(
-            f"{what} is {field(value, SHOWN)!r}, which is not {form}. It was changed or is not ours: do not use it."
+            f"{what} is {field(value, SHOWN)!r}, which is not {form}. It may have been tampered with: do not use it."
         )
     return str(value)

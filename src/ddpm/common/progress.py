@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log, each with rate and time left."""
+"""Progress of long work: a bar on a terminal, lines in a log, with rate and remaining time."""
 
 import os
 import sys
@@ -7,43 +7,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS_BETWEEN_LINES = float(os.environ.get("DDPM_PROGRESS_SECONDS", "10"))
-"""The flow asks for a line a second when it draws them as a bar on a terminal."""
+"""A flow that shows the lines as a bar on a terminal sets one second."""
 
 
 class Progress:
-    """Counts `total` things called `unit`; `advance` is called as they are done.
+    """Counts `total` items, named `unit`; call `advance` as they are finished.
 
-    `note` is a short text shown behind the figures, for example the loss.
+    A `note` is a short text shown after the figures, for example the loss.
     """
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self.first = 0
-        self.started = self.spoken = time.monotonic()
+        self.started = self.shown = time.monotonic()
 
     def start_at(self, done: int) -> None:
-        """Say that `done` things were there already (a resumed job); they do not count in the rate."""
+        """Set the number of items already done when a job resumes; they do not count in the rate."""
         self.done = self.first = done
 
     def advance(self, count: int, note: str = "") -> None:
-        """Count `count` more, and show it when it is time to."""
+        """Count `count` more items, and show the progress if it is due."""
         self.done += count
         self.show(note)
 
     def rate(self) -> float:
-        """Things per second since the start of this process's work."""
+        """Items per second, without those done before this process started."""
         return (self.done - self.first) / max(time.monotonic() - self.started, 1e-9)
 
     def show(self, note: str) -> None:
-        """Print a line if the last one is old enough."""
+        """Print a line if the last one is SECONDS_BETWEEN_LINES old."""
         now = time.monotonic()
-        if now - self.spoken >= SECONDS_BETWEEN_LINES and self.done < self.total:
-            self.spoken = now
+        if now - self.shown >= SECONDS_BETWEEN_LINES and self.done < self.total:
+            self.shown = now
             print(self.line(note), flush=True)
 
     def line(self, note: str) -> str:
-        """`train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312`."""
+        """A line such as `train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312`."""
         rate = self.rate()
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         text = (
@@ -53,7 +53,7 @@ class Progress:
         return f"{text}, {note}" if note else text
 
     def close(self) -> None:
-        """Say how it ended."""
+        """Print a closing line with the number of items, the duration and the rate."""
         seconds = time.monotonic() - self.started
         print(f"{self.label}: {self.done:,} {self.unit} in {duration(seconds)} ({self.rate():,.3g}/s)", flush=True)
 
@@ -75,14 +75,14 @@ class BarProgress(Progress):
         self.bar.update(self.task, completed=self.done, description=self.line(note))
 
     def close(self) -> None:
-        """Remove the bar, then say how it ended."""
+        """Remove the bar and print the closing line."""
         self.bar.stop()
         super().close()
 
 
 @contextmanager
 def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
-    """Show progress while the block runs; a block that fails ends it without a closing line."""
+    """Show progress during the block. If the block fails, there is no closing line."""
     shown: Progress = BarProgress(label, total, unit) if sys.stdout.isatty() else Progress(label, total, unit)
     try:
         yield shown

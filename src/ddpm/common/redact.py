@@ -1,7 +1,7 @@
-"""Text without the secrets of the addresses in it: user names, passwords, signatures and tokens.
+"""Remove secrets from the addresses in a text: user names, passwords, signatures and tokens.
 
-Everything from other programs passes here on its way to people: error messages like to repeat an address in full.
-Values are redacted before they are serialised (`each`), so that JSON stays valid.
+All text from other programs is redacted before it is shown or stored, because error messages often repeat addresses in
+full. Values are redacted before they are serialised (`each`), so that JSON stays valid.
 """
 
 import contextlib
@@ -13,37 +13,37 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 START = re.compile(r"://|:\\/\\/")
-"""Where an address begins, also inside of JSON that escapes its slashes."""
+"""The start of an address after its scheme, also in JSON that escapes slashes."""
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}$")
 WEB = re.compile(
     r"(?:https?|wss?|ftps?|sftp|ssh|git|file|s3[an]?|gs|gcs|azure|az|adl|abfss?|wasbs?|webdavs?|(?:web)?hdfs|oss|gdrive"
     r"|remote|mlflow-artifacts|dbfs)(?:\+\w+)?|git\+\w+",
     re.IGNORECASE,
 )
-"""Schemes whose user and password end before the path. All others are read as SQLAlchemy reads them: a password runs to
-the @, whatever it holds."""
+"""Schemes whose user and password end before the path. Others are parsed like SQLAlchemy's URLs, in which a password
+extends to the @, whatever it contains."""
 PORT = re.compile(r"[^:@/?#]*:\d{0,5}(?![^\s/?#.,;:)\]}>\"'`])")
-"""A host with its port, which is not a user with a password."""
+"""A host with a port, as opposed to a user with a password."""
 WHOLE = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]{0,40}://[^\n]*@[\w.\-\[\]:]*(?:/\S*)?(?:\?[^\n]*)?\s*")
-"""Text that is one address, whose password may hold blanks."""
+"""A text that is one address, whose password may contain blanks."""
 CLOSING = {"'": "'", '"': '"', "`": "`", "<": ">"}
 LONGEST_PASSWORD = 300
 PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26)([^?&;#=\s]{1,100})=((?:(?![&#]|;[\w.%-]+=).)*)", re.DOTALL)
 SECRET = re.compile(
     r"token|pass|pwd|secret|sig|credential|key|auth|session|jwt|bearer|ticket|otp|hmac|cookie|^code$", re.IGNORECASE
 )
-"""In the name of a parameter that holds a secret, as in addresses that a store has signed."""
+"""Names of query parameters that hold secrets, for example in presigned URLs."""
 BARE = re.compile(r"(?<![\w.+/@:-])[\w.+-]{1,64}:(?!//|sha\d+:)[^\s@/:\"'<>]{1,200}@(?!sha\d+:)(?=[\w-]+[.:\w-])")
-"""`user:password@host` without a scheme, as in the settings of a proxy."""
+"""`user:password@host` without a scheme, as in proxy settings."""
 
 
 def shown(text: str) -> str:
-    """The text without user names, passwords and signatures of the addresses in it."""
+    """The text without user names, passwords and signatures in its addresses."""
     return BARE.sub("", _without(text)) if ":" in text else text
 
 
 def shown_address(address: str) -> str:
-    """The same of a value that is one address: blanks and quotes belong to its password or query."""
+    """The same for a value that is one address, so that blanks and quotes belong to its password or query."""
     found = START.search(address)
     if found is None or not SCHEME.search(address[: found.start()]):
         return shown(address)
@@ -51,15 +51,15 @@ def shown_address(address: str) -> str:
 
 
 def last_words(done: "subprocess.CompletedProcess[bytes]") -> str:
-    """The last lines of a process that failed, for a message; an empty text if it succeeded."""
+    """The last lines of a failed process, for a message; empty if it succeeded."""
     if done.returncode == 0:
         return ""
     lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-6:]
-    return "\n".join(map(shown, lines)) or "it said nothing"
+    return "\n".join(map(shown, lines)) or "it printed nothing"
 
 
 def each(value: Any, change: Callable[[str], str] = shown) -> Any:
-    """A JSON value with every text in it changed, by default redacted."""
+    """A JSON value with `change` applied to each text in it; by default redacted."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
@@ -68,7 +68,7 @@ def each(value: Any, change: Callable[[str], str] = shown) -> Any:
 
 
 def shown_output(line: str) -> str:
-    """A line of another program's output without secrets. What is JSON stays JSON."""
+    """A line of another program's output without secrets; JSON stays valid JSON."""
     if line.startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(line)
@@ -78,7 +78,7 @@ def shown_output(line: str) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Whether an address contains a password or a signature, which must not be kept with the data."""
+    """Whether an address contains a password or a signature, which must not be stored with the data."""
     return _without(address) != address
 
 
@@ -93,7 +93,7 @@ def _without(text: str) -> str:
 
 
 def _addresses(text: str) -> Iterator[tuple[str, int, int]]:
-    """Scheme of each address in a text, and where what follows its `://` begins and ends."""
+    """Scheme of each address in a text, with start and end of the part after its `://`."""
     starts = [found for found in START.finditer(text) if SCHEME.search(text, max(0, found.start() - 41), found.start())]
     done = 0
     for number, found in enumerate(starts):
@@ -104,7 +104,7 @@ def _addresses(text: str) -> Iterator[tuple[str, int, int]]:
         start = found.end()
         end = _end(text, start, CLOSING.get(before, ""))
         following = starts[number + 1].start() if number + 1 < len(starts) else len(text)
-        if end < following and _unfinished(text[start:end]):  # a password with blanks in it
+        if end < following and _unfinished(text[start:end]):  # a password with blanks
             line = text[start : min(following, start + LONGEST_PASSWORD)].partition("\n")[0]
             if "@" in line:
                 end = _end(text, start + line.rindex("@"), "")
@@ -113,7 +113,7 @@ def _addresses(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _end(text: str, start: int, closing: str) -> int:
-    """Where an address ends: at the quote that closes it on its line, or else at a blank."""
+    """The end of an address: its closing quote on the same line, or else a blank."""
     blank = re.compile(r"\s").search(text, start)
     if closing:
         line = re.compile(r"$", re.MULTILINE).search(text, start)
@@ -124,7 +124,7 @@ def _end(text: str, start: int, closing: str) -> int:
 
 
 def _unfinished(rest: str) -> bool:
-    """Whether a password begins that no @ ends."""
+    """Whether it begins with a password but has no @."""
     return "@" not in rest and re.match(r"[^:/?#\[]*:[^/]", rest) is not None and not PORT.match(rest)
 
 

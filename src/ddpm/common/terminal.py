@@ -1,7 +1,7 @@
-"""Other people's text on a terminal: a line stays one line, nothing in it steers the terminal, no secret is shown.
+"""Print untrusted text safely: a line stays one line, without control sequences and secrets.
 
-Everything that the command line and the stages print goes through here; `rich` gets what `field` returns as a
-`rich.text.Text`, which has no markup.
+All output of the command line and the stages goes through this module; `rich` gets the result of `field` as a
+`rich.text.Text`, in which markup has no effect.
 """
 
 import json
@@ -12,13 +12,13 @@ from ddpm.common import redact
 from ddpm.common.redact import shown
 
 LONGEST = 4000
-"""Characters of a line."""
+"""Characters of a line; the rest is cut off."""
 MOST_LINES = 400
 INDENT = "  "
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    """One line of text in which line breaks, escape sequences, bidi controls and half characters are spelled out."""
+    """One line of text in which line breaks, escape sequences, bidi controls and lone surrogates are spelled out."""
     line = str(text)
     if len(line) > longest:
         line = f"{line[:longest]}... ({len(line):,} characters)"
@@ -28,12 +28,12 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
 
 def field(value: object, longest: int = LONGEST) -> str:
-    """Spell out a value as `plain` does, without secrets: one table cell, or one line of a listing."""
+    """A value as a line like that of `plain`, without secrets: a table cell, or a line of a listing."""
     return plain(shown(str(value)), longest)
 
 
 def message(text: object) -> str:
-    """Text of several lines: each as `field`; those after the first are indented, so that none passes for another."""
+    """Text of several lines, each like `field`; all but the first are indented, so that none passes for a new one."""
     first, *others = shown(str(text)).replace("\r\n", "\n").replace("\t", "    ").split("\n")
     if len(others) >= MOST_LINES:
         others = [*others[: MOST_LINES - 1], f"... and {len(others) - MOST_LINES + 1:,} more lines"]
@@ -42,12 +42,12 @@ def message(text: object) -> str:
 
 
 def echo(*lines: object, file: TextIO | None = None) -> None:
-    """Print lines; a line break inside of one is spelled out."""
+    """Print lines; a line break within a line is spelled out."""
     _write("\n".join(map(field, lines)), file or sys.stdout)
 
 
 def reveal(line: str) -> None:
-    """Print one line whose secret the reader is to have, such as a link that signs in."""
+    """Print one line without redaction, for example a sign-in link meant for the reader."""
     _write(plain(line), sys.stdout)
 
 
@@ -57,18 +57,18 @@ def error(text: object, label: str = "error: ") -> None:
 
 
 def echo_json(value: Any, indent: int | None = None) -> None:
-    """Print a JSON value, in ASCII."""
+    """Print a JSON value in ASCII, without secrets."""
     _write(json.dumps(redact.each(value), indent=indent), sys.stdout)
 
 
 def _harmless(character: str) -> bool:
-    """Whether a character is visible or a blank; control characters are neither."""
+    """Whether a character is printable or a blank, not a control character."""
     return character.isprintable() or (
         character.isspace() and character not in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
     )
 
 
 def _write(text: str, file: TextIO) -> None:
-    """Print; characters that the terminal's encoding does not have are spelled out too."""
+    """Print; characters that the file's encoding lacks are spelled out too."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)

@@ -1,4 +1,4 @@
-"""Values of JSON and YAML documents: nested keys and numbers."""
+"""Nested keys and numbers of JSON and YAML documents."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 def flatten(value: Mapping[str, Any], depth: int | None = None) -> Iterator[tuple[str, Any]]:
     """Dotted keys with their values: `{"train": {"lr": 0.1}}` gives `("train.lr", 0.1)`. Empty mappings give nothing.
 
-    depth: how many levels of mappings are joined; deeper ones stay values. None: all.
+    depth: number of levels to join; deeper mappings stay values. None: all.
     """
     for key, item in value.items():
         if isinstance(item, Mapping) and depth != 1:

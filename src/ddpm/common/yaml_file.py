@@ -1,4 +1,4 @@
-"""Read YAML in bounded time and memory, or refuse it in one sentence that names the file; write it with comments."""
+"""Read YAML in bounded time and memory, with errors that name the file; write it with its comments."""
 
 import re
 import warnings
@@ -25,11 +25,11 @@ SHOWN = 80  # characters of a value in a message
 
 
 class ParamsError(ValueError):
-    """The parameters are invalid; the message names them, the reason, and what is allowed."""
+    """Invalid parameters; the message has their names, the reason and the allowed values."""
 
 
 def read(path: Path) -> Any:
-    """The content of a YAML 1.2 file, of plain values. Raises ParamsError, or FileNotFoundError."""
+    """The plain values of a YAML 1.2 file. Raises ParamsError or FileNotFoundError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -40,9 +40,9 @@ def read(path: Path) -> Any:
 
 
 def decode(content: bytes, source: str) -> str:
-    """UTF-8 to text. Raises ParamsError for any other encoding, and for a file too large to be one of settings."""
+    """Decode UTF-8. Raises ParamsError for other encodings, and for more than LARGEST_BYTES."""
     if len(content) > LARGEST_BYTES:
-        raise ParamsError(f"{source} has {len(content):,} bytes, and {LARGEST_BYTES:,} are the most that are read.")
+        raise ParamsError(f"{source} has {len(content):,} bytes; at most {LARGEST_BYTES:,} are read.")
     if content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")) or b"\0" in content:
         raise ParamsError(f"{source} is UTF-16, or begins with a byte order mark; save it as plain UTF-8.")
     try:
@@ -58,18 +58,18 @@ def parse(text: str, source: str) -> Any:
     """The plain values of a YAML 1.2 document. Raises ParamsError."""
     try:
         _check(text)
-        with warnings.catch_warnings(action="ignore"):  # an anchor that is used twice is allowed
+        with warnings.catch_warnings(action="ignore"):  # ruamel warns of an anchor defined twice, which is allowed
             value = YAML(typ="safe", pure=True).load(text)
         _check_keys(value)
     except ParamsError as error:
         raise ParamsError(f"{source} is not valid YAML: {error}") from error
     except (YAMLError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise ParamsError(f"{source} is not valid YAML: {_in_words(error)}") from error
+        raise ParamsError(f"{source} is not valid YAML: {_describe(error)}") from error
     return value
 
 
 def writer() -> YAML:
-    """A writer, and reader for changes, that keeps comments, quotes and layout, and builds no object of a tag."""
+    """A round-trip reader and writer that keeps comments, quotes and layout, and constructs no tagged objects."""
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -78,7 +78,7 @@ def writer() -> YAML:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: as Python writes it, shortened."""
+    """The repr of a value, shortened, for a message."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return "a number of more than 80 digits"
     text = repr(value)
@@ -86,8 +86,8 @@ def shown(value: Any) -> str:
 
 
 def _check(text: str) -> None:
-    """Refuse what would take endless time or memory to build, before anything is built. Raises ParamsError."""
-    if opened := MANY_OPENED.search(text):  # which takes the scanner seconds
+    """Reject documents that would take too much time or memory, before they are constructed. Raises ParamsError."""
+    if opened := MANY_OPENED.search(text):  # checked first, because the scanner would take seconds
         raise ParamsError(f"line {text.count(chr(10), 0, opened.start()) + 1} is nested more than {DEEPEST} deep.")
     open_at: list[tuple[str | None, int]] = []  # anchor, and number of values when the collection began
     sizes: dict[str, int] = {}
@@ -97,7 +97,7 @@ def _check(text: str) -> None:
             sizes, open_at = {}, []
         elif isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_at):
-                raise ParamsError(f"*{event.anchor} in {_line(event)} refers to what it is a part of.")
+                raise ParamsError(f"*{event.anchor} in {_line(event)} refers to a value that contains it.")
             values += sizes.get(event.anchor, 1)
         elif isinstance(event, CollectionEndEvent):
             anchor, before = open_at.pop()
@@ -113,11 +113,11 @@ def _check(text: str) -> None:
         if len(open_at) > DEEPEST:
             raise ParamsError(f"{_line(event)} is nested more than {DEEPEST} deep.")
         if values > MOST_VALUES:
-            raise ParamsError(f"it stands for more than {MOST_VALUES:,} values.")
+            raise ParamsError(f"it expands to more than {MOST_VALUES:,} values.")
 
 
 def _check_node(event: Any) -> None:
-    """Refuse numbers that are endless, or that programs read differently. Raises ParamsError."""
+    """Reject numbers that are too long, or that programs read differently. Raises ParamsError."""
     if not isinstance(event, ScalarEvent) or event.style is not None or event.tag is not None:
         return
     digits = event.value.lstrip("+-").replace("_", "")
@@ -133,7 +133,7 @@ def _check_node(event: Any) -> None:
 
 
 def _check_keys(value: Any) -> None:
-    """Refuse keys that are not text. Raises ParamsError."""
+    """Reject keys that are not text. Raises ParamsError."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -148,8 +148,8 @@ def _line(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
 
 
-def _in_words(error: Exception) -> str:
-    """One sentence, with the place where it is known."""
+def _describe(error: Exception) -> str:
+    """The error as one sentence, with line and column if they are known."""
     if not isinstance(error, MarkedYAMLError):
         return f"{shown(str(error).splitlines()[0])[1:-1] if str(error) else type(error).__name__}."
     mark = error.problem_mark or error.context_mark

@@ -1,9 +1,9 @@
-"""Notifications to a webhook of the user's, by the Standard Webhooks specification (standardwebhooks.com).
+"""Notifications to the user's webhook, according to the Standard Webhooks specification (standardwebhooks.com).
 
-DDPM_WEBHOOK_URL and DDPM_WEBHOOK_SECRET in the environment configure it; docs/notifications.md has the receiver's side.
+DDPM_WEBHOOK_URL and DDPM_WEBHOOK_SECRET in the environment configure it; docs/notifications.md describes receivers.
 """
 
-from ddpm.notifications.delivery import DeliveryError, Patience, deliver, post
+from ddpm.notifications.delivery import DeliveryError, RetryPolicy, deliver, post
 from ddpm.notifications.message import Kind, Message, champion_moved, message
 from ddpm.notifications.settings import NotificationError, Webhook, redacted, webhook
 from ddpm.notifications.signature import headers, sign
@@ -13,7 +13,7 @@ __all__ = [
     "Kind",
     "Message",
     "NotificationError",
-    "Patience",
+    "RetryPolicy",
     "Webhook",
     "champion_moved",
     "deliver",

@@ -1,4 +1,4 @@
-"""Posting of messages, with retries: a webhook that does not take one is a warning and never fails the work."""
+"""Post messages, with retries. A failed delivery is a warning and never fails the work that it reports."""
 
 import logging
 import random
@@ -21,12 +21,12 @@ TOO_MANY_REQUESTS = 429
 
 
 class DeliveryError(RuntimeError):
-    """The receiver did not take a message; the message of this error has the reason, without secrets."""
+    """The receiver did not accept a message; this error has the reason, without secrets."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Limits of a delivery: seconds in all and for one attempt, attempts, and the first pause, doubled after each."""
+class RetryPolicy:
+    """Limits of a delivery: total seconds, seconds per attempt, attempts, seconds of the first pause (then doubled)."""
 
     total: float = 30.0
     attempt: float = 10.0
@@ -34,12 +34,12 @@ class Patience:
     pause: float = 1.0
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an attempt failed. retry: whether another may succeed. after: seconds that the receiver asked to wait."""
+    """A failed attempt. retry: whether another may succeed. after: seconds that the receiver asked to wait."""
 
     reason: str
     retry: bool
@@ -47,27 +47,27 @@ class Refusal:
 
 
 def deliver(message: Message, warn: Callable[[str], None]) -> bool:
-    """Post a message to the configured webhook, if there is one. Never raises.
+    """Post a message to the webhook, if one is configured; False if it was not delivered. Never raises.
 
-    Returns False, after a call of `warn` with the reason, where the message should have been delivered and was not.
+    warn: called with the reason of a failure.
     """
     try:
         if webhook := settings.webhook():
             post(webhook, message)
-    except Exception as error:  # noqa: BLE001 - the work is worth more than the message about it
-        known = isinstance(error, DeliveryError | settings.NotificationError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - a notification must not fail the work
+        expected = isinstance(error, DeliveryError | settings.NotificationError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
         warn(f"the notification {message.type!r} was not delivered: {redacted(reason)}")
         return False
     return True
 
 
-def post(webhook: Webhook, message: Message, patience: Patience | None = None) -> None:
-    """Post a message until the receiver takes it (2xx). Raises DeliveryError when it does not.
+def post(webhook: Webhook, message: Message, policy: RetryPolicy | None = None) -> None:
+    """Post a message until the receiver accepts it (2xx). Raises DeliveryError if it does not.
 
-    Connection errors, 429 and 5xx are tried again, any other answer is not.
+    Connection errors, 429 and 5xx are retried; any other status is not.
     """
-    chosen = patience or PATIENCE
+    chosen = policy or RETRY_POLICY
     done: Future[None] = Future()
 
     def work() -> None:
@@ -77,7 +77,8 @@ def post(webhook: Webhook, message: Message, patience: Patience | None = None) -
         except BaseException as error:  # noqa: BLE001 - raised again below
             done.set_exception(error)
 
-    # Not every wait of a client has a limit: a name server may be silent, and each byte of an answer starts a new one.
+    # In a thread, because httpx has no limit for a whole request: a name server may be silent, and each byte of an
+    # answer restarts the timeout.
     logging.getLogger("httpx").addFilter(_not_ours)
     threading.Thread(target=work, name=THREAD, daemon=True).start()
     try:
@@ -87,31 +88,31 @@ def post(webhook: Webhook, message: Message, patience: Patience | None = None) -
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
-    """Keep the address out of httpx's log, which has it in full."""
+    """Filter out httpx's log lines, which contain the full address."""
     return record.threadName != THREAD
 
 
-def _attempts(webhook: Webhook, message: Message, patience: Patience) -> None:
+def _attempts(webhook: Webhook, message: Message, policy: RetryPolicy) -> None:
     import httpx
 
     started = time.monotonic()
     with httpx.Client() as client:  # by the proxies of the environment
-        for number in range(1, patience.attempts + 1):
-            left = patience.total - (time.monotonic() - started)
-            refusal = _attempt(client, webhook, message, min(patience.attempt, left))
+        for number in range(1, policy.attempts + 1):
+            left = policy.total - (time.monotonic() - started)
+            refusal = _attempt(client, webhook, message, min(policy.attempt, left))
             if refusal is None:
                 return
-            # Random, so that several senders do not come back at the same moment.
-            pause = max(patience.pause * 2 ** (number - 1) * random.uniform(0.5, 1), refusal.after)  # noqa: S311
-            left = patience.total - (time.monotonic() - started)
-            if not refusal.retry or number == patience.attempts or pause >= left:
+            # Random, so that several senders do not retry at the same moment.
+            pause = max(policy.pause * 2 ** (number - 1) * random.uniform(0.5, 1), refusal.after)  # noqa: S311
+            left = policy.total - (time.monotonic() - started)
+            if not refusal.retry or number == policy.attempts or pause >= left:
                 times = f" ({number} attempts)" if number > 1 else ""
                 raise DeliveryError(redacted(f"{refusal.reason}{times}"))
             time.sleep(pause)
 
 
 def _attempt(client: "httpx.Client", webhook: Webhook, message: Message, seconds: float) -> Refusal | None:
-    """Post once; None when the receiver took the message. Each attempt is signed with its own time."""
+    """Post once, signed with the present time; None if the receiver accepted the message."""
     import httpx
 
     body = message.body

@@ -1,4 +1,4 @@
-"""The content of notifications: one JSON document for each, with `type`, `timestamp` and `data`."""
+"""Notifications: one JSON document each, with `type`, `timestamp` and `data`."""
 
 import json
 import uuid
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 Kind = Literal["failed", "drift", "inconclusive", "promoted", "rolled-back", "approval-asked", "test"]
 LONGEST = 8000
-"""Characters of a text."""
+"""Characters of a text; the rest is cut off."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One notification, without secrets. id: the same for all attempts to deliver it."""
+    """One notification, without secrets. id: identical in all attempts to deliver it."""
 
     id: str
     content: Mapping[str, Any]
 
     @property
     def type(self) -> str:
-        """Such as `ddpm.promoted`."""
+        """The type, such as `ddpm.promoted`."""
         return str(self.content["type"])
 
     @property
     def body(self) -> bytes:
-        """The bytes that are signed and posted: ASCII, so that a file name that is not UTF-8 can be in them."""
+        """The bytes to sign and post: ASCII, so that they can contain a file name that is not UTF-8."""
         return json.dumps(self.content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def message(kind: Kind, model: str, text: str, *, identifier: str = "", **facts: Any) -> Message:
-    """A notification of now.
+    """A notification with the present time.
 
-    identifier: for what must not be notified twice, one that is derived from it; otherwise random. facts: plain JSON
-    values, such as version and reasons; None is left out.
+    identifier: derived from the event, if a repetition must be recognisable; by default random. facts: JSON values such
+    as version and reasons; None is left out.
     """
     data = {"model": model, "text": redacted(text)[:LONGEST], **facts}
     content = {
@@ -48,12 +48,12 @@ def message(kind: Kind, model: str, text: str, *, identifier: str = "", **facts:
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "data": {name: value for name, value in data.items() if value is not None},
     }
-    # Before serialising: JSON escapes the quotes by which an address is recognised.
+    # Redacted before it is serialised, because JSON escapes the quotes that delimit addresses.
     return Message(identifier or str(uuid.uuid4()), redact.each(content, redacted))
 
 
 def champion_moved(move: "Move", page: str | None = None) -> Message | None:
-    """The notification of a move by hand, or None when nothing changed. page: of the flow run, if there is one."""
+    """The notification of a manual move, or None if nothing changed. page: address of the flow run, if there is one."""
     if not move.changed:
         return None
     facts: dict[str, Any] = {

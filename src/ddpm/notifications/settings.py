@@ -1,4 +1,4 @@
-"""The webhook of the environment: the address that notifications are posted to, and the key that signs them."""
+"""The webhook of the environment: the address of notifications, and the key that signs them."""
 
 import base64
 import binascii
@@ -13,29 +13,29 @@ from ddpm.common.redact import shown
 URL, SECRET = "DDPM_WEBHOOK_URL", "DDPM_WEBHOOK_SECRET"
 PREFIX = "whsec_"
 SHORTEST = 24
-"""Characters of a secret, without its prefix."""
+"""Fewest characters of a secret, without its prefix."""
 SHORTEST_REPLACED = 8
-"""Characters of a value that `redacted` replaces: one letter, which is never accepted, would be in every word."""
+"""Fewest characters of a value that `redacted` replaces; a single letter would occur in every word."""
 COMMAND = 'whsec_"$(openssl rand -base64 32)"'
-"""Shell text that makes a secret."""
+"""Shell text that generates a secret."""
 
 
 class NotificationError(ValueError):
-    """The settings of the webhook are not usable; the message has the remedy."""
+    """The settings of the webhook are invalid; the message has the remedy."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where to post, and the key of the signature."""
+    """The address of the webhook and the key of its signatures."""
 
     url: str = field(repr=False)
     key: bytes = field(repr=False)
 
 
 def webhook(environment: Mapping[str, str] = os.environ) -> Webhook | None:
-    """The configured webhook, or None where no address is set.
+    """The configured webhook, or None if no address is set.
 
-    Raises NotificationError for an address that is not one, and for a secret that is missing, short or not base64.
+    Raises NotificationError for an invalid address, and for a secret that is missing, short or not base64.
     """
     url, secret = (environment.get(name, "").strip() for name in (URL, SECRET))
     if not url:
@@ -45,16 +45,16 @@ def webhook(environment: Mapping[str, str] = os.environ) -> Webhook | None:
 
 
 def signing_key(secret: str) -> bytes:
-    """The key of a secret: the bytes that it has in base64, with or without the prefix `whsec_`.
+    """The key of a secret: its base64, with or without the prefix `whsec_`, decoded to bytes.
 
-    The libraries of Standard Webhooks read secrets in the same way. Text that is not base64 is refused, because some of
-    them skip its other characters and arrive at another key.
+    The libraries of Standard Webhooks decode secrets in the same way. Text that is not base64 is refused, because some
+    libraries skip invalid characters and get another key.
     """
     text = secret.removeprefix(PREFIX)
     if not secret:
         raise NotificationError(
             f"{URL} is set and {SECRET} is not: a receiver could not distinguish notifications from forged ones. Set a "
-            f"secret and give the receiver the same: export {SECRET}={COMMAND}"
+            f"secret and give the receiver the same one: export {SECRET}={COMMAND}"
         )
     if len(text) < SHORTEST:
         raise NotificationError(
@@ -65,13 +65,13 @@ def signing_key(secret: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise NotificationError(
-            f"{SECRET} is not base64, with its padding, as receivers' libraries require. Make one: export "
+            f"{SECRET} is not base64 with padding, which receivers' libraries require. Make one: export "
             f"{SECRET}={COMMAND}; or encode the text you have: whsec_\"$(printf %s 'TEXT' | openssl base64 -A)\""
         ) from None
 
 
 def redacted(text: str) -> str:
-    """The text without the webhook's address and secret, and without the credentials of any other address."""
+    """The text without the webhook's address and secret, and without credentials in any other address."""
     for name in (URL, SECRET):
         value = os.environ.get(name, "").strip()
         for each in (value, value.removeprefix(PREFIX)):
@@ -84,7 +84,7 @@ def _require_address(url: str) -> None:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of the port, or of an IPv6 address
+    except ValueError:  # an invalid port or IPv6 address
         valid = False
     if not valid or re.search(r"\s", url):
-        raise NotificationError(f"{URL} is not an address: it must begin with http:// or https:// and have no spaces")
+        raise NotificationError(f"{URL} is not a valid address: it must begin with http(s):// and have no spaces")

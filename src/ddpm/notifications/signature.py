@@ -1,4 +1,4 @@
-"""The signature of Standard Webhooks: HMAC-SHA256 over id, time and body."""
+"""The signature of Standard Webhooks: HMAC-SHA256 over ID, time and body."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import hmac
 
 
 def sign(identifier: str, timestamp: int, body: bytes, key: bytes) -> str:
-    """The value of `webhook-signature`: `v1,` and the base64 of the HMAC of `id.timestamp.body`."""
+    """The value of `webhook-signature`: `v1,` and the base64 of the HMAC of `ID.TIMESTAMP.BODY`."""
     signed = b".".join((identifier.encode(), str(timestamp).encode(), body))
     return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
 

@@ -12,7 +12,7 @@ from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.fetch import download, resolve
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
-from ddpm.tracking.ship import DIGEST_TAG, PATCHES
+from ddpm.tracking.sync import DIGEST_TAG, PATCHES
 
 NOT_RECORDED = "not recorded"
 

@@ -93,7 +93,7 @@ def restore(
     where = choose_device(device)
     model.denoiser.to(where).eval()
     images = np.empty((len(given.names), plan.count, plan.side, plan.side, plan.channels), dtype=np.uint8)
-    batch = 1 if plan.sampling.sampler in samplers.ALONE else batch
+    batch = batch if samplers.SAMPLERS[plan.sampling.sampler].batched else 1
     for sigma, part in _batches(given.noise, plan.count, batch):
         named = [(given.names[index], turn) for index, turn in part]
         seen = given.seen[[index for index, _ in part]]
@@ -150,7 +150,7 @@ def _drawn(
         start = model.denoiser.process.prior * noise(-1)
     if plan.task != "denoise" and not plan.trained:
         denoise = restoration.consistent(denoise, operator(plan, known, where), observed, sigma)
-    draw = partial(samplers.SAMPLERS[plan.sampling.sampler], **plan.sampling.options)
+    draw = partial(samplers.SAMPLERS[plan.sampling.sampler].draw, **plan.sampling.options)
     return restoration.returning(draw, JUMP, plan.rounds)(denoise, start, levels, noise)
 
 

@@ -1,1 +1,1 @@
-"""Processes, devices and random numbers: how work runs, not what it computes."""
+"""Processes, devices and random numbers: the execution of work, independent of what it computes."""

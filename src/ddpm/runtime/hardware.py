@@ -1,4 +1,4 @@
-"""Hardware of this machine, asked without importing torch."""
+"""Hardware of this machine, detected without importing torch."""
 
 from pathlib import Path
 

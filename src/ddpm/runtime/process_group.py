@@ -1,4 +1,4 @@
-"""The process group that torchrun sets up, and arrays gathered from all of its processes."""
+"""The process group of torchrun, and gathering of arrays from its processes."""
 
 import contextlib
 import os
@@ -14,9 +14,9 @@ Gather = Callable[[NDArray[Any]], list[NDArray[Any]]]
 
 @contextlib.contextmanager
 def process_group() -> Iterator[tuple[int, int, Gather]]:
-    """This process's number among those that torchrun started, their count, and how to gather arrays from all.
+    """This process's rank, the world size, and a function that gathers an array from every rank, in order.
 
-    Arrays may differ in length along the first axis, and nothing else. Started otherwise, it is the only one.
+    The arrays may differ in length along the first axis only. A process that torchrun did not start has rank 0 of 1.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -25,7 +25,7 @@ def process_group() -> Iterator[tuple[int, int, Gather]]:
     on_gpus = int(os.environ.get("LOCAL_RANK", "0")) < torch.cuda.device_count()
     if on_gpus:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    # gloo carries what is agreed on; tensors of a model on GPUs go by nccl
+    # gloo for arrays and control values on the CPU, nccl for the model's tensors on GPUs
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
     try:
         yield torch.distributed.get_rank(), count, _gather
@@ -34,7 +34,7 @@ def process_group() -> Iterator[tuple[int, int, Gather]]:
 
 
 def _gather(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """The array of each process, in the order of their numbers. Plain tensors: nothing is pickled."""
+    """The array of each process, in the order of ranks. As plain tensors, so nothing is pickled."""
     count = torch.distributed.get_world_size()
     lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(count)]
     torch.distributed.all_gather(lengths, torch.tensor([len(array)]))

@@ -1,4 +1,4 @@
-"""Randomness is a function of a key such as (seed, "noise", step): no generator's state is ever stored or carried."""
+"""Random numbers as a function of a key such as (seed, "noise", step), so that no generator state is ever stored."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import torch
 
 
 def key_seed(*key: int | str) -> int:
-    """A 63-bit seed from the parts of a key; different keys give unrelated seeds."""
+    """A 63-bit seed from the parts of a key (SHA-256); different keys give unrelated seeds."""
     text = "/".join(f"{type(part).__name__}:{part}" for part in key)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(*key: int | str) -> torch.Generator:
-    """A CPU generator for this key; draws on the CPU are the same on every machine and device."""
+    """A CPU generator for this key; its numbers do not depend on the machine or the device of the model."""
     return torch.Generator().manual_seed(key_seed(*key))

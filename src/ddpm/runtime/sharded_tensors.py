@@ -1,4 +1,4 @@
-"""Tensors that several processes divide among them (DTensor), and any other, by the same calls."""
+"""The same calls for sharded tensors (DTensor) and ordinary tensors."""
 
 import sys
 from typing import Any
@@ -7,27 +7,27 @@ import torch
 
 
 def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that processes divide among them, gathered (all of them must ask for it); any other as it is."""
-    full: torch.Tensor = tensor.full_tensor() if isinstance(tensor, _divided()) else tensor
+    """A sharded tensor gathered on every rank (all ranks must call this); any other tensor unchanged."""
+    full: torch.Tensor = tensor.full_tensor() if isinstance(tensor, _sharded()) else tensor
     return full
 
 
 def local_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """This process's part of a tensor that processes divide among them, sharing its memory; any other as it is."""
-    part: torch.Tensor = tensor.to_local() if isinstance(tensor, _divided()) else tensor
+    """This rank's shard of a sharded tensor, sharing its memory; any other tensor unchanged."""
+    part: torch.Tensor = tensor.to_local() if isinstance(tensor, _sharded()) else tensor
     return part
 
 
 def distribute_like(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """`value`, which is whole, as `like` lies: on its device, in its memory format, divided as it is."""
-    if not isinstance(like, _divided()):
+    """Place the full tensor `value` like `like`: on its device, in its memory format, with its sharding."""
+    if not isinstance(like, _sharded()):
         return torch.empty_like(like).copy_(value)
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
-def _divided() -> tuple[Any, ...]:
-    """The DTensor type, imported when needed, since its module takes a second to import."""
+def _sharded() -> tuple[Any, ...]:
+    """The DTensor type if its module is imported already; else empty, because it takes a second to import."""
     module = sys.modules.get("torch.distributed.tensor")
     return (module.DTensor,) if module else ()

@@ -1,4 +1,4 @@
-"""Stages in several processes: a stage restarts itself by torchrun, and exits as its processes do."""
+"""Stages in several processes: a stage starts itself under torchrun and exits with the status of its processes."""
 
 import contextlib
 import logging
@@ -11,21 +11,19 @@ import psutil
 
 from ddpm.common import terminal
 
-QUIET = (
-    "torch.distributed.elastic",
-    "torch.distributed.run",
-)  # replaced by our own messages
+QUIET = ("torch.distributed.elastic", "torch.distributed.run")
+"""Loggers whose messages ours replace."""
 
 
 def by_torchrun() -> bool:
-    """Whether this process was started by torchrun (or a launcher that sets the same variables)."""
+    """Whether torchrun, or a launcher that sets the same variables, started this process."""
     return "RANK" in os.environ
 
 
 def processes(wanted: str | int, device: str) -> int:
-    """The number of processes to start: `auto` is one per GPU of this machine, or one.
+    """The number of processes to start; `auto` is one per GPU of this machine, or one without GPUs.
 
-    device: as for `runtime.device`. Raises ValueError for more processes than GPUs.
+    device: as for `runtime.device.choose_device`. Raises ValueError for more processes than GPUs.
     """
     import torch
 
@@ -38,10 +36,11 @@ def processes(wanted: str | int, device: str) -> int:
 
 
 def start(module: str, count: int) -> None:
-    """Run `python -m module` in `count` processes on this machine; return if all succeeded, else exit as they did.
+    """Run `python -m module` in `count` processes on this machine; return if all succeed, else exit.
 
-    SIGINT and SIGTERM are relayed to all of them, which agree on the step to stop at; a second one kills them. When one
-    dies, torchrun stops the others. Exit status: 128 + the relayed signal; else 1, or theirs.
+    SIGINT and SIGTERM are relayed to all processes, which agree on the step to stop at; a second signal kills them. If
+    one dies, torchrun stops the others. Exit status: 128 + the relayed signal; otherwise that of the first failed
+    process, 1 if a signal killed it.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -50,9 +49,9 @@ def start(module: str, count: int) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # they are all on this machine
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
     relay = Relay()
-    # torchrun would give the processes 30 seconds to save; the relay lets them finish. Its own handlers stay off.
+    # The relay lets the processes finish saving, for which torchrun's own handlers would give them 30 seconds.
     options = ["--standalone", f"--nproc-per-node={count}", "--local-addr=127.0.0.1", "--signals-to-handle=SIGHUP"]
     try:
         run.run(run.parse_args([*options, "-m", module, *sys.argv[1:]]))  # type: ignore[no-untyped-call]
@@ -63,21 +62,21 @@ def start(module: str, count: int) -> None:
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             terminal.error(
-                f"process {rank} of {count} was ended by {name}, so all were stopped. "
-                "Run the same command to go on from the last checkpoint."
+                f"process {rank} of {count} was killed by {name}, so all were stopped. "
+                "Run the same command to resume from the last checkpoint."
             )
         sys.exit(max(failure.exitcode, 1))
 
 
 class Relay:
-    """Relays the first SIGINT or SIGTERM to every child; a second one kills them."""
+    """Relays the first SIGINT or SIGTERM to all children; a second one kills them."""
 
     def __init__(self) -> None:
         self.signal = 0
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._asked)
+            signal.signal(number, self._relay)
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:
+    def _relay(self, number: int, frame: FrameType | None) -> None:
         children = psutil.Process().children()
         again, self.signal = self.signal, number
         for child in children:

@@ -58,7 +58,7 @@ def generate(
     table = denoiser.sigmas.cpu()
     sigmas = schedule.sampling_sigmas(sampling.spacing, table, sampling.steps)
     learned = sampling.variance == "learned"
-    batch = 1 if sampling.sampler in samplers.ALONE else batch
+    batch = batch if samplers.SAMPLERS[sampling.sampler].batched else 1
     all_labels = _labels(count, len(model.classes), labels, known is not None)
 
     images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
@@ -172,7 +172,7 @@ def _sampler(
         both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling))
         return partial(samplers.ddpm_learned, both)
     denoise = guided(network, weak, label, classes, sampling)
-    return partial(samplers.SAMPLERS[sampling.sampler], denoise, **sampling.options)
+    return partial(samplers.SAMPLERS[sampling.sampler].draw, denoise, **sampling.options)
 
 
 def guided(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ddpm.diffusion.samplers.table import SAMPLERS
 from ddpm.imaging.pixels import square_columns, tile, to_png
 from ddpm.sampling.options import Sampling
 
@@ -96,12 +97,9 @@ class Limits:
 
 def evaluations(sampling: Sampling) -> int:
     """Network evaluations for one image, at most; 1 for `ode`, which adapts its steps (`Limits.held` counts them)."""
-    steps = {
-        "heun": 2 * sampling.steps,
-        "predictor-corrector": (1 + sampling.corrections) * sampling.steps,
-        "predictor-corrector-ve": (1 + sampling.corrections) * sampling.steps,
-        "ode": 1,
-    }.get(sampling.sampler, sampling.steps)
+    each = SAMPLERS[sampling.sampler].evaluations
+    corrections = sampling.corrections if "corrections" in sampling.options else 0
+    steps = 1 if each is None else (each + corrections) * sampling.steps
     return steps * (1 if sampling.guidance == 1 else 2)
 
 

@@ -7,12 +7,18 @@ from ddpm.common.redact import shown
 from ddpm.provenance.machine import MACHINE_TAGS, machine
 from ddpm.provenance.patch import Changes, changes
 from ddpm.provenance.tags import LINEAGE_TAGS, lineage
-from ddpm.tracking.attach import attach
-from ddpm.tracking.behind import fetch, kept, note_drift, prepared_sha256, prepared_tags
-from ddpm.tracking.record import complete, reconcile
-from ddpm.tracking.ship import replay, run_of
+from ddpm.tracking.add_artifacts import add_artifacts
+from ddpm.tracking.data_record import (
+    data_record_files,
+    download_data_record,
+    prepared_sha256,
+    prepared_tags,
+    record_drift,
+)
+from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
+from ddpm.tracking.sync import replay, run_of
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
@@ -24,19 +30,19 @@ __all__ = [
     "Tracker",
     "TrackingError",
     "TrackingUnavailableError",
-    "attach",
+    "add_artifacts",
     "changes",
     "client",
+    "close_abandoned",
     "complete",
-    "fetch",
+    "data_record_files",
+    "download_data_record",
     "friendly_errors",
-    "kept",
     "lineage",
     "machine",
-    "note_drift",
     "prepared_sha256",
     "prepared_tags",
-    "reconcile",
+    "record_drift",
     "replay",
     "run_of",
     "shown",

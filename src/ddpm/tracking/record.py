@@ -1,4 +1,4 @@
-"""Completing the record: after evaluation, on a machine that never trained, and after a trainer was killed."""
+"""Completion of the record: after evaluation, on a machine that never trained, and after a trainer was killed."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,30 +10,32 @@ from ddpm.common.locks import LockBusyError
 from ddpm.common.values import flatten, is_number
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
-from ddpm.tracking.ship import log_scores, log_tags, ship
+from ddpm.tracking.log import log_scores, log_tags
 from ddpm.tracking.spool import SPOOLS, Spool
+from ddpm.tracking.sync import is_synced, sync
 
 RECORD_TAG = "ddpm.record"
 PATIENCE = 10.0
 
 
-def reconcile(folder: Path = SPOOLS) -> list[str]:
-    """Close as KILLED every record whose trainer died without a word, and ship what was left behind.
+def close_abandoned(folder: Path = SPOOLS) -> list[str]:
+    """Mark as KILLED every record whose trainer died before it could finish, and send what MLflow lacks.
 
-    Returns the digests of the trainings closed so. Raises TrackingUnavailableError when MLflow does not answer.
+    Returns the digests of those trainings. Raises TrackingUnavailableError when MLflow does not answer.
     """
     closed: list[str] = []
     for events in sorted(folder.glob("*/events.jsonl")):
         spool = Spool(events.parent)
         try:
             with spool.writing():
-                if spool.heard.started and spool.heard.status is None:
+                progress = spool.progress()
+                if progress.started and progress.status is None:
                     spool.finish("KILLED")
                     closed.append(spool.digest)
         except LockBusyError:
-            continue  # its trainer is alive, and ships itself
-        if not _all_shipped(spool):
-            ship(spool)
+            continue  # its trainer is alive and syncs itself
+        if not is_synced(spool):
+            sync(spool)
     return closed
 
 
@@ -50,11 +52,11 @@ def complete(
 ) -> str:
     """Add what evaluation found to the run of this training, and return the run's id.
 
-    Ships what training left behind first. Without a record here (the stages were restored from DVC's cache) it is made
-    from `params`, `history` (out/train/history.csv) and `patch` (what differs from the commit). metrics: nested numbers
-    become `a.b`, at the last image count; the whole mapping is kept as metrics.json. artifacts: files and folders;
-    those under out/ keep their path in it.
-    Lineage tags that the run has are kept: they are those of the training. Equal content again does nothing.
+    Sends unsent events of the training first. Without a record here (DVC restored the stages from its cache) it is made
+    from `params`, `history` (out/train/history.csv) and `patch` (the difference from the commit). metrics: nested
+    numbers become `a.b`, at the last image count; the whole mapping is kept as metrics.json. artifacts: files and
+    folders; those under out/ keep their path in it. Lineage tags of the run are kept: they are those of the training.
+    Equal content again does nothing.
 
     Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing artifact, LockBusyError
     when the training is running.
@@ -63,7 +65,7 @@ def complete(
     spool = Spool(folder / outside.name(digest, "the training digest"))
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
-    run_id = ship(spool)
+    run_id = sync(spool)
 
     connection = store.client()
     there = connection.get_run(run_id).data
@@ -78,8 +80,7 @@ def complete(
         parent = str(Path(name).parent)
         connection.log_artifact(run_id, str(path), None if parent == "." else parent)
     connection.log_dict(run_id, dict(metrics), "metrics.json")
-    step = max(spool.heard.metrics.values(), default=0)  # the image count that training ended with
-    log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), step)
+    log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), spool.progress().images)
     log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
     return run_id
 
@@ -87,14 +88,16 @@ def complete(
 def _fill_in(
     spool: Spool, params: Mapping[str, str], tags: Mapping[str, str], history: Path | None, patch: bytes
 ) -> None:
-    """Add to the spool what the history knows and the spool does not, and that the training is finished."""
-    if not spool.heard.started:
+    """Make the spool that of a finished training, from its history. What it holds already is sent only once."""
+    progress = spool.progress()
+    if progress.status == "FINISHED":
+        return
+    if not progress.started:
         spool.start(params, tags, patch)
     if history is not None:
         for images, values in _rows(history):
             spool.metrics(images, values)
-    if spool.heard.status != "FINISHED":
-        spool.finish("FINISHED")
+    spool.finish("FINISHED")
 
 
 def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
@@ -129,9 +132,3 @@ def _name(file: Path, given: Path) -> str:
     roots = [root for root in map(Path.resolve, (Path("out"), Path(".state"))) if file.resolve().is_relative_to(root)]
     base = roots[0] if roots else given.resolve().parent
     return file.resolve().relative_to(base).as_posix()
-
-
-def _all_shipped(spool: Spool) -> bool:
-    """Whether some server holds the whole record."""
-    size = spool.events.stat().st_size
-    return any(files.read_json(path)["offset"] == size for path in spool.folder.glob("shipped-*.json"))

@@ -1,8 +1,7 @@
-"""The spool: events of a training as JSON lines on disk. Without MLflow, so that writing takes a millisecond.
+"""The spool: the events of a training as JSON lines on disk. Writing needs no MLflow and takes a millisecond.
 
-`.state/tracking/<digest>/events.jsonl` only grows. Each line carries its own time, so that shipping it twice gives the
-same point in MLflow. A trainer that goes on from an earlier checkpoint says again what was said before it was killed;
-the image counter tells, and what is there already is not written again.
+`.state/tracking/<digest>/events.jsonl` is append-only, and each line carries its own time. A trainer that resumes from
+an earlier checkpoint writes some events again; the replay to MLflow (`ddpm.tracking.sync`) sends each of them once.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,37 +27,23 @@ THUMBNAIL = 256
 Event = dict[str, Any]
 
 
-@dataclass
-class Heard:
-    """Index of a spool: the last image count of every metric, the pictures, the last status."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come. images: its last image count. status: FINISHED, FAILED, KILLED, or None."""
 
-    metrics: dict[str, int] = field(default_factory=dict)
-    pictures: set[tuple[str, int]] = field(default_factory=set)
     started: bool = False
     status: str | None = None
-
-    def add(self, event: Event) -> None:
-        """Take one event in."""
-        match event["event"]:
-            case "start":
-                self.started, self.status = True, None
-            case "metrics":
-                self.metrics.update(dict.fromkeys(event["values"], event["images"]))
-            case "picture":
-                self.pictures.add((event["name"], event["images"]))
-            case "finish":
-                self.status = event["status"]
+    images: int = 0
 
 
 class Spool:
-    """The events of one training. Reading is free; writing needs `with spool.writing():`, one process at a time."""
+    """The events of one training. Writing needs `with spool.writing():`, one process at a time; reading does not."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.digest = folder.name
         self.events = folder / "events.jsonl"
         self.pictures = folder / "pictures"
-        self.heard = Heard()
 
     @contextlib.contextmanager
     def writing(self, patience: float = 0.0) -> Iterator[None]:
@@ -67,13 +52,23 @@ class Spool:
             self._cut_torn_tail()
             for half_written in self.pictures.glob(f".*{files.PART}"):
                 half_written.unlink()
-            self.heard = Heard()
-            for event, _ in self.read(0):
-                self.heard.add(event)
             yield
 
+    def progress(self) -> Progress:
+        """Fold the events. A start after a finish is a training that was resumed."""
+        started, status, images = False, None, 0
+        for event, _ in self.read(0):
+            match event["event"]:
+                case "start":
+                    started, status = True, None
+                case "metrics":
+                    images = max(images, event["images"])
+                case "finish":
+                    status = event["status"]
+        return Progress(started, status, images)
+
     def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
-        """The training begins, or goes on after a stop. patch: what its code differs in from the commit."""
+        """Record that the training begins or resumes. patch: the difference of its code from the commit."""
         event: Event = {"event": "start", "params": dict(params), "tags": dict(tags)}
         if patch:
             event["patch"] = f"{files.sha256_bytes(patch)}.patch"
@@ -81,21 +76,17 @@ class Spool:
         self._append(event)
 
     def metrics(self, images: int, values: Mapping[str, float]) -> None:
-        """Values at `images` images seen. Raises ValueError for one that is not finite."""
-        new = {key: float(value) for key, value in values.items() if images > self.heard.metrics.get(key, -1)}
-        for key, value in new.items():
+        """Record values after `images` images seen. Raises ValueError for a value that is not finite."""
+        for key, value in values.items():
             if not math.isfinite(value):
                 raise ValueError(f"{key} = {value} after {images} images is not a finite number and is not recorded")
-        if new:
-            self._append({"event": "metrics", "images": images, "values": new})
+        self._append({"event": "metrics", "images": images, "values": {key: float(v) for key, v in values.items()}})
 
     def picture(self, name: str, picture: Path | NDArray[np.uint8], images: int) -> None:
-        """A picture (file, or uint8 (H, W) or (H, W, C)) after `images` images, under a name MLflow's pages understand.
+        """Record a picture (a file, or uint8 (H, W) or (H, W, C)) after `images` images seen.
 
-        They show pictures of this form as one that moves with the steps, and want a small copy beside it.
+        The form of its file name, and a small copy, let MLflow's pages show all pictures of a name as one slider.
         """
-        if (name, images) in self.heard.pictures:
-            return
         moment = _now()
         unique = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.digest}/{name}/{images}")
         stem = f"{name.replace('/', '~')}+step+{images}+timestamp+{moment}+{unique}"
@@ -106,11 +97,11 @@ class Spool:
         self._append({"event": "picture", "name": name, "images": images, "files": list(written), "time": moment})
 
     def finish(self, status: str) -> None:
-        """The training ended: FINISHED, FAILED or KILLED."""
+        """Record how the training ended: FINISHED, FAILED or KILLED."""
         self._append({"event": "finish", "status": status})
 
     def read(self, offset: int) -> list[tuple[Event, int]]:
-        """Whole events from a byte offset on, each with the offset behind it. A line still being written is left out.
+        """Whole events from a byte offset on, each with the offset of its end. An unfinished last line is left out.
 
         Raises ValueError for a damaged line.
         """
@@ -133,23 +124,22 @@ class Spool:
         return found
 
     def _append(self, event: Event) -> None:
-        """One line, whole and on disk when this returns, or not there at all. Raises DiskFullError."""
+        """Append one line, durably or not at all. Raises DiskFullError."""
         event = {"time": _now(), **event}
         line = json.dumps(event, allow_nan=False, ensure_ascii=False) + "\n"
         with files.room_for(self.events), self.events.open("ab", buffering=0) as file:
-            behind = file.seek(0, os.SEEK_END)
+            end = file.seek(0, os.SEEK_END)
             try:
                 rest = memoryview(line.encode())
                 while rest:  # a disk that is almost full takes a part
                     rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except BaseException:
-                file.truncate(behind)
+                file.truncate(end)
                 raise
-        self.heard.add(event)
 
     def _cut_torn_tail(self) -> None:
-        """Remove half a line that a crash left, so that the next one starts on its own."""
+        """Remove an unfinished line that a crash left."""
         if not self.events.exists():
             return
         content = self.events.read_bytes()

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ddpm.common import outside, terminal
 from ddpm.tracking import store
-from ddpm.tracking.record import reconcile
-from ddpm.tracking.ship import ship
+from ddpm.tracking.record import close_abandoned
 from ddpm.tracking.spool import SPOOLS, Spool
+from ddpm.tracking.sync import sync
 
 Status = Literal["FINISHED", "KILLED", "FAILED"]
 SECONDS_BETWEEN_SHIPMENTS = 10.0
 SECONDS_TO_SAY_GOODBYE = 20.0
-PATIENCE = 5.0  # `reconcile` holds the writer's lock for a moment
+PATIENCE = 5.0  # `close_abandoned` holds the writer's lock for a moment
 
 
 class Tracker:
@@ -34,6 +34,7 @@ class Tracker:
         self.spool = Spool(folder / outside.name(digest, "the training digest"))
         self.interval = interval
         self.trouble: str | None = None
+        self._running = False
         self._open = contextlib.ExitStack()
         self._open.enter_context(self.spool.writing(PATIENCE))
         self._stop = threading.Event()
@@ -42,7 +43,8 @@ class Tracker:
     def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
         """The training begins or goes on; a run that was killed continues under the same id. patch: kept with it."""
         self.spool.start(params, tags, patch)
-        self._thread = threading.Thread(target=self._ship_until_stopped, name="mlflow", daemon=True)
+        self._running = True
+        self._thread = threading.Thread(target=self._sync_until_stopped, name="mlflow", daemon=True)
         self._thread.start()
 
     def metrics(self, images: int, values: Mapping[str, float]) -> None:
@@ -56,6 +58,7 @@ class Tracker:
     def finish(self, status: Status) -> None:
         """Record how the training ended and ship the rest, as `close` does."""
         self.spool.finish(status)
+        self._running = False
         self.close()
 
     def close(self, patience: float = SECONDS_TO_SAY_GOODBYE) -> None:
@@ -64,7 +67,7 @@ class Tracker:
         if self._thread is not None:
             self._thread.join(patience)
             if self._thread.is_alive():
-                self._complain("it is slow")
+                self._warn_once("it is slow")
             self._thread = None
         self._open.close()
 
@@ -75,28 +78,28 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is not None and self.spool.heard.started and self.spool.heard.status is None:
+            if kind is not None and self._running:
                 self.finish("FAILED" if issubclass(kind, Exception) else "KILLED")
         finally:
             self.close()
 
-    def _ship_until_stopped(self) -> None:
+    def _sync_until_stopped(self) -> None:
         with store.impatient():
-            self._attempt(lambda: (ship(self.spool), reconcile(self.spool.folder.parent)))
+            self._attempt(lambda: (sync(self.spool), close_abandoned(self.spool.folder.parent)))
             while not self._stop.wait(self.interval):
-                self._attempt(lambda: ship(self.spool))
-            self._attempt(lambda: ship(self.spool))
+                self._attempt(lambda: sync(self.spool))
+            self._attempt(lambda: sync(self.spool))
 
     def _attempt(self, work: Callable[[], object]) -> None:
         """Nothing that happens to MLflow may end a training: say it once, keep the record, try again later."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 - a training outlives any failure of its record; it is said below
-            self._complain(str(error))
+            self._warn_once(str(error))
         else:
             self.trouble = None
 
-    def _complain(self, trouble: str) -> None:
+    def _warn_once(self, trouble: str) -> None:
         if self.trouble is None:
             terminal.error(f"MLflow is not recording now: {trouble}", label="")
             terminal.error(

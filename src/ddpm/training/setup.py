@@ -60,6 +60,7 @@ def new_state(
     elif settings.channels_last:
         channels_last(denoiser)
     if settings.compile:
+        torch.use_deterministic_algorithms(True)  # the compiler's own kernels too
         denoiser.net.compile()
     optimizer = build.optimizer(
         denoiser, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, beta2=settings.beta2

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forked
+
 ROOT = Path(__file__).parents[3]
 OVERLAY = [
     "params.yaml",
@@ -36,7 +38,7 @@ def environment(cwd: Path) -> dict[str, str]:
 
 def run(*command: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment in a clone."""
-    done = subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, check=False)
+    done = forked.run(command, cwd=cwd, env=environment(cwd))
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from ddpm import registry, tracking
 from ddpm.cli import app
 from tests.support import tiny
+from tests.support.records import DIGEST
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
 
@@ -64,6 +66,7 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
     code, words = restore("super-resolution", *known, *options)
     assert code == 0, words
     assert "bicubic: PSNR" in words
+    assert "note:" not in words
     assert (folder / "out" / "2" / "spread.png").is_file()
     conditions = json.loads((folder / "out" / "scores.json").read_text())["conditions"]
     assert (conditions["scale"], conditions["trained"], conditions["rounds"]) == (2, True, 1)
@@ -73,6 +76,15 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
     done = CliRunner().invoke(app, ["sample", "--model", str(model), "--out", str(folder / "a.png")])
     assert done.exit_code == 1
     assert "give it some with `ddpm restore super-resolution --model" in done.output
+
+
+def test_a_version_without_settings_says_what_it_restores_with(project: Path, folder: Path) -> None:
+    model = tiny.random_checkpoint(folder / "model", tiny.enlarging())
+    registry.register(model, "enlarger", tracking.complete(DIGEST, {"psnr": 20.0}))
+    known = ("--model", "models:/enlarger/1", "--input", folder / "in4", "--out", folder / "out", "--steps", "3")
+    code, words = restore("super-resolution", *known)
+    assert code == 0, words
+    assert "note: models:/enlarger/1 carries no sampling settings (it is an older version): " in words
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

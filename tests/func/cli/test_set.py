@@ -145,7 +145,7 @@ def busy() -> Iterator[None]:
 
 
 def test_nothing_is_edited_under_a_run_at_work(text: str, busy: None) -> None:
-    with pytest.raises(LockBusyError, match=r"params\.yaml is not changed: another run is at work here"):
+    with pytest.raises(LockBusyError, match=r"params\.yaml is not changed: another run is active in this checkout"):
         overrides.apply(["train.lr=0.5"])
     assert Path("params.yaml").read_text() == text
 

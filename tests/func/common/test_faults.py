@@ -64,9 +64,9 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
 def test_a_stage_that_the_kernel_has_killed_is_told_from_one_that_failed(code: int, line: str) -> None:
     train = dvc.Stage("train", data=False, slot=None, missing=())
     with pytest.raises(dvc.StageError, match=r"killed .*memory"):
-        dvc._check(train, processes.Ended(code, (line,), timed_out=False), None)
+        dvc._check(train, processes.ProcessResult(code, (line,), timed_out=False), None)
     with pytest.raises(dvc.StageError, match="exit status 255"):
-        dvc._check(train, processes.Ended(255, ("ERROR: exited with 1",), timed_out=False), None)
+        dvc._check(train, processes.ProcessResult(255, ("ERROR: exited with 1",), timed_out=False), None)
 
 
 @pytest.mark.parametrize(("soft", "hard", "status"), [(20, 40, 1), (20, 4096, 0), (4096, 4096, 0)])

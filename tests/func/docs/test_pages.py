@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 from ddpm.cli import app
 from ddpm.config import params
 from tests.func.docs.conftest import Project, hint, surroundings
+from tests.support import forked
 from tests.support.doc_pages import ROOT, Snippet, named, snippets
 from tests.support.doc_table import ELSEWHERE, FILLED, IN_TEXT, OTHER_PYTHON
 
@@ -44,10 +44,7 @@ def test_python_as_written_leaves_nothing_behind(project: Project, snippet: Snip
     before = project.strays()
     environment = {key: value for key, value in surroundings(project.folder).items() if key != "PYTHONPATH"}
     text = snippet.text.replace("/path/to/checkout", str(project.folder))
-    done = subprocess.run(
-        [sys.executable, "-c", f"{text}\nprint(images.shape)"], cwd=project.folder, env=environment, text=True,
-        capture_output=True, check=False,
-    )  # fmt: skip
+    done = forked.run([sys.executable, "-c", f"{text}\nprint(images.shape)"], cwd=project.folder, env=environment)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\(\d+, 8, 8, 1\)$", done.stdout, re.M), "as the digits of this clone are"
     assert project.strays() == before

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from ddpm import registry, tracking
 from ddpm.common import files
 from ddpm.tracking.spool import Spool
-from tests.support import records
+from tests.support import forked, records
 from tests.support import training_project as stage
 from tests.support.clones import clone, environment
 from tests.support.fault_pipeline import MARK, marked, until, write_params
@@ -21,7 +21,7 @@ from tests.support.surroundings import MAKES, MIB, fill, forgetful, small_disk
 from tests.support.training_project import newest, result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., forked.Process]
 SHORT = stage.SMALL | {"train": stage.SMALL["train"] | {"images": 480, "sample_every": 240}}
 
 
@@ -43,12 +43,10 @@ def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def start(project: Path) -> Iterator[Start]:
     """Start a stage; what still runs at the end is ended."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[forked.Process] = []
 
-    def begin(name: str = "train") -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", f"ddpm.stages.{name}"]
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        started.append(subprocess.Popen(command, cwd=project, text=True, **output))
+    def begin(name: str = "train") -> forked.Process:
+        started.append(forked.start([sys.executable, "-m", f"ddpm.stages.{name}"], cwd=project))
         return started[-1]
 
     yield begin
@@ -62,23 +60,24 @@ def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     """What the training ends with when nothing happens to it."""
     folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("whole") / "project"))
     stage.write_params(folder, SHORT)
-    subprocess.run([sys.executable, "-m", "ddpm.stages.train"], cwd=folder, check=True)
+    done = forked.run([sys.executable, "-m", "ddpm.stages.train"], cwd=folder)
+    assert done.returncode == 0, done.stderr
     return result(folder)
 
 
-def ended(process: "subprocess.Popen[str]", status: int) -> str:
+def ended(process: forked.Process, status: int) -> str:
     output = process.communicate(timeout=600)[0]
     assert process.returncode == status, output
     assert "Traceback" not in output
     return output
 
 
-def wait_for_a_checkpoint_after(project: Path, last: str, process: "subprocess.Popen[str]") -> None:
+def wait_for_a_checkpoint_after(project: Path, last: str, process: forked.Process) -> None:
     until(lambda: newest(project) > last or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
 
 
-def killed_after_checkpoints(project: Path, process: "subprocess.Popen[str]", count: int) -> Path:
+def killed_after_checkpoints(project: Path, process: forked.Process, count: int) -> Path:
     """Kill the training when there are `count` new checkpoints; the newest."""
     for _ in range(count):
         wait_for_a_checkpoint_after(project, newest(project), process)

@@ -1,4 +1,4 @@
-"""Small real repositories under git and DVC, and one real Prefect server for the whole session."""
+"""Small repositories under git and DVC, and one Prefect server for the whole session."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture(scope="session", autouse=True)
 def tools_on_path() -> None:
-    """DVC's stages look for `python`, and tests for `dvc`, beside this interpreter."""
+    """DVC's stages find `python`, and tests find `dvc`, next to this interpreter."""
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     os.environ.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
     for who in ("AUTHOR", "COMMITTER"):
@@ -24,7 +24,7 @@ def tools_on_path() -> None:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
-    """A repository with tracked data that a remote has as well; copied for each test."""
+    """A repository with tracked data, which its remote also has; copied for each test."""
     folder = tmp_path_factory.mktemp("template")
     (folder / "data").mkdir()
     (folder / "data" / "a.txt").write_text("a")
@@ -39,7 +39,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> P
 
 @pytest.fixture
 def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A function that makes a repository, with the stages of a dvc.yaml. It is the current folder then."""
+    """A function that creates a repository with the stages of a dvc.yaml and enters it."""
 
     def make(dvc_yaml: str = DVC_YAML, **scripts: str) -> Path:
         folder = tmp_path / "repository"
@@ -55,7 +55,7 @@ def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    """Prefect with a server and a database of its own; its start takes 10 to 20 seconds, so there is one."""
+    """Prefect with a temporary server and database; one per session, because it takes 10 to 20 seconds to start."""
     from prefect.testing.utilities import prefect_test_harness
 
     import flows  # noqa: F401 - its settings come before Prefect's import

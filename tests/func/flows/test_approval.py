@@ -1,4 +1,4 @@
-"""Waiting for a person, on a real Prefect server and a real registry: every way to answer, and not to."""
+"""Approval on a real Prefect server and registry: all ways to answer, and no answer."""
 
 import contextlib
 import json
@@ -41,14 +41,14 @@ flow(name="judging", persist_result=False)(judged)(float(sys.argv[1]))
 
 
 def judged(hours: float) -> gate.Verdict:
-    """What flows.promotion does between the gate and its end, for version 2 against version 1."""
+    """The part of flows.promotion after the gate, for version 2 against version 1."""
     from flows import approval, promotion
     from flows.tasks import candidate
 
     settings = params.load(ROOT / "params.yaml").promote.model_copy(
         update={"approval": "person", "approval_hours": hours}
     )
-    verdict = approval.decided(settings, NAME, 2, BETTER, 1)
+    verdict = approval.apply_approval(settings, NAME, 2, BETTER, 1)
     if verdict.promote:
         promotion._step("promote", candidate.move, NAME, 2, verdict, 1, approval.evidence(NAME, 2, 1))
     return verdict
@@ -56,10 +56,10 @@ def judged(hours: float) -> gate.Verdict:
 
 @pytest.fixture(autouse=True)
 def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three versions, the first the champion; and quick looks."""
+    """Three versions, the first of them champion, and a short poll interval."""
     from flows import approval
 
-    monkeypatch.setattr(approval, "SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(approval, "POLL_SECONDS", 0.2)
     connection = tracking.client()
     connection.create_registered_model(NAME)
     run_id = tracking.complete(DIGEST, {"fid": 3.0})
@@ -72,7 +72,7 @@ def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @contextlib.contextmanager
 def notified(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver, named in the environment."""
+    """A receiver, configured in the environment."""
     with receiver() as web:
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
@@ -84,7 +84,7 @@ Asked = Callable[..., "Future[Any]"]
 
 @pytest.fixture
 def ask() -> Iterator[Asked]:
-    """Starts the flow in a thread of its own; its final state is the future's."""
+    """A function that starts the flow in a thread; the future returns its final state."""
     from prefect import flow
 
     judging = flow(name="judging", persist_result=False)(judged)
@@ -93,14 +93,14 @@ def ask() -> Iterator[Asked]:
 
 
 def asked(name: str, number: int) -> questions.Question | None:
-    """The question, or None while there is no such version or it was not asked."""
+    """The question, or None if there is no such version or question yet."""
     with contextlib.suppress(registry.RegistryError):
         return questions.question(name, number)
     return None
 
 
 def paused(name: str = NAME, number: int = 2, before: int = 0, by: "Future[Any] | None" = None) -> UUID:
-    """The run that shows the form, once it does; the question has been asked by `before` runs earlier."""
+    """The run that shows the form, once it is paused, after `before` earlier runs that asked the question."""
     from prefect.client.orchestration import get_client
 
     deadline = time.monotonic() + PATIENCE
@@ -116,7 +116,7 @@ def paused(name: str = NAME, number: int = 2, before: int = 0, by: "Future[Any] 
 
 
 def resumed(run: UUID, **filled: str) -> Any:
-    """What the page sends when a person presses Submit."""
+    """Submit the form as Prefect's page does."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -137,7 +137,7 @@ def ddpm(*arguments: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_the_form_on_the_page_approves_and_the_trail_says_who(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_approves_and_the_audit_trail_names_the_approver(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
     with notified(monkeypatch) as web:
@@ -191,7 +191,7 @@ def test_a_rejection_keeps_the_champion_and_is_not_asked_again(ask: Asked) -> No
     ddpm("reject", "2", "--why", "blurred")
     verdict = verdict_of(future)
     assert (verdict.verdict, verdict.promote, champion()) == ("rejected", False, 1)
-    assert heading(verdict)[1] == "not promoted: a person rejected it"
+    assert heading(verdict)[1] == "not promoted: rejected by a person"
     assert verdict.reasons[-1].endswith(": blurred")
     assert verdict_of(ask()) == verdict
 
@@ -201,11 +201,11 @@ def test_without_an_answer_in_time_the_champion_stays(ask: Asked) -> None:
 
     verdict = verdict_of(ask(3 / 3600))
     assert (verdict.verdict, verdict.promote, champion()) == ("expired", False, 1)
-    assert heading(verdict)[1] == "not promoted: nobody approved it in time"
+    assert heading(verdict)[1] == "not promoted: not approved in time"
     assert "nobody answered until" in verdict.reasons[-1]
 
 
-def test_a_champion_that_moved_meanwhile_is_told_and_nothing_is_written(ask: Asked) -> None:
+def test_a_champion_that_moved_meanwhile_fails_the_run_and_nothing_is_written(ask: Asked) -> None:
     future = ask()
     paused()
     registry.promote(NAME, 3, why="by hand", expected_champion=1)
@@ -231,7 +231,7 @@ def test_a_run_that_is_cancelled_ends_and_the_question_stays(ask: Asked) -> None
 
 
 def killed() -> UUID:
-    """A process that asks and is killed while it waits: its run, which Prefect still takes for paused."""
+    """Start a process that asks, and kill it while it waits; return its run, which Prefect still shows as paused."""
     from prefect.settings import get_current_settings
 
     environment = os.environ | {
@@ -246,7 +246,9 @@ def killed() -> UUID:
 
 
 @pytest.mark.slow
-def test_killed_while_it_waits_the_next_run_asks_nothing_anew(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_while_waiting_leaves_its_question_to_the_next(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with notified(monkeypatch) as web:
         run = killed()
         before = questions.question(NAME, 2)
@@ -264,7 +266,7 @@ def test_killed_while_it_waits_the_next_run_asks_nothing_anew(ask: Asked, monkey
     assert champion() == 2
 
 
-def test_an_answer_while_nobody_waits_counts_for_the_next_run(ask: Asked) -> None:
+def test_an_answer_given_while_no_run_waits_applies_to_the_next_run(ask: Asked) -> None:
     questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
     ddpm("approve", "2", "--why", "meanwhile")
     assert verdict_of(ask()).reasons[-1].endswith(": meanwhile")
@@ -286,21 +288,21 @@ def test_killed_between_asking_and_notifying_the_next_run_notifies_once(
         assert web.empty()
 
 
-def test_a_question_that_was_not_delivered_is_notified_of_again_as_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notification_that_was_not_delivered_is_sent_again_with_the_same_id(monkeypatch: pytest.MonkeyPatch) -> None:
     from flows import approval
 
     known = questions.ask(NAME, 2, 1, 1, "run")
     with notified(monkeypatch) as web:
         web.statuses = [404]
         for delivered in (False, True):
-            approval.announce(known, NAME, "a question", [])
+            approval.notify_question(known, NAME, "a question", [])
             assert questions.question(NAME, 2).notified is delivered  # type: ignore[union-attr]
         first, second = web.posted.get_nowait(), web.posted.get_nowait()
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-def test_the_whole_promotion_waits_for_a_person(tiny_checkpoint: Path) -> None:
-    """From finished stages to a first champion. The version was verified before, which spares seconds."""
+def test_the_whole_promotion_waits_for_approval(tiny_checkpoint: Path) -> None:
+    """From finished stages to a first champion. The version is verified already, to save seconds."""
     from prefect import flow
 
     from flows import promotion

@@ -1,4 +1,4 @@
-"""From a trained candidate to its verdict: the scoring process, the gate, the evidence and the move, each for real."""
+"""The tasks from a trained candidate to its verdict: scoring process, gate, evidence and move, without fakes."""
 
 import io
 import json
@@ -22,7 +22,7 @@ NAME = "ddpm-digits"
 
 
 def model(folder: Path, scale: float, **image: Any) -> Path:
-    """A checkpoint of random weights, of which `scale` makes another one."""
+    """A checkpoint of random weights multiplied by `scale`."""
     tiny.random_checkpoint(folder, {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **image}})
     weights = files.read_tensors(folder / "weights.safetensors")
     files.write_tensors(folder / "weights.safetensors", {name: scale * each for name, each in weights.items()})
@@ -31,7 +31,7 @@ def model(folder: Path, scale: float, **image: Any) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tools_on_path: None) -> Iterator[Path]:
-    """Stages have run on a candidate, which is version 2; version 1 is champion, and 3 is a model of other classes."""
+    """A project whose stages made version 2; version 1 is champion, and version 3 has other classes."""
     from ddpm.stages import evaluate, features, prepare, sample
 
     folder = tmp_path_factory.mktemp("promoting")
@@ -60,14 +60,14 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tool
 
 
 def step(task: Any, *arguments: Any) -> Any:
-    """The final state of a task, run without a flow around it."""
+    """The final state of a task that runs without a flow."""
     from prefect.logging import disable_run_logger
 
     with disable_run_logger():
         return task.fn(*arguments)
 
 
-def test_both_are_scored_in_one_process_judged_and_the_evidence_goes_with_the_move() -> None:
+def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the_move() -> None:
     from flows.tasks import candidate
 
     settings, metrics = params.load(), files.read_json(candidate.METRICS)
@@ -105,15 +105,15 @@ def test_a_champion_of_other_classes_cannot_be_scored_and_the_verdict_says_why()
     assert "classes dark, light against a, b" in verdict.reasons[0]
 
 
-def test_the_champions_own_weights_drawn_otherwise_are_not_promoted_and_the_way_is_named() -> None:
+def test_the_champions_own_weights_with_other_sampling_are_not_promoted_and_the_command_is_named() -> None:
     from flows import summary
     from flows.tasks import candidate
 
     scores = {"candidate": files.read_json(candidate.METRICS), "champion": files.read_json(candidate.METRICS)}
     verdict = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)
-    assert "`ddpm promote 2` makes them its own" in verdict.reasons[0]
+    assert "`ddpm promote 2` adopts these settings" in verdict.reasons[0]
     seen = io.StringIO()
-    made = summary.Registered(NAME, 2, True, ("candidate",), 1, "run")
-    summary.show(summary.Report([], verdict, made, {}), Console(file=seen, width=100))
+    made = summary.RegisteredVersion(NAME, 2, True, ("candidate",), 1, "run")
+    summary.show(summary.PipelineResult([], verdict, made, {}), Console(file=seen, width=100))
     assert "version 2 not promoted: the champion's own weights" in seen.getvalue()

@@ -1,4 +1,4 @@
-"""The commit of a retraining: made beside everything, once per content, pushed without force, or owed."""
+"""The commit of a retraining: made once per content, without touching the checkout, and pushed without force."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def repository(make_repository: Make) -> Path:
-    """Committed on main, with a lock file that is new and data.dvc changed, among the unfinished work of a person."""
+    """A repository on main with a new dvc.lock, a changed data.dvc, and a user's unfinished work."""
     folder = make_repository()
     (folder / "params.yaml").write_text("a: 1\n")
     sh(folder, "git", "checkout", "-q", "-b", "main")
@@ -34,7 +34,7 @@ def repository(make_repository: Make) -> Path:
 
 @pytest.fixture
 def bare(repository: Path, tmp_path: Path) -> Path:
-    """A remote of it, with main."""
+    """A bare remote of it that has main."""
     sh(tmp_path, "git", "init", "-q", "--bare", "bare.git")
     sh(repository, "git", "remote", "add", "origin", str(tmp_path / "bare.git"))
     sh(repository, "git", "push", "-q", "origin", "main")
@@ -54,12 +54,12 @@ def parents(folder: Path, sha: str) -> list[str]:
 
 
 def everything(folder: Path) -> tuple[str, ...]:
-    """What a commit must not touch."""
+    """The state that a commit must not change."""
     told = git(folder, "status", "--porcelain", "--branch"), git(folder, "diff"), git(folder, "rev-parse", "HEAD")
     return files.sha256_file(folder / ".git" / "index"), *told, (folder / ".git" / "HEAD").read_text()
 
 
-def test_a_commit_is_made_beside_index_files_and_head(repository: Path) -> None:
+def test_a_commit_leaves_index_files_and_head_untouched(repository: Path) -> None:
     before, index = everything(repository), (repository / ".git" / "index").read_bytes()
     sha, new = committed()
     assert new
@@ -73,7 +73,7 @@ def test_a_commit_is_made_beside_index_files_and_head(repository: Path) -> None:
         assert words in message
 
 
-def test_the_same_again_makes_no_second_commit_and_each_change_makes_one(repository: Path) -> None:
+def test_equal_content_makes_no_second_commit_and_each_change_makes_one(repository: Path) -> None:
     head, (first, _) = git(repository, "rev-parse", "HEAD"), committed()
     assert parents(repository, first) == [head]
     assert committed() == (first, False)
@@ -87,26 +87,26 @@ def test_the_same_again_makes_no_second_commit_and_each_change_makes_one(reposit
     assert committed() == (third, False)
 
 
-def test_what_head_holds_already_needs_no_commit(repository: Path) -> None:
+def test_content_that_head_has_needs_no_commit(repository: Path) -> None:
     sh(repository, "git", "add", "data.dvc", "dvc.lock")
     sh(repository, "git", "commit", "-qm", "by hand")
     assert committed() == (git(repository, "rev-parse", "HEAD"), False)
     assert git(repository, "rev-parse", "retrain") == git(repository, "rev-parse", "HEAD")
 
 
-def test_never_to_a_branch_that_is_checked_out(repository: Path, tmp_path: Path) -> None:
+def test_a_branch_that_is_checked_out_is_refused(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(commit.BranchError, match="main is checked out"):
-        commit.check("main")
+        commit.require_committable("main")
     committed()
     sh(repository, "git", "worktree", "add", "-q", str(tmp_path / "tree"), "retrain")
     with pytest.raises(commit.BranchError, match="retrain is checked out"):
         committed()
-    with pytest.raises(commit.BranchError, match=r"'a\.\.b' is not a name that git allows"):
-        commit.check("a..b")
+    with pytest.raises(commit.BranchError, match=r"'a\.\.b' is not a valid branch name"):
+        commit.require_committable("a..b")
 
 
 def test_a_branch_that_moved_meanwhile_stays(repository: Path) -> None:
-    """Compare-and-set: the tip that was read is no longer the tip."""
+    """Compare-and-set: the branch has another tip than the one that was read."""
     first, _ = committed()
     head, tree = git(repository, "rev-parse", "HEAD"), git(repository, "rev-parse", f"{first}^{{tree}}")
     with pytest.raises(git_process.GitError, match="update-ref"):
@@ -130,14 +130,14 @@ def test_a_machine_without_a_name_commits_too(repository: Path, monkeypatch: pyt
     assert git(repository, "show", "-s", "--format=%an", sha) == "retrain"
 
 
-def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repository: Path, bare: Path) -> None:
+def test_a_push_goes_to_both_remotes_and_stays_pending_until_it_succeeds(repository: Path, bare: Path) -> None:
     sha, _ = committed()
-    files.write_json(commit.OWED, {"branch": "retrain"})
+    files.write_json(commit.PENDING_PUSH, {"branch": "retrain"})
     hidden = bare.rename(bare.with_name("away.git"))
     told = commit.push(lambda line: None)
     assert "retrain: not pushed to origin" in told
     assert "data: in DVC's remote store" in told
-    assert commit.owes()
+    assert commit.is_push_pending()
     hidden.rename(bare)
     other = bare.parent / "other"
     sh(bare.parent, "git", "clone", "-q", "-b", "main", str(bare), str(other))
@@ -145,14 +145,14 @@ def test_pushed_to_both_remotes_joined_with_others_and_owed_until_it_works(repos
     sh(other, "git", "push", "-q", "origin", "HEAD:refs/heads/retrain")
     there = git(other, "rev-parse", "HEAD")
     assert "retrain: pushed to origin" in commit.push(lambda line: None)
-    assert not commit.owes()
+    assert not commit.is_push_pending()
     tip = git(bare, "rev-parse", "retrain")
     assert parents(bare, tip) == [sha, there]
     assert git(bare, "diff", sha, tip) == ""
     assert git(repository, "rev-parse", "HEAD") == git(bare, "rev-parse", "main")
 
 
-def test_a_fresh_clone_goes_on_from_the_branch_that_the_remote_has(
+def test_a_fresh_clone_continues_the_branch_of_the_remote(
     repository: Path, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = committed()
@@ -172,18 +172,18 @@ def test_nothing_is_pushed_into_the_store_in_git(repository: Path) -> None:
     sh(repository, "dvc", "remote", "default", "--unset")
     assert commit._push_data(lambda line: None) == (
         True,
-        "data: only here, as DVC has no default remote (`dvc remote add --local --default NAME URL`)",
+        "data: local only, because DVC has no default remote (`dvc remote add --local --default NAME URL`)",
     )
 
 
-def test_a_folder_under_no_git_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_git_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert subprocess.run(["git", "rev-parse"], capture_output=True, check=False, env=os.environ).returncode
-    commit.check("retrain")
+    commit.require_committable("retrain")
 
 
-def test_what_is_not_committed_is_named_and_nothing_where_there_is_no_git(
+def test_uncommitted_files_are_listed_and_none_without_git(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert commit.uncommitted() == ("data.dvc", "dvc.lock")

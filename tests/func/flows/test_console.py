@@ -1,4 +1,4 @@
-"""What a person sees, on a terminal and in a log."""
+"""The output of a flow, on a terminal and in a log."""
 
 import io
 import logging
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ddpm.evaluation.gate import decide
 from flows import console, summary
-from flows.dvc import Did, Outcome
+from flows.dvc import StageResult, StageRun
 
 LINE = "train: 12,000 of 57,000 images (21%), 190/s, 3m 57s left, loss 0.0312"
 
@@ -54,79 +54,81 @@ def test_whole_parts_are_left_out() -> None:
     assert console.fitted("a (1%), 5/s, 3s left, loss 0.1", 22) == "a (1%), 5/s, 3s left"
 
 
-def test_progress_reaches_the_log_every_ten_seconds_and_all_else_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_reaches_the_log_every_ten_seconds_and_other_lines_at_once(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test")
     caplog.set_level(logging.INFO, "test")
-    say = console.Reporter().sayer("train", logger)
+    log = console.Reporter().logger("train", logger)
     for text in (LINE, LINE, "a", LINE, "b"):
-        say(text)
+        log(text)
     assert caplog.messages == [LINE, "a", "b"]
 
 
-def test_summary_fits_a_screen_and_says_what_matters() -> None:
+def test_summary_fits_a_screen() -> None:
     scores = {"fid": 31.25, "fid_floor": 9.0, "inception_score": 5.0, "class_share_min": 0.08, "conditions": {}}
     verdict = decide(scores, None, max_fid=20.0, min_inception_score=4.0)
-    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
-    stages = [Outcome("prepare", Did.CACHED, 0.4), Outcome("train", Did.RAN, 301.0)]
+    made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
+    stages = [StageRun("prepare", StageResult.CACHED, 0.4), StageRun("train", StageResult.RAN, 301.0)]
     seen = io.StringIO()
-    summary.show(summary.Report(stages, verdict, made, scores, 330.0), Console(file=seen, width=100))
+    summary.show(summary.PipelineResult(stages, verdict, made, scores, 330.0), Console(file=seen, width=100))
     text = seen.getvalue()
     assert len(text.splitlines()) <= 24
     for words in ("digits version 3", "not promoted: outside the limits", "31.25", "at most 20", "no", "train 5m 01s",
                   "models:/digits/2 stays", "5m 30s in all", "out/report/index.html"):  # fmt: skip
         assert words in text
-    assert "| FID | 31.25 | - | 9 | at most 20 | **no** |" in summary.markdown(
-        summary.Report(stages, verdict, made, scores, 330.0)
+    assert "| FID | 31.25 | - | 9 | at most 20 | **no** |" in summary.to_markdown(
+        summary.PipelineResult(stages, verdict, made, scores, 330.0)
     )
 
 
 def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare() -> None:
     verdict = decide({"fid": 31.25, "conditions": {}}, None)
-    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
-    report = summary.Report([Outcome("train", Did.RAN, 3.0)], verdict, made, {}, drift={"words": "40 new; all alike"})
+    made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
+    report = summary.PipelineResult(
+        [StageRun("train", StageResult.RAN, 3.0)], verdict, made, {}, drift={"words": "40 new; all alike"}
+    )
     seen = io.StringIO()
     summary.show(report, Console(file=seen, width=100))
     assert [line.split() for line in seen.getvalue().splitlines() if "Data" in line] == [
         ["Data", "40", "new;", "all", "alike"]
     ]
-    assert "- data: 40 new; all alike" in summary.markdown(report)
+    assert "- data: 40 new; all alike" in summary.to_markdown(report)
 
 
-def test_summary_says_what_to_commit_so_that_later_runs_can_be_compared() -> None:
+def test_summary_names_the_files_to_commit() -> None:
     verdict = decide({"fid": 31.25, "conditions": {}}, None)
-    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
     for files, said in ((("data.dvc", "dvc.lock"), True), ((), False)):
         seen = io.StringIO()
-        report = summary.Report([Outcome("train", Did.RAN, 3.0)], verdict, made, {}, uncommitted=files)
+        report = summary.PipelineResult([StageRun("train", StageResult.RAN, 3.0)], verdict, made, {}, uncommitted=files)
         summary.show(report, Console(file=seen, width=200))
         assert ("git add data.dvc dvc.lock && git commit" in seen.getvalue()) is said
         assert ("dvc metrics diff" in seen.getvalue()) is said
 
 
 def test_summary_ends_with_warnings() -> None:
-    made = summary.Registered("digits", 3, True, ("candidate",), 2, "abc")
+    made = summary.RegisteredVersion("digits", 3, True, ("candidate",), 2, "abc")
     warning = "the notification was not delivered: the receiver answered 500"
-    report = summary.Report([], decide({"fid": 31.25, "conditions": {}}, None), made, {}, warnings=[warning])
+    report = summary.PipelineResult([], decide({"fid": 31.25, "conditions": {}}, None), made, {}, warnings=[warning])
     seen = io.StringIO()
     summary.show(report, Console(file=seen, width=200))
     assert seen.getvalue().rstrip().endswith(warning)
-    assert f"- warning: {warning}" in summary.markdown(report)
+    assert f"- warning: {warning}" in summary.to_markdown(report)
 
 
-def test_a_first_champion_without_any_limits_is_not_in_green_and_a_run_without_champion_says_so() -> None:
-    """What nobody asked for is no success; and where nothing was promoted, nothing is drawn from the champion."""
+def test_a_first_champion_without_limits_is_not_green_and_a_run_without_champion_is_named() -> None:
+    """A verdict without limits is not shown as success; without a champion, the command samples from this model."""
     scores = {"fid": 900.0, "conditions": {}}
     unlimited, limited = decide(scores, None), decide(scores, None, max_fid=10.0)
     assert summary.heading(unlimited) == ("yellow", "promoted: the first champion; no limits are set")
     assert summary.heading(decide(scores, None, max_fid=1000.0)) == ("green", "promoted: the first champion")
-    made = summary.Registered("digits", 1, True, ("candidate",), None, "abc")
-    report = summary.Report([Outcome("train", Did.RAN, 3.0)], limited, made, scores)
+    made = summary.RegisteredVersion("digits", 1, True, ("candidate",), None, "abc")
+    report = summary.PipelineResult([StageRun("train", StageResult.RAN, 3.0)], limited, made, scores)
     seen = io.StringIO()
     summary.show(report, Console(file=seen, width=100))
     text = " ".join(seen.getvalue().split())
     assert "digits version 1 not promoted: outside the limits" in text
-    assert "Champion there is none: nothing has been promoted yet" in text
+    assert "Champion none: nothing has been promoted yet" in text
     assert "ddpm sample --model models:/digits/1 " in text
     assert "@champion" not in text
     report.verdict = unlimited
-    assert "no limits are set" in summary.markdown(report).splitlines()[0]
+    assert "no limits are set" in summary.to_markdown(report).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Imported data and their source: real repositories, real `dvc update`, and sources that go away."""
+"""Updates of imported data, with real repositories and `dvc update`, and sources that disappear."""
 
 import contextlib
 import http.server
@@ -26,7 +26,7 @@ LIMIT = 300.0
 
 @pytest.fixture(scope="session")
 def world(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose data were imported from the folder `outside` beside it; copied for each test."""
+    """A repository whose data were imported from its sibling folder `outside`; copied for each test."""
     folder = tmp_path_factory.mktemp("world")
     shutil.copytree(template, folder / "repository", symlinks=True)
     (folder / "outside").mkdir()
@@ -41,7 +41,7 @@ def world(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it; the current folder."""
+    """A copy of it, as the current folder."""
     shutil.copytree(world, tmp_path / "world", symlinks=True)
     monkeypatch.chdir(tmp_path / "world" / "repository")
     return tmp_path / "world" / "repository"
@@ -61,7 +61,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def beside(folder: Path) -> list[str]:
-    """What a replacement leaves if it does not end properly."""
+    """The files that an interrupted replacement leaves."""
     left = [*folder.glob("data.*"), *folder.glob(".state/data.*"), *folder.glob(".state/update.json")]
     return sorted(path.name for path in left if path.name != "data.dvc")
 
@@ -76,25 +76,23 @@ def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -
     assert (before.count, now.count) == (2, 3)
     assert files(repository) == {"a.txt": "a", "b.txt": "b", "c.txt": "c"}
     assert beside(repository) == []
-    assert dvc.touched("data.dvc") == set()
+    assert dvc.data_changes("data.dvc") == set()
     assert (repository / "data.dvc").read_text().count("path: data\n") == 1
     assert (repository / ".gitignore").read_text() == "/data\n"
 
 
 def test_data_that_were_added_have_no_source(make_repository: Make) -> None:
     make_repository()
-    assert not data_update.imported()
+    assert not data_update.has_source()
 
 
-def test_a_source_that_is_no_more_leaves_the_data_as_they_were(repository: Path, outside: Path) -> None:
+def test_a_missing_source_leaves_the_data_unchanged(repository: Path, outside: Path) -> None:
     text = (repository / "data.dvc").read_text()
     shutil.rmtree(outside)
     for made in ((), (outside,), (outside, outside / "deep")):
         for folder in made:
             folder.mkdir(exist_ok=True)
-        with pytest.raises(
-            data_update.SourceError, match=r"outside, is (gone|empty).*are what they were.*data use SOURCE"
-        ):
+        with pytest.raises(data_update.SourceError, match=r"outside, is (gone|empty).*are unchanged.*data use SOURCE"):
             refresh()
         assert (repository / "data.dvc").read_text() == text
         assert files(repository) == {"a.txt": "a", "b.txt": "b"}
@@ -111,13 +109,13 @@ def test_a_source_that_cannot_be_copied_is_refused_before_dvc_waits_for_it(repos
 
 
 def journal(pointer: str | None, *, present: bool) -> None:
-    """Write the journal as a replacement does before its first rename; the current folder."""
+    """Write the journal as a replacement does before its first rename."""
     Path(".state").mkdir(exist_ok=True)
     replace.JOURNAL.write_text(json.dumps({"pointer": pointer, "present": present}))
 
 
-def test_what_a_killed_replacement_left_is_undone_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between its two renames: the old data lie aside, and DVC would take data.incoming.dvc for a stage."""
+def test_a_killed_replacement_is_undone_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its two renames: the old data are moved away, and DVC would read data.incoming.dvc as a stage."""
     monkeypatch.chdir(tmp_path)
     for folder in (".state/data.before", "data.incoming"):
         Path(folder).mkdir(parents=True)
@@ -126,7 +124,7 @@ def test_what_a_killed_replacement_left_is_undone_before_a_run(tmp_path: Path, m
     Path("data.incoming.dvc").write_text("the new pointer")
     journal("the old pointer", present=True)
     said: list[str] = []
-    data_update.heal(said.append)
+    data_update.recover(said.append)
     assert Path("data/a.png").read_text() == "old"
     assert Path("data.dvc").read_text() == "the old pointer"
     assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
@@ -134,22 +132,22 @@ def test_what_a_killed_replacement_left_is_undone_before_a_run(tmp_path: Path, m
     assert "was killed" in said[0]
 
 
-def test_a_source_that_goes_while_it_is_fetched(
+def test_a_source_that_disappears_while_it_is_fetched(
     repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The probe still saw it. DVC deletes the data, then fails; they are put back."""
+    """After the probe. DVC deletes the data, then fails; they are restored."""
     shutil.rmtree(outside)
     monkeypatch.setattr(data_update, "probe", lambda: None)
     with pytest.raises(data_update.SourceError, match="could not be fetched"):
         refresh()
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    assert dvc.touched("data.dvc") == set()
+    assert dvc.data_changes("data.dvc") == set()
 
 
 def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
     repository: Path, outside: Path
 ) -> None:
-    """SIGKILL of the process that updates while DVC reads the source. DVC holds the lock until it has ended too."""
+    """SIGKILL of the updating process while DVC reads the source. DVC holds the lock until it has ended as well."""
     text = (repository / "data.dvc").read_text()
     os.mkfifo(outside / "0.txt")  # whoever reads the source waits here, for ever
     program = "from flows.tasks import data_update; data_update.probe = lambda: None; data_update.refresh(print, 300.0)"
@@ -167,15 +165,15 @@ def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
     run.wait()
     assert beside(repository) == ["data.incoming.dvc"]
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     os.close(pipe)
     assert beside(repository) == []
     assert (repository / "data.dvc").read_text() == text
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
 
 
-def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """data.dvc is no longer what the killed update found: nothing is put back over it."""
+def test_data_chosen_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """data.dvc differs from the one that the killed update found, so it is not replaced."""
     monkeypatch.chdir(tmp_path)
     for folder in (".state/data.before", "data"):
         Path(folder).mkdir(parents=True)
@@ -183,7 +181,7 @@ def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatc
     chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
     journal(chosen.replace("22", "11"), present=True)
     Path("data.dvc").write_text(chosen)
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data.dvc").read_text() == chosen
     assert Path("data/a.png").read_text() == "chosen"
     assert beside(Path()) == []
@@ -192,14 +190,14 @@ def test_data_that_somebody_chose_after_the_kill_stay(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     "left", ["", "outs:\n- md5: 22.d", "outs:\n- md5: 22.dir\n  size: 0\n  path: data.incoming\n", "outs: [\n"]
 )
-def test_half_a_pointer_and_an_empty_version_are_undone(
+def test_a_partial_pointer_and_an_empty_version_are_undone(
     left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a kill while DVC writes the copy of data.dvc leaves, and what it writes of an empty source."""
+    """The copy of data.dvc after a kill while DVC writes it, and after an update from an empty source."""
     monkeypatch.chdir(tmp_path)
     Path("data.incoming.dvc").write_text(left)
     Path("data.dvc").write_text("before")
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data.dvc").read_text() == "before"
     assert beside(Path()) == []
 
@@ -208,19 +206,19 @@ def test_half_a_pointer_and_an_empty_version_are_undone(
 def test_where_there_were_no_data_a_killed_swap_leaves_none(
     renamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Data that came otherwise after the kill, as by `dvc pull`, are not what the swap had put there."""
+    """Data that `dvc pull`, for example, fetched after the kill are not those of the swap."""
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text("the pointer")
     Path("data").mkdir()
     if not renamed:
         Path("data.incoming").mkdir()
     journal("the pointer", present=False)
-    data_update.heal(lambda line: None)
+    data_update.recover(lambda line: None)
     assert Path("data").exists() == (not renamed)
     assert beside(Path()) == []
 
 
-def test_an_update_keeps_what_else_the_pointer_holds(repository: Path, outside: Path) -> None:
+def test_an_update_keeps_the_other_entries_of_the_pointer(repository: Path, outside: Path) -> None:
     with (repository / "data.dvc").open("a") as file:
         file.write("desc: pets  # of ours\nmeta:\n  contact: us\n")
     (outside / "c.txt").write_text("c")
@@ -265,7 +263,7 @@ def test_a_fresh_clone_has_no_data_and_ends_with_none_when_the_source_is_gone(
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
 
 
-def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outside: Path) -> None:
+def test_data_missing_from_the_cache_are_saved_first(repository: Path, outside: Path) -> None:
     sh(repository, "rm", "-rf", ".dvc/cache")
     (outside / "a.txt").unlink()
     (outside / "b.txt").unlink()
@@ -275,18 +273,18 @@ def test_data_that_only_the_folder_has_are_saved_before(repository: Path, outsid
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
 
 
-def test_what_a_person_changed_by_hand_is_not_replaced(repository: Path, outside: Path) -> None:
+def test_data_changed_by_the_user_are_not_replaced(repository: Path, outside: Path) -> None:
     (repository / "data" / "mine.txt").write_text("mine")
     (outside / "c.txt").write_text("c")
     with pytest.raises(data_update.SourceError, match="dvc add data"):
         refresh()
     assert "mine.txt" in files(repository)
     known = dvc.Stage("data.dvc", data=True, slot=None, missing=())
-    assert dvc.run(known, lambda line: None).did == dvc.Did.RECORDED  # as `dvc repro` does
+    assert dvc.run(known, lambda line: None).result == dvc.StageResult.RECORDED  # as `dvc repro` does
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    """`/page` is an index, `/set.zip` an archive, `/nothing` has no content, all else is missing."""
+    """`/page` is an index, `/set.zip` an archive, `/nothing` has no content; any other path is missing."""
 
     def do_HEAD(self) -> None:
         known = {"/page": ("text/html", 9), "/set.zip": ("application/zip", 9), "/nothing": ("application/zip", 0)}
@@ -321,7 +319,7 @@ def test_addresses(path: str, said: str, address: str, tmp_path: Path, monkeypat
         data_update.probe()
 
 
-def test_credentials_in_the_address_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_in_the_address_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("data.dvc").write_text("deps:\n- path: http://me:hunter2@127.0.0.1:9/set.zip\nouts:\n- path: data\n")
     with pytest.raises(data_update.SourceError, match="does not answer") as error:

@@ -1,4 +1,4 @@
-"""Watching the data in a real repository with a real record, server and champion: what passes, and what stops."""
+"""The drift check in a real repository with record, server and champion: data that pass, and data that stop a run."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ stages:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tools_on_path: None) -> Path:
-    """A repository with prepared images and their features, and no champion; read only."""
+    """A repository with prepared images and their features, without a champion; read-only."""
     from ddpm.stages import features, prepare
 
     folder = tmp_path_factory.mktemp("made")
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tools_o
 
 @pytest.fixture
 def repository(made: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, current, with a record of its own."""
+    """A copy with its own record, as the current folder."""
     folder = tmp_path / "repository"
     shutil.copytree(made, folder, symlinks=True)
     monkeypatch.chdir(folder)
@@ -66,7 +66,7 @@ Compared = Callable[..., tuple[Any, Any]]
 
 @pytest.fixture
 def compared(repository: Path) -> Compared:
-    """Runs the comparison as a flow does: (state of the task, what it found)."""
+    """A function that runs the comparison as a flow does, and returns the task's state and result."""
 
     def run(stop: bool = True) -> tuple[Any, Any]:
         from prefect import flow
@@ -88,7 +88,7 @@ def found_files() -> list[Path]:
     return sorted(Path(".state/drift").glob("*.json"))
 
 
-def test_without_a_champion_it_says_so_and_passes(compared: Compared) -> None:
+def test_without_a_champion_it_is_skipped(compared: Compared) -> None:
     state, found = compared()
     assert (state.name, found) == ("Skipped", None)
     assert "no champion yet" in state.message
@@ -109,7 +109,7 @@ def test_the_champions_own_data_need_no_comparison(
     assert files.read_json(found_files()[0]) == found
 
 
-def test_a_champion_without_a_profile_passes_with_a_word(compared: Compared, tiny_checkpoint: Path) -> None:
+def test_with_a_champion_without_a_profile_it_is_skipped(compared: Compared, tiny_checkpoint: Path) -> None:
     number = watched.make_champion(tiny_checkpoint)
     from ddpm import registry
 
@@ -120,14 +120,14 @@ def test_a_champion_without_a_profile_passes_with_a_word(compared: Compared, tin
     assert "version 1 has no profile of its data on record" in state.message
 
 
-def test_without_the_record_it_says_so_and_passes(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_record_it_is_skipped(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     state, found = compared()
     assert (state.name, found) == ("Skipped", None)
     assert "MLflow at http://127.0.0.1:9 does not answer" in state.message
 
 
-def test_changed_data_are_measured_once_and_a_person_goes_on(compared: Compared, tiny_checkpoint: Path) -> None:
+def test_changed_data_are_measured_once_and_a_manual_run_continues(compared: Compared, tiny_checkpoint: Path) -> None:
     from ddpm.stages import prepare
 
     watched.make_champion(tiny_checkpoint)
@@ -144,7 +144,7 @@ def test_changed_data_are_measured_once_and_a_person_goes_on(compared: Compared,
     assert (again.name, kept) == ("Cached", found)
 
 
-def test_a_scheduled_run_stops_before_training_until_a_person_accepts(
+def test_a_scheduled_run_fails_before_training_until_the_drift_is_accepted(
     repository: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import retrain

@@ -1,4 +1,4 @@
-"""What DVC did with a stage, told from real repositories."""
+"""Results of stages in real repositories."""
 
 import json
 import os
@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from flows import dvc
-from flows.dvc import Did, Stage
+from flows.dvc import Stage, StageResult
 from tests.support.repositories import SHOUT, sh
 
 Make = Callable[..., Path]
 
 
-def run_all() -> dict[str, Did]:
-    return {each.name: dvc.run(each, lambda line: None).did for each in dvc.graph()}
+def run_all() -> dict[str, StageResult]:
+    return {each.name: dvc.run(each, lambda line: None).result for each in dvc.graph()}
 
 
 def one(name: str) -> Stage:
@@ -41,15 +41,15 @@ def test_order_follows_dvc_and_carries_slots(make_repository: Make) -> None:
 
 def test_runs_then_cached_then_restored(make_repository: Make) -> None:
     folder = make_repository()
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RAN, "count": Did.RAN}
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.CACHED, "count": Did.CACHED}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.RAN, "count": StageResult.RAN}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.CACHED, "count": StageResult.CACHED}
     assert dvc.stale() == []
     (folder / "loud.txt").unlink()
     assert dvc.stale() == ["count", "shout"]
-    assert run_all() == {"data.dvc": Did.CACHED, "shout": Did.RESTORED, "count": Did.CACHED}
+    assert run_all() == {"data.dvc": StageResult.CACHED, "shout": StageResult.RESTORED, "count": StageResult.CACHED}
 
 
-def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted(make_repository: Make) -> None:
+def test_a_truncated_lock_file_is_refused_with_a_message_and_can_be_deleted(make_repository: Make) -> None:
     folder = make_repository()
     run_all()
     lock = folder / "dvc.lock"
@@ -57,7 +57,7 @@ def test_a_lock_file_that_a_crash_cut_off_is_refused_in_words_and_can_be_deleted
     with pytest.raises(dvc.StageError, match=r"dvc\.lock' validation failed.*delete it"):
         dvc.graph()
     lock.unlink()
-    assert set(run_all().values()) <= {Did.CACHED, Did.RESTORED}
+    assert set(run_all().values()) <= {StageResult.CACHED, StageResult.RESTORED}
 
 
 def test_same_lock_file_as_dvc_alone(make_repository: Make) -> None:
@@ -72,7 +72,7 @@ def test_same_lock_file_as_dvc_alone(make_repository: Make) -> None:
 def test_missing_data_are_fetched(make_repository: Make) -> None:
     folder = make_repository()
     sh(folder, "rm", "-rf", "data", ".dvc/cache")
-    assert run_all()["data.dvc"] == Did.FETCHED
+    assert run_all()["data.dvc"] == StageResult.FETCHED
     assert (folder / "data" / "a.txt").read_text() == "a"
 
 
@@ -81,19 +81,19 @@ def test_changed_data_are_recorded_and_used(make_repository: Make) -> None:
     run_all()
     before = (folder / "data.dvc").read_text()
     (folder / "data" / "b.txt").write_text("b")
-    assert run_all() == {"data.dvc": Did.RECORDED, "shout": Did.RAN, "count": Did.RAN}
+    assert run_all() == {"data.dvc": StageResult.RECORDED, "shout": StageResult.RAN, "count": StageResult.RAN}
     assert (folder / "loud.txt").read_text() == "AB"
     assert (folder / "data.dvc").read_text() != before
 
 
-def test_missing_data_that_no_remote_has_fail_in_words(make_repository: Make) -> None:
+def test_missing_data_that_no_remote_has_fail_with_a_message(make_repository: Make) -> None:
     folder = make_repository()
     sh(folder, "rm", "-rf", "data", ".dvc/cache", "store")
     with pytest.raises(dvc.StageError, match=r"(?s)data\.dvc failed.*missing.*ddpm data use"):
         run_all()
 
 
-def test_failed_stage_gives_its_last_words_and_is_not_transient(make_repository: Make) -> None:
+def test_a_failed_stage_gives_its_last_lines_and_is_not_transient(make_repository: Make) -> None:
     make_repository(shout="import sys\nsys.exit('error: no voice')")
     with pytest.raises(dvc.StageError, match=r"shout failed(?s:.*)error: no voice") as caught:
         run_all()
@@ -110,8 +110,8 @@ def test_lines_come_while_the_stage_runs_and_without_chatter(make_repository: Ma
     assert heard[1][1] - heard[0][1] > 0.5
 
 
-def test_busy_is_told_apart_from_failure(make_repository: Make) -> None:
-    """Another process of DVC holds the stage's lock: the entry that DVC itself writes, with a living process."""
+def test_busy_is_distinguished_from_failure(make_repository: Make) -> None:
+    """Another DVC process holds the stage's lock: the entry that DVC itself writes, with a running process."""
     folder = make_repository()
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(exist_ok=True)
@@ -120,7 +120,7 @@ def test_busy_is_told_apart_from_failure(make_repository: Make) -> None:
     with pytest.raises(dvc.BusyError, match="another DVC process"):
         dvc.run(one("shout"), lambda line: None)
     rwlock.write_text("{}")
-    assert dvc.run(one("shout"), lambda line: None).did == Did.RAN
+    assert dvc.run(one("shout"), lambda line: None).result == StageResult.RAN
 
 
 SAVES = """\
@@ -146,7 +146,7 @@ time.sleep(600)
 """
 
 
-def test_time_limit_lets_it_save_and_leaves_no_process(make_repository: Make) -> None:
+def test_the_time_limit_lets_a_stage_save_and_leaves_no_process(make_repository: Make) -> None:
     folder = make_repository(shout=SAVES)
     with pytest.raises(dvc.TimeLimitError, match="time limit"):
         dvc.run(one("shout"), lambda line: None, limit=4, grace=20)
@@ -154,7 +154,7 @@ def test_time_limit_lets_it_save_and_leaves_no_process(make_repository: Make) ->
     assert_gone(folder)
 
 
-def test_what_does_not_stop_is_killed(make_repository: Make) -> None:
+def test_a_stage_that_does_not_stop_is_killed(make_repository: Make) -> None:
     folder = make_repository(shout=STUBBORN)
     with pytest.raises(dvc.TimeLimitError):
         dvc.run(one("shout"), lambda line: None, limit=4, grace=1)
@@ -172,7 +172,7 @@ dvc.run(chosen, lambda line: print(line, flush=True), grace=20)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_whatever_ends_the_flow_ends_its_children(make_repository: Make, number: signal.Signals) -> None:
-    """Ctrl-C is passed on and waited for; after SIGKILL the kernel tells DVC, and a trainer asks for the same."""
+    """Ctrl-C is relayed and awaited; after SIGKILL, the kernel signals DVC and the trainer."""
     script = (
         "from ddpm.runtime.parent import die_with_parent\ndie_with_parent()\n" + SAVES
         if number == signal.SIGKILL
@@ -202,7 +202,7 @@ def test_whatever_ends_the_flow_ends_its_children(make_repository: Make, number:
 
 
 def assert_gone(folder: Path, patience: float = 20) -> None:
-    """No process works in the repository any more."""
+    """Assert that no process runs in the repository."""
     deadline = time.monotonic() + patience
     while True:
         left = [each for each in psutil.process_iter() if each.pid != os.getpid() and works_in(each, folder)]

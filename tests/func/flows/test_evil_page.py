@@ -1,4 +1,4 @@
-"""What a page of another origin can do to the servers of `make ui`: real servers, real requests, real sockets."""
+"""Requests of a page of another origin to the servers of `make ui`, with real servers and sockets."""
 
 import json
 import stat
@@ -63,14 +63,14 @@ def test_without_the_secret_nothing_is_read(servers: Servers, name: str) -> None
         assert servers.ask(name, method, path, Authorization="Basic ZGRwbTp4").status == 401, path
 
 
-def test_the_page_itself_is_in_no_frame_of_another(servers: Servers, name: str) -> None:
+def test_the_page_cannot_be_framed_by_another_origin(servers: Servers, name: str) -> None:
     answer = servers.ask(name, "GET", "/ddpm/sign-in")
     assert "frame-ancestors 'none'" in str(answer.headers["Content-Security-Policy"])
     assert servers.ask(name, "GET", "/", **servers.with_secret()).headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_a_socket_needs_the_own_origin_and_the_secret(servers: Servers, path: str) -> None:
+def test_a_socket_needs_the_same_origin_and_the_secret(servers: Servers, path: str) -> None:
     own = f"127.0.0.1:{servers.ports['prefect']}"
     for origin in (EVIL, "null", "http://127.0.0.1:1"):
         with pytest.raises(InvalidStatus):

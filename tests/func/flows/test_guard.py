@@ -1,4 +1,4 @@
-"""The guard in front of an application, in one process: what it lets in, what it answers itself, whom it proves to."""
+"""The guard in front of an application, in one process: requests it refuses, answers and passes on, and its proof."""
 
 import base64
 from typing import Any
@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.service.guard import Gate, Guard, packed, proof, unpacked
+from flows.service.guard import Guard, GuardConfig, proof
 
 SECRET = ":".join(("ddpm", "made-up-for-tests"))
 ADDRESS = "127.0.0.1:5000"
@@ -29,8 +29,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def asking(cookie: bool = True, address: str = ADDRESS, secret: str = SECRET) -> TestClient:
-    gate = Gate("mlflow" if cookie else "prefect", address, KEY, secret, cookie)
-    assert unpacked(packed(gate)) == gate
+    gate = GuardConfig("mlflow" if cookie else "prefect", address, KEY, secret, cookie)
+    assert GuardConfig.from_json(gate.to_json()) == gate
     return TestClient(Guard(application, gate), base_url=f"http://{address}", follow_redirects=False)
 
 
@@ -44,7 +44,7 @@ def basic(secret: str) -> dict[str, str]:
     ["evil.example:5000", "evil.example", "127.0.0.1:5001", "localhost:5001", "127.0.0.1", "localhost", "0.0.0.0:5000",
      "127.0.0.1.evil.example:5000", "evil.example:5000@127.0.0.1:5000", "[::1]:5000", "127.0.0.2:5000", ""],
 )  # fmt: skip
-def test_other_hosts_are_refused_whoever_asks(host: str, cookie: bool) -> None:
+def test_other_hosts_are_refused_even_with_the_secret(host: str, cookie: bool) -> None:
     for path in ("/", "/health", "/ddpm/proof?nonce=" + NONCE, "/ddpm/sign-in"):
         assert asking(cookie).get(path, headers=basic(SECRET) | {"Host": host}).status_code == 421
 
@@ -60,7 +60,7 @@ def test_two_host_headers_are_refused() -> None:
     ["https://evil.example", "http://127.0.0.1:5001", "http://localhost:5000", "https://127.0.0.1:5000", "null",
      "http://127.0.0.1", "http://127.0.0.1:5000.evil.example", "file://", ""],
 )  # fmt: skip
-def test_requests_of_other_pages_are_refused_even_with_the_secret(origin: str, cookie: bool) -> None:
+def test_requests_from_other_origins_are_refused_even_with_the_secret(origin: str, cookie: bool) -> None:
     for method in ("GET", "POST", "PATCH", "OPTIONS"):
         answer = asking(cookie).request(method, "/api", headers=basic(SECRET) | {"Origin": origin})
         assert answer.status_code == 403
@@ -74,18 +74,18 @@ def test_requests_of_other_pages_are_refused_even_with_the_secret(origin: str, c
     ("mode", "destination"),
     [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe"), ("navigate", "object"), ("no-cors", "empty")],
 )
-def test_what_another_page_embeds_is_refused(site: str, mode: str, destination: str) -> None:
+def test_embedding_by_another_page_is_refused(site: str, mode: str, destination: str) -> None:
     headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": destination}
     assert asking().get("/health", headers=headers | basic(SECRET)).status_code == 403
 
 
-def test_a_link_to_the_page_may_be_followed_but_no_form_sent() -> None:
+def test_a_link_to_the_page_may_be_followed_but_no_form_submitted() -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert asking(cookie=False).get("/runs", headers=headers).status_code == 200
     assert asking(cookie=False).post("/runs", headers=headers).status_code == 403
 
 
-def test_own_pages_and_programs_with_the_secret_are_let_in() -> None:
+def test_own_pages_and_programs_with_the_secret_are_accepted() -> None:
     for headers in ({}, {"Origin": f"http://{ADDRESS}", "Sec-Fetch-Site": "same-origin"}):
         answer = asking().post("/api", headers=headers | basic(SECRET))
         assert (answer.status_code, answer.text) == (200, "in")
@@ -100,7 +100,7 @@ def test_own_pages_and_programs_with_the_secret_are_let_in() -> None:
     "headers", [{}, basic("ddpm:another"), basic(""), {"Authorization": "Basic !"}, {"Authorization": "Bearer x"},
                 {"Cookie": "ddpm-mlflow-5000=x"}, {"Cookie": f"ddpm-mlflow-5000={SECRET}"}],
 )  # fmt: skip
-def test_without_the_secret_nothing_is_let_in(headers: dict[str, str]) -> None:
+def test_without_the_secret_nothing_is_accepted(headers: dict[str, str]) -> None:
     for method, path in (("GET", "/ajax-api/x"), ("POST", "/api/x"), ("POST", "/graphql"), ("GET", "/health/"),
                          ("GET", f"http://{ADDRESS}//health/x"), ("GET", "/ddpm/sign-in/../api")):  # fmt: skip
         assert asking().request(method, path, headers=headers).status_code in {401, 404}
@@ -133,7 +133,7 @@ def test_a_browser_signs_in_and_stays_signed_in() -> None:
     assert elsewhere.get("/ajax-api/x").status_code == 401, "browsers send a cookie to all ports"
 
 
-def test_who_opens_prefects_page_is_asked_to_sign_in_and_its_api_is_left_to_prefect() -> None:
+def test_prefects_page_requires_sign_in_and_its_api_is_left_to_prefect() -> None:
     browser, page = asking(cookie=False), {"Accept": "text/html"}
     assert browser.get("/api/flows").text == browser.post("/api/flows", headers=page).text == "in"
     opened = browser.get("/runs/flow-run/1?tab=Logs", headers=page)
@@ -146,7 +146,7 @@ def test_who_opens_prefects_page_is_asked_to_sign_in_and_its_api_is_left_to_pref
     assert browser.get("/runs/flow-run/1", headers=page).text == "in"
 
 
-def test_localhost_leads_to_the_address_that_the_page_is_made_for() -> None:
+def test_localhost_redirects_to_the_address_of_the_page() -> None:
     answer = asking().get(
         f"http://{ADDRESS}//evil.example/a?b=c", headers={"Host": "localhost:5000", "Accept": "text/html"}
     )
@@ -154,16 +154,17 @@ def test_localhost_leads_to_the_address_that_the_page_is_made_for() -> None:
     assert asking().get("/health", headers={"Host": "localhost:5000"}).text == "in"
 
 
-def test_where_users_have_passwords_of_their_own_the_guard_asks_for_none() -> None:
+def test_with_user_accounts_the_guard_asks_for_no_secret() -> None:
     browser = TestClient(
-        Guard(application, Gate("mlflow", "10.1.2.3:5000", KEY, "", cookie=False)), base_url="http://10.1.2.3:5000"
+        Guard(application, GuardConfig("mlflow", "10.1.2.3:5000", KEY, "", cookie=False)),
+        base_url="http://10.1.2.3:5000",
     )
     assert browser.get("/").text == "in"
     assert browser.post("/ddpm/sign-in", content="").status_code == 404
     assert browser.get("/", headers={"Host": "localhost:5000"}).status_code == 421
 
 
-def test_a_proof_is_of_one_key_one_name_one_address_and_one_question() -> None:
+def test_a_proof_depends_on_key_name_address_and_nonce() -> None:
     def proven(path: str, **gate: Any) -> Any:
         return asking(**gate).get(path).json()["proof"]
 

@@ -14,6 +14,7 @@ import pytest
 
 from ddpm.notifications import delivery
 from ddpm.registry import Move
+from tests.support import forked
 from tests.support.receiving import SECRET, Receiver, receiver
 from tests.support.repositories import DDPM
 
@@ -24,11 +25,11 @@ PATIENCE = 120
 
 @pytest.fixture
 def hook(prefect: None, project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver, named in the environment."""
+    """A receiver, configured in the environment."""
     with receiver() as web:
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-        monkeypatch.setattr(delivery, "PATIENCE", delivery.Patience(pause=0.01))
+        monkeypatch.setattr(delivery, "RETRY_POLICY", delivery.RetryPolicy(pause=0.01))
         yield web
 
 
@@ -45,7 +46,7 @@ def report(verdict: str, promote: bool) -> Any:
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    """The events on Prefect's server whose text has `text` in it, once there is one."""
+    """The events on Prefect's server that contain `text`, once there is one."""
     from prefect.client.orchestration import get_client
 
     wanted = {"filter": {"event": {"prefix": ["ddpm."]}}, "limit": 50}
@@ -59,20 +60,20 @@ def events(text: str) -> list[dict[str, Any]]:
     return []
 
 
-def test_each_kind_arrives_and_says_what_happened(hook: Receiver) -> None:
+def test_each_kind_arrives_with_its_facts(hook: Receiver) -> None:
     from flows import notify
 
     better = report("better", promote=True)
-    notify.judged(better)
+    notify.send_verdict(better)
     promoted = hook.next()
     assert (promoted["type"], promoted["model"], promoted["version"]) == ("ddpm.promoted", "digits", 2)
     assert promoted["reasons"] == ['FID 3 < 4 & "fine" {{ 1 }}', "ü"]
     assert better.warnings == []
-    notify.judged(report("worse", promote=False))  # no news
-    notify.judged(report("inconclusive", promote=False))
+    notify.send_verdict(report("worse", promote=False))  # no news
+    notify.send_verdict(report("inconclusive", promote=False))
     assert hook.next()["type"] == "ddpm.inconclusive"
-    notify.moved(moved("rollback", changed=False))  # nor this
-    notify.moved(moved("rollback"))
+    notify.send_move(moved("rollback", changed=False))  # nor this
+    notify.send_move(moved("rollback"))
     back = hook.next()
     assert (back["type"], back["version"], back["before"], back["who"]) == ("ddpm.rolled-back", 1, 2, "ann@desk")
     assert "sixes upside down" in back["reasons"]
@@ -114,16 +115,16 @@ def test_the_automation_of_earlier_versions_posts_nothing(hook: Receiver) -> Non
     assert earlier.covers(event)
 
 
-def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: Receiver) -> None:
+def test_failure_and_drift_are_distinguished_by_the_state(hook: Receiver) -> None:
     from prefect import flow
 
     from flows import notify
     from flows.tasks.drift import DriftError
 
-    @flow(name="retrain", on_failure=[notify.ended], persist_result=False)
+    @flow(name="retrain", on_failure=[notify.send_failure], persist_result=False)
     def retrain(error: str) -> None:
         if error == "drift":
-            raise DriftError("the data have changed more than a scheduled run accepts")
+            raise DriftError("the data have changed by more than a scheduled run accepts")
         raise RuntimeError(f"no route to http://ann:hunter2@store/{SECRET}")
 
     state = retrain("other", return_state=True)
@@ -138,7 +139,7 @@ def test_a_run_that_fails_and_one_that_drifted_are_told_from_their_states(hook: 
     assert hook.empty()
 
 
-def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
+def test_a_failed_delivery_is_a_warning_and_fails_nothing(
     hook: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import notify
@@ -148,7 +149,7 @@ def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
     assert "the notification 'ddpm.promoted' was not delivered: the receiver answered 500 (5 attempts)" in caplog.text
     monkeypatch.setenv("DDPM_WEBHOOK_URL", "http://127.0.0.1:9/hooks/a-token-in-the-address")
     better = report("better", promote=True)
-    notify.judged(better)
+    notify.send_verdict(better)
     assert "the notification 'ddpm.promoted' was not delivered: the receiver cannot be reached: " in caplog.text
     assert len(better.warnings) == 1
     assert better.warnings[0] in caplog.text
@@ -160,14 +161,14 @@ def test_what_cannot_be_delivered_is_a_warning_and_hurts_nobody(
     assert SECRET not in caplog.text
 
 
-def test_a_warning_of_a_run_is_in_its_own_log(hook: Receiver) -> None:
+def test_a_warning_is_in_the_log_of_its_run(hook: Receiver) -> None:
     from prefect import flow
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     from flows import notify
 
-    @flow(name="retrain", on_failure=[notify.ended], persist_result=False)
+    @flow(name="retrain", on_failure=[notify.send_failure], persist_result=False)
     def retrain() -> None:
         raise RuntimeError("no data")
 
@@ -194,13 +195,10 @@ def test_the_log_of_a_delivery(hook: Receiver, caplog: pytest.LogCaptureFixture)
 
 def command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     known = {name: value for name, value in os.environ.items() if not name.startswith("DDPM_WEBHOOK")}
-    return subprocess.run(
-        [DDPM, *arguments], cwd=ROOT, env=known | environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    return forked.run([DDPM, *arguments], cwd=ROOT, env=known | environment)
 
 
-def test_the_command_posts_a_test_message_and_says_what_came_of_it() -> None:
+def test_the_command_posts_a_test_message_and_reports_the_result() -> None:
     with receiver() as web:
         done = command("notify", "--test", DDPM_WEBHOOK_URL=web.url, DDPM_WEBHOOK_SECRET=SECRET)
         assert (done.returncode, done.stdout) == (0, "notify: the receiver took the test message\n"), done.stderr

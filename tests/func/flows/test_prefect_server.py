@@ -1,4 +1,4 @@
-"""Whose server it is: addresses that are bound before they are named, and servers that have to prove who they are."""
+"""Identity of servers: addresses are bound before they are shown, and servers prove their identity."""
 
 import json
 import os
@@ -17,11 +17,11 @@ import pytest
 
 from flows import ROOT
 from flows.service import access, guard, prefect_server, servers
-from flows.service.access import MLFLOW, PREFECT, Exposure, Record
+from flows.service.access import MLFLOW, PREFECT, Exposure, ServerRecord
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """A healthy server that is not ours: it answers everything, and hands a proof that it is asked for on."""
+    """A healthy server that is not ours: it answers all requests, and relays requests for a proof."""
 
     passes_to = ""
 
@@ -36,12 +36,12 @@ class Stranger(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """The address of a server of somebody else."""
+    """The address of another user's server."""
     Stranger.passes_to = ""
     with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as found:
         threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -72,9 +72,9 @@ def status(url: str) -> int:
         return error.code
 
 
-def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: str) -> None:
+def test_a_stale_record_whose_port_another_server_has_is_ignored(stranger: str) -> None:
     assert prefect_server.healthy(f"{stranger}/api")
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
+    ServerRecord(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() is None
     prefect_server.record_file().write_text(json.dumps({"url": f"{stranger}/api"}))
     assert prefect_server.find() is None
@@ -83,8 +83,8 @@ def test_a_stale_record_whose_port_is_anothers_by_now_is_not_believed(stranger: 
         assert prefect_server.find() is None
 
 
-def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(stranger: str) -> None:
-    """With all that a run needs of it; the stranger, which passes its questions on, proves nothing."""
+def test_a_started_server_avoids_a_taken_port_and_proves_its_identity(stranger: str) -> None:
+    """The server works for a run; the stranger, which relays requests for a proof to it, is not accepted."""
     made = prefect_server.start(port(stranger))
     try:
         assert made.url != f"{stranger}/api"
@@ -92,9 +92,9 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
         assert made.record is not None
         Stranger.passes_to = made.record.url
         assert made.answers()
-        assert not replace(made.record, url=stranger).proven(PREFECT)
-        assert not replace(made.record, key="another").proven(PREFECT)
-        assert not made.record.proven(MLFLOW)
+        assert not replace(made.record, url=stranger).is_genuine(PREFECT)
+        assert not replace(made.record, key="another").is_genuine(PREFECT)
+        assert not made.record.is_genuine(MLFLOW)
         assert status(f"{made.url}/admin/version") == 401
         made.record.write(prefect_server.record_file())
         found = prefect_server.find()
@@ -113,14 +113,14 @@ def test_an_own_server_at_a_taken_port_goes_to_another_and_proves_itself(strange
     assert prefect_server.find() is None, "it has ended"
 
 
-def test_a_server_that_the_environment_names_is_used_as_it_is(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_named_in_the_environment_is_used_unchecked(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"{stranger}/api")
     found = prefect_server.find()
     assert found == prefect_server.Server(f"{stranger}/api")
     found.use()
     assert "PREFECT_API_AUTH_STRING" not in os.environ
     assert found.answers()
-    Record(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
+    ServerRecord(stranger, "ddpm:x", "k", 1).write(prefect_server.record_file())
     assert prefect_server.find() == found, "the record is no longer of that server"
 
 
@@ -134,10 +134,8 @@ print(settings.api.url, settings.api.auth_string.get_secret_value(), settings.se
 """
 
 
-def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
-    stranger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a test or a notebook may. Prefect would start an open server of its own."""
+def test_a_process_that_has_imported_prefect_uses_the_server(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a test or a notebook may. Prefect would start its own open server."""
     record = f"prefect_server.new_record('{stranger[7:]}', 'a:b')"
     program = USES.replace("SERVER", f"prefect_server.Server('{stranger}/api', {record})")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -145,39 +143,39 @@ def test_a_process_that_imported_prefect_first_uses_the_server_all_the_same(
     assert done.stdout.split() == [f"{stranger}/api", "a:b", "False"]
 
 
-def test_an_address_is_bound_before_it_is_named() -> None:
-    with servers.Place("127.0.0.1", 0, "another port") as first:
+def test_an_address_is_bound_before_it_is_shown() -> None:
+    with servers.BoundAddress("127.0.0.1", 0, "another port") as first:
         address = prefect_server.address("127.0.0.1", first.require())
-        with servers.Place("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
-            assert not second.take()
+        with servers.BoundAddress("127.0.0.1", port(address), "make ui PREFECT_PORT=1") as second:
+            assert not second.bind()
             with pytest.raises(
                 prefect_server.ServerError, match=r"port \d+ of 127.0.0.1 is taken. Try: make ui PREFECT_PORT=1"
             ):
                 second.require()
-    with servers.Place("127.0.0.1", port(address), "") as third:
-        assert third.take()
+    with servers.BoundAddress("127.0.0.1", port(address), "") as third:
+        assert third.bind()
     with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 1 of 192\.0\.2\.1"):
         prefect_server.listen("192.0.2.1", 1)
     with pytest.raises(prefect_server.ServerError, match=r"cannot listen at port 70000 of 127\.0\.0\.1: .*0-65535"):
         prefect_server.listen("127.0.0.1", 70000)
 
 
-def test_pages_go_to_a_port_of_their_own_beside_strangers_with_stale_records(stranger: str) -> None:
+def test_servers_get_their_own_ports_despite_stale_records_of_strangers(stranger: str) -> None:
     for path in (prefect_server.record_file(), Path(".state/mlflow/server.json")):
-        Record(stranger, "ddpm:x", "k", 1).write(path)
-    with servers.pages(0, 0, Exposure(), command="ui") as found:
-        assert len(found.members) == 2
+        ServerRecord(stranger, "ddpm:x", "k", 1).write(path)
+    with servers.find_or_start(0, 0, Exposure(), command="ui") as found:
+        assert len(found.processes) == 2
         assert found.prefect.page != stranger
         assert found.mlflow != stranger
-        assert all(each.ready() for each in found.members)
+        assert all(each.ready() for each in found.processes)
         del os.environ["PREFECT_API_URL"]
-        with pytest.raises(prefect_server.ServerError, match=r"ddpm ui --prefect-port \d+"), servers.pages(
+        with pytest.raises(prefect_server.ServerError, match=r"ddpm ui --prefect-port \d+"), servers.find_or_start(
             0, port(found.prefect.page), Exposure(), command="ui"
         ):  # fmt: skip
             pass
 
 
-def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_secret(
+def test_the_server_of_another_command_is_taken_over_with_its_address_and_secret(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening = prefect_server.listen("127.0.0.1", 0)
@@ -185,30 +183,30 @@ def test_what_another_command_keeps_running_is_taken_over_under_its_address_and_
     record = replace(prefect_server.new_record(prefect_server.address("127.0.0.1", listening), access.secret()), pid=1)
     with listening:
         record.write(prefect_server.record_file())
-        monkeypatch.setattr(Record, "proven", lambda self, name: name == PREFECT and self.key == record.key)
-        with servers.pages(0, 4200, Exposure(), command="ui") as found:
+        monkeypatch.setattr(ServerRecord, "is_genuine", lambda self, name: name == PREFECT and self.key == record.key)
+        with servers.find_or_start(0, 4200, Exposure(), command="ui") as found:
             assert found.prefect.page == record.url
             assert found.prefect.record == replace(record, pid=os.getpid())
-            assert not found.members[0].ready()
+            assert not found.processes[0].ready()
             listening.close()
-            assert found.members[0].ready()
+            assert found.processes[0].ready()
         assert access.read(prefect_server.record_file()) == record, "it is the other command's to remove"
 
 
-def test_a_port_that_a_stranger_took_from_us_ends_the_service_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_taken_by_a_stranger_ends_the_service_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "PATIENCE_WITH_STRANGERS", -1.0)
     listening = prefect_server.listen("127.0.0.1", 0)
     assert listening is not None
     with listening:
         record = prefect_server.new_record(prefect_server.address("127.0.0.1", listening), "ddpm:x")
-        place = servers.Place("127.0.0.1", port(record.url), "another port")
+        place = servers.BoundAddress("127.0.0.1", port(record.url), "another port")
         listening.settimeout(0)
-        member = servers._prefect(record, place, Exposure())
+        member = servers._prefect_process(record, place, Exposure())
         with pytest.raises(prefect_server.ServerError, match=r"is taken\. Try: another port"):
             member.ready()
 
 
-def test_the_secret_is_kept_for_this_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_this_user_can_read_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     first = access.secret()
     path = access.secret_file()
     assert first.startswith("ddpm:")
@@ -225,11 +223,11 @@ def test_the_secret_is_kept_for_this_user_alone(monkeypatch: pytest.MonkeyPatch)
     assert access.secret() == "me:chosen"
 
 
-def test_the_sign_in_links_are_shown_on_a_terminal_and_nowhere_else(
+def test_sign_in_links_are_shown_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [Record(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
-    shown = servers.Pages(prefect_server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
+    records = [ServerRecord(f"http://127.0.0.1:{number}", "ddpm:x-y", "k", 1) for number in (1, 2)]
+    shown = servers.Servers(prefect_server.Server(f"{records[0].url}/api", records[0]), records[1].url, records[1], [])
     shown.show()
     said = capsys.readouterr().out
     assert "ddpm:x-y" not in said

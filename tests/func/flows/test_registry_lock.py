@@ -1,4 +1,4 @@
-"""The registry's lock of the flows, on a real Prefect server, between machines that share a tracking server."""
+"""The registry lock of flows on a real Prefect server, between machines that share a tracking server."""
 
 import signal
 import time
@@ -27,7 +27,7 @@ def database(project: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a program on a machine that uses the same Prefect server."""
+    """A function that starts a program as on another machine with the same Prefect server."""
     from prefect.settings import get_current_settings
 
     api = str(get_current_settings().api.url)
@@ -67,7 +67,7 @@ hold()
 """
 
 
-def test_a_living_holder_is_waited_for_and_its_run_is_named(
+def test_a_running_holder_is_waited_for_and_its_run_is_named(
     database: None, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.registry_lock import registry_lock
@@ -75,7 +75,7 @@ def test_a_living_holder_is_waited_for_and_its_run_is_named(
     holder = start(HOLDER, "elsewhere")
     assert said(holder) == "ready"
     monkeypatch.setattr(lock, "PATIENCE", 1.0)
-    told = rf"changing {NAME} in the registry: .* {LIMIT} .*runs at work there: .*holding \("
+    told = rf"changing {NAME} in the registry: .* {LIMIT} .*running there: .*holding \("
     with pytest.raises(LockBusyError, match=told), registry_lock(NAME):
         pass
     monkeypatch.setattr(lock, "PATIENCE", 600.0)
@@ -101,14 +101,14 @@ except lock.LostLockError as error:
 
 
 def end(lease: UUID) -> None:
-    """End a lease as the server does when its time is over; test_service.py has that for the slot of the GPU."""
+    """End a lease as the server does when it expires; test_service.py tests that for the GPU slot."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         client.release_concurrency_slots_with_lease(lease)
 
 
-def test_a_holder_that_was_paused_past_its_lease_is_overtaken_and_writes_nothing_any_more(
+def test_a_holder_suspended_beyond_its_lease_is_overtaken_and_writes_nothing_more(
     database: None, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ddpm.registry import aliases
@@ -144,7 +144,7 @@ def slots_held() -> int:
         return int(client.read_global_concurrency_limit_by_name(LIMIT).active_slots)
 
 
-def test_a_lost_lease_is_found_before_the_next_write(database: None) -> None:
+def test_a_lost_lease_is_detected_before_the_next_write(database: None) -> None:
     from flows.registry_lock import registry_lock
 
     with registry_lock(NAME) as held:
@@ -156,8 +156,8 @@ def test_a_lost_lease_is_found_before_the_next_write(database: None) -> None:
     assert slots_held() == 0
 
 
-def test_a_lost_lease_ends_long_work_too(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as the upload of a model, between two writes."""
+def test_a_lost_lease_ends_long_work(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example the upload of a model, between two writes."""
     from prefect.concurrency import _leases
 
     from flows.registry_lock import registry_lock
@@ -188,11 +188,11 @@ def test_the_slot_is_free_after_an_error(database: None) -> None:
     assert slots_held() == 0
 
 
-def test_an_embedded_record_asks_no_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import limits
+def test_an_embedded_record_uses_no_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import concurrency
     from flows.registry_lock import registry_lock
 
-    monkeypatch.delattr(limits, "one_slot")
+    monkeypatch.delattr(concurrency, "hold_slot")
     with registry_lock(NAME) as held:
         held.require()
 
@@ -226,7 +226,7 @@ def rollback() -> object:
 def approve() -> object:
     from flows import approval
 
-    return approval.wait(NAME, 2, 1, 1.0, ["better"])
+    return approval.wait_for_approval(NAME, 2, 1, 1.0, ["better"])
 
 
 @pytest.mark.parametrize("act", [move, register, promote_by_hand, rollback, approve])
@@ -234,7 +234,7 @@ def test_flows_change_the_registry_only_with_the_lease(
     database: None, project: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
 ) -> None:
     from ddpm.config import params
-    from flows import limits, run_liveness
+    from flows import concurrency, run_liveness
     from flows.tasks import candidate
 
     monkeypatch.setattr(run_liveness, "hold_liveness_lock", lambda: None)
@@ -243,6 +243,6 @@ def test_flows_change_the_registry_only_with_the_lease(
     monkeypatch.setattr(lock, "PATIENCE", 0.5)
     versions(2)
     before = registry.history(NAME), registry.status(NAME).aliases
-    with limits.one_slot(LIMIT, lease=60), pytest.raises(LockBusyError, match=LIMIT):
+    with concurrency.hold_slot(LIMIT, lease=60), pytest.raises(LockBusyError, match=LIMIT):
         act()
     assert (registry.history(NAME), registry.status(NAME).aliases) == before

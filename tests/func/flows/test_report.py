@@ -1,4 +1,4 @@
-"""What the flow tells the page: verdict and times, and what cached stages took when they were made."""
+"""The facts that the flow gives to the page: verdict, times, and the cost of cached stages when they ran."""
 
 from pathlib import Path
 
@@ -7,21 +7,21 @@ import pytest
 from ddpm.common import files
 from ddpm.evaluation import gate
 from ddpm.report import facts, page
-from flows.dvc import Did, Outcome
-from flows.summary import Registered, Report
+from flows.dvc import StageResult, StageRun
+from flows.summary import PipelineResult, RegisteredVersion
 from flows.tasks import report
 
 SCORES = {"fid": 3.0, "conditions": {}}
 
 
-def stages(did: Did, seconds: float = 300.0) -> list[Outcome]:
-    return [Outcome("data.dvc", Did.CACHED, 0.4), Outcome("train", did, seconds, cpu_seconds=2 * seconds)]
+def stages(did: StageResult, seconds: float = 300.0) -> list[StageRun]:
+    return [StageRun("data.dvc", StageResult.CACHED, 0.4), StageRun("train", did, seconds, cpu_seconds=2 * seconds)]
 
 
-def gathered(outcomes: list[Outcome]) -> facts.Facts:
-    made = Registered("digits", 3, True, ("candidate", "champion"), 3, "abc")
+def gathered(outcomes: list[StageRun]) -> facts.Facts:
+    made = RegisteredVersion("digits", 3, True, ("candidate", "champion"), 3, "abc")
     verdict = gate.decide(SCORES, None, max_fid=10.0)
-    return report.gathered(Report(outcomes, verdict, made, SCORES, 310.0), {"ddpm.git_sha": "5e"})
+    return report.collect(PipelineResult(outcomes, verdict, made, SCORES, 310.0), {"ddpm.git_sha": "5e"})
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,8 @@ def lock(content: str) -> None:
     report.LOCK.write_text(f"schema: '2.0'\nstages:\n  train:\n    outs: [{content}]\n")
 
 
-def test_facts_name_the_scores_that_were_judged_and_are_read_as_written() -> None:
-    found = gathered(stages(Did.RAN))
+def test_facts_name_the_judged_scores_and_survive_a_round_trip() -> None:
+    found = gathered(stages(StageResult.RAN))
     facts.write(found)
     known = facts.read()
     assert known is not None
@@ -47,17 +47,17 @@ def test_facts_name_the_scores_that_were_judged_and_are_read_as_written() -> Non
 
 
 def test_a_cached_stage_keeps_the_times_of_the_run_that_made_its_files() -> None:
-    facts.write(gathered(stages(Did.RAN)))
-    facts.write(gathered(stages(Did.CACHED, 0.5)))
-    data, train = gathered(stages(Did.CACHED, 0.5)).stages
+    facts.write(gathered(stages(StageResult.RAN)))
+    facts.write(gathered(stages(StageResult.CACHED, 0.5)))
+    data, train = gathered(stages(StageResult.CACHED, 0.5)).stages
     assert train["made"] == {"seconds": 300.0, "cpu_seconds": 600.0, "gpu_seconds": 0.0}
     assert train["seconds"] == 0.5
     assert data["made"] is None
 
 
-def test_files_that_were_made_elsewhere_have_no_times() -> None:
-    facts.write(gathered(stages(Did.RAN)))
+def test_files_made_elsewhere_have_no_times() -> None:
+    facts.write(gathered(stages(StageResult.RAN)))
     lock("another")
-    assert gathered(stages(Did.CACHED, 0.5)).stages[1]["made"] is None
+    assert gathered(stages(StageResult.CACHED, 0.5)).stages[1]["made"] is None
     files.write_json(facts.FACTS, {"of": "another version"})
-    assert gathered(stages(Did.CACHED, 0.5)).stages[1]["made"] is None
+    assert gathered(stages(StageResult.CACHED, 0.5)).stages[1]["made"] is None

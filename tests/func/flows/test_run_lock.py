@@ -1,4 +1,4 @@
-"""One run at a time, signs of life, and what becomes of the dead: with real processes that are really killed."""
+"""Run lock, liveness locks and recovery of dead runs, with real processes that are killed."""
 
 import asyncio
 import os
@@ -14,7 +14,6 @@ from uuid import UUID
 
 import pytest
 
-from flows.service.serve import DEPLOYMENTS
 from tests.support.receiving import SECRET, receiver
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +40,7 @@ retrain()
 
 @pytest.fixture
 def run() -> Iterator["subprocess.Popen[str]"]:
-    """A flow run at work in the current folder, in a process of its own."""
+    """A flow run in the current folder, in another process."""
     from prefect.settings import PREFECT_API_URL
 
     told = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
@@ -69,7 +68,7 @@ def client() -> Any:
     return get_client(sync_client=True)
 
 
-def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "subprocess.Popen[str]") -> None:
+def test_a_second_run_is_skipped_with_the_reason_until_the_first_has_ended(run: "subprocess.Popen[str]") -> None:
     from prefect import flow
 
     from flows import run_lock
@@ -88,7 +87,7 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
     first = started(run)
     state = second(return_state=True)
     assert (state.name, state.is_completed(), worked) == ("Skipped", True, [])
-    assert f"another run is at work here: retrain ({first}), process {run.pid}, since " in state.message
+    assert f"another run is active in this checkout: retrain ({first}), process {run.pid}, since " in state.message
     kill(run)
     assert second(text="then", return_state=True).name == "Completed"
     assert worked == ["then"]
@@ -96,7 +95,7 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_is_gone(run: "s
         assert connection.read_flow_run(first).state.is_crashed()
 
 
-def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[str]") -> None:
+def test_a_killed_run_is_crashed_and_a_running_one_is_not(run: "subprocess.Popen[str]") -> None:
     from flows import crash_recovery, run_liveness
 
     first = started(run)
@@ -113,10 +112,10 @@ def test_a_killed_run_is_crashed_and_a_living_one_is_not(run: "subprocess.Popen[
         assert crash_recovery.mark_dead_runs_crashed(connection) == []
 
 
-def test_of_several_that_find_a_killed_run_one_notifies(
+def test_of_several_processes_that_find_a_killed_run_one_notifies(
     run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as the service, and a run that begins: both know that it died before either has written so."""
+    """For example the service and a starting run: both see that it died before either has recorded it."""
     from flows import crash_recovery, run_liveness
 
     first = started(run)
@@ -145,10 +144,10 @@ def test_of_several_that_find_a_killed_run_one_notifies(
     assert message["page"].endswith(f"/runs/flow-run/{first}")
 
 
-def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
+def test_a_run_that_the_runner_sets_to_crashed_is_notified_of_by_the_runner_only(
     run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its hooks run only if Prefect takes the state from it, and the other way round."""
+    """Its hooks run only if Prefect accepts the state from it, and our notification only if from us."""
     from prefect.client.orchestration import get_client
     from prefect.runner._state_proposer import StateProposer
 
@@ -172,6 +171,11 @@ def test_what_the_runner_has_set_to_crashed_it_notifies_of_and_nobody_else(
         assert web.empty()
 
 
+def _is_running(task_run: Any) -> bool:
+    """Whether a task run is running; it has no state until the server has processed the first event."""
+    return task_run.state is not None and task_run.state.is_running()
+
+
 def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[str]") -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -179,14 +183,14 @@ def test_the_tasks_of_a_killed_run_do_not_stay_running(run: "subprocess.Popen[st
 
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[started(run)]))
     with client() as connection:
-        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if each.state.is_running()]:
+        while not [each for each in connection.read_task_runs(flow_run_filter=of_run) if _is_running(each)]:
             time.sleep(0.2)  # its states reach the server as events; the test's own time limit ends this
         kill(run)
         crash_recovery.mark_dead_runs_crashed(connection)
         assert [each.state.name for each in connection.read_task_runs(flow_run_filter=of_run)] == ["Crashed"]
 
 
-def test_what_a_run_of_another_checkout_does_is_not_judged(
+def test_runs_of_another_checkout_are_left_alone(
     run: "subprocess.Popen[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows import crash_recovery
@@ -199,7 +203,7 @@ def test_what_a_run_of_another_checkout_does_is_not_judged(
         assert connection.read_flow_run(first).state.is_running()
 
 
-def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
+def test_a_crashed_run_is_resumed_once_and_a_resumed_run_never() -> None:
     from prefect import flow
     from prefect.states import Crashed, Running
 
@@ -228,10 +232,11 @@ def test_a_crashed_run_is_run_again_once_and_that_one_never() -> None:
 
 
 def recorded(cron: str) -> dict[str, Any]:
-    """The deployments once a runner has started."""
+    """The deployments after a runner has started."""
     from prefect.runner import Runner
 
     from flows.service import runner
+    from flows.service.schedule import DEPLOYMENTS
 
     asyncio.run(runner.record(Runner(name="ddpm"), cron))
     with client() as connection:
@@ -240,7 +245,7 @@ def recorded(cron: str) -> dict[str, Any]:
 
 @pytest.fixture
 def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No deployments, and nothing noted of them."""
+    """No deployments, and no notes about them."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     with client() as connection:
         for each in connection.read_deployments():
@@ -248,9 +253,10 @@ def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fresh_deployments")
-def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
+def test_a_restarted_service_resumes_its_schedule() -> None:
     """A runner that stops pauses its deployments."""
-    from flows.service import runner, serve
+    from flows.service import runner
+    from flows.service.schedule import describe
 
     for cron in ("0 3 * * *", "0 4 * * *"):
         found = recorded(cron)
@@ -261,17 +267,18 @@ def test_a_service_that_starts_again_takes_up_its_schedule() -> None:
         with client() as connection:
             assert all(connection.read_deployment(each.id).paused for each in found.values())
         for soon in (cron, "0 5 * * *"):  # before the next runner has recorded anything
-            assert serve.schedule_in_words(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
+            assert describe(soon).startswith(f"retraining at {soon!r} (UTC), and when asked")
 
 
 @pytest.mark.usefixtures("fresh_deployments")
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "killed"])
-def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
-    """Over a runner that dies, a restart of the service, and another `flow.cron`."""
-    from flows.service import runner, serve
+def test_a_deployment_switched_off_on_the_page_stays_off(stops: bool) -> None:
+    """Across a runner that dies, a restart of the service, and a change of `flow.cron`."""
+    from flows.service import runner
+    from flows.service.schedule import describe
 
     found = recorded("0 3 * * *")
-    assert serve.schedule_in_words("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
+    assert describe("0 3 * * *").startswith("retraining at '0 3 * * *' (UTC), and when asked")
     with client() as connection:
         (schedule,) = found["retrain"].schedules
         connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=False)
@@ -279,14 +286,14 @@ def test_what_was_switched_off_on_the_page_stays_off(stops: bool) -> None:
     for cron in ("0 3 * * *", "0 3 * * *", "0 4 * * *"):
         if stops:
             runner.pause()
-            assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+            assert "is switched off on Prefect's page, and stays off" in describe(cron)
         found = recorded(cron)
         assert [each.active for each in found["retrain"].schedules] == [False]
         assert [each.schedule.cron for each in found["retrain"].schedules] == [cron]
         assert {name: each.paused for name, each in found.items()} == {
             "retrain": False, "promote": True, "rollback": False
         }  # fmt: skip
-        assert "is switched off on Prefect's page, and stays off" in serve.schedule_in_words(cron)
+        assert "is switched off on Prefect's page, and stays off" in describe(cron)
     with client() as connection:
         (schedule,) = found["retrain"].schedules
         connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=True)
@@ -313,7 +320,7 @@ def test_a_paused_deployment_stays_paused_when_a_runner_fails_at_its_start() -> 
 def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> None:
     from prefect.client.schemas.schedules import CronSchedule
 
-    from flows.service import serve
+    from flows.service.schedule import describe
 
     found = recorded("0 3 * * *")["retrain"]
     weekly = CronSchedule(cron="0 6 * * 1", timezone="Europe/Berlin")
@@ -324,7 +331,7 @@ def test_schedules_that_were_changed_added_or_removed_on_the_page_are_kept() -> 
         )
     found = recorded("0 3 * * *")["retrain"]
     assert {each.schedule.cron for each in found.schedules} == {"30 2 * * *", "0 6 * * 1"}
-    assert "as set on Prefect's page (flow.cron: '0 3 * * *')" in serve.schedule_in_words("0 3 * * *")
+    assert "as set on Prefect's page (flow.cron: '0 3 * * *')" in describe("0 3 * * *")
     found = recorded("0 5 * * *")["retrain"]
     assert {each.schedule.cron for each in found.schedules} == {"0 5 * * *", "0 6 * * 1"}
     with client() as connection:

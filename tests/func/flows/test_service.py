@@ -1,4 +1,4 @@
-"""The service as a person starts it, in a clone of its own: one story, told in order, with everything killed once."""
+"""The service in its own clone: the tests depend on their order, and kill each process once."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Service:
         return SyncPrefectClient(api=f"{self.prefect}/api", auth_string=self.secret)
 
     def ask(self, name: str, **parameters: Any) -> UUID:
-        """Have a deployment run, as Prefect's page does."""
+        """Start a run of a deployment, as Prefect's page does."""
         with self.client() as client:
             deployment = client.read_deployment_by_name(f"{name}/{name}")
             found: UUID = client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
@@ -86,14 +86,14 @@ class Service:
         return self.state(run)
 
     def said(self) -> str:
-        return self.log.read_text()
+        return self.log_file.read_text()
 
     def ran(self) -> str:
-        """What the runs of the service have said."""
+        """The output of the service's runs."""
         return (self.folder / ".state/prefect/runner.log").read_text()
 
     def child(self, word: str) -> psutil.Process:
-        """The process that the service started with this word in its command."""
+        """The child process of the service that has this word in its command."""
         (found,) = [each for each in psutil.Process(self.process.pid).children() if word in each.cmdline()]
         return found
 
@@ -137,7 +137,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> It
 
 @pytest.fixture(scope="module")
 def zombie(service: Service) -> None:
-    """A holder of the GPU's slot that was killed; the tests that follow take longer than its lease."""
+    """A killed holder of the GPU slot; the following tests take longer than its lease."""
     told = environment(service.folder) | {
         "PREFECT_API_URL": f"{service.prefect}/api",
         "PREFECT_API_AUTH_STRING": service.secret,
@@ -163,7 +163,7 @@ def test_both_pages_answer_at_the_addresses_that_were_printed(service: Service) 
             assert "<html" in page.read().decode().lower()
 
 
-def test_a_second_service_in_the_checkout_is_refused_in_words(service: Service) -> None:
+def test_a_second_service_in_the_checkout_is_refused(service: Service) -> None:
     second = subprocess.run(
         [DDPM, "serve"], cwd=service.folder, env=environment(service.folder),
         capture_output=True, text=True, check=False,
@@ -173,7 +173,7 @@ def test_a_second_service_in_the_checkout_is_refused_in_words(service: Service) 
     assert "Traceback" not in second.stderr
 
 
-def test_three_at_once_one_works_and_two_are_skipped(service: Service, zombie: None) -> None:
+def test_of_three_concurrent_runs_two_are_skipped(service: Service, zombie: None) -> None:
     assert slots_held(service) == 1
     asked = [service.ask("retrain") for _ in range(2)]
     now = subprocess.run(
@@ -192,11 +192,11 @@ def test_three_at_once_one_works_and_two_are_skipped(service: Service, zombie: N
     (works,) = set(asked) - set(skipped())
     assert service.state(works).is_running()
     for run in skipped():
-        assert f"another run is at work here: retrain ({works}), process " in service.state(run).message
+        assert f"another run is active in this checkout: retrain ({works}), process " in service.state(run).message
 
 
-def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: Service) -> None:
-    """The runner sees the death of its own run; to the lock it makes no difference who sees it."""
+def test_a_killed_run_is_crashed_and_resumed_once_from_the_checkpoint(service: Service) -> None:
+    """The runner notices the death of its own run; the lock shows it to any process."""
     wait_until(lambda: list((service.folder / ".state/train").rglob("*.safetensors")), service)
     holder = json.loads((service.folder / ".state/turn.json").read_text())
     os.kill(holder["pid"], signal.SIGKILL)
@@ -207,7 +207,7 @@ def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: S
     assert f"resumes:{killed}" in resumed.tags
     assert service.final(resumed.id).name == "Completed", service.ran()
     assert "resuming at image" in service.ran()
-    assert "goes on where the crashed run ended" in service.said()
+    assert "resumes the crashed run" in service.said()
     assert service.runs("resumed")[0].id == resumed.id
     program = (
         "import json; from mlflow import MlflowClient; from ddpm import tracking; client = tracking.client();"
@@ -219,10 +219,10 @@ def test_a_killed_run_is_crashed_and_goes_on_once_from_the_checkpoint(service: S
 
 
 @pytest.mark.parametrize(("word", "name"), [("prefect", "Prefect's server"), ("mlflow", "MLflow's server")])
-def test_a_server_that_is_killed_is_started_again(service: Service, word: str, name: str) -> None:
+def test_a_killed_server_is_restarted(service: Service, word: str, name: str) -> None:
     first = service.child(word)
     first.kill()
-    wait_until(lambda: f"{name} ended by SIGKILL; starting it again in 1 s" in service.said(), service)
+    wait_until(lambda: f"{name} ended by SIGKILL; restarting it in 1 s" in service.said(), service)
     address = {"prefect": f"{service.prefect}/api/health", "mlflow": f"{service.mlflow}/health"}[word]
 
     def answers() -> bool:

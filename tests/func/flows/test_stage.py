@@ -1,4 +1,4 @@
-"""Stages as tasks of a real Prefect server: the states they end in, what is tried again, and the slot."""
+"""Stages as tasks of a real Prefect server: final states, retries and the GPU slot."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("prefect")
 
 
 def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
-    """All stages of the current repository in one flow run: its id, and its final state."""
+    """Run all stages of the current repository in one flow run; its ID and final state."""
     from prefect import flow
 
     from flows import dvc
@@ -37,7 +37,7 @@ def run_flow(settings: params.Flow) -> tuple[UUID, Any]:
 
 
 def task_runs(flow_run: UUID, count: int) -> dict[str, Any]:
-    """The task runs that the server knows, by name; they are recorded from events, so a moment later."""
+    """The task runs on the server, by name; it records them from events, a moment later."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.client.schemas.sorting import TaskRunSort
@@ -57,7 +57,7 @@ def settings(retries: int = 0) -> params.Flow:
     return params.Flow(time_limit=60, retries=retries, cron="0 3 * * *", branch="")
 
 
-def test_states_say_what_dvc_did(make_repository: Make) -> None:
+def test_states_are_named_after_dvcs_results(make_repository: Make) -> None:
     folder = make_repository()
     first, _ = run_flow(settings())
     (folder / "loud.txt").unlink()
@@ -67,7 +67,7 @@ def test_states_say_what_dvc_did(make_repository: Make) -> None:
     assert names[1] == {"data.dvc": "Cached", "shout": "Restored", "count": "Cached"}
 
 
-def test_a_failed_stage_is_not_tried_again_and_ends_the_flow(make_repository: Make) -> None:
+def test_a_failed_stage_is_not_retried_and_ends_the_flow(make_repository: Make) -> None:
     folder = make_repository(shout="open('tried', 'a').write('x')\nraise SystemExit('error: no voice')")
     flow_run, state = run_flow(settings(retries=3))
     assert state.is_failed()
@@ -85,20 +85,20 @@ def test_a_busy_lock_is_waited_for(make_repository: Make, monkeypatch: pytest.Mo
     rwlock.parent.mkdir(exist_ok=True)
     rwlock.write_text(json.dumps({"write": {str(folder / "loud.txt"): {"pid": os.getpid(), "cmd": "dvc repro"}}}))
     seen_busy = threading.Event()
-    heard = stage.reporter.sayer
+    make_log = stage.reporter.logger
 
     def listening(part: str, logger: Any) -> Callable[[str], None]:
-        say = heard(part, logger)
+        log = make_log(part, logger)
 
         def listen(text: str) -> None:
-            say(text)
+            log(text)
             if "another DVC process" in text:
                 rwlock.write_text("{}")  # the other one has finished
                 seen_busy.set()
 
         return listen
 
-    monkeypatch.setattr(stage.reporter, "sayer", listening)
+    monkeypatch.setattr(stage.reporter, "logger", listening)
     flow_run, state = run_flow(settings(retries=2))
     assert seen_busy.is_set()
     assert state.is_completed()
@@ -121,7 +121,7 @@ def test_lines_of_a_stage_reach_prefect(make_repository: Make) -> None:
             time.sleep(0.3)
 
 
-def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_task_at_a_time_holds_the_slot_and_the_limit_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
 
     from flows.tasks import stage
@@ -151,7 +151,7 @@ def test_one_at_a_time_holds_the_slot_and_the_limit_is_made_once(monkeypatch: py
         assert (limit.limit, limit.active_slots) == (1, 0)
 
 
-def test_no_slot_without_a_gpu_or_without_a_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_slot_without_a_gpu_or_without_meta_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.tasks import stage
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # would fail if it were asked
@@ -171,21 +171,21 @@ def test_retraining_skips_what_is_finished_and_sees_every_kind_of_change(make_re
         (folder / name).mkdir()
         (folder / name / "code.py").write_text("x = 1\n")
     shutil.copy(Path(__file__).parents[3] / "params.yaml", folder / "params.yaml")
-    assert not up_to_date.unchanged()
+    assert not up_to_date.matches_last_run()
     before = up_to_date.fingerprint()
     for each in dvc.graph():
         dvc.run(each, lambda line: None)
-    up_to_date.finished(before)
-    assert up_to_date.unchanged()
+    up_to_date.record_finished(before)
+    assert up_to_date.matches_last_run()
     state = retrain.retrain(return_state=True)
     assert (state.name, state.is_completed()) == ("Skipped", True)
     for path, text in (("params.yaml", "other\n"), ("src/code.py", "x = 2\n"), ("data/a.txt", "b"), ("loud.txt", "")):
         kept = (folder / path).read_text()
         (folder / path).unlink()
         (folder / path).write_text(text)
-        assert not up_to_date.unchanged(), path
+        assert not up_to_date.matches_last_run(), path
         (folder / path).unlink()
         (folder / path).write_text(kept)
-    assert up_to_date.unchanged()
+    assert up_to_date.matches_last_run()
     sh(folder, "rm", "-rf", "data")
-    assert not up_to_date.unchanged()
+    assert not up_to_date.matches_last_run()

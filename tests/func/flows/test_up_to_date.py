@@ -1,4 +1,4 @@
-"""Nothing to do: the champion was made from the data, parameters, code and lock file that are here."""
+"""Nothing to do: the champion was made from this checkout's data, parameters, code and lock file."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def clone(project: Path, template: Path) -> Path:
-    """A project with tracked data, whose record has a champion that was made from it. It is the current folder."""
+    """A project with tracked data and a champion made from it, as the current folder."""
     shutil.copytree(template, project, symlinks=True, dirs_exist_ok=True)
     (project / "src").mkdir()
     for name in ("src/code.py", "params.yaml", "dvc.yaml", "requirements.lock"):
@@ -34,10 +34,10 @@ def clone(project: Path, template: Path) -> Path:
 
 
 def said() -> str:
-    return up_to_date.nothing(NAME, lambda line: None)
+    return up_to_date.reason_to_skip(NAME, lambda line: None)
 
 
-def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) -> None:
+def test_the_champions_inputs_need_no_run_and_any_change_does(clone: Path) -> None:
     assert not up_to_date.FINISHED.exists()
     assert said() == "data, parameters and code are those of the champion, digits version 1"
     for path in ("params.yaml", "src/code.py", "requirements.lock", "dvc.yaml"):
@@ -51,8 +51,8 @@ def test_inputs_of_the_champion_are_nothing_new_and_any_other_is(clone: Path) ->
     assert said().endswith("version 1")
 
 
-def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin(clone: Path) -> None:
-    """Results and data.dvc, which a run writes itself, and comments in params.yaml may change; nothing else."""
+def test_files_edited_during_a_run_prevent_registration(clone: Path) -> None:
+    """Only results, data.dvc and comments in params.yaml may change during a run."""
     quick = presets.text(ROOT / "presets" / "quick.yaml")
     (clone / "params.yaml").write_text(quick)
     settings, before = params.load(), up_to_date.fingerprint()
@@ -62,7 +62,7 @@ def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin
     for path in ("src/code.py", "requirements.lock", "dvc.yaml"):
         kept = (clone / path).read_text()
         (clone / path).write_text(kept + "# another\n")
-        with pytest.raises(RuntimeError, match=f"^{path} changed while this run was at work"):
+        with pytest.raises(RuntimeError, match=f"^{path} changed during this run, so nothing is registered"):
             up_to_date.require_unedited(before, settings)
         (clone / path).write_text(kept)
     (clone / "params.yaml").write_text(quick.replace("  seed: 0", "  seed: 1"))
@@ -70,29 +70,29 @@ def test_what_was_edited_while_a_run_was_at_work_is_not_registered_as_its_origin
         up_to_date.require_unedited(before, settings)
 
 
-def test_a_candidate_that_did_not_win_is_no_champion(clone: Path) -> None:
-    """The champion decides, or the finished run; a registered version alone does not."""
+def test_a_candidate_that_was_not_promoted_does_not_count_as_champion(clone: Path) -> None:
+    """The champion or the last finished run decides; a registered version alone does not."""
     tracking.client().delete_registered_model_alias(NAME, "champion")
     assert said() == ""
 
 
-def test_when_nobody_can_say_who_the_champion_is_the_run_goes_on(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_continues_if_the_champion_is_unknown(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     heard: list[str] = []
-    assert up_to_date.nothing(NAME, heard.append) == ""
+    assert up_to_date.reason_to_skip(NAME, heard.append) == ""
     assert "does not answer" in heard[0]
 
 
-def test_a_checkout_without_a_record_makes_none(clone: Path) -> None:
+def test_a_checkout_without_a_record_creates_none(clone: Path) -> None:
     shutil.rmtree(clone / ".state" / "mlflow")
     assert said() == ""
     assert not (clone / ".state" / "mlflow").exists()
 
 
-def test_asking_takes_no_torch(clone: Path) -> None:
+def test_the_check_imports_no_torch(clone: Path) -> None:
     program = (
         "import sys\nfrom flows import up_to_date\n"
-        f"print(up_to_date.nothing({NAME!r}, print))\nprint('torch' in sys.modules)"
+        f"print(up_to_date.reason_to_skip({NAME!r}, print))\nprint('torch' in sys.modules)"
     )
     root = Path(__file__).parents[3]
     done = subprocess.run(

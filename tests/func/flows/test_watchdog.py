@@ -1,4 +1,4 @@
-"""A run whose Prefect server is gone for good ends in words, whatever its main thread is waiting for."""
+"""A run whose Prefect server is lost ends with a message, whatever its main thread waits for."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ own, port = None, sys.argv[1]
 if port == "own":
     own = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)
     port = int(own.stdout.readline())
-found = prefect_server.Server(f"http://127.0.0.1:{port}/api", own=own)
+found = prefect_server.Server(f"http://127.0.0.1:{port}/api", process=own)
 print(own.pid if own else "", flush=True)
 def stage():
     processes.run([sys.executable, "stage.py"], lambda line: print(line, flush=True))
@@ -58,13 +58,13 @@ except KeyboardInterrupt:
 
 @dataclass
 class Run:
-    """A flow of a few lines, and its server, which can be killed."""
+    """A small flow and its server, which can be killed."""
 
     process: "subprocess.Popen[str]"
     server: int
 
     def says(self, word: str) -> None:
-        """Read on until the line with this word."""
+        """Read lines up to the one with this word."""
         assert self.process.stdout
         assert any(word in line for line in iter(self.process.stdout.readline, ""))
 
@@ -75,7 +75,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """A function that starts a flow: whose the server is, what it waits in, and how patient it is."""
+    """A function that starts a flow, given its server (`own` or a port), blocking function and patience."""
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "stage.py").write_text(STAGE)
     started: list[Run] = []
@@ -119,20 +119,20 @@ def test_a_stage_saves_before_the_run_ends_with_its_server(start: Start, tmp_pat
     assert "Traceback" not in said
 
 
-def test_a_run_that_heeds_nothing_ends_with_its_server(start: Start) -> None:
+def test_a_run_that_ignores_sigint_ends_with_its_server(start: Start) -> None:
     run = start("own", "deaf")
     run.says("deaf")
     os.kill(run.server, signal.SIGKILL)
     assert run.end()[0] == 1
 
 
-def test_a_server_of_others_is_waited_for(start: Start) -> None:
+def test_the_server_of_another_process_is_waited_for(start: Start) -> None:
     run = start("others", "deaf", patience=1.5)
     run.says("deaf")
     os.kill(run.server, signal.SIGSTOP)  # it is there and does not answer
     status, said = run.end()
     assert status == 1
-    assert "does not answer; if it stays so" in said
+    assert "does not answer; if it does not for" in said
     assert "has not answered for" in said
 
 

@@ -1,4 +1,4 @@
-"""A receiver, and a webhook that leads to it."""
+"""A receiver, and a webhook for it."""
 
 from collections.abc import Iterator
 
@@ -21,8 +21,8 @@ def hook(web: Receiver) -> Webhook:
 
 @pytest.fixture
 def configured(web: Receiver, monkeypatch: pytest.MonkeyPatch) -> Receiver:
-    """The receiver, named in the environment."""
+    """The receiver, configured in the environment."""
     monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
     monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setattr(delivery, "PATIENCE", delivery.Patience(pause=0.01))
+    monkeypatch.setattr(delivery, "RETRY_POLICY", delivery.RetryPolicy(pause=0.01))
     return web

@@ -1,4 +1,4 @@
-"""Delivery to a real receiver: signature, retries, limits, proxies. What is measured is counted, not timed."""
+"""Delivery to a real receiver: signature, retries, limits, proxies. Attempts are counted, not timed."""
 
 import hashlib
 import hmac
@@ -16,19 +16,19 @@ from standardwebhooks.webhooks import Webhook as Library
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from ddpm.common import addresses
-from ddpm.notifications import DeliveryError, Patience, Webhook, deliver, headers, message, post
+from ddpm.notifications import DeliveryError, RetryPolicy, Webhook, deliver, headers, message, post
 from tests.support.receiving import KEY, SECRET, Posted, Receiver, snippet, verifier
 
-QUICK = Patience(pause=0.01)
+QUICK = RetryPolicy(pause=0.01)
 
 
 def sent() -> Any:
     return message("promoted", "digits", 'FID 3 < 4 & "fine" {{ 1 }}, ü', version=2)
 
 
-def failure(hook: Webhook, patience: Patience = QUICK) -> str:
+def failure(hook: Webhook, policy: RetryPolicy = QUICK) -> str:
     with pytest.raises(DeliveryError) as failed:
-        post(hook, sent(), patience)
+        post(hook, sent(), policy)
     return str(failed.value)
 
 
@@ -49,8 +49,8 @@ def test_a_message_arrives_once_signed_over_id_time_and_body(web: Receiver, hook
     assert posted.headers["webhook-signature"] == f"v1,{b64encode(computed.stdout).decode()}"
 
 
-def test_the_library_for_receivers_takes_it(web: Receiver, hook: Webhook) -> None:
-    """By the lines of the documentation."""
+def test_the_receivers_library_accepts_a_message(web: Receiver, hook: Webhook) -> None:
+    """With the code of the documentation."""
     post(hook, sent())
     posted = web.posted.get_nowait()
     names: dict[str, Any] = {"secret": SECRET, "body": posted.body, "headers": posted.headers}
@@ -72,27 +72,27 @@ def test_a_receiver_that_fails_twice_gets_the_same_message_again(web: Receiver, 
         assert Library(SECRET).verify(each.body, each.headers)["type"] == "ddpm.promoted"
 
 
-def test_a_receiver_that_always_fails_is_given_up_with_the_reason(web: Receiver, hook: Webhook) -> None:
+def test_delivery_to_a_receiver_that_always_fails_ends_with_the_reason(web: Receiver, hook: Webhook) -> None:
     web.statuses = [500] * 10
     assert failure(hook) == "the receiver answered 500 (5 attempts)"
     assert web.posted.qsize() == 5
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 410])
-def test_a_final_answer_is_not_asked_for_again(web: Receiver, hook: Webhook, status: int) -> None:
+def test_a_final_status_is_not_retried(web: Receiver, hook: Webhook, status: int) -> None:
     web.statuses = [status]
     web.answer_headers = {"Location": web.url}
     assert failure(hook) == f"the receiver answered {status}"
     assert web.posted.qsize() == 1
 
 
-def test_a_receiver_that_asks_for_more_patience_than_there_is_is_given_up_at_once(web: Receiver, hook: Webhook) -> None:
+def test_a_retry_after_beyond_the_limit_ends_the_delivery_at_once(web: Receiver, hook: Webhook) -> None:
     web.statuses, web.answer_headers = [429, 429], {"Retry-After": "3600"}
     assert failure(hook) == "the receiver answered 429"
     assert web.posted.qsize() == 1
 
 
-def test_a_pause_that_the_receiver_asks_for_is_kept(web: Receiver, hook: Webhook) -> None:
+def test_a_retry_after_is_respected(web: Receiver, hook: Webhook) -> None:
     web.statuses, web.answer_headers = [429], {"Retry-After": "1"}
     began = time.monotonic()
     post(hook, sent(), QUICK)
@@ -100,7 +100,7 @@ def test_a_pause_that_the_receiver_asks_for_is_kept(web: Receiver, hook: Webhook
     assert web.posted.qsize() == 2
 
 
-def test_a_dead_receiver_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         said = failure(Webhook(f"http://127.0.0.1:{taken.getsockname()[1]}/token", KEY))
@@ -110,23 +110,25 @@ def test_a_dead_receiver_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_receiver_that_comes_back_gets_the_message(web: Receiver, hook: Webhook) -> None:
-    """Silent to the first attempt."""
+    """It does not answer the first attempt."""
     web.silent.set()
     threading.Thread(target=lambda: (web.posted.get(), web.silent.clear())).start()  # type: ignore[func-returns-value]
-    post(hook, sent(), Patience(attempt=2, pause=0.01))
+    post(hook, sent(), RetryPolicy(attempt=2, pause=0.01))
     assert web.posted.qsize() == 1
 
 
-def test_a_silent_receiver_is_given_up(web: Receiver, hook: Webhook) -> None:
+def test_delivery_to_a_silent_receiver_times_out(web: Receiver, hook: Webhook) -> None:
     web.silent.set()
-    assert failure(hook, Patience(attempt=0.2, pause=0.01, attempts=2)).startswith("the receiver did not answer within")
+    assert failure(hook, RetryPolicy(attempt=0.2, pause=0.01, attempts=2)).startswith(
+        "the receiver did not answer within"
+    )
     assert web.posted.qsize() == 2
 
 
-def test_a_receiver_whose_answer_never_ends_is_given_up(web: Receiver, hook: Webhook) -> None:
-    """Each byte comes in time, so that no limit of the client's own is reached."""
+def test_delivery_to_a_receiver_whose_answer_never_ends_times_out(web: Receiver, hook: Webhook) -> None:
+    """Each byte arrives in time, so that the client's own timeout never ends it."""
     web.trickle = True
-    assert failure(hook, Patience(total=1, attempt=0.5)) == "the receiver did not answer within 1 s"
+    assert failure(hook, RetryPolicy(total=1, attempt=0.5)) == "the receiver did not answer within 1 s"
 
 
 def test_deliver_never_raises_and_gives_the_reason(configured: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +177,7 @@ def test_the_proxy_of_the_environment_is_used_except_for_this_machine(
 
 
 def posted(timestamp: float | None = None, body: bytes = b'{"version":2}', key: bytes = KEY) -> Posted:
-    """A message as it arrives."""
+    """A received message."""
     return Posted(
         "/",
         {name.lower(): value for name, value in headers("1", int(timestamp or time.time()), body, key).items()},
@@ -183,7 +185,7 @@ def posted(timestamp: float | None = None, body: bytes = b'{"version":2}', key: 
     )
 
 
-def test_the_documented_verifier_takes_what_is_signed_and_refuses_what_was_tampered_with() -> None:
+def test_the_documented_verifier_accepts_signed_and_refuses_tampered_messages() -> None:
     verify, good = verifier(), posted()
     assert verify(good.body, good.headers, SECRET) == json.loads(good.body)
     assert verify(good.body, good.headers, SECRET.removeprefix("whsec_")) == json.loads(good.body)
@@ -204,7 +206,7 @@ def test_the_documented_verifier_takes_what_is_signed_and_refuses_what_was_tampe
 
 
 @pytest.mark.parametrize("seconds", [-360, 360])
-def test_the_documented_verifier_refuses_what_is_old(seconds: int) -> None:
+def test_the_documented_verifier_refuses_old_messages(seconds: int) -> None:
     late = posted(time.time() + seconds)
     with pytest.raises(ValueError, match="old"):
         verifier()(late.body, late.headers, SECRET)

@@ -1,4 +1,4 @@
-"""What is in a message."""
+"""The content of messages."""
 
 import datetime
 import json
@@ -38,7 +38,7 @@ def test_identifiers_differ_and_have_no_full_stop_unless_one_is_given() -> None:
     assert message("test", "", "x", identifier="1").id == "1"
 
 
-def test_a_move_by_hand_says_from_where_by_whom_and_why() -> None:
+def test_a_manual_move_names_origin_user_and_reason() -> None:
     back, forth = champion_moved(moved("rollback")), champion_moved(moved("promote"))
     assert back is not None
     assert forth is not None
@@ -49,7 +49,7 @@ def test_a_move_by_hand_says_from_where_by_whom_and_why() -> None:
     assert champion_moved(moved("rollback", changed=False)) is None
 
 
-def test_secrets_are_taken_out_of_values_wherever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_removed_from_all_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
     made = message(
         "failed", f"m {SECRET}", 'no "https://h/x?sig=hunter2": 403', reasons=[f"a {SECRET}", {SECRET: SECRET}]
@@ -60,7 +60,7 @@ def test_secrets_are_taken_out_of_values_wherever_they_are(monkeypatch: pytest.M
 
 
 def test_a_text_is_cut_after_redaction() -> None:
-    """A password of which the end is cut off would not be recognised."""
+    """A truncated password would not be recognised."""
     text = "x" * 7970 + " https://ann:hunter2" + "h" * 40 + "@store/"
     assert "hunter2" not in data(message("failed", "", text))["text"]
     assert len(data(message("failed", "", "x " * 8000))["text"]) == 8000
@@ -71,6 +71,6 @@ def test_names_that_are_not_utf_8_are_sent() -> None:
     assert data(message("failed", "", name))["text"] == name
 
 
-def test_what_json_does_not_have_is_refused() -> None:
+def test_values_that_are_not_json_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         _ = message("failed", "", "x", fid=float("nan")).body

@@ -1,4 +1,4 @@
-"""The address and the secret of the webhook: what is accepted, and what is refused with which remedy."""
+"""The address and the secret of the webhook: accepted values, and refusals with their remedy."""
 
 import base64
 import re
@@ -83,8 +83,8 @@ def test_text_that_is_not_base64_is_refused_with_a_command_that_encodes_it(secre
     "url", ["chat.example.org/token", "ftp://h/token", "https:///token", "https://h/to ken", "https://h:70000/token",
             "https://[::1/token"],
 )  # fmt: skip
-def test_what_is_not_an_address_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(NotificationError, match="is not an address") as refused:
+def test_an_invalid_address_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(NotificationError, match="is not a valid address") as refused:
         configured(SECRET, url)
     assert "token" not in str(refused.value)
     assert "ken" not in str(refused.value)
@@ -105,7 +105,7 @@ def test_redaction_takes_out_address_and_secret_in_both_forms(monkeypatch: pytes
 
 
 def test_known_answer_of_the_signature() -> None:
-    """The HMAC of RFC 4231, test case 2, whose data happen to have no full stop: cut into id, time and body here."""
+    """The HMAC of RFC 4231, test case 2, whose data contain no full stop, split into ID, time and body."""
     digest = base64.b64decode(sign("a", 1, b"b", b"Jefe").removeprefix("v1,"))
     done = subprocess.run(
         ["openssl", "dgst", "-sha256", "-hmac", "Jefe", "-binary"], input=b"a.1.b", capture_output=True, check=True

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from ddpm.cli import app
+from tests.support import forked
 
 ROOT = Path(__file__).parents[3]
 PLACES = ("src", "flows", "scripts", "bench", "docker")
@@ -30,10 +31,7 @@ def start(program: str, *arguments: str, folder: Path) -> "subprocess.CompletedP
     named = ["-m", module] if path.parts[0] in {"src", "flows"} else [str(ROOT / path)]
     home = str(folder.with_name("prefect"))  # which Prefect makes when it is imported
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "PREFECT_HOME": home}
-    return subprocess.run(
-        [sys.executable, *named, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    return forked.run([sys.executable, *named, *arguments], cwd=folder, env=environment)
 
 
 def test_the_programs_are_found() -> None:

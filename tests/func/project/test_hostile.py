@@ -26,7 +26,7 @@ from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import comparison, page, plots
 from flows import console, markdown, summary
-from flows.dvc import Did, Outcome
+from flows.dvc import StageResult, StageRun
 from flows.tasks import artifacts
 from tests.support import hostile
 from tests.support import made_reports as made
@@ -95,13 +95,15 @@ def rich_text(thing: object) -> str:
     return seen.getvalue()
 
 
-def report(text: str) -> summary.Report:
+def report(text: str) -> summary.PipelineResult:
     """What a run found, with a hostile text in each of its fields."""
     scores = {"fid": 31.25, "fid_floor": 9.0, "inception_score": 5.0, "class_share_min": 0.08, "conditions": {}}
     verdict = decide(scores, None, max_fid=20.0)
     verdict = replace(verdict, reasons=(text,), rows=tuple(replace(row, name=text) for row in verdict.rows))
-    made_of = summary.Registered(text, 3, True, (text,), 2, text)
-    return summary.Report([Outcome(text, Did.RAN, 3.0)], verdict, made_of, scores, drift={"words": text})
+    made_of = summary.RegisteredVersion(text, 3, True, (text,), 2, text)
+    return summary.PipelineResult(
+        [StageRun(text, StageResult.RAN, 3.0)], verdict, made_of, scores, drift={"words": text}
+    )
 
 
 def shown_summary(text: str) -> str:
@@ -195,10 +197,10 @@ def test_logs_and_their_tracebacks_are_text(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_markdown_on_the_page_of_prefect_is_text() -> None:
-    for of in (summary.markdown, artifacts.links):
+    for of in (summary.to_markdown, artifacts.links):
         hostile.markdown(of(report(TEXT)), len(of(report("plain")).splitlines()))
-    assert markdown.text("1. a") == "1\\. a"
-    assert markdown.text("- a_b # c") == "\\- a\\_b \\# c"
+    assert markdown.escape("1. a") == "1\\. a"
+    assert markdown.escape("- a_b # c") == "\\- a\\_b \\# c"
 
 
 def test_keys_of_models_that_differ_stay_different() -> None:

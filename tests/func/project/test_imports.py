@@ -141,6 +141,13 @@ def test_every_package_has_its_floor_and_no_module_lies_loose() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
+def test_the_architecture_page_has_every_package_with_its_floor_and_purpose() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| `([\w/]+)`(| \(\w+\)) \| \S.* \|$", page, re.M)
+    listed = [(int(floor), f"{base}{group}") for floor, base, group in rows]
+    assert sorted(listed) == sorted((number, each) for number, floor in enumerate(FLOORS, 1) for each in floor)
+
+
 def test_packages_import_downward_only() -> None:
     floor = {each: number for number, packages in enumerate(FLOORS) for each in packages}
     upward = [

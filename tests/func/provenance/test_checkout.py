@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from ddpm.provenance import checkout
 from tests.func.cli.conftest import ROOT
+from tests.support import forked
 from tests.support.training_project import SMALL, prepare_project
 
 
@@ -42,9 +43,7 @@ ENTRIES = {
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_no_entry_point_runs_in_another_checkout(other: Path, entry: str) -> None:
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, *ENTRIES[entry]], cwd=other, env=environment, capture_output=True, text=True, check=False
-    )
+    done = forked.run([sys.executable, *ENTRIES[entry]], cwd=other, env=environment)
     assert done.returncode == 1
     assert "the code that runs is that of another folder" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

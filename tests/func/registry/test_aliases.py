@@ -1,7 +1,6 @@
 """The champion: who moves it, in which order, and what remains when the mover dies half-way."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
 from tests.func.registry.conftest import NAME, die_at
+from tests.support import forked
 
 Make = Callable[..., int]
 
@@ -151,12 +151,7 @@ def test_of_two_racing_promoters_one_wins_and_the_other_is_told(make: Make) -> N
     for digest in "abc":
         make(digest)
     promote(1, None)
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for number in (2, 3)
-    ]
+    racers = [forked.start([sys.executable, "-c", RACER, str(number)]) for number in (2, 3)]
     for racer in racers:
         assert racer.stdin
         racer.stdin.write("go\n")
@@ -217,7 +212,7 @@ registry.promote("digits", 2, why="better", expected_champion=1)
 def test_a_promoter_killed_for_real_leaves_no_lock_and_no_loose_end(make: Make) -> None:
     make("a"), make("b")
     promote(1, None)
-    assert subprocess.run([sys.executable, "-c", MURDERED], check=False).returncode == -signal.SIGKILL
+    assert forked.run([sys.executable, "-c", MURDERED]).returncode == -signal.SIGKILL
     assert trail()[1] == ("promote", 1, 2, "unfinished")
     promote(2, 1)
     assert aliases() == {"candidate": 2, "champion": 2, "previous": 1}

@@ -33,10 +33,10 @@ def test_a_model_of_updated_data_is_rebuilt_from_what_was_pushed(
     run_id = trained(register=True)
     sha, new = commit.commit("retrain", commit._message(NAME, 1, run_id))
     assert new
-    commit._note(NAME, 1, sha)
-    commit._note(NAME, 1, "0" * 40)  # the first stays
+    commit._store_sha(NAME, 1, sha)
+    commit._store_sha(NAME, 1, "0" * 40)  # the first stays
     assert registry.version(NAME, 1).tags[commit.COMMIT_TAG] == sha
-    commit.OWED.write_text('{"branch": "retrain"}')
+    commit.PENDING_PUSH.write_text('{"branch": "retrain"}')
     assert not commit.push(lambda line: None).count("not")
 
     told = CliRunner().invoke(app, ["lineage", "1", "--name", NAME])

@@ -12,6 +12,7 @@ import pytest
 
 from ddpm.common import files
 from ddpm.sampling import chunks
+from tests.support import forked
 
 JOB = {"seed": 3, "sampling": {"interval": (0.1, 2.0)}}
 
@@ -62,7 +63,7 @@ def test_rows_become_one_array_or_nothing(tmp_path: Path) -> None:
     target = tmp_path / "all.npy"
     files.write_npy_rows(target, 10, (ramp(range(at, min(at + 4, 10))) for at in range(0, 10, 4)))
     np.testing.assert_array_equal(files.read_npy(target), ramp(range(10)))
-    with pytest.raises(ValueError, match="was to hold 11 rows, and 10 were given"):
+    with pytest.raises(ValueError, match="must get 11 rows, but 10 were given"):
         files.write_npy_rows(target, 11, [ramp(range(10))])
     np.testing.assert_array_equal(files.read_npy(target), ramp(range(10)))
     assert [path.name for path in tmp_path.iterdir()] == ["all.npy"]
@@ -78,9 +79,8 @@ COMMAND = [
 def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What the command writes when nothing happens to it."""
     out = tmp_path_factory.mktemp("whole") / "whole.npy"
-    subprocess.run(
-        [sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)], check=True, capture_output=True
-    )
+    done = forked.run([sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)])
+    assert done.returncode == 0, done.stderr
     return out.read_bytes()
 
 
@@ -100,7 +100,7 @@ def test_a_killed_command_goes_on_where_it_was(tiny_checkpoint: Path, tmp_path: 
     killed_after_three_parts(command, tmp_path / "killed.npy.parts")
     assert not out.exists()
 
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = forked.run(command)
     assert "120 images" in done.stdout
     assert out.read_bytes() == whole
     assert not (tmp_path / "killed.npy.parts").exists()

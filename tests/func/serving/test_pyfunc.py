@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -225,9 +226,9 @@ def registered(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: py
 def clean(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a new environment with the model's requirements alone."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder, with_pip=True)
-    install = [folder / "bin/pip", "install", "--quiet", "-r", packed / "requirements.txt"]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    venv.create(folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--quiet", "--no-compile"]
+    done = subprocess.run([*pip, "-r", packed / "requirements.txt"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "bin"
 

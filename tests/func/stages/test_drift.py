@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def record(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a run keeps of the data; the current folder is a project without images yet."""
-    for path in tracking.kept(finished / "out"):
+    for path in tracking.data_record_files(finished / "out"):
         target = tmp_path / "record" / path.relative_to(finished / "out")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forked
 from tests.support.training_project import (
     SMALL,
     newest,
@@ -33,20 +34,13 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(project: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
+def start(project: Path) -> Iterator[Callable[[], forked.Process]]:
     """Start the stage; what still runs at the end is ended."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[forked.Process] = []
 
-    def begin() -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ddpm.stages.train"],
-            cwd=project,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def begin() -> forked.Process:
+        started.append(forked.start([sys.executable, "-m", "ddpm.stages.train"], cwd=project))
+        return started[-1]
 
     yield begin
     for process in started:
@@ -57,13 +51,14 @@ def start(project: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
 @pytest.fixture(scope="module")
 def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     project = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("whole") / "project"))
-    subprocess.run([sys.executable, "-m", "ddpm.stages.train"], cwd=project, check=True)
+    done = forked.run([sys.executable, "-m", "ddpm.stages.train"], cwd=project)
+    assert done.returncode == 0, done.stderr
     return result(project)
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
-    project: Path, uninterrupted: dict[str, str], start: Callable[[], "subprocess.Popen[str]"]
+    project: Path, uninterrupted: dict[str, str], start: Callable[[], forked.Process]
 ) -> None:
     """A checkpoint every other step keeps it saving most of the time, so that many kills meet a save."""
     moments = random.Random(0)
@@ -85,7 +80,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_first_and_goes_on_to_the_same_bits(
-    project: Path, uninterrupted: dict[str, str], start: Callable[[], "subprocess.Popen[str]"], number: signal.Signals
+    project: Path, uninterrupted: dict[str, str], start: Callable[[], forked.Process], number: signal.Signals
 ) -> None:
     process = start()
     wait_for_a_checkpoint_after(project, "", process)
@@ -101,9 +96,7 @@ def test_asked_to_stop_it_saves_first_and_goes_on_to_the_same_bits(
 
 
 @pytest.mark.slow
-def test_a_second_trainer_refuses_while_the_first_runs(
-    project: Path, start: Callable[[], "subprocess.Popen[str]"]
-) -> None:
+def test_a_second_trainer_refuses_while_the_first_runs(project: Path, start: Callable[[], forked.Process]) -> None:
     first = start()
     wait_for_a_checkpoint_after(project, "", first)
     second = start()
@@ -116,7 +109,7 @@ def test_a_second_trainer_refuses_while_the_first_runs(
 
 @pytest.mark.slow
 def test_other_parameters_or_data_never_resume_a_stale_state(
-    project: Path, start: Callable[[], "subprocess.Popen[str]"]
+    project: Path, start: Callable[[], forked.Process]
 ) -> None:
     process = start()
     wait_for_a_checkpoint_after(project, "", process)
@@ -126,7 +119,7 @@ def test_other_parameters_or_data_never_resume_a_stale_state(
     output = start().communicate(timeout=120)[0]
     assert "resuming" not in output
     (project / "data/0/0.png").unlink()
-    subprocess.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=project, check=True)
+    assert forked.run([sys.executable, "-m", "ddpm.stages.prepare"], cwd=project).returncode == 0
     output = start().communicate(timeout=120)[0]
     assert "resuming" not in output
     assert len(list(project.glob(".state/train/*/"))) == 3
@@ -154,7 +147,7 @@ def test_it_ends_with_its_parent(project: Path) -> None:
 
 @pytest.mark.slow
 def test_changed_prepared_images_are_refused_before_training(
-    project: Path, start: Callable[[], "subprocess.Popen[str]"]
+    project: Path, start: Callable[[], forked.Process]
 ) -> None:
     path = project / "out/prepare/images.npy"
     content = bytearray(path.read_bytes())

@@ -94,7 +94,7 @@ def test_killed_and_stopped_it_ends_with_the_bits_of_a_training_that_was_not(
     next(each for each in first.workers if rank_of(each) == 1).kill()
     output = first.end()
     assert first.process.returncode == 1, output
-    assert "process 1 of 2 was ended by SIGKILL, so all were stopped" in output
+    assert "process 1 of 2 was killed by SIGKILL, so all were stopped" in output
     assert not (project / "out/train/model").exists()
 
     second = start(project, stages)

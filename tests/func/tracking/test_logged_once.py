@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm import tracking
-from ddpm.tracking import ship as shipping
+from ddpm.tracking import log
 from tests.support.records import DIGEST, points
 
 DRIFT = {"drift": 0.5, "tests": [], "images": {"added": 3}, "feature_distance": None, "verdict": "moved"}
@@ -20,7 +20,7 @@ class KilledError(Exception):
 
 def run_killed(work: Callable[[], object], module: str, mark: str) -> None:
     """The process ends where `module` is about to set the tag that begins with `mark`."""
-    original = shipping.log_tags
+    original = log.log_tags
 
     def log_tags(connection, run_id, tags) -> None:
         if any(key.startswith(mark) for key in tags):
@@ -38,11 +38,11 @@ def complete() -> str:
 
 
 def attach_to(run_id: str) -> None:
-    tracking.attach(run_id, [Path("out/note.txt")], {"seen": 3.0})
+    tracking.add_artifacts(run_id, [Path("out/note.txt")], {"seen": 3.0})
 
 
-def note_drift(run_id: str) -> None:
-    tracking.note_drift(run_id, DRIFT)
+def record_drift(run_id: str) -> None:
+    tracking.record_drift(run_id, DRIFT)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_scores() -> None:
 
 
 def test_what_is_attached(run_id: str) -> None:
-    run_killed(lambda: attach_to(run_id), "ddpm.tracking.attach", "ddpm.attached.")
+    run_killed(lambda: attach_to(run_id), "ddpm.tracking.add_artifacts", "ddpm.attached.")
     attach_to(run_id)
     assert points(run_id, "seen") == [(0, 3.0)]
 
@@ -73,8 +73,8 @@ def test_how_the_data_differed(run_id: str, monkeypatch: pytest.MonkeyPatch) -> 
     connection = tracking.client()
     with monkeypatch.context() as patch, contextlib.suppress(KilledError):
         patch.setattr(type(connection), "log_dict", _killed)
-        note_drift(run_id)
-    note_drift(run_id)
+        record_drift(run_id)
+    record_drift(run_id)
     assert points(run_id, "drift.size") == [(0, 0.5)]
     assert points(run_id, "drift.images_added") == [(0, 3.0)]
 

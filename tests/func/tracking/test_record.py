@@ -7,7 +7,7 @@ import pytest
 
 from ddpm import tracking
 from ddpm.common.locks import LockBusyError
-from ddpm.tracking import ship as shipping
+from ddpm.tracking import sync as syncing
 from ddpm.tracking.spool import Spool
 from tests.support.records import DIGEST, points
 
@@ -85,7 +85,7 @@ def test_a_half_recorded_training_is_filled_in(outputs: list[Path]) -> None:
         spool.start({}, {})
         spool.metrics(100, {"loss": 0.5})
         spool.finish("KILLED")
-    run_id = shipping.ship(spool)
+    run_id = syncing.sync(spool)
     assert tracking.complete(DIGEST, METRICS, outputs, history=Path("out/train/history.csv")) == run_id
     assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
     assert tracking.client().get_run(run_id).info.status == "FINISHED"

@@ -1,4 +1,4 @@
-"""The spool: what is said twice is written once, and half a line never hurts."""
+"""The spool: whole lines, one writer, exact pictures."""
 
 import multiprocessing
 from pathlib import Path
@@ -8,29 +8,24 @@ import pytest
 from PIL import Image
 
 from ddpm.common.locks import LockBusyError
-from ddpm.tracking.spool import Spool
+from ddpm.tracking.spool import Progress, Spool
 
 
 def events(folder: Path) -> list[dict]:
     return [event for event, _ in Spool(folder).read(0)]
 
 
-def test_a_trainer_that_goes_back_repeats_nothing(tmp_path: Path) -> None:
+def test_progress_is_that_of_the_last_start(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "d")
+    assert spool.progress() == Progress()
     with spool.writing():
         spool.start({}, {})
-        for images in (100, 200, 300):
-            spool.metrics(images, {"loss": 1 / images})
-        spool.picture("samples", np.zeros((4, 4), np.uint8), 200)
-    again = Spool(tmp_path / "d")
-    with again.writing():
-        again.start({}, {})
-        for images in (200, 300, 400):
-            again.metrics(images, {"loss": 1 / images, **({"rate": 5.0} if images == 300 else {})})
-        again.picture("samples", np.zeros((4, 4), np.uint8), 200)
-    said = [(e["images"], sorted(e["values"])) for e in events(tmp_path / "d") if e["event"] == "metrics"]
-    assert said == [(100, ["loss"]), (200, ["loss"]), (300, ["loss"]), (300, ["rate"]), (400, ["loss"])]
-    assert sum(e["event"] == "picture" for e in events(tmp_path / "d")) == 1
+        spool.metrics(300, {"loss": 0.5})
+        spool.finish("KILLED")
+        assert spool.progress() == Progress(started=True, status="KILLED", images=300)
+        spool.start({}, {})
+        spool.metrics(200, {"loss": 0.6})
+        assert spool.progress() == Progress(started=True, status=None, images=300)
 
 
 def test_half_a_line_of_a_crash_is_cut_off(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from ddpm import tracking
-from ddpm.tracking import ship as shipping
 from ddpm.tracking import store
+from ddpm.tracking import sync as syncing
 from ddpm.tracking.spool import Spool
+from tests.support import forked
 from tests.support.records import DIGEST, points
 
 TRAINER = """
@@ -32,9 +33,8 @@ with Tracker(sys.argv[4], interval=0.05) as tracker:
 """
 
 
-def trainer(first: int, last: int, pause: float = 0.0, digest: str = DIGEST) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", TRAINER, str(first), str(last), str(pause), digest]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+def trainer(first: int, last: int, pause: float = 0.0, digest: str = DIGEST) -> forked.Process:
+    return forked.start([sys.executable, "-c", TRAINER, str(first), str(last), str(pause), digest])
 
 
 def status(run_id: str) -> str:
@@ -90,47 +90,63 @@ def test_a_killed_training_goes_on_in_the_same_run_without_a_double_point(projec
 
 def test_shipping_again_from_an_old_position_doubles_nothing(project: Path) -> None:
     spool = spooled(100, 200)
-    shipping.ship(spool)
+    syncing.sync(spool)
     (position,) = spool.folder.glob("shipped-*.json")
     old = position.read_bytes()
     with spool.writing():
         spool.metrics(300, {"loss": 0.1})
         spool.finish("FINISHED")
-    run_id = shipping.ship(spool)
+    run_id = syncing.sync(spool)
     position.write_bytes(old)  # killed after the batch, before the position was written
-    assert shipping.ship(spool) == run_id
+    assert syncing.sync(spool) == run_id
     position.unlink()
-    assert shipping.ship(spool) == run_id
+    assert syncing.sync(spool) == run_id
     assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300]
 
 
+def test_a_trainer_that_goes_back_repeats_nothing_in_mlflow(project: Path) -> None:
+    spool = Spool(tracking.SPOOLS / DIGEST)
+    for first, synced in ((100, True), (200, False), (200, True)):
+        with spool.writing():
+            spool.start({}, {"ddpm.git_sha": str(first)})
+            for images in range(first, first + 300, 100):
+                spool.metrics(images, {"loss": 1 / images, **({"rate": 5.0} if first == 200 else {})})
+            spool.picture("samples", np.full((4, 4), first, np.uint8), 200)
+        time.sleep(0.002)
+        run_id = syncing.sync(spool) if synced else ""
+    assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300, 400]
+    assert [step for step, _ in points(run_id, "rate")] == [200, 300, 400]
+    assert len(tracking.client().list_artifacts(run_id, "images")) == 2
+    assert tracking.client().get_run(run_id).data.tags["ddpm.git_sha"] == "100", "where the training began"
+
+
 def test_a_second_clone_that_trains_the_same_adds_nothing(project: Path, tmp_path: Path, monkeypatch) -> None:
-    run_id = shipping.ship(spooled(100, 200))
+    run_id = syncing.sync(spooled(100, 200))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.tracking_uri())
     elsewhere = tmp_path / "clone"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     time.sleep(0.002)
-    assert shipping.ship(spooled(100, 200, 300)) == run_id
+    assert syncing.sync(spooled(100, 200, 300)) == run_id
     assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300]
 
 
 def test_a_run_deleted_in_mlflow_is_made_anew(project: Path) -> None:
     spool = spooled(100)
-    run_id = shipping.ship(spool)
+    run_id = syncing.sync(spool)
     tracking.client().delete_run(run_id)
-    again = shipping.ship(spool)
+    again = syncing.sync(spool)
     assert again != run_id
     assert [step for step, _ in points(again, "loss")] == [100]
 
 
 def test_a_changed_parameter_is_kept_beside_the_first(project: Path) -> None:
     spool = spooled(100)
-    shipping.ship(spool)
+    syncing.sync(spool)
     with spool.writing():
         spool.start({"train.lr": "0.1", "sample.steps": "20"}, {})
         spool.start({"train.lr": "0.1", "sample.steps": "50"}, {})
-    run = tracking.client().get_run(shipping.ship(spool))
+    run = tracking.client().get_run(syncing.sync(spool))
     assert run.data.params == {"train.lr": "0.1", "sample.steps": "20"}
     assert run.data.tags["changed.sample.steps"] == "50"
     assert "changed.train.lr" not in run.data.tags
@@ -152,19 +168,19 @@ def test_a_training_that_raises_ends_its_run(project: Path, error: type[BaseExce
 
 def test_the_dead_are_closed_and_the_living_left_alone(project: Path) -> None:
     dead, alive = "dd" * 32, "aa" * 32
-    run_id = shipping.ship(spooled(100, digest=dead))
+    run_id = syncing.sync(spooled(100, digest=dead))
     assert status(run_id) == "RUNNING"
     child = trainer(100, 100_000, pause=0.02, digest=alive)
     try:
         assert child.stdout
         child.stdout.readline()
-        assert tracking.reconcile() in ([dead], [])  # the living trainer closes the dead one too
+        assert tracking.close_abandoned() in ([dead], [])  # the living trainer closes the dead one too
     finally:
         child.kill()
         child.wait()
     assert status(run_id) == "KILLED"
-    assert tracking.reconcile() == [alive]
-    assert tracking.reconcile() == []
+    assert tracking.close_abandoned() == [alive]
+    assert tracking.close_abandoned() == []
 
 
 CREATOR = "from ddpm import tracking; print(tracking.client().get_experiment_by_name('Default').name)"

@@ -31,10 +31,10 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"a: 1\n---\nb: 2", "another document"),
         (b"train: " + b"[" * 10_000, "nested more than 32 deep"),
         (b"- " * 10_000, "nested more than 32 deep"),
-        (b"a: &a [*a]", r"\*a in line 1 refers to what it is a part of"),
-        (b"a: &a {b: [1, *a]}", "refers to what it is a part of"),
+        (b"a: &a [*a]", r"\*a in line 1 refers to a value that contains it"),
+        (b"a: &a {b: [1, *a]}", "refers to a value that contains it"),
         (b"a: *nobody", "undefined alias"),
-        (LAUGHS.encode(), "stands for more than 20,000 values"),
+        (LAUGHS.encode(), "expands to more than 20,000 values"),
         (b"seed: " + b"9" * 100_000, "number of more than 400 digits"),
         (b"seed: -0x" + b"f" * 100_000, "number of more than 400 digits"),
         (b"seed: 010", "the number 010, which some programs read as octal"),
@@ -47,7 +47,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"a: !!bool maybe", "not valid YAML"),
         (b"a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
         (b"a: \x07", "special characters"),
-        (b"# " + b"x" * 2**20, "bytes, and"),
+        (b"# " + b"x" * 2**20, "bytes; at most"),
     ],
 )
 def test_what_is_no_file_of_parameters_is_one_sentence(content: bytes, told: str, tmp_path: Path) -> None:

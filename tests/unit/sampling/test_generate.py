@@ -1,6 +1,7 @@
 """Drawing images: image i from seed i, refusals in words, checkpoints whole or refused."""
 
 import inspect
+import runpy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,8 @@ from ddpm.sampling import generate
 from ddpm.sampling import options as sampling
 from ddpm.sampling.generate import Sampling
 from tests.support import tiny
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +174,18 @@ def test_the_light_table_of_names_is_that_of_the_functions() -> None:
     assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS)
     assert get_args(sampling.Spacing) == tuple(schedule.SPACINGS)
     assert get_args(sampling.Variance) == (*samplers.VARIANCES, "learned")
-    for name, draw in samplers.SAMPLERS.items():
-        options = [each for each in inspect.signature(draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    for name, row in samplers.SAMPLERS.items():
+        options = [each for each in inspect.signature(row.draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
         assert {each.name for each in options} == {*sampling.used(name), "callback"}
         for each in options:
             if each.name != "callback":
                 assert each.default == getattr(Sampling, each.name), f"{name}: {each.name}"
+
+
+def test_the_page_of_samplers_is_what_the_table_gives() -> None:
+    """After a change of a sampler or an option: `make docs`."""
+    page = runpy.run_path(str(ROOT / "scripts/samplers_page.py"))["page"]
+    assert (ROOT / "docs/samplers.md").read_text() == page()
 
 
 def test_choices_for_several_samplers_are_cut_to_the_one_asked_for() -> None:
@@ -210,7 +219,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> 
     weights = folder / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-10])
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         checkpoint.load(folder)
     weights.write_bytes(whole)
     config = files.read_json(folder / "config.json")

@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from ddpm.diffusion.samplers.base import Callback, Denoise, Noise, no_callback
@@ -158,6 +157,7 @@ def solved(denoise: Denoise, y: Tensor, sigmas: list[float], tolerance: float) -
     In x = y / q, with q = sqrt(1 + sigma^2), and log(sigma) it is `dx = (x - q D(q x, sigma)) / q^2`,
     bounded at every sigma.
     """
+    from scipy.integrate import solve_ivp  # half a second, which the other samplers need not wait for
 
     def slope(log_sigma: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
         sigma = math.exp(log_sigma)

@@ -1,6 +1,7 @@
 """The table of samplers; `base` describes their interface."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -20,12 +21,12 @@ from ddpm.diffusion.samplers.base import Callback, Denoise, Noise, no_callback
 from ddpm.diffusion.samplers.ode import dpm_solver_pp, dpm_solver_pp_sde, euler, heun, ode
 
 __all__ = [
-    "ALONE",
     "SAMPLERS",
     "VARIANCES",
     "Callback",
     "Denoise",
     "Noise",
+    "Sampler",
     "ddim",
     "ddpm",
     "ddpm_learned",
@@ -43,16 +44,36 @@ __all__ = [
     "with_fraction",
 ]  # fmt: skip
 
-SAMPLERS: dict[str, Callable[..., Tensor]] = {
-    "ddpm": ddpm,
-    "ddim": ddim,
-    "euler": euler,
-    "heun": heun,
-    "dpm-solver++": dpm_solver_pp,
-    "dpm-solver++sde": dpm_solver_pp_sde,
-    "predictor-corrector": predictor_corrector,
-    "predictor-corrector-ve": predictor_corrector_ve,
-    "ode": ode,
+ALWAYS, NEVER = "always", "never"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler and its properties.
+
+    draw: the function; source: paper and algorithm or equation; order: of convergence, in law if `noise` is ALWAYS,
+    None if there is none to state; evaluations: of the denoiser per step, without corrections, None if adaptive;
+    noise: ALWAYS, NEVER, or the option that adds noise where it is above 0; batched: whether images of a batch are
+    independent; otherwise pass one image at a time.
+    """
+
+    draw: Callable[..., Tensor]
+    source: str
+    order: int | None
+    noise: str
+    evaluations: int | None = 1
+    batched: bool = True
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": Sampler(ddpm, "Ho et al. 2020, alg. 2", 1, ALWAYS),
+    "ddim": Sampler(ddim, "Song et al. 2020, eq. 12", 1, "eta"),
+    "euler": Sampler(euler, "Karras et al. 2022, eq. 1", 1, "churn"),
+    "heun": Sampler(heun, "Karras et al. 2022, alg. 2", 2, "churn", evaluations=2),
+    "dpm-solver++": Sampler(dpm_solver_pp, "Lu et al. 2022b, alg. 2", 2, NEVER),
+    "dpm-solver++sde": Sampler(dpm_solver_pp_sde, "Lu et al. 2022b", 2, ALWAYS),
+    "predictor-corrector": Sampler(predictor_corrector, "Song et al. 2021, alg. 3 and 5 (VP)", None, ALWAYS),
+    "predictor-corrector-ve": Sampler(predictor_corrector_ve, "Song et al. 2021, alg. 2 and 4 (VE)", None, ALWAYS),
+    "ode": Sampler(ode, "Song et al. 2021, sec. 4.3 (RK45)", 5, NEVER, evaluations=None, batched=False),
 }
-ALONE = ("ode",)
-"""Samplers whose steps depend on all images of a batch: they are called with one image at a time."""
+"""Source of docs/samplers.md, which `make docs` writes."""

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from ddpm.common import files
 from ddpm.tracking import store
+from ddpm.tracking.log import log_scores, log_tags
 from ddpm.tracking.record import contents
-from ddpm.tracking.ship import log_scores, log_tags
 
 ATTACHED_TAG = "ddpm.attached."
 
 
-def attach(run_id: str, artifacts: Sequence[Path], metrics: Mapping[str, float] | None = None) -> bool:
+def add_artifacts(run_id: str, artifacts: Sequence[Path], metrics: Mapping[str, float] | None = None) -> bool:
     """Add files (those under out/ or .state/ keep their path in it) to a run, and the numbers that they tell of.
 
     Files that are there already are left, and the numbers too if all are; returns whether any was new.

@@ -1,4 +1,4 @@
-"""Global concurrency limits of the Prefect server with one slot, for what one process at a time may use."""
+"""Global concurrency limits of the Prefect server that have one slot, for resources of one process at a time."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from uuid import UUID
 
 
 @contextlib.contextmanager
-def one_slot(name: str, *, lease: float, patience: float | None = None) -> Iterator[UUID]:
-    """Hold the only slot of the limit `name`, which is created when missing; yield the id of its lease.
+def hold_slot(name: str, *, lease: float, patience: float | None = None) -> Iterator[UUID]:
+    """Hold the only slot of the limit `name`, which is created if missing; yield the ID of its lease.
 
-    lease: seconds after which the slot of a killed process is free again; a living one renews it. A lease that is lost
-    raises asyncio.CancelledError in the block. Raises TimeoutError after `patience` seconds (None: wait for ever).
+    lease: seconds after which the slot of a killed process is free again; a running process renews it. A lost lease
+    raises asyncio.CancelledError in the block. Raises TimeoutError after `patience` seconds (None: wait indefinitely).
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate

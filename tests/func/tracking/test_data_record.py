@@ -22,22 +22,27 @@ FOUND: dict[str, Any] = {
 def outputs(project: Path) -> Path:
     """What prepare and features leave, and more that no run needs."""
     files.write_json(project / "out/prepare/profile.json", {"data_sha256": "d" * 64})
-    for name in ("prepare/profile.npy", "prepare/images.npy", "features/train_features.npy", *tracking.behind.FEATURES):
+    for name in (
+        "prepare/profile.npy",
+        "prepare/images.npy",
+        "features/train_features.npy",
+        *tracking.data_record.FEATURES,
+    ):
         files.write_bytes(project / "out" / name, f"content of {name}".encode())
     return project / "out"
 
 
 def record() -> str:
-    return tracking.complete(DIGEST, {"fid": 30.0}, tracking.kept(), tracking.prepared_tags())
+    return tracking.complete(DIGEST, {"fid": 30.0}, tracking.data_record_files(), tracking.prepared_tags())
 
 
 def test_what_is_shipped_comes_back_to_the_byte_and_nothing_else(outputs: Path, tmp_path: Path) -> None:
     run_id = record()
-    tracking.fetch(run_id, tmp_path / "record")
+    tracking.download_data_record(run_id, tmp_path / "record")
     back = {
         path.relative_to(tmp_path / "record").as_posix(): path.read_bytes() for path in files_of(tmp_path / "record")
     }
-    assert set(back) == {*tracking.behind.PROFILE, *tracking.behind.FEATURES}
+    assert set(back) == {*tracking.data_record.PROFILE, *tracking.data_record.FEATURES}
     assert all((outputs / name).read_bytes() == content for name, content in back.items())
     assert tracking.prepared_sha256(run_id) == "d" * 64
 
@@ -48,7 +53,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def test_an_extractor_without_weights_of_its_own_ships_none(outputs: Path, tmp_path: Path) -> None:
     (outputs / "features/extractor.safetensors").unlink()
-    tracking.fetch(record(), tmp_path)
+    tracking.download_data_record(record(), tmp_path)
     assert {path.name for path in files_of(tmp_path / "features")} == {
         "features.json", "extractor.json", "reference.safetensors",
     }  # fmt: skip
@@ -64,15 +69,15 @@ def test_a_run_from_before_and_a_run_that_is_gone_say_nothing_of_their_data(proj
     before = tracking.complete(DIGEST, {"fid": 30.0})
     assert tracking.prepared_sha256(before) is None
     assert tracking.prepared_sha256("0" * 32) is None
-    tracking.fetch(before, tmp_path)
+    tracking.download_data_record(before, tmp_path)
     assert not (tmp_path / "prepare").exists()
 
 
 def test_the_first_comparison_of_a_run_stays(outputs: Path) -> None:
     """Run again once its model is champion, the data would be compared with themselves."""
     run_id = record()
-    tracking.note_drift(run_id, FOUND)
-    tracking.note_drift(run_id, FOUND | {"drift": 0.0, "verdict": "none", "tests": [], "feature_distance": None})
+    tracking.record_drift(run_id, FOUND)
+    tracking.record_drift(run_id, FOUND | {"drift": 0.0, "verdict": "none", "tests": [], "feature_distance": None})
     run = tracking.client().get_run(run_id)
     assert run.data.tags["ddpm.drift"] == "beyond"
     numbers = {name: value for name, value in run.data.metrics.items() if name.startswith("drift.")}

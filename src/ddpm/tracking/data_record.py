@@ -11,7 +11,7 @@ from typing import Any
 
 from ddpm.common import files
 from ddpm.tracking import store
-from ddpm.tracking.ship import log_scores
+from ddpm.tracking.log import log_scores
 
 PREPARED_TAG, DRIFT_TAG = "ddpm.prepared", "ddpm.drift"
 PROFILE = ("prepare/profile.json", "prepare/profile.npy")
@@ -21,7 +21,7 @@ FEATURES = (
 )  # fmt: skip
 
 
-def kept(out: Path = Path("out")) -> list[Path]:
+def data_record_files(out: Path = Path("out")) -> list[Path]:
     """The data files to keep with a run. A published extractor (Inception) is kept without its weights."""
     return [out / name for name in (*PROFILE, *FEATURES) if (out / name).exists() or name in PROFILE]
 
@@ -44,8 +44,8 @@ def prepared_sha256(run_id: str) -> str | None:
     return tags.get(PREPARED_TAG)
 
 
-def fetch(run_id: str, folder: Path) -> None:
-    """Put what `kept` named, as far as the run has it, into `folder`: `prepare/...` and `features/...`."""
+def download_data_record(run_id: str, folder: Path) -> None:
+    """Put what `data_record_files` named, as far as the run has it, into `folder`: `prepare/...` and `features/...`."""
     connection = store.client()
     for part in ("prepare", "features"):
         for found in connection.list_artifacts(run_id, part):
@@ -56,7 +56,7 @@ def fetch(run_id: str, folder: Path) -> None:
                 os.replace(connection.download_artifacts(run_id, found.path, str(folder)), target)
 
 
-def note_drift(run_id: str, found: Mapping[str, Any]) -> None:
+def record_drift(run_id: str, found: Mapping[str, Any]) -> None:
     """Write the comparison with the champion's data into a run: metrics `drift.*`, drift.json, and a tag.
 
     Only the first counts: once the model is champion itself, its data are compared with themselves.
