@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ddpm.report.comparison import Context
+from ddpm.report.model_comparison import Context
 from tests.support import made_reports
 
 PAIR = Context(

@@ -14,7 +14,7 @@ from ddpm.common import terminal
 if TYPE_CHECKING:
     from ddpm.config import params
     from ddpm.registry import Version
-    from ddpm.report.comparison import Drawn
+    from ddpm.report.model_comparison import Drawn
     from ddpm.sampling.options import Sampling
 
 app = typer.Typer()
@@ -108,7 +108,7 @@ def write_page(
 ) -> None:  # fmt: skip
     """Draw the models and write the page. Raises ValueError for models that equal seeds cannot pair."""
     from ddpm.common import files
-    from ddpm.report import comparison
+    from ddpm.report import model_comparison
 
     drawn, weights = _drawn(models, batch, count, seed, device)
     metrics = [
@@ -116,8 +116,8 @@ def write_page(
         for each in models
     ]
     conditions = _conditions(models, weights, seed, count)
-    context = comparison.Context(title, paragraph, metrics, conditions, commands)
-    files.write_text(out, comparison.page(drawn, context))
+    context = model_comparison.Context(title, paragraph, metrics, conditions, commands)
+    files.write_text(out, model_comparison.page(drawn, context))
 
 
 def _named(model: str, settings: "params.Params") -> Compared:
@@ -154,7 +154,7 @@ def _drawn(
 
     from ddpm.common.progress import progress
     from ddpm.model import alike, checkpoint
-    from ddpm.report.comparison import Drawn
+    from ddpm.report.model_comparison import Drawn
     from ddpm.sampling import generate
     from ddpm.sampling.to_folder import guide_config, small_heldout
 

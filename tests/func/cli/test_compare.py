@@ -11,7 +11,7 @@ from ddpm.cli import app
 from ddpm.common import files
 from ddpm.config import params, presets
 from ddpm.model import checkpoint
-from ddpm.report.comparison import rms
+from ddpm.report.model_comparison import rms
 from ddpm.sampling import generate
 from tests.support import tiny
 from tests.support.comparison_context import SCORED

@@ -24,7 +24,7 @@ from ddpm.evaluation.gate import decide
 from ddpm.imaging import sheets
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
-from ddpm.report import comparison, page, plots
+from ddpm.report import model_comparison, page, plots
 from flows import console, markdown, summary
 from flows.dvc import StageResult, StageRun
 from flows.tasks import artifacts
@@ -227,9 +227,9 @@ def test_pages_show_hostile_text_as_it_is() -> None:
     hostile.html(text)
     assert "[/red] [bold]loud" in text
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
-    context = comparison.Context(TEXT, (TEXT, TEXT), [metrics, None], {TEXT: TEXT}, [(TEXT, TEXT)])
-    drawn_alike = comparison.Drawn((TEXT, TEXT), (pixels, pixels), np.zeros(2, np.int64), (TEXT,))
-    hostile.html(comparison.page(drawn_alike, context))
+    context = model_comparison.Context(TEXT, (TEXT, TEXT), [metrics, None], {TEXT: TEXT}, [(TEXT, TEXT)])
+    drawn_alike = model_comparison.Drawn((TEXT, TEXT), (pixels, pixels), np.zeros(2, np.int64), (TEXT,))
+    hostile.html(model_comparison.page(drawn_alike, context))
 
 
 @pytest.mark.parametrize("name", [*hostile.PARTS.values(), "\udcff", "x" * 5000, "$a$", "$\\frac$", "\n", "猫"])

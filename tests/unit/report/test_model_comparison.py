@@ -9,8 +9,8 @@ from PIL import Image
 from scipy import stats
 
 from ddpm.imaging import sheets
-from ddpm.report import comparison
-from ddpm.report.comparison import Drawn
+from ddpm.report import model_comparison
+from ddpm.report.model_comparison import Drawn
 from tests.support.comparison_context import OTHER, PAIR, SCORED, THREE
 
 
@@ -32,14 +32,14 @@ def test_numbers_are_those_of_the_pixels() -> None:
     assert apart[7] == pytest.approx(1.0)
     assert set(np.delete(apart, [5, 7])) == {0.0}
     wide = made(classes=())
-    rolled = comparison.rms(wide.images[0], np.roll(wide.images[0], 1, axis=0))
+    rolled = model_comparison.rms(wide.images[0], np.roll(wide.images[0], 1, axis=0))
     assert wide.usual == pytest.approx(np.median(rolled))
     few = Drawn(wide.names, [each[:3] for each in wide.images], np.arange(3), ("a", "b", "c"))
     assert few.usual is None, "no two images of one class"
 
 
 def test_the_page_says_what_was_compared_and_shows_every_class() -> None:
-    text = comparison.page(made(), PAIR)
+    text = model_comparison.page(made(), PAIR)
     assert "digits: version 3 beside the champion, version 2" in text
     assert "&lt;two&gt;" in text
     assert "<two>" not in text
@@ -50,7 +50,7 @@ def test_the_page_says_what_was_compared_and_shows_every_class() -> None:
 
 
 def test_without_classes_all_pairs_are_one_sheet() -> None:
-    text = comparison.page(made(classes=()), PAIR)
+    text = model_comparison.page(made(classes=()), PAIR)
     assert text.count("<img") == 2
     assert "By class" not in text
     assert "same class" not in text
@@ -58,7 +58,7 @@ def test_without_classes_all_pairs_are_one_sheet() -> None:
 
 def test_the_sheet_has_champion_candidate_and_difference_in_this_order() -> None:
     pairs = made()
-    sheet = comparison._sheet(pairs, np.array([5, 0]), 10.0, "x")
+    sheet = model_comparison._sheet(pairs, np.array([5, 0]), 10.0, "x")
     found = np.asarray(Image.open(io.BytesIO(sheet.png)))
     side = 8 * (sheets.CELL // 8)
     left = found.shape[1] - 2 * side - sheets.GAP
@@ -83,25 +83,25 @@ def three() -> Drawn:
 
 
 def test_any_number_of_models_are_compared_with_the_first() -> None:
-    text = comparison.page(three(), THREE)
+    text = model_comparison.page(three(), THREE)
     cells = "".join(
         f'<td data-name="{name}">([^<]+)</td>' for name in ("Median difference", "Largest difference", "Equal images")
     )
     rows = re.findall(rf'<tr><th scope="row">([^<]+)</th>{cells}', text)
     assert rows == [("version 3", "0", "10", "22"), ("ema-0.1", "3", "3", "0")]
     assert "In each block, from above: version 2, version 3, ema-0.1." in text
-    sheet = Image.open(io.BytesIO(comparison._sheet(three(), np.arange(8), 10.0, "x").png))
+    sheet = Image.open(io.BytesIO(model_comparison._sheet(three(), np.arange(8), 10.0, "x").png))
     assert sheet.height == 3 * 8 * (sheets.CELL // 8) + 2 * sheets.GAP, "a row for each model"
 
 
 def test_scores_have_intervals_and_unequal_conditions_are_named() -> None:
-    rows = {name: values for name, _, _, values in comparison.score_rows([SCORED, None])}
+    rows = {name: values for name, _, _, values in model_comparison.score_rows([SCORED, None])}
     half = stats.t.ppf(0.975, 7) * SCORED["spread"]["fid"]["std"] / np.sqrt(8)
     assert rows["FID"] == [f"3.21 ± {half:#.2g}", ""]
     assert rows["KID"] == ["0.0123", ""], "no deviation between blocks of seeds"
-    assert comparison.unequal([SCORED, None]) == []
-    assert comparison.unequal([SCORED, OTHER]) == ["count"], "weights may differ"
-    text = comparison.page(three(), THREE)
+    assert model_comparison.unequal([SCORED, None]) == []
+    assert model_comparison.unequal([SCORED, OTHER]) == ["count"], "weights may differ"
+    text = model_comparison.page(three(), THREE)
     assert re.findall("These evaluations differ in ([^:]*): their scores do not compare", text) == ["count"]
-    has_scores = ['<h2 id="scores">' in each for each in (text, comparison.page(made(), PAIR))]
+    has_scores = ['<h2 id="scores">' in each for each in (text, model_comparison.page(made(), PAIR))]
     assert has_scores == [True, False]

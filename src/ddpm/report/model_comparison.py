@@ -76,7 +76,7 @@ def page(drawn: Drawn, context: Context) -> str:
     all_seeds = "All pairs" if len(drawn.names) == 2 else "All seeds"
     everything = by_class or [(all_seeds, _sheet(drawn, np.arange(len(apart)), most, all_seeds))]
     return html.fill(
-        "comparison.html.jinja", context=context, names=drawn.names, figures=_figures(drawn, apart),
+        "model_comparison.html.jinja", context=context, names=drawn.names, figures=_figures(drawn, apart),
         most=[("Most different", _sheet(drawn, farthest, most, "The images that differ most, of all"))],
         every=everything, everything=f"All {len(apart)} {'pairs' if len(drawn.names) == 2 else 'seeds'}",
         models=[_differences(drawn, number) for number in range(1, len(drawn.names))], rows=_rows(drawn, apart),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ddpm.report import comparison
+from ddpm.report import model_comparison
 from tests.support.comparison_context import PAIR, THREE
 from tests.support.tab import Tab
 
@@ -17,9 +17,9 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, 40, 8, 8, 1)).astype(np.uint8)
     classes = ["circle", "cross", "square", "triangle"]
-    drawn = comparison.Drawn(names, list(images[: request.param]), np.arange(40) % 4, classes)
+    drawn = model_comparison.Drawn(names, list(images[: request.param]), np.arange(40) % 4, classes)
     path = tmp_path_factory.mktemp("page") / "compare.html"
-    path.write_text(comparison.page(drawn, PAIR if request.param == 2 else THREE))
+    path.write_text(model_comparison.page(drawn, PAIR if request.param == 2 else THREE))
     return path.as_uri()
 
 
