@@ -12,6 +12,7 @@ from typing import Any
 from ddpm.stages import run
 
 CANDIDATE, SAMPLE = Path("out/train/model"), Path("out/sample")
+HISTORY = Path("out/train/history.csv")
 
 
 def main(champion: str, target: str) -> None:
@@ -28,7 +29,7 @@ def rescore(champion: Path, target: Path) -> None:
     from ddpm.common import files
     from ddpm.config import params
     from ddpm.data import prepared
-    from ddpm.evaluation import reference, score_folder
+    from ddpm.evaluation import history, reference, score_folder
     from ddpm.model import alike, checkpoint
     from ddpm.runtime.device import evaluation_device
     from ddpm.sampling.to_folder import sample_to_folder
@@ -58,7 +59,8 @@ def rescore(champion: Path, target: Path) -> None:
             classes=config.image.classes,
             device=device,
         )
-        files.write_json(target, {"candidate": scores(SAMPLE), "champion": scores(drawn)})
+        candidate = scores(SAMPLE) | history.generalisation(HISTORY)
+        files.write_json(target, {"candidate": candidate, "champion": scores(drawn)})
 
 
 if __name__ == "__main__":
