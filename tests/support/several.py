@@ -20,6 +20,7 @@ from ddpm.runtime.sharded_tensors import local_tensor
 from ddpm.training import data_parallel, loop, state
 from ddpm.training.batches import EpochSampler
 from ddpm.training.config import TrainConfig
+from ddpm.training.heldout_loss import HeldoutLoss, Plan
 from tests.support import tiny
 from tests.support.sample_section import section
 
@@ -58,6 +59,19 @@ def shards(rank: int, count: int) -> tuple[state.State, data_parallel.FSDPGroup]
     optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     return state.State(denoiser, ema, optimizer), data_parallel.FSDPGroup(rank, count, denoiser)
+
+
+def heldout() -> HeldoutLoss:
+    """A measurement whose chunks do not divide evenly among two processes, at every step."""
+    return HeldoutLoss(tiny.data(), torch.arange(27, 30), TRAIN_CONFIG, Plan(images=7, interval=1))
+
+
+def measured(training: state.State, group: data_parallel.ProcessGroup) -> dict[str, float]:
+    """Held-out loss at the start, with an average that differs from the weights."""
+    with torch.no_grad():
+        for tensor in training.ema.values():
+            local_tensor(tensor).mul_(1.5)
+    return heldout().measure(training, group)
 
 
 def leave(folder: Path, training: state.State, group: data_parallel.ProcessGroup) -> None:
@@ -112,6 +126,14 @@ def main(folder: Path) -> None:
         except loop.NotFiniteError as error:
             found["not_finite"] = str(error)
         found["all_saw_it"] = [int(each[0]) for each in gather(torch.tensor(["not_finite" in found]).int().numpy())]
+
+        found["measured"] = [measured(*make(rank, count)) for make in (replicas, shards)]
+        divided, shared = shards(rank, count)
+        fit(divided, shared, heldout=heldout())
+        leave(folder / "shards_measured", divided, shared)
+        found["all_measured"] = [
+            float(each[0]) for each in gather(torch.tensor([divided.history[-1]["heldout_loss"]]).numpy())
+        ]
 
         divided, shared = shards(rank, count)
         sizes = [local_tensor(each).numel() for each in divided.denoiser.parameters()]

@@ -24,7 +24,8 @@ def review(
 ) -> None:
     """Judge images blind as real (held-out) or generated.
 
-    Serves a page on 127.0.0.1. Keys: R real, G generated, U undo. Ctrl-C stops; the same command resumes.
+    Serves a page on 127.0.0.1. Keys: R real, G generated, U undo. Ctrl-C stops; the same command resumes. After the
+    last answer the result is logged, and shown on the page until Ctrl-C.
     """
     from ddpm.review.server import Server
 
@@ -33,8 +34,19 @@ def review(
         terminal.echo(f"This review is finished ({session.path}). Start another with --seed {seed + 1}")
         report_result(session, digest, record=record)
         return
+    failed = False
+
+    def finished() -> None:
+        nonlocal failed
+        try:
+            report_result(session, digest, record=record)
+        except (ValueError, OSError) as error:  # the page still shows the result
+            failed = True
+            terminal.error(error)
+        terminal.echo("the page shows the result until Ctrl-C")
+
     try:
-        server = Server(session, port)
+        server = Server(session, port, on_result=finished)
     except OSError as error:
         raise OSError(
             f"port {port} of 127.0.0.1 cannot be used ({error.strerror}). Choose another: --port 0"
@@ -43,9 +55,10 @@ def review(
     try:
         server.run()
     except KeyboardInterrupt as error:
+        if session.finished:
+            raise typer.Exit(int(failed)) from error
         terminal.echo(f"stopped after {len(session.answers)} of {count} images; the same command resumes")
         raise typer.Exit(INTERRUPTED) from error
-    report_result(session, digest, record=record)
 
 
 def open_session(count: int, seed: int) -> tuple["Session", str]:

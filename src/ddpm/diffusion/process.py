@@ -150,6 +150,11 @@ PROCESSES: dict[str, tuple[Callable[..., Process], tuple[str, ...]]] = {
 }
 
 
+def midpoints(process: Process, count: int) -> Tensor:
+    """Compute sigmas (count,), float64, ascending: quantiles (i + 1/2) / count of the training distribution."""
+    return process.draw((torch.arange(count, dtype=torch.float64) + 0.5) / count)
+
+
 def _integral(t: Tensor, beta_min: float, beta_max: float) -> Tensor:
     """B(t), the integral of `beta_min + t (beta_max - beta_min)` from 0 to t."""
     return beta_min * t + (beta_max - beta_min) * t**2 / 2

@@ -91,9 +91,9 @@ def decide(
     outcome, reasons = found or _against(ours, theirs, guarded, compared, min_improvement)
     if outcome in PROMOTES and unlimited:
         reasons = (reasons[0] if outcome == "better" else "there is no champion yet", NO_LIMITS)
-    shown = tuple(
-        each for each in (limited[0], *guarded, *limited[1:]) if each.ok is not None or each.candidate is not None
-    )
+    informational = row("gap of held-out to training loss", "heldout_gap", ours, theirs)
+    rows = (limited[0], *guarded, *limited[1:], informational)
+    shown = tuple(each for each in rows if each.ok is not None or each.candidate is not None)
     return Verdict(outcome, outcome in PROMOTES, reasons, shown, compared)
 
 

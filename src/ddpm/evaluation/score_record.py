@@ -13,12 +13,13 @@ from ddpm.metrics.real_distances import expected_fid
 class ScoreRecord:
     """Scores of one set of images; None: not measured, or not a finite number.
 
-    memorisation: evidence of copies. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and
-    `noise`, taken from `floor_counts` images. chance: class accuracy of images whose classes are independent of those
-    requested. blocks: number of blocks of seeds, 0 if not recorded. fid_blocks: FID of each block, in their order.
-    spread: by score, the standard deviation over these blocks. kid_subsets: KID of each pair of subsets. conditions:
-    what the scores were measured with. refused: reason why this set could not be scored; else "". source: the content
-    of metrics.json.
+    memorisation: evidence of copies. heldout_gap: relative gap of held-out to training loss. loss_warnings: signs of
+    overfitting in these losses. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`,
+    taken from `floor_counts` images. chance: class accuracy of images whose classes are independent of those requested.
+    blocks: number of blocks of seeds, 0 if not recorded. fid_blocks: FID of each block, in their order. spread: by
+    score, the standard deviation over these blocks. kid_subsets: KID of each pair of subsets. conditions: what the
+    scores were measured with. refused: reason why this set could not be scored; else "". source: the content of
+    metrics.json.
     """
 
     fid: float | None = None
@@ -34,6 +35,8 @@ class ScoreRecord:
     memorisation_ratio: float | None = None
     fid_floor: float | None = None
     fid_halves: float | None = None
+    heldout_gap: float | None = None
+    loss_warnings: tuple[str, ...] = ()
     memorisation: Mapping[str, Any] = field(default_factory=dict)
     floors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     floor_counts: Mapping[str, Any] = field(default_factory=dict)
@@ -49,8 +52,10 @@ class ScoreRecord:
     @classmethod
     def from_json(cls, metrics: Mapping[str, Any]) -> Self:
         """Read the content of metrics.json, or `{"refused": reason}`."""
+        generalisation = metrics.get("generalisation", {})
         return cls(
-            **{name: finite(metrics.get(name)) for name in SCORES},
+            **{name: finite(metrics.get(name)) for name in SCORES} | {"heldout_gap": finite(generalisation.get("gap"))},
+            loss_warnings=tuple(generalisation.get("warnings", ())),
             memorisation=metrics.get("memorisation", {}),
             floors=metrics.get("floors", {}),
             floor_counts=metrics.get("floor_counts", {}),

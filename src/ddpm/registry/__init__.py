@@ -6,7 +6,7 @@ replaced. Only `promote` and `rollback` move champion and previous, one process 
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
-from ddpm.registry.download import download, download_with_settings, require_files
+from ddpm.registry.download import download, download_with_settings, require_files, resolve
 from ddpm.registry.evidence import load_evidence, save_evidence
 from ddpm.registry.force_promote import force_promote
 from ddpm.registry.retention import prune
@@ -34,6 +34,7 @@ __all__ = [
     "prune",
     "register",
     "require_files",
+    "resolve",
     "rollback",
     "save_evidence",
     "status",

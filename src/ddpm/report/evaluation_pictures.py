@@ -1,6 +1,5 @@
 """The pictures of an evaluation, in page order."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from ddpm.common import files
 from ddpm.data.prepared import PreparedSet
-from ddpm.evaluation import score_folder
+from ddpm.evaluation import history, score_folder
 from ddpm.evaluation.score_folder import Samples
 from ddpm.imaging.pixels import Pixels
+from ddpm.metrics import loss_gap
 from ddpm.metrics.extractors import Extractor
 from ddpm.model import checkpoint
 from ddpm.report import figures, picture, schedules
@@ -98,7 +98,7 @@ def evaluation(
     return [
         *found,
         figures.schedule(*schedules.sigmas(config, metrics["conditions"])),
-        training(train / "history.csv"),
+        *training(train / "history.csv", schedules.heldout_loss_sigmas(config)),
         companions(real, drawn, copies, typical, "worst"),
         companions(real, drawn, pairs, typical, "of_each_class"),
     ]
@@ -136,11 +136,10 @@ def class_shares(real: Real, histogram: Mapping[str, float], requested: NDArray[
     return figures.class_shares(histogram, real.labels[~real.heldout], requested)
 
 
-def training(history: Path) -> Picture:
-    """Draw the curves of history.csv. Raises FileNotFoundError, or ValueError for an empty history."""
-    with history.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{history} is empty. Run `dvc repro --force train`.")
+def training(path: Path, sigmas: Sequence[float]) -> list[Picture]:
+    """Draw the curves of history.csv and, where measured (at `sigmas`), held-out against training loss."""
+    rows = history.read(path)
     columns = {name: [float(row[name]) for row in rows] for name in ("images", "loss", "lr")}
-    return figures.curves(columns["images"], columns["loss"], columns["lr"])
+    found = [figures.curves(columns["images"], columns["loss"], columns["lr"])]
+    measured = loss_gap.measured(rows)
+    return [*found, figures.heldout_loss(measured, sigmas)] if measured else found

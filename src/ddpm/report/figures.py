@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ddpm.imaging import sheets
 from ddpm.imaging.pixels import Pixels
+from ddpm.metrics import loss_gap
 from ddpm.report import pictures, plots
 from ddpm.report.picture import Picture
 
@@ -143,6 +144,24 @@ def curves(seen: Sequence[float], loss: Sequence[float], rate: Sequence[float]) 
         f"{seen[-1]:,.0f} images seen. The loss, at the left, is averaged between log lines.",
         f"Training loss from {loss[0]:.3g} to {loss[-1]:.3g}, and the learning rate, over {seen[-1]:,.0f} images",
         name="training",
+        part="training",
+    )
+
+
+def heldout_loss(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -> Picture:
+    """Show held-out against training loss by noise level; rows as returned by `loss_gap.measured`."""
+    last = rows[-1]
+    gap = loss_gap.gap_text(last)
+    return Picture(
+        plots.heldout(rows, sigmas),
+        "Held-out and training loss",
+        f"Loss of the EMA weights on held-out images (orange) and on equally many training images (blue), at "
+        f"{len(sigmas)} noise levels from low to high, with fixed images and noise. At the end the held-out loss "
+        f"differs from the training loss by {gap} (standard error). A growing gap means that the model is memorising "
+        f"its training images.",
+        f"{len(sigmas)} small plots, one for each noise level, of held-out and training loss over "
+        f"{last['images']:,.0f} images; final gap {gap}",
+        name="heldout_loss",
         part="training",
     )
 

@@ -189,6 +189,7 @@ def _warnings(record: ScoreRecord) -> list[str]:
             "The samples are less than half as far from the training images as unseen real images are: "
             "look for copies among the nearest training images below."
         )
+    found += [_sentence(warning.rstrip(".")) for warning in record.loss_warnings]
     if record.memorisation.get("flagged"):
         found.append("The samples contain copies of training images, or too many near copies: see Memorisation below.")
     return found

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from ddpm.imaging.labels import label
+from ddpm.metrics import loss_gap
 
 GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
 WIDTH, HEIGHT, DPI = 9.0, 3.1, 160
@@ -41,6 +42,27 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
     right.set_ylim(bottom=0)
     right.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return png(figure)
+
+
+def heldout(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -> bytes:
+    """Plot held-out and training loss over the images seen, a panel for each noise level; rows as in `loss_gap`."""
+    figure = Figure(figsize=(WIDTH, 1.4 * HEIGHT), layout="constrained")
+    images = [row["images"] for row in rows]
+    colours = dict(zip(loss_gap.SETS, (ORANGE, BLUE), strict=True))
+    panels = figure.subplots(2, -(-len(sigmas) // 2), sharex=True).flatten()
+    for number, (axes, sigma) in enumerate(zip(panels, sigmas, strict=False), start=1):
+        for name in reversed(loss_gap.SETS):  # held-out on top
+            values = [row[loss_gap.column(name, number)] for row in rows]
+            axes.plot(images, values, color=colours[name], linewidth=1.5, marker="o" if len(rows) < 3 else None)
+        _tidy(axes)
+        axes.set_title(f"sigma {sigma:.3g}", loc="left", color=GREY, fontsize=9)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    figure.supxlabel("training images seen", color=GREY, fontsize=10)
     return png(figure)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.diffusion import schedule
+from ddpm.diffusion import process, schedule
+from ddpm.metrics.loss_gap import LEVELS
 from ddpm.model import build
 from ddpm.model.config import ModelConfig
 
@@ -35,3 +36,9 @@ def sigmas(
     found[own] = build.process(diffusion).sigmas
     sampled = found[own][schedule.timesteps(conditions["spacing"], found[own], conditions["steps"])]
     return {name: each.numpy() for name, each in found.items()}, own, sampled.flip(0).numpy()
+
+
+def heldout_loss_sigmas(config: ModelConfig) -> list[float]:
+    """Compute the sigmas at which training measures held-out loss."""
+    found: list[float] = process.midpoints(build.process(config.diffusion.options), LEVELS).tolist()
+    return found

@@ -58,8 +58,8 @@ TEMPLATES = Jinja2Templates(
 class Review:
     """The web application of one review.
 
-    Endpoints run sequentially on the event loop, so `session` needs no lock. on_result: called after the result has
-    been sent.
+    Endpoints run sequentially on the event loop, so `session` needs no lock. on_result: called once, in a separate
+    thread, when the review has been finished.
     """
 
     session: Session
@@ -124,20 +124,21 @@ class Review:
             self.session.undo()
         return RedirectResponse("/", 303)
 
-    async def finish(self, request: Request) -> Response:
-        """Close the review and show its result."""
+    async def finish(self, _request: Request) -> Response:
+        """Close the review and redirect to its result, which can be reloaded as long as the server runs."""
+        known = self.session.finished
         with _conflicts():
             self.session.finish()
-        return self._page(request, BackgroundTask(self.on_result))
+        return RedirectResponse("/", 303, background=None if known else BackgroundTask(self.on_result))
 
-    def _page(self, request: Request, background: BackgroundTask | None = None) -> Response:
+    def _page(self, request: Request) -> Response:
         shown = {
             "style": STYLE,
             "position": len(self.session.answers),
             "count": len(self.session.real),
             "result": self.session.result() if self.session.finished else None,
         }
-        return TEMPLATES.TemplateResponse(request, "review.html.jinja", shown, background=background)
+        return TEMPLATES.TemplateResponse(request, "review.html.jinja", shown)
 
 
 async def show_script(_request: Request) -> Response:

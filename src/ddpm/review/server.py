@@ -1,8 +1,9 @@
-"""The server of a review on 127.0.0.1; it ends once the result has been sent or a signal arrives."""
+"""The server of a review on 127.0.0.1; it shows the result until a signal arrives."""
 
 import asyncio
 import secrets
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -27,13 +28,16 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Server of one review. Its port accepts connections at once, so `link` may be shown before `run`."""
+    """Server of one review. Its port accepts connections at once, so `link` may be shown before `run`.
 
-    def __init__(self, session: Session, port: int) -> None:
+    on_result: called once, in a separate thread, when the review has been finished; the server keeps running.
+    """
+
+    def __init__(self, session: Session, port: int, on_result: Callable[[], None] = lambda: None) -> None:
         self.session, self.token = session, secrets.token_urlsafe(24)
         self.socket = socket.create_server(("127.0.0.1", port))
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        review = app.Review(session, self.token, self.cookie, on_result=self.stop)
+        review = app.Review(session, self.token, self.cookie, on_result=on_result)
         super().__init__(
             uvicorn.Config(
                 review.application(),

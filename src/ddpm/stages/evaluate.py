@@ -15,7 +15,7 @@ def main() -> None:
     from ddpm.common import files, terminal
     from ddpm.config import params
     from ddpm.data import prepared
-    from ddpm.evaluation import reference, score_folder
+    from ddpm.evaluation import history, reference, score_folder
     from ddpm.metrics.shards import Shard
     from ddpm.report import evaluation_pictures
     from ddpm.runtime.device import evaluation_device
@@ -32,6 +32,7 @@ def main() -> None:
     ):
         metrics = score_folder.score(samples, extractor, real, data, splits=settings.splits, blocks=settings.blocks)
         if rank == 0:
+            metrics |= history.generalisation(TRAIN / "history.csv")
             evaluation_pictures.write(
                 PICTURES, samples, extractor, data, metrics, TRAIN, grid=settings.grid, neighbours=settings.neighbours
             )

@@ -13,6 +13,7 @@ from typing import Any
 from ddpm.stages import run
 
 CANDIDATE = Path("out/train/model")
+HISTORY = Path("out/train/history.csv")
 
 
 def main(champion: str, target: str) -> None:
@@ -29,7 +30,7 @@ def rescore(champion: Path, target: Path) -> None:
     from ddpm.common import files
     from ddpm.config import params
     from ddpm.data import order, prepared
-    from ddpm.evaluation import reference, score_folder
+    from ddpm.evaluation import history, reference, score_folder
     from ddpm.model import alike, checkpoint
     from ddpm.runtime.device import evaluation_device
     from ddpm.sampling.to_folder import sample_to_folder
@@ -60,7 +61,9 @@ def rescore(champion: Path, target: Path) -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         models = {"candidate": CANDIDATE, "champion": champion}
-        files.write_json(target, {name: scores(model, Path(temporary) / name) for name, model in models.items()})
+        found = {name: scores(model, Path(temporary) / name) for name, model in models.items()}
+        found["candidate"] |= history.generalisation(HISTORY)
+        files.write_json(target, found)
 
 
 def comparison_seed(*weights: str) -> int:

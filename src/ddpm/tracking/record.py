@@ -116,7 +116,7 @@ def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
     with history.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             try:
-                values = {key: float(value) for key, value in row.items()}
+                values = {key: float(value) for key, value in row.items() if value != ""}  # "": not measured there
                 yield int(values.pop("images")), values
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{history} is damaged at {row}. Run the train stage again.") from error

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from ddpm.model import power_ema
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -25,11 +27,17 @@ class TrainConfig:
     log_every: int
     sample_every: int
     checkpoint_every: int
+    snapshots: int = 0
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run; the last one may exceed the budget by part of a batch."""
         return math.ceil(self.images / self.batch)
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Steps that write a snapshot of the power-function averages; empty without snapshots."""
+        return power_ema.snapshot_steps(self.steps, self.snapshots) if self.snapshots else ()
 
     def require_shares(self, processes: int) -> None:
         """Raise ValueError if `processes` do not divide each micro-batch equally."""

@@ -40,6 +40,9 @@ class ProcessGroup:
         """Accumulate gradients without exchanging them, for every micro-batch of a step but the last."""
         return contextlib.nullcontext()
 
+    def reshard(self) -> None:
+        """Free the gathered weights of a sharded model, so that the next forward pass gathers the current ones."""
+
     def dropout_key(self) -> tuple[int, ...]:
         """Part of the dropout seed that differs between processes."""
         return () if self.count == 1 else (self.rank,)
@@ -111,6 +114,14 @@ class FSDPGroup(ProcessGroup):
         self.net.set_requires_gradient_sync(False)  # type: ignore[operator]  # a method that fully_shard adds
         yield
         self.net.set_requires_gradient_sync(True)  # type: ignore[operator]
+
+    def reshard(self) -> None:
+        """See ProcessGroup."""
+        from torch.distributed.fsdp import FSDPModule
+
+        for module in self.net.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
 
 
 def shard(denoiser: Denoiser, units: Iterable[nn.Module], where: torch.device) -> None:

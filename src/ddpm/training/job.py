@@ -3,11 +3,12 @@
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 
@@ -16,7 +17,8 @@ from ddpm.common.progress import Progress, progress
 from ddpm.config import params
 from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
-from ddpm.model import build, checkpoint
+from ddpm.metrics import loss_gap
+from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
@@ -25,9 +27,10 @@ from ddpm.runtime.sharded_tensors import full_tensor
 from ddpm.sampling import generate
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.tracking import Tracker, changes, lineage, machine
-from ddpm.training import batches, data_parallel, loop, setup, state
+from ddpm.training import batches, data_parallel, loop, setup, snapshots, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
+from ddpm.training.heldout_loss import HeldoutLoss
 from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
@@ -59,8 +62,10 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         deterministic()
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
-        data = batches.in_memory(dataset.images, dataset.labels, dataset.train_indices, len(classes), where)
-        job = Job(training, data, train_config, config, STATE / digest, settings, group, stop)
+        data, aside = _data(dataset, settings, len(classes), where)
+        heldout = HeldoutLoss(data, torch.from_numpy(dataset.heldout_indices), train_config)
+        folder = STATE / digest
+        job = Job(training, data, heldout, aside, train_config, config, folder, settings, group, stop)
         try:
             if group.is_main:
                 _train_main(job, where)
@@ -72,12 +77,29 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         group.barrier()
 
 
+def _data(
+    dataset: prepared.PreparedSet, settings: params.Params, classes: int, where: torch.device
+) -> tuple[TrainingSet, torch.Tensor]:
+    """Return the images to train on, and the indices of those that `train.ema: auto` sets aside (else none)."""
+    indices = dataset.train_indices
+    chosen = np.zeros(len(indices), dtype=np.bool_)
+    if settings.train.ema == "auto":
+        chosen = snapshots.set_aside(dataset.images, indices)
+    data = batches.in_memory(dataset.images, dataset.labels, indices[~chosen], classes, where)
+    return data, torch.from_numpy(indices[chosen])
+
+
 @dataclass(frozen=True)
 class Job:
-    """A training with its data, configuration, checkpoints and process group."""
+    """A training with its data, configuration, checkpoints and process group.
+
+    aside: indices of the images on which `train.ema: auto` chooses a length; else empty.
+    """
 
     training: state.State
     data: TrainingSet
+    heldout: HeldoutLoss
+    aside: torch.Tensor
     train_config: TrainConfig
     config: ModelConfig
     folder: Path
@@ -107,15 +129,35 @@ class Job:
             preview=preview,
             save=lambda now: state.save(now, self.folder, keep, writes=leads),
             should_stop=lambda: self.stop.agreed(self.group),
+            snapshot=lambda now: snapshots.write(now, self.folder, writes=leads),
             group=self.group,
+            heldout=self.heldout,
         )
+
+    def finish(self) -> None:
+        """Write the outputs; if `train.ema` is auto, choose the average first."""
+        config, steps = self.config, self.train_config.snapshot_steps
+        if self.settings.train.ema == "auto":
+            self.group.barrier()  # the first process writes the snapshots that all read
+            kept = power_ema.Snapshots(self.folder / state.SNAPSHOTS, steps)
+            measurement = HeldoutLoss(self.data, self.aside, self.train_config)
+            length, losses = snapshots.choose(
+                self.training,
+                kept,
+                lambda now: measurement.measure(now, self.group)[loss_gap.column("heldout")],
+            )
+            tried = {f"{each:g}": loss for each, loss in losses.items()}
+            config = config.extended(ema={"length": length, "losses": tried})
+        write_outputs(self.training, config, writes=self.group.is_main)
+        if steps and self.group.is_main:
+            snapshots.publish(self.folder, steps, OUT / "ema", config.digest)
 
 
 def _train_worker(job: Job) -> None:
     """Train in a process other than the first: compute, write nothing."""
     job.resume()
     job.fit(log=lambda images, values: None, picture=lambda images, grid: None)
-    write_outputs(job.training, job.config, writes=False)
+    job.finish()
 
 
 def _train_main(job: Job, where: torch.device) -> None:
@@ -144,16 +186,22 @@ def _train_main(job: Job, where: torch.device) -> None:
         except BaseException:
             tracker.finish("FAILED")
             raise
-        write_outputs(job.training, job.config)
+        job.finish()
         tracker.finish("FINISHED")
 
 
 def record(job: Job, tracker: Tracker, shown: Progress) -> None:
     """Train, reporting to the tracker and the progress bar."""
     process = psutil.Process()
+    warned = False
 
     def log(images: int, values: dict[str, float]) -> None:
+        nonlocal warned
         shown.advance(images - shown.done, f"loss {values['loss']:.4f}")
+        warning = loss_gap.rising(loss_gap.measured(job.training.history))
+        if warning and not warned:
+            warned = True
+            terminal.echo(f"train: warning: {warning}")
         cost = {"images_per_second": shown.rate(), "memory_gib": process.memory_info().rss / 2**30}
         tracker.metrics(images, values | cost)
 
@@ -177,6 +225,7 @@ def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: para
 def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = True) -> None:
     """Write the checkpoint and the history, which holds no times: equal trainings write equal bytes.
 
+    heldout_loss.csv repeats the rows with a measurement, because plots of DVC draw an empty cell as 0.
     writes: as in `state.save`.
     """
     ema, raw = (
@@ -185,9 +234,17 @@ def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = 
     )
     if not writes:
         return
-    table = io.StringIO()
-    writer = csv.DictWriter(table, ["images", "loss", "lr", "grad_norm"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in training.history)
     checkpoint.save(OUT / "model", config, ema, raw)
-    files.write_text(OUT / "history.csv", table.getvalue())
+    columns = ["images", "loss", "lr", "grad_norm", *loss_gap.COLUMNS]
+    files.write_text(OUT / "history.csv", _table(training.history, columns))
+    measured = loss_gap.measured(training.history)
+    files.write_text(OUT / "heldout_loss.csv", _table(measured, ["images", *loss_gap.COLUMNS]))
+
+
+def _table(rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> str:
+    """Format rows as CSV; a missing column is empty."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.8g}" for key, value in row.items()} for row in rows)
+    return table.getvalue()

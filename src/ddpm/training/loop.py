@@ -15,9 +15,11 @@ from ddpm.diffusion import conditioning
 from ddpm.runtime import randomness
 from ddpm.runtime.device import autocast
 from ddpm.runtime.sharded_tensors import full_tensor, local_tensor
+from ddpm.training import snapshots
 from ddpm.training.batches import EpochSampler, TrainingSet, batches
 from ddpm.training.config import TrainConfig
 from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
+from ddpm.training.heldout_loss import HeldoutLoss
 from ddpm.training.state import State
 
 
@@ -38,29 +40,36 @@ def fit(
     preview: Callable[[int, State], None],
     save: Callable[[State], None],
     should_stop: Callable[[], bool],
+    snapshot: Callable[[State], None] = lambda state: None,
     group: ProcessGroup = SINGLE_PROCESS,
+    heldout: HeldoutLoss | None = None,
 ) -> None:
     """Train in place from `state.step` to the end of the budget.
 
     log(images, values), preview(images, state) and save(state) are callbacks at the configured intervals; save is also
-    called at the end and before TrainingStopped is raised because `should_stop()` returned True. Every process of the
-    group calls them at the same step. Raises NotFiniteError in every process.
+    called at the end and before TrainingStopped is raised because `should_stop()` returned True. snapshot(state) is
+    called at the snapshot steps, before save. Every process of the group calls them at the same step. heldout: measured
+    at some of the log points, without effect on the training. Raises NotFiniteError in every process.
     """
     config.require_shares(group.count)
-    order = EpochSampler(config.seed, len(data.indices))
+    order, kept = EpochSampler(config.seed, len(data.indices)), set(config.snapshot_steps)
     while state.step < config.steps:
         if should_stop():
             save(state)
             raise TrainingStopped(f"stopped at image {state.step * config.batch}; the state is saved")
         loss, norm = train_step(state, data, config, order, group)
         images = state.step * config.batch
+        if state.step in kept:
+            snapshot(state)
         state.losses.append(loss)
         if config.passes(config.log_every, state.step) or state.step == config.steps:
             mean_loss = math.fsum(state.losses) / len(state.losses)
             row = {"images": images, "loss": mean_loss, "lr": learning_rate(config, images), "grad_norm": norm}
+            if heldout and heldout.due(state.step):
+                row |= heldout.measure(state, group)
             state.history.append(row)
             state.losses.clear()
-            log(images, {key: row[key] for key in ("loss", "lr", "grad_norm")})
+            log(images, {key: value for key, value in row.items() if key != "images"})
         if config.passes(config.sample_every, state.step) or state.step == config.steps:
             preview(images, state)
         if config.passes(config.checkpoint_every, state.step) and state.step < config.steps:
@@ -110,6 +119,7 @@ def train_step(
     optimizer.step()
     state.step += 1
     update_ema(state, config)
+    snapshots.update(state)
     return total, norm
 
 

@@ -6,7 +6,7 @@ import torch
 
 from ddpm.config import params
 from ddpm.diffusion import conditioning
-from ddpm.model import build, checkpoint
+from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.training import data_parallel, state
@@ -29,6 +29,8 @@ def train_config(settings: params.Params) -> TrainConfig:
     """The settings of the loop as plain values."""
     names = set(TrainConfig.__dataclass_fields__) - {"weighting", "condition_scale"}
     chosen = {name: value for name, value in settings.train.model_dump().items() if name in names}
+    if chosen["ema"] == "auto":
+        chosen["ema"] = settings.train.images  # until the end: a tenth of the images seen, without an upper limit
     diffusion = settings.diffusion
     scale = conditioning.CONDITIONS[diffusion.condition]
     return TrainConfig(**chosen, weighting=diffusion.weighting, condition_scale=scale)
@@ -63,8 +65,11 @@ def new_state(
     optimizer = build.optimizer(
         denoiser, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, beta2=settings.beta2
     )
-    ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, ema, optimizer)
+    weights = denoiser.state_dict()
+    ema = {name: tensor.clone() for name, tensor in weights.items()}
+    lengths = power_ema.LENGTHS if settings.snapshots else ()
+    averages = {length: {name: tensor.clone() for name, tensor in weights.items()} for length in lengths}
+    return state.State(denoiser, ema, optimizer, averages=averages)
 
 
 def make_group(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.ProcessGroup:

@@ -20,7 +20,7 @@ from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
 
-TENSORS, PROGRESS = "state.safetensors", "progress.json"
+TENSORS, PROGRESS, SNAPSHOTS = "state.safetensors", "progress.json", "snapshots"
 DIGESTS_KEPT = 3
 
 
@@ -30,7 +30,10 @@ class StateError(ValueError):
 
 @dataclass
 class State:
-    """Network, EMA of its weights, optimiser and progress of a training."""
+    """Network, EMA of its weights, optimiser and progress of a training.
+
+    averages: power-function averages by length. snapshots: SHA-256 of each snapshot written so far, by file name.
+    """
 
     denoiser: Denoiser
     ema: dict[str, Tensor]
@@ -38,6 +41,8 @@ class State:
     step: int = 0
     losses: list[float] = field(default_factory=list)  # of the steps since the last line of the history
     history: list[dict[str, float]] = field(default_factory=list)
+    averages: dict[float, dict[str, Tensor]] = field(default_factory=dict)
+    snapshots: dict[str, str] = field(default_factory=dict)
 
 
 def digest(params: Mapping[str, Any], data: str, code: str) -> str:
@@ -74,13 +79,16 @@ def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
         if value is not None
     }
     parts = {"weights": state.denoiser.state_dict(), "ema": state.ema, "optimizer": optimizer}
+    parts |= {_average(length): average for length, average in state.averages.items()}
     tensors = {f"{part}/{name}": full_tensor(value) for part, values in parts.items() for name, value in values.items()}
     if not writes:
         return
     _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
     with files.fresh_folder(target) as new:
         files.write_tensors(new / TENSORS, tensors)
-        progress = {"step": state.step, "losses": state.losses, "history": state.history}
+        progress = {
+            "step": state.step, "losses": state.losses, "history": state.history, "snapshots": state.snapshots,
+        }  # fmt: skip
         hashes = {"tensors": files.sha256_file(new / TENSORS), "progress": files.sha256_json(progress)}
         files.write_json(new / PROGRESS, {**progress, "sha256": hashes})
     there = sorted(folder.glob("step-*"))
@@ -137,18 +145,23 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{PROGRESS} does not match its own hash")
     if files.sha256_file(folder / TENSORS) != hashes["tensors"]:
         raise ValueError(f"{TENSORS} does not match its hash")
+    for name, expected in content["snapshots"].items():
+        if files.sha256_file(folder.parent / SNAPSHOTS / name) != expected:
+            raise ValueError(f"{SNAPSHOTS}/{name} does not match its hash")
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "optimizer": {}}
     for name, tensor in files.read_tensors(folder / TENSORS).items():
         part, rest = name.split("/", 1)
-        parts[part][rest] = tensor
+        parts.setdefault(part, {})[rest] = tensor
     return content | parts
 
 
 def _fill(state: State, content: Mapping[str, Any]) -> None:
     weights = {name: distribute_like(content["weights"][name], like) for name, like in state.ema.items()}
     state.denoiser.load_state_dict(weights)
-    for name, tensor in state.ema.items():
-        tensor.copy_(distribute_like(content["ema"][name], tensor))
+    averages = {"ema": state.ema} | {_average(length): average for length, average in state.averages.items()}
+    for part, average in averages.items():
+        for name, tensor in average.items():
+            tensor.copy_(distribute_like(content[part][name], tensor))
     parameters = list(state.denoiser.parameters())
     nested: dict[int, dict[str, Tensor]] = {}
     for key, value in content["optimizer"].items():
@@ -160,6 +173,12 @@ def _fill(state: State, content: Mapping[str, Any]) -> None:
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": nested, "param_groups": groups})
     state.step, state.losses, state.history = content["step"], content["losses"], content["history"]
+    state.snapshots = content["snapshots"]
+
+
+def _average(length: float) -> str:
+    """Part of a checkpoint that holds a power-function average."""
+    return f"average-{length:g}"
 
 
 def _need_space(folder: Path, size: int) -> None:

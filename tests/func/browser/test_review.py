@@ -55,7 +55,10 @@ def test_a_person_judges_by_keys_alone(
     press(tab, "Enter")
     wrong = sum(taken != real for taken, real in zip([True, False, True, False], server.session.real, strict=True))
     assert f"{wrong} of 4" in tab.page.inner_text("body")
-    assert server.should_exit
+    assert not server.should_exit
+    tab.page.reload()
+    assert f"{wrong} of 4" in tab.page.inner_text("body")
+    assert tab.page.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") != "none", "styled"
     tab.audit()
     keep(tab, f"review-result-{scheme}-{width}")
     assert all(each.startswith((address, "data:")) for each in tab.requests)

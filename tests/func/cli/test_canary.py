@@ -15,7 +15,7 @@ from ddpm.common import files
 from ddpm.config import params, presets
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
-from ddpm.report.canary import rms
+from ddpm.report.model_comparison import rms
 from ddpm.sampling import generate
 from tests.support import tiny
 from tests.support.records import DIGEST

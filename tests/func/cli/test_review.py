@@ -50,11 +50,16 @@ def start(*options: str) -> tuple["subprocess.Popen[str]", str]:
 
 
 def post(line: str, path: str, body: str = "") -> int:
-    """Ask as a browser does that has opened the link of the first line."""
+    """The status of a form that is sent."""
+    return ask(line, "POST", path, body)
+
+
+def ask(line: str, method: str, path: str, body: str = "") -> int:
+    """Ask as a browser does that has opened the link of the first line; the status."""
     found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+) ", line)
     assert found is not None
     connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
-    connection.request("POST", path, body, {"Cookie": f"ddpm-review-{found[1]}={found[2]}"})
+    connection.request(method, path, body, {"Cookie": f"ddpm-review-{found[1]}={found[2]}"})
     status = connection.getresponse().status
     connection.close()
     return status
@@ -76,9 +81,16 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
 
     process, line = start("--count", "3")
     assert [post(line, "/answer", f"position={i}&real=yes") for i in (0, 1, 2)] == [409, 303, 303]
-    assert post(line, "/finish") == 200
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, said
+    assert post(line, "/finish") == 303
+    assert process.stdout is not None
+    said = ""
+    while "the page shows the result until Ctrl-C" not in said:
+        said += process.stdout.readline()
+        assert process.poll() is None, said
+    assert ask(line, "GET", "/") == 200, "after the result is on the run, the page is still served"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == ""
+    assert process.returncode == 0
     found = files.read_json(next(Path(".state/review").glob("*.json")))["result"]["error"]
     assert f"({found['wrong']} of 3)" in said
     run = tracking.client().get_run(run_id)

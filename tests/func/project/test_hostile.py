@@ -21,10 +21,11 @@ from ddpm.data import statistics, survey
 from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import listing
 from ddpm.evaluation.gate import decide
+from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.imaging import sheets
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
-from ddpm.report import canary, page, plots
+from ddpm.report import model_comparison, page, plots
 from flows import console, markdown, summary
 from flows.dvc import StageResult, StageRun
 from flows.tasks import artifacts
@@ -227,8 +228,10 @@ def test_pages_show_hostile_text_as_it_is() -> None:
     hostile.html(text)
     assert "[/red] [bold]loud" in text
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
-    told = canary.Description(TEXT, 1, 2, TEXT, TEXT, {TEXT: TEXT}, [(TEXT, TEXT)])
-    hostile.html(canary.page(canary.Pairs(pixels, pixels, np.zeros(2, np.int64), (TEXT,)), told))
+    record = ScoreRecord.from_json(metrics)
+    context = model_comparison.Context(TEXT, (TEXT, TEXT), [record, None], {TEXT: TEXT}, [(TEXT, TEXT)])
+    drawn_alike = model_comparison.Drawn((TEXT, TEXT), (pixels, pixels), np.zeros(2, np.int64), (TEXT,))
+    hostile.html(model_comparison.page(drawn_alike, context))
 
 
 @pytest.mark.parametrize("name", [*hostile.PARTS.values(), "\udcff", "x" * 5000, "$a$", "$\\frac$", "\n", "猫"])

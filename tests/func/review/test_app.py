@@ -52,11 +52,14 @@ def test_the_whole_way_gives_nothing_away_before_the_end(asked: Asked) -> None:
     assert "wrong" not in "".join(pages)
     assert "wrong" not in asked.get("/").text
     assert not asked.results
-    result = asked.post("/finish")
+    assert asked.post("/finish").status_code == 303
+    result = asked.get("/")
     assert (result.status_code, len(asked.results)) == (200, 1)
+    assert asked.post("/finish").status_code == 303
+    assert len(asked.results) == 1, "a form sent twice reports once"
     assert f"{4 - asked.session.real.sum()} of 4" in result.text
     assert 'href="/' not in result.text
-    assert "src=" not in result.text, "the server may be gone"
+    assert "src=" not in result.text, "the page outlives the server in an open tab"
 
 
 def test_the_result_of_images_of_one_kind_only(tmp_path: Path) -> None:
@@ -66,7 +69,8 @@ def test_the_result_of_images_of_one_kind_only(tmp_path: Path) -> None:
         asked = Asked(started(tmp_path, 2, seed))
         for position in range(2):
             asked.post("/answer", content=f"position={position}&real=yes")
-        result = asked.post("/finish")
+        assert asked.post("/finish").status_code == 303
+        result = asked.get("/")
         assert result.status_code == 200
         assert f"wrong about {0 if kind else 2} of 2" in result.text
         assert ("judged real" in result.text, "judged generated" in result.text) == (not kind, kind)

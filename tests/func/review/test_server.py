@@ -88,13 +88,17 @@ def test_a_page_of_another_origin_gains_nothing_by_the_cookie(serve: Callable[[]
     assert server.session.answers == []
 
 
-def test_it_ends_when_the_result_has_been_sent(serve: Callable[[], Server]) -> None:
+def test_the_result_stays_on_the_page_with_its_style_until_it_is_stopped(serve: Callable[[], Server]) -> None:
     server = serve()
     assert [ask(server, "POST", "/answer", f"position={i}&real=yes")[0] for i in (0, 1)] == [303, 303]
+    assert ask(server, "POST", "/finish")[0] == 303
+    for _ in range(2):  # reloaded
+        status, result = ask(server, "GET", "/")
+        assert status == 200
+        assert f"{2 - server.session.real.sum()} of 2" in result
+        assert app.STYLE in result
     assert not server.should_exit
-    status, result = ask(server, "POST", "/finish")
-    assert status == 200
-    assert f"{2 - server.session.real.sum()} of 2" in result
+    server.stop()
     wait_for_end(server)
     with pytest.raises(ConnectionRefusedError):
         connected(server)

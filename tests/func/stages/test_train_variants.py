@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from ddpm.cli import app
 from ddpm.common import files
 from ddpm.config import params, presets
-from ddpm.model import checkpoint
+from ddpm.model import checkpoint, power_ema
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.stages import prepare, sample, train
-from ddpm.training import setup
+from ddpm.training import setup, snapshots
 from tests.support import tiny
 
 PRESET = Path(__file__).parents[3] / "presets/quick.yaml"
@@ -130,3 +132,45 @@ def test_super_resolution_keeps_what_it_was_given(ready: Path) -> None:
     own = np.abs(averaged - known).mean()
     other = np.abs(averaged - np.roll(known, 1, axis=0)).mean()
     assert own < 0.5 * other
+
+
+def test_the_average_is_chosen_by_heldout_loss_and_any_other_is_made_afterwards(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "ASIDE", 0.2)
+    write_params(train={"ema": "auto", "snapshots": 8})
+    train.main()
+    chosen = checkpoint.read_config(MODEL).source["ema"]
+    assert chosen["losses"][f"{chosen['length']:g}"] == min(chosen["losses"].values())
+    assert len(set(chosen["losses"].values())) == len(chosen["losses"]) > 4
+    kept = power_ema.read(Path("out/train/ema"))
+    assert kept.steps[-1] == 10
+    weights = files.read_tensors(MODEL / checkpoint.WEIGHTS)
+    for name, tensor in power_ema.reconstruct(kept, chosen["length"]).items():
+        assert torch.equal(weights[name], tensor)
+
+    made = CliRunner().invoke(app, ["ema", "--length", "0.1"])
+    assert made.exit_code == 0, made.output
+    other = files.read_tensors(Path("ema-0.1") / checkpoint.WEIGHTS)
+    assert all(torch.equal(other[name], tensor) for name, tensor in power_ema.reconstruct(kept, 0.1).items())
+    assert checkpoint.read_config(Path("ema-0.1")).source["ema"] == {"length": 0.1}
+    drawn = CliRunner().invoke(app, ["sample", "--model", "ema-0.1", "--count", "2", "--steps", "3", "--out", "x.npy"])
+    assert drawn.exit_code == 0, drawn.output
+    assert files.read_npy(Path("x.npy")).shape == (2, 8, 8, 1)
+    index = Path("out/train/ema/index.json")
+    files.write_json(index, files.read_json(index) | {"digest": "0" * 64})
+    assert "snapshots of another training" in CliRunner().invoke(app, ["ema", "--length", "0.07"]).stderr
+    files.write_json(index, files.read_json(index) | {"digest": checkpoint.read_config(MODEL).digest})
+    for arguments, said in ((["0.1"], "ema-0.1 exists already"), (["0.3"], "below 0.2887"), (["0.005"], "snapshots")):
+        refused = CliRunner().invoke(app, ["ema", "--length", *arguments])
+        assert (refused.exit_code, said in refused.stderr) == (1, True), refused.output
+
+
+def test_without_snapshots_no_average_is_tracked(ready: Path) -> None:
+    write_params(train={"snapshots": 0})
+    train.main()
+    assert not Path("out/train/ema").exists()
+    assert "holds no snapshots" in CliRunner().invoke(app, ["ema", "--length", "0.1"]).stderr
+    write_params(train={"ema": "auto", "snapshots": 3})
+    with pytest.raises(params.ParamsError, match="use 4 or more"):
+        train.main()

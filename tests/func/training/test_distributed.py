@@ -120,6 +120,20 @@ def test_a_loss_that_is_not_finite_in_one_stops_all_with_the_same_words(found: d
     assert "loss is not finite at step 0, for sigma" in found["not_finite"]
 
 
+def test_heldout_loss_is_the_same_number_in_any_number_of_processes(found: dict[str, Any]) -> None:
+    """To the bit from equal weights, with the model whole in each process or divided."""
+    alone = several.measured(tiny.training(several.CONFIG), several.data_parallel.SINGLE_PROCESS)
+    assert found["measured"] == [alone, alone]
+    assert len(set(found["all_measured"])) == 1
+
+
+def test_measuring_does_not_change_a_divided_training_by_a_bit(two: Path) -> None:
+    plain, measured = read(two / "shards"), read(two / "shards_measured")
+    assert all("heldout_loss" in row for row in measured.history)
+    for one, other in ((plain.denoiser.state_dict(), measured.denoiser.state_dict()), (plain.ema, measured.ema)):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_a_divided_model_is_held_in_parts(found: dict[str, Any], one: state.State) -> None:
     whole = sum(each.numel() for each in one.denoiser.parameters())
     assert sum(found["shares"]) == whole

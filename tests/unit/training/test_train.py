@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddpm.metrics import loss_gap
 from ddpm.training import batches, loop, state
 from ddpm.training.batches import EpochSampler
 from ddpm.training.config import TrainConfig
+from ddpm.training.heldout_loss import HeldoutLoss, Plan
 from tests.support import tiny
 from tests.support.tiny_training import run
 
@@ -169,8 +171,12 @@ def test_history_is_written_without_times(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(tmp_path)
     training = tiny.training()
-    run(training)
+    schedule = Plan(images=2, interval=3)
+    run(training, heldout=HeldoutLoss(tiny.data(), torch.arange(27, 30), tiny.TRAIN_CONFIG, schedule))
     write_outputs(training, tiny.typed())
     rows = list(csv.DictReader(Path("out/train/history.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["images", "loss", "lr", "grad_norm"]
+    assert list(rows[0]) == ["images", "loss", "lr", "grad_norm", *loss_gap.COLUMNS]
+    assert [row["heldout_loss"] != "" for row in rows] == [False] * 2 + [True] + [False] * 2 + [True] * 2
+    measured = list(csv.DictReader(Path("out/train/heldout_loss.csv").read_text().splitlines()))
+    assert measured == [{key: row[key] for key in measured[0]} for row in rows if row["heldout_loss"]]
     assert [int(row["images"]) for row in rows] == [24, 48, 72, 96, 120, 144, 160]

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Seed
 
+FEWEST_SNAPSHOTS = 4
+"""Minimum to choose the length of the average."""
+
 
 class Train(Section):
     """The optimisation, counted in images."""
@@ -24,8 +27,12 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw")
     beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw: decay of the squared-gradient average")
     clip: float = Field(1.0, gt=0, le=1e9, description="largest norm of the gradient")
-    ema: int = Field(
-        9600, ge=0, le=10**12, description="images over which weights are averaged (e-folding); 0: no average"
+    ema: Literal["auto"] | Annotated[int, Field(ge=0, le=10**12)] = Field(
+        9600,
+        description="images over which weights are averaged (e-folding); 0: no average; auto: chosen by held-out loss",
+    )
+    snapshots: int = Field(
+        12, ge=0, le=1000, description="snapshots of two more averages, from which `ddpm ema` makes any other; 0: none"
     )
     label_dropout: Fraction = Field(0.1, description="share of labels hidden in training, so that guidance can be used")
     flip: bool = Field(False, description="mirror half of the images")
@@ -52,6 +59,11 @@ class Train(Section):
             raise ValueError(f"images = {self.images} is below one batch = {self.batch}")
         if self.warmup > self.images:
             raise ValueError(f"warmup = {self.warmup} exceeds images = {self.images}")
+        if self.ema == "auto" and self.snapshots < FEWEST_SNAPSHOTS:
+            raise ValueError(
+                f"ema: auto needs at least {FEWEST_SNAPSHOTS} snapshots, and snapshots = {self.snapshots}. Raise it, "
+                "or give ema a number"
+            )
         if isinstance(self.processes, int):
             self._processes_share(self.processes)
         if self.sharding == "full" and self.channels_last:
