@@ -51,7 +51,7 @@ BAD = {
     "too many images": Request(params(count=10**9), "1,000,000,000 images in one request; at most 200 are allowed"),
     "too many rows": Request(labels(*[1] * 201), "201 images in one request; at most 200"),
     "too much work": Request(params(count=150, steps=5), "750 network evaluations; at most 600"),
-    "work that only shows on the way": Request(params(count=100, sampler="ode"), "more than 600 evaluations"),
+    "work that only shows on the way": Request(params(count=100, sampler="ode"), "more than 600 network evaluations"),
     "too long an answer": Request(params(count=160, steps=1), "10,240 numbers; at most 10,000"),
     "seed below 0": Request(params(seed=-1), "seed = -1"),
     "an unknown sampler": Request(params(sampler="eular"), "sampler = 'eular' is unknown"),

@@ -104,7 +104,7 @@ def patch_of(lineage: Lineage) -> bytes:
         raise RegistryError(f"the patch of run {lineage.run_id} is missing from its artifacts: {error}") from error
     if files.sha256_bytes(content) != expected:
         raise RegistryError(
-            f"the patch of run {lineage.run_id} does not have the SHA-256 that was recorded: {expected}"
+            f"the patch of run {lineage.run_id} does not have its recorded SHA-256: {expected}"
         )
     return content
 
