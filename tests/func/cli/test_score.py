@@ -251,7 +251,7 @@ def test_statistics_of_another_extractor_or_resizing_and_broken_files_are_refuse
     refused = ddpm("--real", str(path), "--fake", "fake", "--resize", "legacy").stderr
     assert "resized by 'clean', not by 'legacy'; choose --resize clean" in refused
     for content, words in (
-        ({"mu": np.zeros(2048), "sigma": np.eye(2048)}, "statistics of 2,048 features, and classifier has 16"),
+        ({"mu": np.zeros(2048), "sigma": np.eye(2048)}, "statistics of 2,048 features, but classifier has 16"),
         ({"mu": np.zeros(16)}, "has no sigma"),
         ({"mu": np.zeros(16), "sigma": np.eye(15)}, "must be (D,) and (D, D)"),
         ({"mu": np.full(16, np.nan), "sigma": np.eye(16)}, "mu must hold finite floating-point numbers"),

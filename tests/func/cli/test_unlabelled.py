@@ -40,10 +40,16 @@ def flat_folder(path: Path, count: int) -> Path:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection except Unix sockets, which start the commands of tests."""
+    connect = socket.socket.connect
+
     def refuse(*address: Any) -> None:
         raise AssertionError(f"a connection to {address} was tried")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    def connect_locally(self: socket.socket, address: Any) -> None:
+        connect(self, address) if self.family == socket.AF_UNIX else refuse(address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
