@@ -66,7 +66,7 @@ def agrees_with_gate(fid: Floats, blocks: Floats, asked: float) -> bool:
 def main() -> None:
     """Print the table."""
     random = np.random.default_rng(0)
-    print("| spread between seeds | asked | " + " | ".join(f"gain {gain:.0%}" for gain in GAINS) + " |")
+    print("| spread between seeds | required gain | " + " | ".join(f"gain {gain:.0%}" for gain in GAINS) + " |")
     print("|---|---|" + "---:|" * len(GAINS))
     for seeds in SEEDS:
         drawn = [pairs(seeds, gain, random) for gain in GAINS]

@@ -37,7 +37,7 @@ def config(condition: str = "none") -> ModelConfig:
 @pytest.mark.usefixtures("sorted_set")
 @pytest.mark.parametrize("count", [None, 20])
 def test_held_out_images_are_of_all_classes(count: int | None) -> None:
-    images, labels, _ = likelihood.pictures("heldout", config(), count, None)
+    images, labels, _ = likelihood.load_images("heldout", config(), count, None)
     found = np.bincount(labels, minlength=10)
     assert found.sum() == (count or 100)
     assert found.min() > 0
@@ -54,7 +54,7 @@ def test_files_of_a_folder_are_of_all_its_folders_and_rows_of_an_array_of_all_of
         folder.mkdir(parents=True, exist_ok=True)
         to_pil(np.array(image)).save(folder / f"{number}.png")
     for source, least in ((tmp_path / "folder", 4), (tmp_path / "array.npy", 1)):
-        some, _, _ = likelihood.pictures(str(source), config(), 20, None)
+        some, _, _ = likelihood.load_images(str(source), config(), 20, None)
         assert np.bincount(some[:, 0, 0, 0], minlength=5).min() >= least
 
 

@@ -103,7 +103,13 @@ def test_names_from_outside_are_escaped():
 
 
 def test_a_perfect_floor_does_not_divide_by_zero():
-    assert "times that" not in html(METRICS | {"fid_halves": 0.0})
+    assert "↓ real images score 0" in html(METRICS | {"fid_equal_counts": 0.0, "fid_halves": 0.0})
+
+
+def test_the_fid_of_an_older_record_is_a_multiple_of_that_of_halves():
+    older = {key: value for key, value in METRICS.items() if key != "fid_equal_counts"}
+    assert "↓ 3 times what two halves of real images score (1.07)" in html(older)
+    assert "↓ not measured for real images" in html({key: older[key] for key in older if key != "fid_halves"})
 
 
 def test_nested_sections_become_flat():
