@@ -9,6 +9,8 @@ The rule is the gate's: the whole interval of the paired differences below 0, an
 KID, recall and memorisation, which can only refuse, are left out. docs/evaluation.md has the table.
 """
 
+import argparse
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -65,6 +67,7 @@ def agrees_with_gate(fid: Floats, blocks: Floats, asked: float) -> bool:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     random = np.random.default_rng(0)
     print("| spread between seeds | required gain | " + " | ".join(f"gain {gain:.0%}" for gain in GAINS) + " |")
     print("|---|---|" + "---:|" * len(GAINS))

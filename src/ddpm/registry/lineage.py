@@ -103,9 +103,7 @@ def patch_of(lineage: Lineage) -> bytes:
     except (MlflowException, OSError) as error:
         raise RegistryError(f"the patch of run {lineage.run_id} is missing from its artifacts: {error}") from error
     if files.sha256_bytes(content) != expected:
-        raise RegistryError(
-            f"the patch of run {lineage.run_id} does not have its recorded SHA-256: {expected}"
-        )
+        raise RegistryError(f"the patch of run {lineage.run_id} does not have its recorded SHA-256: {expected}")
     return content
 
 
