@@ -48,7 +48,7 @@ def retrain(
         bool, typer.Option("--accept-drift", help="Train even if the data have drifted from the champion's.")
     ] = False,
 ) -> None:
-    """Update the data, run if anything has changed, commit the result.
+    """Update the data, run what changed, commit the result.
 
     The commit goes to the branch flow.branch of params.yaml.
     """
