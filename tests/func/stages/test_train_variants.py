@@ -170,7 +170,7 @@ def test_without_snapshots_no_average_is_tracked(ready: Path) -> None:
     write_params(train={"snapshots": 0})
     train.main()
     assert not Path("out/train/ema").exists()
-    assert "holds no snapshots" in CliRunner().invoke(app, ["ema", "--length", "0.1"]).stderr
+    assert "has no snapshots of averaged weights" in CliRunner().invoke(app, ["ema", "--length", "0.1"]).stderr
     write_params(train={"ema": "auto", "snapshots": 3})
-    with pytest.raises(params.ParamsError, match="use 4 or more"):
+    with pytest.raises(params.ParamsError, match="needs at least 4 snapshots"):
         train.main()
