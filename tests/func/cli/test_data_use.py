@@ -170,7 +170,7 @@ def test_an_archive_from_the_web_and_a_listing_that_is_none(checkout: Path, serv
     before = state(checkout)
     done = run("ddpm", "data", "use", f"{url}/loose", cwd=checkout, check=False)
     assert done.returncode == 1
-    assert "nor a zip or tar archive" in done.stderr
+    assert "neither a folder nor a readable zip or tar archive" in done.stderr
     assert state(checkout) == before
     done = run("ddpm", "data", "use", f"{url}/missing.zip", cwd=checkout, check=False)
     assert done.returncode == 1

@@ -121,7 +121,7 @@ def test_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     """The disk of the checkpoints, or that of the record; the checkpoints before stay whole."""
     folder = project / ".state" / where
     folder.mkdir(parents=True)
-    with small_disk(folder, 8 * MIB):
+    with small_disk(folder, 16 * MIB):
         process = start()
         wait_for_a_checkpoint_after(project, "", process)
         filler = fill(folder)
