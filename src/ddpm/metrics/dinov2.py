@@ -1,7 +1,5 @@
 """DINOv2 ViT-L/14 (Oquab et al. 2024), the network of FD-DINOv2 (Stein et al. 2023), with its published weights."""
 
-import io
-import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +14,7 @@ from ddpm.metrics.extractors import (
     ExtractorError,
     Images,
     in_batches,
+    published_tensors,
     require_policy,
     require_published,
     to_colour,
@@ -194,9 +193,9 @@ def _network(weights: bytes, shape: Shape) -> VisionTransformer:
     """Build the network; only tensors are read from the weights. Raises ExtractorError."""
     with torch.device("meta"):
         network = VisionTransformer(shape)
+    state = published_tensors(weights, FILE)
     try:
-        state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
         network.load_state_dict(state, assign=True)
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, TypeError, ValueError) as error:
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise ExtractorError(f"the DINOv2 weights are not those of {FILE}: {error}") from error
     return network.eval().requires_grad_(False)

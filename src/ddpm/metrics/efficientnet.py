@@ -3,8 +3,6 @@
 EfficientNet (Tan & Le 2019) without squeeze-and-excitation and with ReLU6 in place of swish (Liu 2020).
 """
 
-import io
-import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
 import re
 from collections.abc import Mapping
 
@@ -21,6 +19,7 @@ from ddpm.metrics.extractors import (
     Images,
     in_batches,
     linear,
+    published_tensors,
     require_policy,
     require_published,
     to_colour,
@@ -164,10 +163,10 @@ class EfficientNetExtractor:
 def from_published(weights: bytes, sha256: str = SHA256) -> EfficientNetLite0:
     """Build the network from the content of the published file. Raises ExtractorError for other content."""
     require_published(weights, FILE, sha256, f"Reinstall {published.EFFICIENTNET_PACKAGE}")
+    state = published_tensors(weights, FILE)
     try:
-        state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
         return from_weights({_renamed(name): tensor for name, tensor in state.items()})
-    except (RuntimeError, pickle.UnpicklingError, AttributeError, ValueError) as error:
+    except (AttributeError, ValueError) as error:
         raise ExtractorError(f"the weights are not those of {FILE}: {error}") from error
 
 

@@ -5,6 +5,8 @@ extractors cannot be compared. There is never a fallback from one to another.
 """
 
 import hashlib
+import io
+import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol
@@ -115,6 +117,15 @@ def require_published(weights: bytes, file: str, sha256: str, remedy: str) -> No
     found = hashlib.sha256(weights).hexdigest()
     if found != sha256:
         raise ExtractorError(f"the weights have SHA-256 {found}, but the published file {file} has {sha256}. {remedy}")
+
+
+def published_tensors(weights: bytes, file: str) -> dict[str, Tensor]:
+    """Read the tensors of a published state dict; content that is not a tensor is refused. Raises ExtractorError."""
+    try:
+        state: dict[str, Tensor] = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise ExtractorError(f"the weights are not those of {file}: {error}") from error
+    return state
 
 
 def in_batches(
