@@ -114,8 +114,9 @@ def fid_name(conditions: Mapping[str, Any]) -> str:
 
 
 def with_extractor(text: str, conditions: Mapping[str, Any]) -> str:
-    """Add the extractor to every FID in a text that does not name one."""
-    return re.sub(r"\bFID\b(?! \()", fid_name(conditions), text)
+    """Add the extractor to every FID and FID∞ in a text that does not name one."""
+    extractor = fid_name(conditions).removeprefix("FID")
+    return re.sub(r"\b(FID∞|FID\b)(?! \()", lambda name: f"{name[1]}{extractor}", text)
 
 
 def description(metrics: Mapping[str, Any]) -> str:
