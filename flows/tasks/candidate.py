@@ -96,7 +96,7 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
             "champion",
             "Cached",
             f"version {champion} was scored under these conditions before",
-            files.read_json(target),
+            _scores(target, name, champion),
         )
     log(f"scoring version {champion}, the champion, and the candidate")
     done = processes.run(
@@ -114,7 +114,18 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
         )
     if done.timed_out or done.code:
         raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(done.lines[-12:]))
-    return finish("champion", "Completed", f"version {champion} and the candidate scored", files.read_json(target))
+    scores = _scores(target, name, champion)
+    return finish("champion", "Completed", f"version {champion} and the candidate scored", scores)
+
+
+def _scores(path: Path, name: str, champion: int) -> dict[str, Any]:
+    """Read the scores of both models, and add the generalisation gap that the champion's own training measured."""
+    from ddpm import registry
+
+    scores: dict[str, Any] = files.read_json(path)
+    recorded = registry.version(name, champion).evidence
+    scores["champion"] |= {key: recorded[key] for key in ("generalisation",) if key in recorded}
+    return scores
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

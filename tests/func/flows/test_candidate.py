@@ -13,6 +13,7 @@ from rich.console import Console
 from ddpm import registry, tracking
 from ddpm.common import files
 from ddpm.config import params
+from ddpm.metrics import loss_gap
 from ddpm.registry.versions import VERIFIED_TAG
 from tests.support import tiny
 from tests.support.evaluated_project import CHANGES, write_images, write_params
@@ -28,6 +29,15 @@ def model(folder: Path, scale: float, **image: Any) -> Path:
     weights = files.read_tensors(folder / "weights.safetensors")
     files.write_tensors(folder / "weights.safetensors", {name: scale * each for name, each in weights.items()})
     return folder
+
+
+def measured_history() -> str:
+    """A history of two log points, the last with a held-out loss that is 2 % above the training loss."""
+    row = loss_gap.summary({"heldout": [[0.41, 0.61]] * loss_gap.LEVELS, "training": [[0.4, 0.6]] * loss_gap.LEVELS})
+    return (
+        f"images,loss,lr,grad_norm,{','.join(row)}\n80,0.9,0.001,1{',' * len(row)}\n"
+        f"160,0.5,0,1,{','.join(map(str, row.values()))}\n"
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,13 +58,16 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tool
         prepare.main()
         features.main()
         model(Path("out/train/model"), 1.0)
-        files.write_text(Path("out/train/history.csv"), "images,loss,lr,grad_norm\n80,0.9,0.001,1\n160,0.5,0,1\n")
+        files.write_text(Path("out/train/history.csv"), measured_history())
         sample.main()
         evaluate.main()
         run_id = tracking.complete(DIGEST, {"fid": 30.0})
         candidates = [model(Path("one"), 0.2), Path("out/train/model"), model(Path("three"), 1.0, classes=["a", "b"])]
         for number, each in enumerate(candidates, 1):
-            assert registry.register(each, NAME, run_id, files.read_json(evaluate.METRICS)) == number
+            metrics = files.read_json(evaluate.METRICS)
+            if number == 1:
+                metrics["generalisation"] |= {"gap": 0.25}
+            assert registry.register(each, NAME, run_id, metrics) == number
             registry.annotate(NAME, number, {VERIFIED_TAG: "{}"})
         registry.promote(NAME, 1, why="first", expected_champion=None)
         yield folder
@@ -84,6 +97,8 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
     verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "regressed", "worse"}, verdict.reasons
     assert [row.name for row in verdict.rows][:1] == ["FID (classifier)"]
+    gap = next(row for row in verdict.rows if row.name == "gap of held-out to training loss")
+    assert (gap.candidate, gap.champion) == (pytest.approx(0.02), 0.25), "each as its own training measured it"
     assert not re.search(
         r"\bFID\b(?! \(classifier\))", " ".join([*verdict.reasons, *(row.name for row in verdict.rows)])
     )
