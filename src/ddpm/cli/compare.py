@@ -122,8 +122,7 @@ def _resolve(model: str, settings: "params.Params") -> Compared:
     """Find the model that an argument names. Raises RegistryError."""
     from ddpm import registry
 
-    if model.isdecimal():
-        model = f"models:/{settings.promote.name}/{model}"
+    model = options.address(model, settings.promote.name)
     if model.startswith("models:/"):
         version = registry.resolve(model)
         own = version.name == settings.promote.name

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm.cli import options
 from ddpm.common import terminal
 from ddpm.common.class_names import listed
 
@@ -33,25 +34,20 @@ SCORES = ("fid", "kid", "inception_score", "precision", "recall", "memorisation_
 
 @app.command()
 def lineage(
-    model: Annotated[
-        str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run id.")
-    ],
+    model: options.Recorded,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full record as JSON.")] = False,
-    name: Annotated[
-        str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
-    ] = "",
+    name: options.Name = "",
 ) -> None:
     """Show the origin of a model: code, data, parameters, machine.
 
     The MLflow run, lock file, weights, scores and verdict are shown too.
     """
     from ddpm import tracking
-    from ddpm.config import params
     from ddpm.registry.lineage import trace
 
-    chosen = name or (params.model_name() if model.isdigit() else "")
+    model = options.address(model, name)
     with tracking.friendly_errors():
-        links = trace(model, chosen).as_json()
+        links = trace(model).as_json()
     if as_json:
         terminal.echo_json(links, indent=2)
         return

@@ -11,7 +11,18 @@ Model = Annotated[
 ]
 TRAINED = "out/train/model"
 """Checkpoint of the last training."""
+Recorded = Annotated[
+    str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run id.")
+]
+Name = Annotated[str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+
+
+def address(model: str, name: str = "") -> str:
+    """Expand a version number to `models:/NAME/VERSION`, by default of promote.name; return anything else unchanged."""
+    from ddpm.config import params
+
+    return f"models:/{name or params.model_name()}/{model}" if model.isdecimal() else model
 
 
 def sampler_option(name: str, fallback: str = "") -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddpm.cli import options
 from ddpm.common import terminal
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SHOWN = 8
 
 @app.command()
 def reproduce(
-    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION, or a run id.")],
+    model: options.Recorded,
     into: Annotated[
         Path | None, typer.Option("--into", help="An empty folder; by default one under .state/.", show_default=False)
     ] = None,
@@ -27,6 +28,7 @@ def reproduce(
     ] = "",
     here: Annotated[bool, typer.Option("--here", help="Use the environment of this command.")] = False,
     repository: Annotated[str, typer.Option("--repository", help="Repository that has the recorded commit.")] = ".",
+    name: options.Name = "",
 ) -> None:
     """Rebuild a model from its record and compare the two.
 
@@ -39,10 +41,11 @@ def reproduce(
 
     if here and python:
         raise ValueError("--here and --python exclude each other: each chooses the environment")
+    model = options.address(model, name)
     target = into or Path(".state/reproduce") / re.sub(r"[^A-Za-z0-9_.-]+", "-", model.removeprefix("models:/"))
     with tracking.friendly_errors():
         result = rebuild(
-            model, target, repository, name="", python=sys.executable if here else python or None,
+            model, target, repository, python=sys.executable if here else python or None,
             log=terminal.echo,
         )  # fmt: skip
     terminal.echo(*sentences(result))

@@ -11,7 +11,7 @@ from ddpm.common.redact import shown
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
-from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status, version
+from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status
 from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
 from ddpm.tracking.sync import DIGEST_TAG, PATCHES
 
@@ -69,17 +69,14 @@ class Lineage:
         }
 
 
-def trace(address: str, name: str = "") -> Lineage:
-    """Look up the lineage of `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a version of `name`, or a run id.
+def trace(address: str) -> Lineage:
+    """Look up the lineage of `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a run id.
 
     Raises RegistryError for an unknown address.
     """
-    if address.startswith("models:/"):
-        found = resolve(address)
-    elif re.fullmatch(r"\d{1,9}", address):
-        found = version(name, int(address))
-    else:
+    if not address.startswith("models:/"):
         return _of_run(address)
+    found = resolve(address)
     return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.scores)
 
 

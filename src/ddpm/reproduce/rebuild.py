@@ -57,12 +57,12 @@ class Result:
         }
 
 
-def reproduce(address: str, folder: Path, repository: str, *, name: str, python: str | None, log: Log) -> Result:
+def reproduce(address: str, folder: Path, repository: str, *, python: str | None, log: Log) -> Result:
     """Rebuild the model at `address` in the empty `folder` and compare. python: an existing interpreter to use.
 
     Raises ReproduceError, RegistryError.
     """
-    lineage = trace(address, name)
+    lineage = trace(address)
     if lineage.tag("weights") == NOT_RECORDED:
         raise ReproduceError(
             f"run {lineage.run_id} has no recorded weights to compare with: its training did not finish."

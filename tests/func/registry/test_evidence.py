@@ -29,7 +29,7 @@ def test_evidence_comes_back_and_the_verdict_is_on_the_version(make: Make) -> No
     assert (tags["ddpm.verdict"], tags["ddpm.reasons"]) == ("worse", "FID is higher; recall is lower")
     assert (tags[JUDGED_TAG], kept(number)) == (place, [place])
     told = {"verdict": "worse", "reasons": "FID is higher; recall is lower", "evidence": place}
-    assert lineage.trace("1", NAME).as_json()["verdict"] == told
+    assert lineage.trace(f"models:/{NAME}/1").as_json()["verdict"] == told
 
 
 def test_equal_evidence_is_kept_once_and_other_evidence_beside(make: Make) -> None:

@@ -70,7 +70,7 @@ def test_the_names_of_the_classes_are_on_the_version(make: Make) -> None:
     found = registry.version(NAME, make("d" * 64))
     assert found.tags["ddpm.classes"] == '["dark", "light"]'
     assert found.classes == ["dark", "light"]
-    assert lineage.trace("1", NAME).as_json()["classes"] == ["dark", "light"]
+    assert lineage.trace(f"models:/{NAME}/1").as_json()["classes"] == ["dark", "light"]
 
 
 def test_a_version_has_the_lineage_of_its_training_not_of_its_registration(

@@ -61,15 +61,15 @@ def test_a_dirty_tree_is_rebuilt_from_its_patch(checkout: Path, trained: Train) 
     trained(register=True)
     sh(checkout, "git", "checkout", "-q", ".")
     (checkout / "src/helper.py").unlink()
-    result = ddpm(f"models:/{NAME}@candidate")
+    result = ddpm("1", "--name", NAME)
     assert result.exit_code == 0, result.output
     assert "bytes of uncommitted changes: applied" in result.stdout
     assert "helped" in result.stdout
     assert "identical" in result.stdout
-    kept = Path(f".state/reproduce/{NAME}-candidate")
+    kept = Path(f".state/reproduce/{NAME}-1")
     assert (kept / "params.yaml").read_text() == "seed: 5\n"
     assert not (kept / ".env").exists()
-    assert "is not empty" in refused(f"models:/{NAME}@candidate")
+    assert "is not empty" in refused("1", "--name", NAME)
 
 
 @pytest.mark.slow

@@ -75,6 +75,17 @@ def test_a_picture_is_kept_exactly(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(png)), pixels)
 
 
+@pytest.mark.parametrize(("shape", "size"), [((300, 600), (256, 128)), ((30, 40), (40, 30))])
+def test_the_copy_for_mlflows_page_has_at_most_256_pixels_a_side(
+    tmp_path: Path, shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    spool = Spool(tmp_path / "d")
+    with spool.writing():
+        spool.picture("samples", np.zeros(shape, np.uint8), 100)
+    (copy,) = (tmp_path / "d" / "pictures").glob("samples+step+100+*+compressed.webp")
+    assert Image.open(copy).size == size
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 4, 1), (4,), (4, 4, 2)])
 def test_what_is_no_picture_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     spool = Spool(tmp_path / "d")
