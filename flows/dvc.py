@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from ddpm.common import faults
-from ddpm.common.progress import duration
+from ddpm.common.units import duration
 from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, words
 from ddpm.provenance import git
 from flows import processes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import terminal
-from ddpm.common.progress import duration
+from ddpm.common.units import duration
 from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_table import Row
 from ddpm.report.page import PAGE

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ddpm.cli.findings import Finding
-from ddpm.common import environment
+from ddpm.common import environment, units
 from ddpm.common.redact import shown
 
 LOCK = Path("requirements.lock")
@@ -72,11 +72,11 @@ def tools() -> Iterator[Finding]:
 def disk() -> Iterator[Finding]:
     """Check the free disk space."""
     free = shutil.disk_usage(".").free
-    text = f"{free / 2**30:.1f} GiB free"
+    text = f"{units.size(free)} free"
     yield (
         Finding("ok", "disk", text)
         if free >= NEEDED_BYTES
-        else Finding("missing", "disk", f"{text}; the default run needs {NEEDED_BYTES / 2**30:.0f} GiB")
+        else Finding("missing", "disk", f"{text}; the default run needs {units.size(NEEDED_BYTES)}")
     )
 
 

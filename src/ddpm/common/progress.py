@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ddpm.common import units
+
 SECONDS_BETWEEN_LINES = float(os.environ.get("DDPM_PROGRESS_SECONDS", "10"))
 """A flow that shows the lines as a bar on a terminal sets one second."""
 
@@ -48,14 +50,17 @@ class Progress:
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         text = (
             f"{self.label}: {self.done:,} of {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "
-            f"{rate:,.3g}/s, {duration(left)} left"
+            f"{units.rate(rate)}, {units.duration(left)} left"
         )
         return f"{text}, {note}" if note else text
 
     def close(self) -> None:
         """Print a closing line with the number of items, the duration and the rate."""
         seconds = time.monotonic() - self.started
-        print(f"{self.label}: {self.done:,} {self.unit} in {duration(seconds)} ({self.rate():,.3g}/s)", flush=True)
+        print(
+            f"{self.label}: {self.done:,} {self.unit} in {units.duration(seconds)} ({units.rate(self.rate())})",
+            flush=True,
+        )
 
 
 class BarProgress(Progress):
@@ -91,15 +96,3 @@ def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
             shown.bar.stop()
         raise
     shown.close()
-
-
-def duration(seconds: float) -> str:
-    """Format seconds: `48s`, `3m 57s`, `2h 05m`."""
-    if seconds == float("inf"):
-        return "unknown time"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ddpm.common import units
 from ddpm.data.entries import Entry, Listing, inner_path, read_capped, wanted
 from ddpm.data.errors import BadImageError, DataError
 
@@ -183,7 +184,7 @@ def _check_total(location: Path, total: int) -> None:
     """Raise DataError for an archive that unpacks to more than MAX_ARCHIVE_BYTES."""
     if total > MAX_ARCHIVE_BYTES:
         raise DataError(
-            f"{location} unpacks to {total / 2**30:,.0f} GiB, above the limit of {MAX_ARCHIVE_BYTES / 2**30:,.0f} GiB. "
+            f"{location} unpacks to {units.size(total)}, above the limit of {units.size(MAX_ARCHIVE_BYTES)}. "
             "Is it a decompression bomb? If not, unpack it and give the folder."
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from ddpm.common import units
 from ddpm.data.errors import BadImageError, DataError
 
 ENDINGS = {
@@ -130,6 +131,6 @@ def read_capped(file: IO[bytes]) -> bytes | BadImageError:
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         return BadImageError(
-            f"it is larger than the limit of {MAX_FILE_BYTES // 2**20} MiB for one image; remove or shrink it"
+            f"it is larger than the limit of {units.size(MAX_FILE_BYTES)} for one image; remove or shrink it"
         )
     return content

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm.common import files
+from ddpm.common import files, units
 from ddpm.provenance import git
 
 LARGEST = 10 * 2**20
@@ -57,11 +57,13 @@ def changes(folder: Path = Path()) -> Changes:
     new = [folder / name for name in os.fsdecode(listed).split("\0") if name]
     size = sum(path.lstat().st_size for path in new if path.exists())
     if size > LARGEST:
-        return Changes(refused=f"new files that git does not ignore have {_size(size)}, more than {_size(LARGEST)}")
+        return Changes(
+            refused=f"new files that git does not ignore have {units.size(size)}, more than {units.size(LARGEST)}"
+        )
     patch = _patch(folder)
     if len(patch) > LARGEST:
         return Changes(
-            refused=f"the changes since the last commit have {_size(len(patch))}, more than {_size(LARGEST)}"
+            refused=f"the changes since the last commit have {units.size(len(patch))}, more than {units.size(LARGEST)}"
         )
     return Changes(*_without_secrets(patch))
 
@@ -104,7 +106,3 @@ def _without_secrets(patch: bytes) -> tuple[bytes, str, int]:
     patch, addresses = CREDENTIALS.subn(b"", patch)
     patch, tokens = TOKENS.subn(b"REMOVED", patch)
     return SETTINGS.sub(without, patch), "", addresses + tokens + settings
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"

@@ -1,9 +1,9 @@
-"""Run time and cost by stage: seconds, and hours of processors and GPUs."""
+"""Run time and cost by stage: wall-clock, processor and GPU time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddpm.common.progress import duration
+from ddpm.common.units import duration
 from ddpm.report.run_summary import RunSummary
 
 
@@ -49,9 +49,4 @@ def describe(summary: RunSummary) -> Times:
 def _took(made: dict[str, float] | None) -> tuple[str, str, str]:
     if not made:
         return "–", "–", "–"
-    return duration(made["seconds"]), hours(made["cpu_seconds"]), hours(made["gpu_seconds"])
-
-
-def hours(seconds: float) -> str:
-    """Format as hours with two significant digits: `0.13 h`."""
-    return f"{seconds / 3600:.2g} h"
+    return duration(made["seconds"]), duration(made["cpu_seconds"]), duration(made["gpu_seconds"])

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm.common import files, terminal
+from ddpm.common import files, terminal, units
 from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
@@ -187,6 +187,6 @@ def _need_space(folder: Path, size: int) -> None:
     needed = size + 2**20
     if free < needed:
         raise StateError(
-            f"{folder} has {free / 2**20:.0f} MiB free and a checkpoint needs {needed / 2**20:.0f} MiB. "
+            f"{folder} has {units.size(free)} free and a checkpoint needs {units.size(needed)}. "
             "Free some space; training continues from the last checkpoint."
         )

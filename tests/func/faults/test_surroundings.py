@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_is_named_and_training_goes_on_from_the_one_before(
 
 @pytest.mark.parametrize(
     ("where", "words"),
-    [("train", "MiB free and a checkpoint needs"), ("tracking", "no space is left on the disk of")],
+    [("train", " free and a checkpoint needs "), ("tracking", "no space is left on the disk of")],
 )
 def test_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     project: Path, undisturbed: dict[str, str], start: Start, where: str, words: str

@@ -128,11 +128,11 @@ def test_times_are_those_of_this_run_and_of_the_run_that_made_the_files():
     assert found is not None
     prepare, train = found.rows
     assert (prepare.did, prepare.took, prepare.cpu) == ("cached", "–", "–")
-    assert (train.took, train.cpu, found.total.cpu, found.gpu) == ("5m 00s", "0.15 h", "0.15 h", False)
-    assert "GPU hours" not in html(summary=made.summary())
+    assert (train.took, train.cpu, found.total.cpu, found.gpu) == ("5m 00s", "9m 00s", "9m 00s", False)
+    assert "GPU time" not in html(summary=made.summary())
     held = made.TOOK | {"gpu_seconds": 300.0}
     stages = [{"stage": "train", "did": "Completed", **held, "made": held}]
-    assert "GPU hours" in html(summary=made.summary(stages=stages))
+    assert "GPU time" in html(summary=made.summary(stages=stages))
 
 
 @pytest.fixture
