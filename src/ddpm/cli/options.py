@@ -6,12 +6,12 @@ import typer
 
 from ddpm.sampling.options import OPTIONS, default
 
-Model = Annotated[
+ModelOption = Annotated[
     str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
 ]
 TRAINED = "out/train/model"
 """Checkpoint of the last training."""
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
 def sampler_option(name: str, fallback: str = "") -> Any:

@@ -33,7 +33,7 @@ COUNT = 64
 @app.command()
 def sample(
     context: typer.Context,
-    model: options.Model = options.TRAINED,
+    model: options.ModelOption = options.TRAINED,
     count: Annotated[
         int | None,
         typer.Option(
@@ -71,7 +71,7 @@ def sample(
     tolerance: Annotated[float | None, options.sampler_option("tolerance")] = None,
     clamp: Annotated[bool | None, options.sampler_option("clamp")] = None,
     batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 250,
-    device: options.Device = "auto",
+    device: options.DeviceOption = "auto",
     frames: Annotated[
         int | None,
         typer.Option(help="Frames of an animation; by default one per step.", min=2, show_default=False),

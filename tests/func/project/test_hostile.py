@@ -247,7 +247,7 @@ def test_pictures_take_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saves)
     pixels = np.zeros((2, 8, 8, 1), np.uint8)
     plot = plots.classes([name, "b"], [0.5, 0.5], [0.5, 0.5])
-    sheet = sheets.sheet([sheets.Row(list(pixels), name)], headings={0: name})
+    sheet = sheets.sheet([sheets.SheetRow(list(pixels), name)], headings={0: name})
     contact = contact_sheet(pixels, np.array([0, 0]), [name], ["a", "b"])
     assert not hostile.STEERS.search("".join(drawn))
     for picture in (Image.open(io.BytesIO(plot)), Image.open(io.BytesIO(sheet)), contact):

@@ -9,7 +9,7 @@ from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.evaluation import gate
 
 LIMITS = {"max_fid": 60.0, "min_inception_score": 6.0, "min_class_share": 0.02, "min_improvement": 0.02}
-NOISE = (0.5, -0.2, 0.1, -0.4, 0.3, 0.0, -0.5, 0.2)  # of blocks of seeds, which two models share
+NOISE = (0.5, -0.2, 0.1, -0.4, 0.3, 0.0, -0.5, 0.2)  # of seed blocks, which two models share
 
 
 def blocks(fid, own=0.01):
@@ -72,7 +72,7 @@ def test_only_a_sufficient_gain_replaces_the_champion(fid, outcome, promote):
     assert (verdict.verdict, verdict.promote) == (outcome, promote)
     assert "30" in verdict.reasons[0]
     assert f"{fid:.4g}" in verdict.reasons[0]
-    assert "95% interval" in verdict.reasons[0]
+    assert "95% confidence interval" in verdict.reasons[0]
 
 
 def test_an_equal_score_is_no_gain_even_when_none_is_asked():
@@ -84,7 +84,7 @@ def test_a_gain_in_half_of_the_blocks_may_be_chance():
     lucky = measured(28.0, "a", blocks=blocks(29.9, own=3.0))
     verdict = gate.decide(lucky, measured(30.0, "b"), **LIMITS)
     assert (verdict.verdict, verdict.promote) == ("inconclusive", False)
-    assert verdict.reasons[0].endswith("it may be chance")
+    assert verdict.reasons[0].endswith("which includes 0")
     assert verdict.comparison.low < 0 < verdict.comparison.high
 
 
@@ -95,7 +95,7 @@ def test_the_asked_confidence_decides():
     assert outcomes == ["better", "inconclusive"]
 
 
-@pytest.mark.parametrize(("found", "said"), [([], "without blocks of seeds"), ([30.0] * 5, "5 pairs are too few")])
+@pytest.mark.parametrize(("found", "said"), [([], "without seed blocks"), ([30.0] * 5, "5 pairs are too few")])
 def test_without_a_valid_comparison_the_champion_stays(found, said):
     values = [[each - gap for each in found] for gap in (20.0, 0.0)]
     candidate, champion = (
@@ -119,11 +119,11 @@ def test_kid_may_rise_by_what_chance_explains_of_the_paired_subsets(rise, outcom
     assert verdict.verdict == outcome
 
 
-def test_the_words_say_what_the_gain_that_is_asked_is_for():
+def test_the_reason_explains_the_required_gain():
     for fid, outcome in ((29.0, "better"), (29.9, "inconclusive")):
         verdict = gate.decide(measured(fid, "a"), measured(30.0, "b"), **LIMITS)
         assert verdict.verdict == outcome
-        assert "another training seed of the same recipe differs as well" in verdict.reasons[0]
+        assert "another training seed of the same recipe also changes FID" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_an_image_of_no_class_is_what_guidance_zero_draws(model: checkpoint.Mode
     by_class = tiny.typed({**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}})
     for labels in (None, [0, generate.NO_LABEL]):
         with pytest.raises(ValueError, match=r"by their class only .* give a label of 0 \(dark\), 1 \(light\)"):
-            generate.check(by_class, Sampling(), 2, labels, known=(2, 4, 4, 1))
-    generate.check(by_class, Sampling(), 2, [0, 1], known=(2, 4, 4, 1))
+            generate.check(by_class, Sampling(), 2, labels, low_res=(2, 4, 4, 1))
+    generate.check(by_class, Sampling(), 2, [0, 1], low_res=(2, 4, 4, 1))
 
 
 def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Model) -> None:
@@ -216,7 +216,7 @@ def broken(value: float, **changes: Any) -> checkpoint.Model:
 def test_an_estimate_that_is_not_finite_is_an_error_and_no_picture(value: float, sampler: str) -> None:
     asked = Sampling(sampler=sampler, steps=3)
     where = r"evaluation 1 .* sigma = \d.* not finite in 100%"
-    message = rf"weights f00df00df00d, drawn with sampler {re.escape(sampler)}: {where}"
+    message = rf"weights f00df00df00d, sampled with {re.escape(sampler)}: {where}"
     with pytest.raises(pixels.NotFiniteError, match=message):
         generate.generate(broken(value), 2, asked)
 
