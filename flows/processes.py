@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from ddpm.common.redact import shown_output
+from ddpm.common.redact import redact_line
 
 LINES_KEPT = 400
 """Lines of output in a ProcessResult."""
@@ -185,7 +185,7 @@ def _stop_at_limit(process: subprocess.Popen[str], grace: float, timed_out: thre
 def _read(process: subprocess.Popen[str], lines: deque[str], log: Log) -> None:
     """Log each line; the thread ends when the last writer closes the pipe."""
     for line in process.stdout or ():  # never None, because `run` asks for a pipe
-        text = shown_output(line.rstrip())
+        text = redact_line(line.rstrip())
         if text:
             lines.append(text)
             log(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm.common import terminal
 from ddpm.common.units import duration
 from ddpm.evaluation.gate import Verdict
-from ddpm.evaluation.score_table import Row
+from ddpm.evaluation.score_table import ScoreRow
 from ddpm.report.page import PAGE
 from flows.dvc import StageRun
 from flows.markdown import escape
@@ -89,7 +89,7 @@ def show(result: PipelineResult, console: "Console", prefect: str = "") -> None:
     console.print()
 
 
-def score_table(rows: Sequence[Row]) -> "RenderableType":
+def score_table(rows: Sequence[ScoreRow]) -> "RenderableType":
     """A table of the scores with the champion's, those of real images, and the limits."""
     from rich.table import Table
     from rich.text import Text

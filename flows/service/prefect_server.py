@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from flows.service import access, guard, server_process
 from flows.service.access import HOST, PREFECT, ServerRecord
 
@@ -49,7 +49,7 @@ class Server:
     @property
     def page(self) -> str:
         """The address of its web page."""
-        return shown(self.url.removesuffix("/api"))
+        return redact_text(self.url.removesuffix("/api"))
 
     @property
     def sign_in(self) -> str:
@@ -78,7 +78,7 @@ class Server:
                 raise ServerError(f"The Prefect server exited while starting. Its log: {self.log_file}")
             if time.monotonic() > deadline:
                 raise ServerError(
-                    f"The Prefect server at {shown(self.url)} does not answer. "
+                    f"The Prefect server at {redact_text(self.url)} does not answer. "
                     + (
                         f"Its log: {self.log_file}"
                         if self.process

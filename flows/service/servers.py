@@ -170,7 +170,7 @@ def _mlflow_address() -> tuple[str, ServerRecord | None, bool]:
 
     uri = tracking.tracking_uri()
     if uri.startswith("http"):
-        return tracking.shown(uri), None, False
+        return tracking.redact_text(uri), None, False
     record = access.read(_record_file())
     return "", record if record and record.is_genuine(MLFLOW) else None, True
 

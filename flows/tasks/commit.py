@@ -168,7 +168,7 @@ def _push_data(log: processes.Log) -> tuple[bool, str]:
         return True, "data: local only, because DVC has no default remote (`dvc remote add --local --default NAME URL`)"
     if "://" not in url and Path(url).resolve() == EMBEDDED_STORE.resolve():
         return True, f"data: local only, because DVC's default remote {name} is the store of the embedded sets"
-    done = dvc.dvc(["push", "--remote", name], lambda line: log(tracking.shown(line)), PUSH_SECONDS)
+    done = dvc.dvc(["push", "--remote", name], lambda line: log(tracking.redact_text(line)), PUSH_SECONDS)
     if done.code or done.timed_out:
         return False, f"data: not pushed to {name} ({_reason(done)}); the next run tries again"
     out = pointer.output()
@@ -236,7 +236,7 @@ def _reason(done: processes.ProcessResult) -> str:
     if done.timed_out:
         return f"stopped after {PUSH_SECONDS:.0f} s"
     errors = [line for line in done.lines if re.match(r"(fatal|error|ERROR|remote|!|\s*!)", line)] or list(done.lines)
-    return tracking.shown(errors[0]) if errors else f"exit status {done.code}"
+    return tracking.redact_text(errors[0]) if errors else f"exit status {done.code}"
 
 
 def _identity() -> dict[str, str]:

@@ -111,7 +111,7 @@ def _probe_address(path: str) -> None:
             raise _source_error(f"is gone ({error.code})") from error
         return
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _source_error(f"does not answer ({tracking.shown(str(error))})") from error
+        raise _source_error(f"does not answer ({tracking.redact_text(str(error))})") from error
     if kind == "text/html":
         raise _source_error("is a page, not an archive of images: DVC would import the page itself")
     if length == "0":
@@ -146,7 +146,7 @@ def _source_changed(limit: float, lock: int) -> bool:
 def _fetch(log: Log, limit: float, lock: int) -> None:
     """Fetch the source's present state into the staging place."""
     replace.write_incoming_pointer()
-    _update([], lambda line: log(tracking.shown(line)), limit, lock)
+    _update([], lambda line: log(tracking.redact_text(line)), limit, lock)
     if not pointer.version(replace.INCOMING_POINTER).count:
         raise _source_error("is empty")
 
@@ -168,7 +168,7 @@ def _update(options: Sequence[str], log: Log, limit: float, lock: int) -> None:
 def _source_error(what: str, done: processes.ProcessResult | None = None) -> SourceError:
     """An error that names the source, without credentials, and ends with DVC's last lines."""
     details = f"\n{_last_lines(done)}" if done else ""
-    path = tracking.shown(str(pointer.sources()[0]["path"]))
+    path = tracking.redact_text(str(pointer.sources()[0]["path"]))
     return SourceError(
         f"the source of the data, {path}, {what}. The data are unchanged. Bring the source back, "
         f"or use another: ddpm data use SOURCE.{details}"
@@ -177,4 +177,4 @@ def _source_error(what: str, done: processes.ProcessResult | None = None) -> Sou
 
 def _last_lines(done: processes.ProcessResult) -> str:
     """The last lines of DVC's output, indented."""
-    return "\n".join(f"  {tracking.shown(line)}" for line in words(done.lines)[-6:])
+    return "\n".join(f"  {tracking.redact_text(line)}" for line in words(done.lines)[-6:])

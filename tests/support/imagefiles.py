@@ -5,9 +5,12 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from tests.support.preparing import GREY, picture
 
 
 def encoded(pixels: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
@@ -25,3 +28,13 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+COLOUR = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+WIDE = GREY.astype(np.uint16) * 257
+
+
+def grey(content: bytes, name: str = "a.png", **changes: Any) -> np.ndarray:
+    return picture(content, name, **changes).pixels[:, :, 0].astype(int)

@@ -34,3 +34,9 @@ def sh(folder: Path, *command: str) -> str:
     done = forked.run(command, cwd=folder, env=os.environ | programs)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def beside(folder: Path) -> list[str]:
+    """The files that an interrupted replacement leaves."""
+    left = [*folder.glob("data.*"), *folder.glob(".state/data.*"), *folder.glob(".state/update.json")]
+    return sorted(path.name for path in left if path.name != "data.dvc")

@@ -24,7 +24,7 @@ def canary(
             "--name", help="The registered model; by default promote.name of params.yaml.", show_default=False
         ),
     ] = "",
-    device: options.Device = "auto",
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Show samples of a version beside those of the champion.
 

@@ -41,14 +41,14 @@ def compare(
         list[str],
         typer.Argument(help="Two or more of models:/NAME@ALIAS, models:/NAME/VERSION, a version number, or a folder."),
     ],
-    count: Annotated[int, typer.Option(help="Number of images of each model.", min=1)] = 64,
-    seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = Path("compare.html"),
-    device: options.Device = "auto",
+    count: Annotated[int, typer.Option(help="Number of images per model.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Image i is generated from seed + i.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("compare.html"),
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Show samples and scores of versions and checkpoints side by side.
 
-    All are drawn from equal seeds: a version with the settings of its evaluation, a folder with section `sample` of
+    All use the same seeds: a version with the settings of its evaluation, a folder with section `sample` of
     params.yaml. The first model is the reference. A number is a version of the model promote.name of params.yaml.
     """
     require_page(out, count)
@@ -107,7 +107,7 @@ def write_page(
     out: Path, title: str, paragraph: tuple[str, str], models: Sequence[Compared], commands: list[tuple[str, str]],
     *, count: int, seed: int, batch: int, device: str,
 ) -> None:  # fmt: skip
-    """Sample the models and write the page. Raises ValueError for models that cannot be sampled alike."""
+    """Sample the models and write the page. Raises ValueError for models that cannot be compared."""
     from ddpm.common import files
     from ddpm.report import model_comparison
 
@@ -132,7 +132,7 @@ def _resolve(model: str, settings: "params.Params") -> Compared:
 
 
 def _record(metrics: Mapping[str, Any]) -> ScoreRecord | None:
-    """Read scores from a version's tag, which anyone can write; None without conditions."""
+    """Read scores from a version's tag, which is untrusted; None without conditions."""
     return ScoreRecord.from_json(metrics) if "conditions" in metrics else None
 
 
@@ -153,7 +153,7 @@ def _draw(
 ) -> tuple["Drawn", list[str]]:  # fmt: skip
     """Draw the images; return them and the SHA-256 of each model's weights.
 
-    Raises ValueError for models that cannot be sampled alike.
+    Raises ValueError for models that do not generate the same kind of image.
     """
     import numpy as np
 
@@ -166,11 +166,11 @@ def _draw(
     configs = [checkpoint.read_config(each.folder) for each in models]
     for each, config in zip(models[1:], configs[1:], strict=True):
         if different := alike.differences(configs[0], config):
-            raise ValueError(f"{models[0].name} and {each.name} cannot be sampled alike: {'; '.join(different)}")
-    known, labels = small_heldout(configs[0], count)
+            raise ValueError(f"{models[0].name} and {each.name} cannot be compared: {'; '.join(different)}")
+    low_res, labels = small_heldout(configs[0], count)
     for each, config in zip(models, configs, strict=True):
         weak = guide_config(str(each.guide)) if each.guide else None
-        generate.check(config, each.sampling, count, labels, None if known is None else known.shape, weak)
+        generate.check(config, each.sampling, count, labels, None if low_res is None else low_res.shape, weak)
     classes = configs[0].image.classes
     every = labels or generate.default_labels(count, len(classes)) or [generate.NO_LABEL] * count
     images, weights = [], []
@@ -179,7 +179,7 @@ def _draw(
             model = checkpoint.load(each.folder)
             images.append(
                 generate.generate(
-                    model, count, each.sampling, seed=seed, known=known,
+                    model, count, each.sampling, seed=seed, low_res=low_res,
                     labels=generate.renumbered(every, classes, model.classes) if classes else None,
                     guide=checkpoint.load(each.guide) if each.guide else None,
                     batch=batch, device=device, advance=shown.advance,

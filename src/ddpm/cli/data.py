@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 import typer
 
 from ddpm.common import terminal
-from ddpm.common.redact import has_secret, shown_address
+from ddpm.common.redact import has_secret, redact_address
 
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
@@ -51,7 +51,7 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
             )
         if has_secret(source):
             raise ValueError(
-                f"{shown_address(source)}: the address holds a password or a signature, and git would store it in "
+                f"{redact_address(source)}: the address holds a password or a signature, and git would store it in "
                 "data.dvc. Make the address a DVC remote and put the secret into DVC's local file, which git ignores:\n"
                 "  dvc remote add NAME URL\n  dvc remote modify --local NAME password ...   (or user, access_key_id)\n"
                 "  ddpm data use remote://NAME/PATH"
@@ -111,7 +111,7 @@ def status() -> None:
     origin = (
         f"the embedded set {names[0]}"
         if names
-        else f"imported from {shown_address(source[0])}"
+        else f"imported from {redact_address(source[0])}"
         if source
         else "added with `dvc add`"
     )

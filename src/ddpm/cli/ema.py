@@ -1,4 +1,4 @@
-"""`ddpm ema`: reconstruct an average of the weights of any length after training."""
+"""`ddpm ema`: post-hoc EMA, an average of the weights of any length after training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +35,7 @@ def ema(
     snapshots = power_ema.read(train / "ema")
     if snapshots.digest != config.digest:
         raise ValueError(
-            f"{train} holds snapshots of another training than that of its model. Run `dvc repro --force train`"
+            f"the snapshots and the model in {train} are from different trainings. Run `dvc repro --force train`"
         )
     _, error = power_ema.coefficients(snapshots, length)
     weights = power_ema.reconstruct(snapshots, length)
@@ -43,5 +43,5 @@ def ema(
     checkpoint.save(target, config.extended(ema={"length": length}), weights, raw)
     terminal.echo(
         f"ema: average of length {length:g} from {len(snapshots.steps)} snapshots (profile error {error:.2%}) is in "
-        f"{target}; sample it: ddpm sample --model {target}"
+        f"{target}. Sample it with: ddpm sample --model {target}"
     )

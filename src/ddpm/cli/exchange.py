@@ -23,7 +23,7 @@ class Format(StrEnum):
 def export_(
     folder: Annotated[Path, typer.Argument(help="The new folder.", metavar="DIR")],
     to: Annotated[Format, typer.Option("--to", help="Format.")] = Format.diffusers,
-    model: options.Model = options.TRAINED,
+    model: options.ModelOption = options.TRAINED,
     label: Annotated[
         str | None,
         typer.Option(

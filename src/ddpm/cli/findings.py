@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "note", "missing"]
+Status = Literal["ok", "note", "missing"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """Result of one check: `missing` must be repaired, `note` is for information."""
 
-    state: State
+    state: Status
     subject: str
     text: str

@@ -79,4 +79,4 @@ def _write(out: Path, images: "NDArray[np.uint8]") -> None:
         files.write_bytes(out, animation.animate(images[None], out.suffix))
     else:
         headings = {0: "from", len(images) - 1: "to"}
-        files.write_bytes(out, sheets.sheet([sheets.Row(list(images))], headings=headings))
+        files.write_bytes(out, sheets.sheet([sheets.SheetRow(list(images))], headings=headings))

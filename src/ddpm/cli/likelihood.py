@@ -23,7 +23,7 @@ COUNT = 100
 
 @app.command()
 def likelihood(
-    model: options.Model = options.TRAINED,
+    model: options.ModelOption = options.TRAINED,
     images: Annotated[
         str,
         typer.Option(
@@ -59,7 +59,7 @@ def likelihood(
     ] = None,
     seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 50,
-    device: options.Device = "auto",
+    device: options.DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure the likelihood of images, in bits per dimension.

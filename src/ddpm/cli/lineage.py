@@ -34,9 +34,9 @@ SCORES = ("fid", "kid", "inception_score", "precision", "recall", "memorisation_
 
 @app.command()
 def lineage(
-    model: options.Recorded,
+    model: options.RecordedArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full record as JSON.")] = False,
-    name: options.Name = "",
+    name: options.NameOption = "",
 ) -> None:
     """Show the origin of a model: code, data, parameters, machine.
 

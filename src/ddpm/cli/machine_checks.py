@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ddpm.cli.findings import Finding
 from ddpm.common import environment, units
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 
 LOCK = Path("requirements.lock")
 NEEDED_BYTES = 2 * 2**30
@@ -102,7 +102,7 @@ def servers() -> Iterator[Finding]:
     if mlflow and (wrong := uri.fault(mlflow)):
         yield Finding("missing", "mlflow", wrong)
     elif mlflow and not mlflow.startswith("http"):
-        yield Finding("ok", "mlflow", shown(mlflow))
+        yield Finding("ok", "mlflow", redact_text(mlflow))
     else:
         yield _server("mlflow", mlflow, "MLFLOW_TRACKING_URI")
 
@@ -113,9 +113,9 @@ def _server(name: str, url: str, variable: str) -> Finding:
         return Finding("ok", name, "embedded, under .state/")
     try:
         with urllib.request.urlopen(url.rstrip("/") + "/health", timeout=5):  # noqa: S310 - http(s), checked above
-            return Finding("ok", name, f"{shown(url)} answers")
+            return Finding("ok", name, f"{redact_text(url)} answers")
     except (OSError, ValueError) as error:
-        text = f"{shown(url)} does not answer ({shown(str(error))}). Start it, or unset {variable}"
+        text = f"{redact_text(url)} does not answer ({redact_text(str(error))}). Start it, or unset {variable}"
         return Finding("missing", name, text)
 
 

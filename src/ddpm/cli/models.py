@@ -7,7 +7,7 @@ import typer
 
 from ddpm.common import terminal
 from ddpm.common.class_names import listed
-from ddpm.common.redact import shown_address
+from ddpm.common.redact import redact_address
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,7 +72,7 @@ def status(name: Name = "") -> None:
     model = model_name(name)
     with tracking.friendly_errors():
         found = registry.status(model)
-    terminal.echo(f"{model} at {shown_address(tracking.tracking_uri())}")
+    terminal.echo(f"{model} at {redact_address(tracking.tracking_uri())}")
     if not found.versions:
         terminal.echo("no version is registered yet: `make run` trains and registers one")
         return

@@ -6,16 +6,18 @@ import typer
 
 from ddpm.sampling.options import OPTIONS, default
 
-Model = Annotated[
+ModelOption = Annotated[
     str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
 ]
 TRAINED = "out/train/model"
 """Checkpoint of the last training."""
-Recorded = Annotated[
+RecordedArgument = Annotated[
     str, typer.Argument(help="A version of --name, models:/NAME@ALIAS, models:/NAME/VERSION, or a run id.")
 ]
-Name = Annotated[str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+NameOption = Annotated[
+    str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
 def address(model: str, name: str = "") -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ddpm.cli.findings import Finding, State
+from ddpm.cli.findings import Finding, Status
 from ddpm.common.redact import has_secret
 
 
@@ -14,7 +14,7 @@ def repository() -> Iterator[Finding]:
 
     if trouble := git.trouble():
         if shutil.which("git"):  # otherwise reported by machine_checks.tools
-            state: State = "note" if "no commit yet" in trouble else "missing"
+            state: Status = "note" if "no commit yet" in trouble else "missing"
             yield Finding(state, "git", f"{trouble}. Until then models are recorded without a commit")
         return
     changed = git.text("status", "--porcelain")

@@ -19,7 +19,7 @@ SHOWN = 8
 
 @app.command()
 def reproduce(
-    model: options.Recorded,
+    model: options.RecordedArgument,
     into: Annotated[
         Path | None, typer.Option("--into", help="An empty folder; by default one under .state/.", show_default=False)
     ] = None,
@@ -28,7 +28,7 @@ def reproduce(
     ] = "",
     here: Annotated[bool, typer.Option("--here", help="Use the environment of this command.")] = False,
     repository: Annotated[str, typer.Option("--repository", help="Repository that has the recorded commit.")] = ".",
-    name: options.Name = "",
+    name: options.NameOption = "",
 ) -> None:
     """Rebuild a model from its record and compare the two.
 

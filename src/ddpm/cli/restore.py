@@ -16,7 +16,7 @@ def restore(
     task: Annotated[str, typer.Argument(help="inpaint, super-resolution, denoise or colourise.")],
     given: Annotated[Path, typer.Option("--input", help="A picture, or a folder of pictures.")],
     out: Annotated[Path, typer.Option(help="A new folder: pictures, strip.png, scores.json.")],
-    model: options.Model = options.TRAINED,
+    model: options.ModelOption = options.TRAINED,
     mask: Annotated[
         Path | None, typer.Option(help="inpaint: a mask picture, white where to paint.", show_default=False)
     ] = None,
@@ -57,7 +57,7 @@ def restore(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 64,
-    device: options.Device = "auto",
+    device: options.DeviceOption = "auto",
 ) -> None:
     """Inpaint, enlarge, denoise or colourise pictures."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

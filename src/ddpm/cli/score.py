@@ -1,4 +1,4 @@
-"""`ddpm score`: scores of any two sets of images, from any program."""
+"""`ddpm score`: scores of two sets of images from any source."""
 
 import re
 import sys
@@ -57,7 +57,7 @@ def score(
     ] = None,
     splits: Annotated[int, typer.Option(help="Number of splits of the Inception Score.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the selection by --count and of the halves.", min=0)] = 0,
-    device: options.Device = "auto",
+    device: options.DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score generated images against real ones.
@@ -99,7 +99,7 @@ def _statistics(real: Path, heldout: Path | None, fake: Path | None, save: Path 
     if save:
         reference_file.require_suffix(save)
     elif not fake:
-        raise ValueError("--fake is missing: the images to score. It is optional only with --save-reference FILE")
+        raise ValueError("--fake is missing: name the images to score. Only --save-reference FILE can do without it")
     if not reference_file.is_reference(real):
         return None
     if heldout or save:
@@ -182,12 +182,12 @@ def _reference(
     from ddpm.metrics.scoring import Features
 
     real, more = features["real"], features.get("heldout")
-    known = None
+    found = None
     if len(real) // 2 >= frechet.SMALLEST_SET:
-        known = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=extractor)
+        found = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=extractor)
     heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
-    scores, counts = (known.scores, known.counts) if known else ({}, {})
+    scores, counts = (found.scores, found.counts) if found else ({}, {})
     return Reference(frechet.moments(real), real, heldout, scores, classes, sha256, floor_counts=counts)
 
 
@@ -206,11 +206,11 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
     named = fid_name(conditions)
     lines = [(re.sub("^fid", named, name), *rest) for name, *rest in lines]
     width = max(len(name) for name, *_ in lines)
-    for name, value, known in lines:
-        others = ", ".join(f"{which} {number:.4g}" for which, number in known.items() if which != "copy")
+    for name, value, real in lines:
+        others = ", ".join(f"{which} {number:.4g}" for which, number in real.items() if which != "copy")
         shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"
         terminal.echo(shown.rstrip())
     if not conditions["full_rank"]:
-        terminal.echo("note: with no more images than features, the Fréchet distance is far too high")
+        terminal.echo("note: there are not more images than features, so the Fréchet distance is far too high")
     for name, value in conditions.items():
         terminal.echo(f"  {name.replace('_', ' ')}: {value}")

@@ -2,9 +2,6 @@
 
 So a reader sees the old file or the new one, never a partial one. A replacement has the permissions of the file or
 folder that it replaces; a new file has those that the umask leaves. Nothing is ever pickled.
-
-A killed writer leaves `.NAME.????????.part` next to NAME, which the next writer of NAME removes. A running writer holds
-a lock on its own temporary file, so that concurrent writers never remove each other's.
 """
 
 import contextlib
@@ -13,20 +10,15 @@ import hashlib
 import io
 import json
 import os
-import re
-import secrets
 import shutil
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.common.locks import acquire
-
-PART = ".part"
+from ddpm.common import part_files
 
 
 class DiskFullError(OSError):
@@ -59,13 +51,13 @@ def fsync_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that replaces `path`, durably, if the block succeeds. Creates parent folders."""
-    with room_for(path), _part(path, _empty_file) as (temporary, lock):
+    with room_for(path), part_files.locked(path, part_files.empty_file) as (temporary, lock):
         try:
             with os.fdopen(os.dup(lock), "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            _keep_mode(path, temporary)
+            part_files.keep_mode(path, temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -195,10 +187,10 @@ def fresh_folder(path: Path) -> Iterator[Path]:
 
     The old folder is moved away before the new one gets its name, so `path` never holds a partial folder.
     """
-    with room_for(path), _part(path, _empty_folder) as (temporary, _):
+    with room_for(path), part_files.locked(path, part_files.empty_folder) as (temporary, _):
         try:
             yield temporary
-            _keep_mode(path, temporary)
+            part_files.keep_mode(path, temporary)
             old = path.parent / f".{path.name}.old"
             shutil.rmtree(old, ignore_errors=True)
             if path.exists():
@@ -209,62 +201,3 @@ def fresh_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-
-
-@contextlib.contextmanager
-def _part(path: Path, make: Callable[[Path], tuple[int, Path]]) -> Iterator[tuple[Path, int]]:
-    """Yield a new temporary sibling of `path`, and its file descriptor, locked during the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    while True:
-        lock, temporary = make(path)
-        try:
-            if not acquire(lock, shared=True) or not temporary.exists():  # another process is removing it
-                continue
-            yield temporary, lock
-            return
-        finally:
-            os.close(lock)
-
-
-def _empty_file(path: Path) -> tuple[int, Path]:
-    while True:
-        temporary = _part_name(path)
-        with contextlib.suppress(FileExistsError):
-            return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), temporary
-
-
-def _empty_folder(path: Path) -> tuple[int, Path]:
-    while True:
-        temporary = _part_name(path)
-        with contextlib.suppress(FileExistsError):
-            temporary.mkdir()
-            return os.open(temporary, os.O_RDONLY), temporary
-
-
-def _part_name(path: Path) -> Path:
-    """A temporary name next to `path`. Not from `tempfile`, whose files ignore the umask."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
-
-
-def _keep_mode(path: Path, temporary: Path) -> None:
-    """Give `temporary` the permissions of the file or folder it replaces, unless that is a link."""
-    with contextlib.suppress(FileNotFoundError):
-        mode = path.lstat().st_mode
-        if not stat.S_ISLNK(mode):
-            temporary.chmod(stat.S_IMODE(mode))
-
-
-def _sweep(path: Path) -> None:
-    """Remove the temporary files of killed writers of `path`, whose locks are free."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(PART)}")
-    with os.scandir(path.parent) as entries:
-        left = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
-    for each in left:
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(each, os.O_RDONLY)
-            try:
-                if acquire(lock):
-                    remove(each)
-            finally:
-                os.close(lock)

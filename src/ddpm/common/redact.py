@@ -37,44 +37,44 @@ BARE = re.compile(r"(?<![\w.+/@:-])[\w.+-]{1,64}:(?!//|sha\d+:)[^\s@/:\"'<>]{1,2
 """`user:password@host` without a scheme, as in proxy settings."""
 
 
-def shown(text: str) -> str:
+def redact_text(text: str) -> str:
     """The text without user names, passwords and signatures in its addresses."""
     return BARE.sub("", _without(text)) if ":" in text else text
 
 
-def shown_address(address: str) -> str:
+def redact_address(address: str) -> str:
     """The same for a value that is one address, so that blanks and quotes belong to its password or query."""
     found = START.search(address)
     if found is None or not SCHEME.search(address[: found.start()]):
-        return shown(address)
+        return redact_text(address)
     return address[: found.end()] + _rest(address[: found.start()].strip(), address[found.end() :])
 
 
-def last_words(done: "subprocess.CompletedProcess[bytes]") -> str:
+def error_output(done: "subprocess.CompletedProcess[bytes]") -> str:
     """The last lines of a failed process, for a message; empty if it succeeded."""
     if done.returncode == 0:
         return ""
     lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-6:]
-    return "\n".join(map(shown, lines)) or "it printed nothing"
+    return "\n".join(map(redact_text, lines)) or "it printed nothing"
 
 
-def each(value: Any, change: Callable[[str], str] = shown) -> Any:
+def redact_json(value: Any, change: Callable[[str], str] = redact_text) -> Any:
     """A JSON value with `change` applied to each text in it; by default redacted."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {each(key, change): each(one, change) for key, one in value.items()}
-    return [each(one, change) for one in value] if isinstance(value, list | tuple) else value
+        return {redact_json(key, change): redact_json(one, change) for key, one in value.items()}
+    return [redact_json(one, change) for one in value] if isinstance(value, list | tuple) else value
 
 
-def shown_output(line: str) -> str:
+def redact_line(line: str) -> str:
     """A line of another program's output without secrets; JSON stays valid JSON."""
     if line.startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(line)
-            clean = each(value)
+            clean = redact_json(value)
             return line if clean == value else json.dumps(clean)
-    return shown(line)
+    return redact_text(line)
 
 
 def has_secret(address: str) -> bool:
@@ -84,7 +84,7 @@ def has_secret(address: str) -> bool:
 
 def _without(text: str) -> str:
     if WHOLE.fullmatch(text):
-        return shown_address(text)
+        return redact_address(text)
     pieces, done = [], 0
     for scheme, start, end in _addresses(text):
         pieces += [text[done:start], _rest(scheme, text[start:end])]

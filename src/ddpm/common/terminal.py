@@ -9,7 +9,7 @@ import sys
 from typing import Any, TextIO
 
 from ddpm.common import redact
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 
 LONGEST = 4000
 """Characters of a line; the rest is cut off."""
@@ -29,12 +29,12 @@ def plain(text: object, longest: int = LONGEST) -> str:
 
 def field(value: object, longest: int = LONGEST) -> str:
     """A value as a line like that of `plain`, without secrets: a table cell, or a line of a listing."""
-    return plain(shown(str(value)), longest)
+    return plain(redact_text(str(value)), longest)
 
 
 def message(text: object) -> str:
     """Text of several lines, each like `field`; all but the first are indented, so that none passes for a new one."""
-    first, *others = shown(str(text)).replace("\r\n", "\n").replace("\t", "    ").split("\n")
+    first, *others = redact_text(str(text)).replace("\r\n", "\n").replace("\t", "    ").split("\n")
     if len(others) >= MOST_LINES:
         others = [*others[: MOST_LINES - 1], f"... and {len(others) - MOST_LINES + 1:,} more lines"]
     indented = [each if not each.strip() or each.startswith(" ") else INDENT + each for each in others]
@@ -58,7 +58,7 @@ def error(text: object, label: str = "error: ") -> None:
 
 def echo_json(value: Any, indent: int | None = None) -> None:
     """Print a JSON value in ASCII, without secrets."""
-    _write(json.dumps(redact.each(value), indent=indent), sys.stdout)
+    _write(json.dumps(redact.redact_json(value), indent=indent), sys.stdout)
 
 
 def _harmless(character: str) -> bool:

@@ -77,7 +77,7 @@ def writer() -> YAML:
     return yaml
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """The repr of a value, shortened, for a message."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return "a number of more than 80 digits"
@@ -127,7 +127,7 @@ def _check_node(event: Any) -> None:
         raise ParamsError(f"{_line(event)} has a number of more than {LONGEST_NUMBER} digits.")
     if len(digits) > 1 and digits[0] == "0" and digits.isdecimal():
         raise ParamsError(
-            f"{_line(event)} has the number {shown(event.value)[1:-1]}, which some programs read as octal; "
+            f"{_line(event)} has the number {short_repr(event.value)[1:-1]}, which some programs read as octal; "
             "write it without leading zeros, or in quotes if it is text."
         )
 
@@ -137,7 +137,7 @@ def _check_keys(value: Any) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise ParamsError(f"the key {shown(key)} is not text; put it in quotes.")
+                raise ParamsError(f"the key {short_repr(key)} is not text; put it in quotes.")
             _check_keys(item)
     elif isinstance(value, list):
         for item in value:
@@ -151,7 +151,7 @@ def _line(event: Any) -> str:
 def _describe(error: Exception) -> str:
     """The error as one sentence, with line and column if they are known."""
     if not isinstance(error, MarkedYAMLError):
-        return f"{shown(str(error).splitlines()[0])[1:-1] if str(error) else type(error).__name__}."
+        return f"{short_repr(str(error).splitlines()[0])[1:-1] if str(error) else type(error).__name__}."
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return f"{place}{' '.join(str(error.problem or error.context).split())[:200]}."

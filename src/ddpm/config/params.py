@@ -170,7 +170,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path} does not exist. Run this in the project folder, or `ddpm preset mnist`.") from error
     if not isinstance(value, dict):
         sections = ", ".join(Params.model_fields)
-        raise ParamsError(f"{path} must have sections ({sections}), but has {yaml_file.shown(value)}")
+        raise ParamsError(f"{path} must have sections ({sections}), but has {yaml_file.short_repr(value)}")
     return value
 
 
@@ -208,7 +208,7 @@ def model_name(path: Path = PARAMS_FILE) -> str:
     except ValidationError as error:
         message = error.errors()[0]["msg"]
         raise ParamsError(
-            f"{path}: promote.name = {yaml_file.shown(section['name'])}: {message[0].lower()}{message[1:]}"
+            f"{path}: promote.name = {yaml_file.short_repr(section['name'])}: {message[0].lower()}{message[1:]}"
         ) from error
 
 

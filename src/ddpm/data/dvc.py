@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ddpm.common.redact import last_words
+from ddpm.common.redact import error_output
 
 BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|failed to lock|database is locked", re.I)
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
@@ -83,4 +83,4 @@ def failure(*arguments: str, folder: Path, python: str) -> str:
     done = subprocess.run(
         command(*arguments, python=python), cwd=folder, env=environment(python), capture_output=True, check=False
     )
-    return last_words(done)
+    return error_output(done)

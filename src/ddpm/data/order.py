@@ -1,7 +1,7 @@
-"""Orders in which every run of consecutive images has nearly the class shares of the whole.
+"""Class-balanced orders: every run of consecutive images has nearly the class proportions of the whole set.
 
-Prepared images lie in the order of their paths, and so of their class folders: the first of them are of one class.
-Whatever takes some of them takes them in `balanced` order, and whatever requests classes does so in `class_sequence`.
+Prepared images are sorted by path and therefore by class folder, so the first of them all belong to one class. Subsets
+of images are taken in `balanced` order; classes are requested in the order of `class_sequence`.
 """
 
 import heapq
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from ddpm.data.prepared import PreparedSet
 
 SEED = 0
-"""Of the shuffle within each class: one for all uses, so that all of them see the same images first."""
+"""Seed of the shuffle within each class; shared by all uses, so that all of them take the same images first."""
 
 
 def class_sequence(count: int, weights: Sequence[int]) -> list[int]:
-    """`count` class indices in proportion to the weights of the classes, every prefix as near to it as can be.
+    """Return `count` class indices in proportion to the class weights; every prefix is as proportional as possible.
 
-    Each index is that of the class with the largest quotient `weight / (2 k + 1)`, where k is how often it was taken
-    before (Sainte-Laguë's method of apportionment); ties go to the lower index. With equal weights the classes take
-    turns, so index i is `i % len(weights)`. A class of weight 0 is never taken. Raises ValueError without a class.
+    Sainte-Laguë apportionment: each index is the class with the largest quotient `weight / (2 k + 1)`, where k is the
+    number of times it was chosen before; ties go to the lower index. With equal weights, index i is
+    `i % len(weights)`. A class of weight 0 is never chosen. Raises ValueError if no weight is positive.
     """
-    # The inverse of the quotient, as a correctly rounded ratio of integers: equal ratios tie exactly.
+    # The heap holds the inverse quotient, a correctly rounded ratio of integers: equal quotients tie exactly.
     waiting = [(1 / weight, index, 0) for index, weight in enumerate(weights) if weight > 0]
     if not waiting:
-        raise ValueError("there is no class with images, so no classes can be requested in proportion to them")
+        raise ValueError("no class has images, so classes cannot be requested in proportion to them")
     heapq.heapify(waiting)
     found = []
     for _ in range(count):
@@ -37,9 +37,9 @@ def class_sequence(count: int, weights: Sequence[int]) -> list[int]:
 
 
 def balanced(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A permutation of images with these labels (N,), -1 for none, of which every run has nearly the same classes.
+    """Return a permutation (N,) of images with these labels (N,), -1 for none, in class-balanced order.
 
-    The images of each class are shuffled by SEED and dealt out in `class_sequence`.
+    The images of each class are shuffled with SEED and interleaved by `class_sequence`.
     """
     shuffled = np.random.default_rng(SEED).permutation(len(labels))
     present, kinds = np.unique(labels, return_inverse=True)
@@ -49,17 +49,17 @@ def balanced(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def heldout(data: PreparedSet, count: int | None = None) -> NDArray[np.int64]:
-    """Indices of the first `count` held-out images (None: of all) in balanced order."""
+    """Return the indices of the first `count` held-out images (None: all) in balanced order."""
     held = data.heldout_indices
     chosen: NDArray[np.int64] = held[balanced(data.labels[held])[:count]]
     return chosen
 
 
 def class_weights(data: PreparedSet) -> list[int]:
-    """Weights of the classes for samples that are scored against the training split: its images of each class.
+    """Return class weights for samples that are scored against the training split: its number of images per class.
 
-    Equal ones if the whole set has equally many images of each class: that its split has not is chance. Empty for an
-    unlabelled set.
+    Equal weights if the whole set is balanced, because its split then deviates only by chance. Empty for an unlabelled
+    set.
     """
     if not data.classes:
         return []

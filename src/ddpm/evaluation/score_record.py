@@ -16,10 +16,9 @@ class ScoreRecord:
     memorisation: evidence of copies. heldout_gap: relative gap of held-out to training loss. loss_warnings: signs of
     overfitting in these losses. floors: by score, the value for real images (`heldout`, `halves`, `copy`) and `noise`,
     taken from `floor_counts` images. chance: class accuracy of images whose classes are independent of those requested.
-    blocks: number of blocks of seeds, 0 if not recorded. fid_blocks: FID of each block, in their order. spread: by
-    score, the standard deviation over these blocks. kid_subsets: KID of each pair of subsets. conditions: what the
-    scores were measured with. refused: reason why this set could not be scored; else "". source: the content of
-    metrics.json.
+    blocks: number of seed blocks, 0 if not recorded. fid_blocks: FID of each block, in order. spread: by score, the
+    standard deviation over these blocks. kid_subsets: KID of each pair of subsets. conditions: how the scores were
+    measured. refused: reason why this set could not be scored, otherwise "". source: the content of metrics.json.
     """
 
     fid: float | None = None
@@ -78,11 +77,11 @@ class ScoreRecord:
         return finite(self.source.get(key))
 
     def has(self, score: str) -> bool:
-        """Whether the evaluation measured a score, be it finite or not."""
+        """Return True if the evaluation has a score, finite or not."""
         return self.source.get(score) is not None
 
     def floor(self, score: str, images: str) -> float | None:
-        """The value of a score for a set of real images, or for noise."""
+        """Return the value of a score for a set of real images, or for noise."""
         return finite(self.floors.get(score, {}).get(images))
 
     @property
@@ -97,14 +96,14 @@ SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float |
 
 
 def _chance(metrics: Mapping[str, Any]) -> float:
-    """Sum of the squared shares of the requested classes; equal ones where an older record does not name them."""
+    """Compute the sum of the squared shares of the requested classes; equal shares if an older record has none."""
     classes = len(metrics.get("class_histogram", {}))
     shares = metrics.get("class_shares_requested", {})
     return float(sum(share**2 for share in shares.values())) if shares else 1 / classes if classes else 0.0
 
 
 def finite(value: Any) -> float | None:
-    """A finite number as float; None for anything else."""
+    """Convert a finite number to float; None for anything else."""
     return float(value) if is_number(value) else None
 
 

@@ -6,7 +6,7 @@ from ddpm.evaluation.score_record import ScoreRecord
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One row of the table. floor: the same score of real images; ok: None for a score without a limit."""
 
     name: str
@@ -34,13 +34,13 @@ class Limits:
 
 def relative(
     candidate: ScoreRecord, champion: ScoreRecord | None, limits: Limits
-) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """The scores with limits relative to real images: FID ratio and class accuracy; KID, recall and memorisation.
+) -> tuple[tuple[ScoreRow, ...], tuple[ScoreRow, ...]]:
+    """Judge the scores relative to real images: FID ratio and class accuracy; KID, recall and memorisation.
 
-    A limit on classes or memorisation applies if the evaluation has such a score; FID and recall it always has.
+    A limit on classes or memorisation applies only if the evaluation has such a score; FID and recall are required.
     """
     theirs = None if champion is None else champion.fid_ratio
-    ratio = Row("FID ratio to real images", candidate.fid_ratio, theirs, 1.0, "", None)
+    ratio = ScoreRow("FID ratio to real images", candidate.fid_ratio, theirs, 1.0, "", None)
     kid, recall, memorisation = guarded(candidate, champion)
     if limits.min_recall_ratio is not None:
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
@@ -52,8 +52,8 @@ def relative(
     return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)
 
 
-def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[Row, ...]:
-    """The scores that must not regress, whatever the gain in FID."""
+def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[ScoreRow, ...]:
+    """List the scores that must not regress, regardless of the gain in FID."""
     kid, recall = (candidate.floor(score, "heldout") for score in ("kid", "recall"))
     return (
         row("KID", "kid", candidate, champion, kid),
@@ -63,18 +63,17 @@ def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[Row, 
 
 
 def limited(
-    rows: tuple[Row, ...],
+    rows: tuple[ScoreRow, ...],
     kid_noise: float,
     kid_tolerance: float,
     recall_tolerance: float,
     memorisation_tolerance: float,
-) -> tuple[Row, ...]:
-    """The guarded rows, each with its tolerance relative to the champion, unless it fails a limit of its own.
+) -> tuple[ScoreRow, ...]:
+    """Judge the guarded rows by their tolerance against the champion, unless one has failed its own limit.
 
-    KID of a good model is near 0, where a share of it is less than its noise: what chance explains of the difference,
-    `kid_noise`, is always allowed.
-    A memorisation ratio above 1 means that samples are farther from the training images than new images are, so a
-    decrease to 1 is not a loss.
+    KID of a good model is near 0, where a relative tolerance is smaller than sampling noise, so a difference of
+    `kid_noise` is always tolerated. A memorisation ratio above 1 means that samples are farther from the training
+    images than new images are, so a decrease to 1 is not a regression.
     """
     kid, recall, memorisation = rows
     if kid.champion is not None:
@@ -87,13 +86,13 @@ def limited(
 
 
 def _real_accuracy(scores: ScoreRecord) -> float | None:
-    """The classifier's accuracy on real images of the requested classes, or else on all held-out images."""
+    """Return the classifier's accuracy on real images of the requested classes, else on all held-out images."""
     drawn = scores.floor("class_accuracy", "heldout")
     return scores.extractor_accuracy if drawn is None else drawn
 
 
-def _share(row: Row, share: float, chance: float, real: float | None) -> Row:
-    """The row judged by the score at that share of the way from chance to real images; missing without the latter."""
+def _share(row: ScoreRow, share: float, chance: float, real: float | None) -> ScoreRow:
+    """Judge a row by a limit at `share` of the distance from chance to real images; fail it if the latter is None."""
     if real is None:
         return replace(row, candidate=None, limit=f"at least {share:g} of real images'", ok=False)
     return _judged(row, least=float(f"{chance + share * max(0.0, real - chance):.3g}"))
@@ -108,14 +107,14 @@ def row(
     *,
     most: float | None = None,
     least: float | None = None,
-) -> Row:
-    """One score beside the champion's, judged if it has a limit."""
+) -> ScoreRow:
+    """Build the row of a score, judged if it has a limit."""
     theirs = None if champion is None else getattr(champion, key)
-    return _judged(Row(name, getattr(candidate, key), theirs, floor, "", None), most=most, least=least)
+    return _judged(ScoreRow(name, getattr(candidate, key), theirs, floor, "", None), most=most, least=least)
 
 
-def _judged(row: Row, *, most: float | None = None, least: float | None = None) -> Row:
-    """The row with a limit; a score that is missing does not keep it."""
+def _judged(row: ScoreRow, *, most: float | None = None, least: float | None = None) -> ScoreRow:
+    """Judge a row by a limit; a missing score fails."""
     if most is not None:
         return replace(row, limit=f"at most {most:g}", ok=row.candidate is not None and row.candidate <= most)
     if least is not None:

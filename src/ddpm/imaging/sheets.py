@@ -19,7 +19,7 @@ GREY = (122, 127, 135, 255)
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """Images (H, W, C) uint8, with a name on the left; None leaves a cell empty."""
 
     images: Sequence[Pixels | None]
@@ -27,7 +27,7 @@ class Row:
 
 
 def sheet(
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
     *,
     headings: Mapping[int, str] | None = None,
     groups: Sequence[int] = (),
@@ -68,4 +68,4 @@ def sheet(
 
 def grid(images: Sequence[Pixels], columns: int) -> bytes:
     """Draw images in rows of `columns`."""
-    return sheet([Row(images[start : start + columns]) for start in range(0, len(images), columns)])
+    return sheet([SheetRow(images[start : start + columns]) for start in range(0, len(images), columns)])

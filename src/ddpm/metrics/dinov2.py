@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from ddpm.metrics import published
 from ddpm.metrics.extractors import (
     Advance,
-    ExtractorError,
     Images,
     in_batches,
     published_tensors,
     require_policy,
     require_published,
     to_colour,
+    with_weights,
 )
 
 FILE, SHA256 = published.DINOV2_FILE, published.DINOV2_SHA256
@@ -165,7 +165,7 @@ class DinoV2Extractor:
     ) -> None:
         """weights: content of the published file. Raises ExtractorError for other content."""
         require_policy(resize)
-        require_published(weights, FILE, sha256, "Get it again: `ddpm weights dinov2`")
+        require_published(weights, FILE, sha256, "Download it again: `ddpm weights dinov2`")
         self.sha256 = sha256
         self.dimension = shape.width
         self.device = device
@@ -193,9 +193,4 @@ def _network(weights: bytes, shape: Shape) -> VisionTransformer:
     """Build the network; only tensors are read from the weights. Raises ExtractorError."""
     with torch.device("meta"):
         network = VisionTransformer(shape)
-    state = published_tensors(weights, FILE)
-    try:
-        network.load_state_dict(state, assign=True)
-    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
-        raise ExtractorError(f"the DINOv2 weights are not those of {FILE}: {error}") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(network, published_tensors(weights, FILE), FILE)

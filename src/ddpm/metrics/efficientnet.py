@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from ddpm.metrics import published
 from ddpm.metrics.extractors import (
     Advance,
-    ExtractorError,
     Images,
     in_batches,
     linear,
@@ -23,6 +22,7 @@ from ddpm.metrics.extractors import (
     require_policy,
     require_published,
     to_colour,
+    with_weights,
 )
 
 FILE, SHA256 = published.EFFICIENTNET_FILE, published.EFFICIENTNET_SHA256
@@ -164,21 +164,14 @@ def from_published(weights: bytes, sha256: str = SHA256) -> EfficientNetLite0:
     """Build the network from the content of the published file. Raises ExtractorError for other content."""
     require_published(weights, FILE, sha256, f"Reinstall {published.EFFICIENTNET_PACKAGE}")
     state = published_tensors(weights, FILE)
-    try:
-        return from_weights({_renamed(name): tensor for name, tensor in state.items()})
-    except (AttributeError, ValueError) as error:
-        raise ExtractorError(f"the weights are not those of {FILE}: {error}") from error
+    return from_weights({_renamed(name): tensor for name, tensor in state.items()}, FILE)
 
 
-def from_weights(state: Mapping[str, Tensor]) -> EfficientNetLite0:
-    """Build the network from its own state dict. Raises ValueError for other names or shapes."""
+def from_weights(state: Mapping[str, Tensor], name: str = "EfficientNet-Lite0") -> EfficientNetLite0:
+    """Build the network from its own state dict. Raises ExtractorError for other names or shapes."""
     with torch.device("meta"):
         network = EfficientNetLite0()
-    try:
-        network.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the weights do not fit EfficientNet-Lite0: {error}") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(network, state, name)
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -1,58 +1,58 @@
 """Feature extractors: the interface, and the classifier that the features stage trains.
 
-An extractor is named by the SHA-256 of its weights; the name travels with every score, since scores of different
-extractors cannot be compared. There is never a fallback from one to another.
+An extractor is identified by the SHA-256 of its weights, which is stored with every score, since scores of different
+extractors cannot be compared. There is no fallback from one to another.
 """
 
 import hashlib
 import io
-import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm.metrics.classifier import Classifier
 from ddpm.metrics.resize import POLICIES, to_side
 
+M = TypeVar("M", bound=nn.Module)
 Advance = Callable[[int], None]
 Images = NDArray[np.uint8] | Iterable[NDArray[np.uint8]]
-"""An array (N, H, W, C), or one image (H, W, C) after the other, of any sizes where the extractor resizes them."""
+"""An array (N, H, W, C), or an iterable of images (H, W, C), of any sizes if the extractor resizes."""
 
-AS_IT_IS = "none"  # the policy of an extractor that does not resize
+AS_IT_IS = "none"  # policy of an extractor that does not resize
 
 
 class ExtractorError(ValueError):
-    """An extractor cannot be had here; the message says what to do."""
+    """An extractor is not available; the message gives the remedy."""
 
 
 class Extractor(Protocol):
-    """What every score looks at images with. To bring your own in code, implement these six members."""
+    """Maps images to the features that scores are computed from. A custom extractor implements these members."""
 
     name: str
     sha256: str  # of the weights
     dimension: int  # length D of a feature vector
-    classes: int  # length K of the logits; 0 when they are not about the data set's own classes
-    resize: str  # how images come to its side: none (others are refused), clean or legacy
+    classes: int  # length K of the logits; 0 if they are not those of the data set's classes
+    resize: str  # policy for images of other sizes: none (refused), clean or legacy
 
     def __call__(self, images: Images, advance: Advance = ...) -> NDArray[np.float32]:
-        """Images uint8, C = 1 or 3, to features (N, D), the same whatever N is; `advance` counts images."""
+        """Map images uint8, C = 1 or 3, to features (N, D), independent of N; `advance` counts images."""
         ...
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, D) to logits (N, K), whose softmax the Inception Score needs; K = 0 if there are none."""
+        """Map features (N, D) to the logits (N, K) of the Inception Score; K = 0 if there are none."""
         ...
 
 
 class SpatialExtractor(Extractor, Protocol):
-    """An extractor that also knows where in an image its features are: what sFID is taken of."""
+    """An extractor with spatial features, for sFID."""
 
     def spatial(self, images: Images, advance: Advance = ...) -> NDArray[np.float32]:
-        """Images uint8, C = 1 or 3, to spatial features (N, D')."""
+        """Map images uint8, C = 1 or 3, to spatial features (N, S)."""
         ...
 
 
@@ -72,11 +72,11 @@ class ClassifierExtractor:
         self.side, self.channels = model.config["resolution"], model.config["channels"]
 
     def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8 (N, S, S, C), or of any size where it resizes, to features (N, D)."""
+        """Map images uint8 (N, S, S, C), or of any size if it resizes, to features (N, D)."""
         return in_batches(images, self.batch, self.dimension, self._prepared, self._features, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, D) to logits (N, classes)."""
+        """Map features (N, D) to logits (N, classes)."""
         return linear(features, self.model.head.weight, self.model.head.bias)
 
     def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
@@ -92,17 +92,17 @@ class ClassifierExtractor:
 
 
 def as_planes(images: NDArray[np.uint8]) -> Tensor:
-    """Images (B, H, W, C) to a tensor (B, C, H, W) of the same values. Raises ValueError for another type than uint8.
+    """Convert images (B, H, W, C) to a tensor (B, C, H, W) of the same values. Raises ValueError for other than uint8.
 
-    So whatever made the images has to round them to uint8 first, for both sides alike.
+    Generated images must be rounded to uint8 first, since real images are uint8 too.
     """
     if images.dtype != np.uint8:
-        raise ValueError(f"images are {images.dtype}; scores are taken of uint8 on both sides, rounded, not truncated")
+        raise ValueError(f"images are {images.dtype}, but must be uint8; round them, do not truncate")
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def to_colour(images: NDArray[np.uint8], side: int, policy: str) -> Tensor:
-    """Images (B, H, W, C), C = 1 or 3, to float32 (B, 3, side, side) in 0..255; grey is repeated."""
+    """Convert images (B, H, W, C), C = 1 or 3, to float32 (B, 3, side, side) in 0..255; grey is repeated."""
     return to_side(as_planes(images), side, policy).expand(-1, 3, -1, -1)
 
 
@@ -122,10 +122,26 @@ def require_published(weights: bytes, file: str, sha256: str, remedy: str) -> No
 def published_tensors(weights: bytes, file: str) -> dict[str, Tensor]:
     """Read the tensors of a published state dict; content that is not a tensor is refused. Raises ExtractorError."""
     try:
-        state: dict[str, Tensor] = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
+        state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ExtractorError(f"the weights are not those of {file}: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
+        raise ExtractorError(f"the weights are not those of {file}: they are not a dictionary of tensors")
     return state
+
+
+def with_weights(network: M, state: Mapping[str, Tensor], name: str) -> M:
+    """Give a network on the meta device its weights, for evaluation. Raises ExtractorError for other names or shapes.
+
+    name: of the file or network, for the message.
+    """
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ExtractorError(f"the weights are not those of {name}: {error}") from error
+    return network.eval().requires_grad_(False)
 
 
 def in_batches(
@@ -136,10 +152,10 @@ def in_batches(
     features: Callable[[Tensor], Tensor],
     advance: Advance,
 ) -> NDArray[np.float32]:
-    """Features (N, D) of all images, `prepared` and then looked at in passes of exactly `batch`, the last one padded.
+    """Extract features (N, D) of all images, each `prepared` first, in batches of exactly `batch`, the last one padded.
 
-    Kernels may round differently for another batch size, so the size is the extractor's own and never varies. Images
-    that come one by one are prepared one by one, so only a batch of them is held.
+    Kernels may round differently for another batch size, so each extractor has a fixed one. Images of an iterable are
+    prepared one by one, so only a batch of them is in memory.
     """
     parts = [np.empty((0, dimension), np.float32)]
     with torch.inference_mode():
@@ -152,7 +168,7 @@ def in_batches(
 
 
 def _chunks(images: Images, batch: int, prepared: Callable[[NDArray[np.uint8]], Tensor]) -> Iterator[Tensor]:
-    """Prepared images, `batch` at a time."""
+    """Iterate over prepared images, `batch` at a time."""
     if isinstance(images, np.ndarray):
         for start in range(0, len(images), batch):
             yield prepared(images[start : start + batch])
@@ -163,7 +179,7 @@ def _chunks(images: Images, batch: int, prepared: Callable[[NDArray[np.uint8]], 
 
 
 def linear(features: NDArray[np.floating], weight: Tensor, bias: Tensor | None) -> NDArray[np.float64]:
-    """A linear layer in float64."""
+    """Apply a linear layer in float64."""
     matrix = weight.detach().cpu().double().numpy()
     offset = 0.0 if bias is None else bias.detach().cpu().double().numpy()
     result: NDArray[np.float64] = np.asarray(features, np.float64) @ matrix.T + offset

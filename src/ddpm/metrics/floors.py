@@ -1,4 +1,4 @@
-"""Scores of real images, copies and noise: floors and ceilings to read a model's scores against."""
+"""Scores of real images, copies and noise: the floors and ceilings of a model's scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,27 +12,30 @@ from ddpm.metrics.precision_recall import nearest
 from ddpm.metrics.scoring import Features, ReferenceStats
 from ddpm.metrics.shards import WHOLE, Shard
 
-LARGEST = 10_000  # images of a set that a floor is taken of; the reference is always whole
+LARGEST = 10_000  # images of a set that are scored; the reference is never subsampled
 NOISE = 1000
 SHOWN = 6  # significant digits
 
 
 @dataclass(frozen=True)
 class Floors:
-    """scores: name of a score to what each set gets: `heldout` images, `halves` of the training split against each
-    other, `noise`, and a `copy` of the training split. counts: images of each set."""
+    """Floors and the set sizes they were measured at.
+
+    scores: name of a score to its values for `heldout` images, `halves` of the training split against each other,
+    `noise`, and a `copy` of the training split. counts: number of images in each set.
+    """
 
     scores: Mapping[str, Mapping[str, float]]
     counts: Mapping[str, int]
 
 
 def noise(count: int, shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Images (count, *shape) of independent, evenly distributed pixels: what no model should be as bad as."""
+    """Generate images (count, *shape) of independent, uniformly distributed pixels."""
     return random.integers(0, 256, (count, *shape), np.uint8)
 
 
 def require_enough(train: int, heldout: int) -> None:
-    """Refuse splits that are too small to be scored. Raises TooFewImagesError."""
+    """Refuse splits that are too small to score. Raises TooFewImagesError."""
     frechet.require_enough(train // 2, "half of the training split", "Add images.")
     frechet.require_enough(heldout, "the held-out split", "Add images, or raise prepare.holdout.")
 
@@ -47,11 +50,11 @@ def floors(
     train_shares: NDArray[np.float64] | None = None,
     shard: Shard = WHOLE,
 ) -> Floors:
-    """Score real images, noise and copies as a model's images are; heldout or noisy may be missing.
+    """Score real images, noise and copies in the same way as a model's images; heldout or noisy may be missing.
 
-    Those of held-out images and of halves are no best values for no other reason than finite counts, so they improve
-    as sets grow. At most LARGEST images of a set are scored. `seed` chooses the halves. The Inception Score is not
-    among them: it depends on `evaluate.splits`. Raises TooFewImagesError.
+    Held-out images and halves miss the ideal scores only because the sets are finite, so their floors improve with set
+    size. At most LARGEST images of a set are scored. seed: of the halves. The Inception Score is not included: it
+    depends on `evaluate.splits`. Raises TooFewImagesError.
     """
     require_enough(len(train), frechet.SMALLEST_SET if heldout is None else len(heldout))
     order = np.random.default_rng(seed).permutation(len(train))
@@ -84,5 +87,5 @@ def _scores(seen: Features, against: ReferenceStats, heldout: Features | None, s
 
 
 def _some(seen: Features) -> Features:
-    """At most LARGEST of them."""
+    """Subsample to at most LARGEST images."""
     return seen.part(scoring.chosen(len(seen), LARGEST))

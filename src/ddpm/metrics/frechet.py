@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 
 SMALLEST_SET = 50  # images; with fewer, a covariance is meaningless and every score is refused
 BLOCK = 512  # rows processed at a time
-SIZES = 8  # subsets that FID-infinity is extrapolated from
-SMALLEST_PART = 2  # the smallest is half of the set: below, the bias is not linear in 1/n
+SIZES = 8  # subset sizes that FID-infinity is extrapolated from
+SMALLEST_PART = 2  # the smallest subset is half of the set: below, the bias is not linear in 1/n
 
 
 class TooFewImagesError(ValueError):
@@ -34,17 +34,17 @@ class Moments:
 
     @cached_property
     def root(self) -> Floats:
-        """The symmetric square root of the covariance, by its eigenvalues, of which rounding may leave some below 0."""
+        """The symmetric square root of the covariance; eigenvalues that rounding made negative count as 0."""
         values, vectors = np.linalg.eigh(self.covariance)
         root: Floats = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
         return root
 
 
 class MomentsAccumulator:
-    """Mean and covariance of features that come in blocks, or from several processes (`merge`).
+    """Accumulates mean and covariance of features in blocks, or from several processes (`merge`).
 
-    Keeps the mean and the sum of squared deviations (Chan, Golub & LeVeque 1983), which loses no digits when the mean
-    is large against the spread, as raw second moments do.
+    Keeps the mean and the sum of squared deviations (Chan, Golub & LeVeque 1983). Unlike raw second moments, these
+    lose no digits when the mean is large relative to the standard deviation.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -53,7 +53,7 @@ class MomentsAccumulator:
         self.scatter: Floats = np.zeros((dimension, dimension))
 
     def add(self, features: NDArray[np.floating]) -> None:
-        """Count a block (B, D) in. Raises ValueError for a value that is not finite."""
+        """Add a block (B, D). Raises ValueError for a value that is not finite."""
         block = finite(features)
         if len(block) == 0:
             return
@@ -62,18 +62,18 @@ class MomentsAccumulator:
         self._join(len(block), mean, centred.T @ centred)
 
     def merge(self, other: "MomentsAccumulator") -> None:
-        """Count everything in that `other` has counted."""
+        """Add everything that `other` has accumulated."""
         if other.count:
             self._join(other.count, other.mean, other.scatter)
 
     def moments(self) -> Moments:
-        """The result. Raises TooFewImagesError below two vectors."""
+        """Return the moments. Raises TooFewImagesError below two vectors."""
         if self.count < 2:
-            raise TooFewImagesError(f"a covariance needs two feature vectors at least; there are {self.count}")
+            raise TooFewImagesError(f"a covariance needs at least two feature vectors, not {self.count}")
         return Moments(self.count, self.mean, self.scatter / (self.count - 1))
 
     def _join(self, count: int, mean: Floats, scatter: Floats) -> None:
-        """The pairwise update of two sets of moments."""
+        """Update the moments with those of another set."""
         total = self.count + count
         gap = mean - self.mean
         self.scatter = self.scatter + scatter + np.outer(gap, gap) * (self.count * count / total)
@@ -82,15 +82,18 @@ class MomentsAccumulator:
 
 
 def finite(features: NDArray[np.floating]) -> Floats:
-    """Features in float64. Raises ValueError for a value that is not finite."""
+    """Convert features to float64. Raises ValueError for a value that is not finite."""
     block = np.asarray(features, np.float64)
     if not np.isfinite(block).all():
-        raise ValueError("features hold NaN or infinity: the extractor or its input is broken")
+        raise ValueError("features contain NaN or infinity: the extractor or its input is broken")
     return block
 
 
 def moments(features: NDArray[np.floating], indices: NDArray[np.int64] | None = None) -> Moments:
-    """Mean and covariance of features (N, D), or of those at `indices`, added up in blocks. Raises ValueError."""
+    """Compute mean and covariance of features (N, D), or of those at `indices`, block by block.
+
+    Raises ValueError for a value that is not finite, TooFewImagesError below two vectors.
+    """
     accumulator = MomentsAccumulator(features.shape[1])
     for start in range(0, len(features) if indices is None else len(indices), BLOCK):
         part = slice(start, start + BLOCK)
@@ -101,15 +104,15 @@ def moments(features: NDArray[np.floating], indices: NDArray[np.int64] | None = 
 def require_enough(count: int, what: str, remedy: str) -> None:
     """Refuse a set that is too small for any score. Raises TooFewImagesError."""
     if count < SMALLEST_SET:
-        raise TooFewImagesError(f"{what}: {count} images are too few to score; {SMALLEST_SET} at least. {remedy}")
+        raise TooFewImagesError(f"{what}: {count} images are too few to score; at least {SMALLEST_SET}. {remedy}")
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """Squared Fréchet distance of two Gaussians (FID when the features are Inception's; Heusel et al. 2017).
+    """Compute the squared Fréchet distance of two Gaussians (FID for Inception features; Heusel et al. 2017).
 
-    `|m1 - m2|^2 + tr(C1 + C2 - 2 (C2^(1/2) C1 C2^(1/2))^(1/2))`. The last trace is the sum of the roots of a
-    symmetric matrix's eigenvalues, so it is real and finite for rank-deficient covariances too. The root of `second`
-    is kept: a reference is to be second.
+    `|m1 - m2|^2 + tr(C1 + C2 - 2 (C2^(1/2) C1 C2^(1/2))^(1/2))`. The trace of the last root is the sum of the square
+    roots of a symmetric matrix's eigenvalues, so it is real and finite for rank-deficient covariances too. The root of
+    `second` is cached, so pass the reference second. Raises ValueError for different dimensions.
     """
     if first.mean.shape != second.mean.shape:
         raise ValueError(f"features of {first.mean.size} and {second.mean.size} dimensions cannot be compared")
@@ -118,10 +121,10 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def frechet_to(features: NDArray[np.floating], second: Moments, indices: NDArray[np.int64] | None = None) -> float:
-    """Squared Fréchet distance of features (N, D), or of those at `indices`, to a reference.
+    """Compute the squared Fréchet distance of features (N, D), or of those at `indices`, to a reference.
 
-    As of their moments, by the smaller of two equal problems: with X the centred features, the eigenvalues of
-    `C2^(1/2) C1 C2^(1/2)` that are not 0 are those of `X C2 X^T / (N - 1)`, which is (N, N).
+    Equal to the distance of their moments, by the smaller of two eigenvalue problems: with X the centred features, the
+    non-zero eigenvalues of `C2^(1/2) C1 C2^(1/2)` are those of `X C2 X^T / (N - 1)`, which is (N, N).
     """
     count, dimension = len(features) if indices is None else len(indices), features.shape[1]
     if count > dimension:
@@ -135,7 +138,10 @@ def frechet_to(features: NDArray[np.floating], second: Moments, indices: NDArray
 
 
 def _distance(gap: Floats, variance: float, second: Moments, product: Floats) -> float:
-    """From the gap of the means, the first set's total variance, and a matrix with the eigenvalues of the product."""
+    """Compute the distance from the difference of the means, the first set's total variance, and the product.
+
+    product: any matrix with the non-zero eigenvalues of `C2^(1/2) C1 C2^(1/2)`.
+    """
     overlap = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
     # Rounding can leave a tiny negative number for equal sets.
     return max(0.0, float(gap @ gap + variance + np.trace(second.covariance) - 2 * overlap))
@@ -153,7 +159,7 @@ def frechet_infinity(features: NDArray[np.floating], reference: Moments, seed: i
     sizes = np.rint(1 / inverse).astype(int)
 
     def distance(number: int) -> Floats:
-        # Each subset starts elsewhere in the shuffled set, so that they share as few images as possible.
+        # Each subset starts at another offset of the shuffled set, so that they share as few images as possible.
         place = np.roll(order, number * len(order) // SIZES)[: sizes[number]]
         return np.array([frechet_to(features, reference, np.sort(place))])
 

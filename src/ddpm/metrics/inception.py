@@ -1,9 +1,8 @@
-"""Inception-v3 of 2015-12-05, the network of published FID, KID, IS and sFID, as torch-fidelity carries it."""
+"""Inception-v3 of 2015-12-05, the network of published FID, KID, IS and sFID, in torch-fidelity's implementation."""
 
 import contextlib
 import io
 import os
-import pickle  # only for the name of the error that torch.load raises for content that is not a tensor
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from ddpm.metrics.extractors import (
     Images,
     in_batches,
     linear,
+    published_tensors,
     require_policy,
     require_published,
     to_colour,
@@ -27,8 +27,8 @@ from ddpm.metrics.extractors import (
 FILE, SHA256 = published.INCEPTION_FILE, published.INCEPTION_SHA256
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 
-SIDE = 299  # pixels of a side of what the network takes
-# The network's parts in order, up to where sFID looks and from there to the pooled features.
+SIDE = 299  # pixels of a side of the network's input
+# The network's modules in order: up to the spatial features of sFID, and from there to the pooled features.
 TO_SPATIAL = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2",
     "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d",
@@ -38,10 +38,10 @@ SPATIAL_CHANNELS, SPATIAL_SIDE = 7, 17
 
 
 class InceptionExtractor:
-    """Features are the 2,048 pooled activations, logits are "unbiased", as in the published Inception Score.
+    """Features are the 2,048 pooled activations; logits omit the bias, as in the published Inception Score.
 
-    Images are resized to 299 x 299 inside by `resize`: `legacy` is what torch-fidelity and the original graph do,
-    `clean` what clean-fid does. Grey images are repeated over three channels.
+    Images are resized to 299 x 299 by `resize`: `legacy` as in torch-fidelity and the original graph, `clean` as in
+    clean-fid. Grey images are repeated over three channels.
     """
 
     name = "inception"
@@ -51,28 +51,28 @@ class InceptionExtractor:
     classes = 0
 
     def __init__(self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu") -> None:
-        """`weights`: the content of the published file. Raises ExtractorError if it, or a package, is wrong."""
+        """weights: content of the published file. Raises ExtractorError for other content or unsuitable packages."""
         require_policy(resize)
-        require_published(weights, FILE, sha256, "Get it again: `ddpm weights inception`")
+        require_published(weights, FILE, sha256, "Download it again: `ddpm weights inception`")
         self.sha256 = sha256
         self.device = device
         self.resize = resize
         self.network = _network(weights).to(device)
 
     def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8, of any sizes, C = 1 or 3, to features (N, 2048)."""
+        """Map images uint8, of any sizes, C = 1 or 3, to features (N, 2048)."""
         return in_batches(images, self.batch, self.dimension, self._prepared, self._pooled, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Features (N, 2048) to unbiased logits (N, 1008)."""
+        """Map features (N, 2048) to logits without bias (N, 1008)."""
         weight: Any = self.network.get_submodule("fc").weight
         return linear(features, weight, None)
 
     def spatial(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images to the features of sFID (N, 2023): 7 channels at 17 x 17 places (Nash et al. 2021).
+        """Map images to the features of sFID (N, 2023): 7 channels at 17 x 17 positions (Nash et al. 2021).
 
-        The ADM evaluator (Dhariwal & Nichol 2021) takes the first 7 channels of `mixed_6/conv` of the original graph,
-        channels last. That is the 1 x 1 branch of the block which is called Mixed_6d here.
+        The ADM evaluator (Dhariwal & Nichol 2021) uses the first 7 channels of `mixed_6/conv` of the original graph,
+        channels last. This is the 1 x 1 branch of the block called Mixed_6d here.
         """
         return in_batches(images, self.batch, self.spatial_dimension, self._prepared, self._spatial, advance)
 
@@ -87,7 +87,7 @@ class InceptionExtractor:
         return found.permute(0, 2, 3, 1).flatten(1)
 
     def _scaled(self, images: Tensor) -> Tensor:
-        """As the original graph scales: 128 becomes 0, 255 stays below 1."""
+        """Scale as the original graph: 128 becomes 0, 255 stays below 1."""
         return (images.to(self.device) - 128) / 128
 
     def _through(self, values: Tensor, parts: tuple[str, ...]) -> Tensor:
@@ -97,7 +97,7 @@ class InceptionExtractor:
 
 
 def _network(weights: bytes) -> nn.Module:
-    """torch-fidelity's Inception-v3 with these weights. Raises ExtractorError: package missing, other weights."""
+    """Build torch-fidelity's Inception-v3. Raises ExtractorError for a missing package or other weights."""
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except (ImportError, RuntimeError) as error:  # a torchvision that does not match torch raises RuntimeError
@@ -105,20 +105,21 @@ def _network(weights: bytes) -> nn.Module:
             f"features.extractor = inception needs torch-fidelity and a torchvision that matches torch "
             f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: auto"
         ) from error
+    published_tensors(weights, FILE)  # refuses anything but tensors, before torch-fidelity reads them again
     try:
         with _weights_only():
-            # The path goes to torch.load, which takes a file object too: what was hashed is what is loaded.
+            # The path is passed to torch.load, which also accepts a file object: the bytes that were hashed.
             network: nn.Module = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=io.BytesIO(weights)
             )
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        raise ExtractorError(f"the Inception weights are not those of {FILE}: {error}") from error
+    except RuntimeError as error:
+        raise ExtractorError(f"the weights are not those of {FILE}: {error}") from error
     return network
 
 
 @contextlib.contextmanager
 def _weights_only() -> Iterator[None]:
-    """Let torch.load read tensors only: torch-fidelity itself asks for full unpickling, which can run code."""
+    """Make torch.load read tensors only: torch-fidelity requests full unpickling, which can run code."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"

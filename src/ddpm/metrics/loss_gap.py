@@ -16,7 +16,7 @@ LARGE_GAP = 0.1
 RISE = 0.02
 """Relative rise of the held-out loss above its minimum that is reported as overfitting."""
 
-Row = Mapping[str, float]
+Measurement = Mapping[str, float]
 
 
 def column(name: str, level: int | None = None) -> str:
@@ -66,12 +66,12 @@ def measured(history: Sequence[Mapping[str, object]]) -> list[dict[str, float]]:
     ]
 
 
-def warnings(rows: Sequence[Row]) -> list[str]:
+def warnings(rows: Sequence[Measurement]) -> list[str]:
     """List signs of overfitting and memorisation. rows: measurements, oldest first."""
     return [text for text in (rising(rows), wide(rows)) if text]
 
 
-def rising(rows: Sequence[Row]) -> str:
+def rising(rows: Sequence[Measurement]) -> str:
     """Warn if the held-out loss has risen above its minimum while the training loss has fallen; "" otherwise."""
     if not rows:
         return ""
@@ -86,13 +86,13 @@ def rising(rows: Sequence[Row]) -> str:
     )
 
 
-def wide(rows: Sequence[Row]) -> str:
+def wide(rows: Sequence[Measurement]) -> str:
     """Warn of a gap that is large and significant; "" otherwise."""
     if not rows or rows[-1][GAP] <= max(LARGE_GAP, 3 * rows[-1][ERROR]):
         return ""
     return f"held-out loss is {gap_text(rows[-1])} above training loss: a sign of memorised training images."
 
 
-def gap_text(row: Row) -> str:
+def gap_text(row: Measurement) -> str:
     """Format the gap with its standard error: `3.1% ± 2.0%`."""
     return f"{row[GAP]:.1%} ± {row[ERROR]:.1%}"

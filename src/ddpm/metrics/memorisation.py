@@ -8,40 +8,41 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NEAR = 0.01  # share of unseen real images that lie as near as what is called a near copy
+NEAR = 0.01  # quantile of the held-out distances below which a sample counts as a near copy
 SUSPICIOUS_NEAR = 5 * NEAR  # share of near copies above which the set is flagged
-SUSPICIOUS_RATIO = 0.5
+SUSPICIOUS_RATIO = 0.5  # memorisation ratio below which the set is flagged
 WORST = 16  # pairs kept
-NEIGHBOURS = 16  # nearest training images looked at: near copies are found in groups of fewer
-GAP = 6.0  # times as near as the next neighbour is what counts as a near copy
-FEWEST = 20  # unseen images without which there is no baseline
+NEIGHBOURS = 16  # nearest training images considered; groups of near copies must be smaller
+GAP = 6.0  # ratio of distances to consecutive neighbours that separates near copies from other images
+FEWEST = 20  # held-out images required for a baseline
 
 
 def near_copies(distances: Floats) -> NDArray[np.bool_]:
-    """Which images (N,) have a near copy among others; distances (N, K) are those to the K nearest, ascending.
+    """Mark the images (N,) that have a near copy in a set, from distances (N, K) to the K nearest of it, ascending.
 
-    An image does if it has the distance 0 to one, or if the k nearest of its neighbours, for some k < K, are GAP times
-    nearer than the next: they show the same thing (frames of a film, say) and the next shows another. New images lie
-    in no such gap: with d dimensions to differ in, the chance of one is GAP^-d.
+    An image has one at distance 0, or if for some k < K its k nearest neighbours are GAP times nearer than the next:
+    these show the same subject, such as frames of one video, and the next does not. Independent images rarely have
+    such a gap: its probability is about GAP^-d for d intrinsic dimensions.
     """
     gaps = distances[:, 1:] > GAP * distances[:, :-1]
     return np.asarray(gaps.any(axis=1) | (distances[:, 0] == 0))
 
 
 def baseline(distances: Floats) -> Floats:
-    """Distances (M,) of held-out images to the nearest training image, of those (H, K) without a near copy there.
+    """Return the distance (M,) to the nearest training image of each held-out image without a near copy.
 
-    A held-out image with a near copy in the training split is not new, so it does not tell how near new images come.
+    distances: (H, K), of all held-out images. One with a near copy in the training split is not a new image, so its
+    distance is not representative of new images.
     """
     found: Floats = distances[~near_copies(distances), 0]
     return found
 
 
 def typical(samples: Floats, unseen: Floats) -> dict[str, float]:
-    """Median distance to the nearest training image, of samples (N,) and of unseen images (M,), and the ratio.
+    """Compute the median distance to the nearest training image, of samples (N,) and unseen images (M,), and the ratio.
 
-    unseen: as from `baseline`. New images have a ratio of about 1; well below 1, the model repeats its training images.
-    With fewer than FEWEST unseen images, only the first is returned.
+    unseen: from `baseline`. Independent images have a ratio of about 1; well below 1, the model memorises. With fewer
+    than FEWEST unseen images, only the median of the samples is returned.
     """
     ours = float(np.median(samples))
     if len(unseen) < FEWEST:
@@ -54,16 +55,22 @@ def typical(samples: Floats, unseen: Floats) -> dict[str, float]:
 def evidence(
     samples: Floats, nearest: NDArray[np.int64], heldout: Floats, exact_copies: int | None = None
 ) -> dict[str, Any]:
-    """Evidence of copies, from distances (N, K) and (H, K) to the K nearest training images, ascending.
+    """Compute evidence of memorisation, from distances (N, K) and (H, K) to the K nearest training images, ascending.
 
-    `nearest` (N,) are the indices of the nearest ones of the samples. `heldout_with_near_copy`: held-out images that
-    have a near copy in the training split, and are left out of everything below. `p_value`: one-sided Mann-Whitney test
-    that samples lie nearer than held-out images. It takes both sets for independent draws, and with thousands of
-    images it finds differences that do not matter: read it with `ratio`. `near_copies`: samples that have one as
-    `near_copies` says, or lie below `threshold`, the distance that 1 % of held-out images lie below; so many of 100 new
-    images do as well (`near_copies_expected`). With fewer than FEWEST held-out images left there is neither test nor
-    threshold. `worst`: [sample, training index, distance], nearest first. `exact_copies`, where the
-    pixels were compared. `flagged`: one of these exceeds chance and needs a human look.
+    nearest: (N,), the index of the training image nearest to each sample. exact_copies: from `count_copies`.
+
+    Returns:
+    - `ratio`: as in `typical`.
+    - `heldout_with_near_copy`: number of held-out images with a near copy in the training split; these are excluded
+      from everything else.
+    - `p_value`: one-sided Mann-Whitney test of samples being nearer than held-out images. It assumes independent draws
+      and with thousands of images detects irrelevant differences: read it together with `ratio`.
+    - `near_copies`: samples with a near copy, or nearer than `threshold`, the NEAR quantile of the held-out distances;
+      `near_copies_expected`: the number below the threshold if the samples were new images. With fewer than FEWEST
+      held-out images, there is neither test nor threshold.
+    - `worst`: [sample, training index, distance], nearest first.
+    - `exact_copies`, if given.
+    - `flagged`: a count or the ratio exceeds chance and needs human inspection.
     """
     distances, unseen = samples[:, 0], baseline(heldout)
     ratio = typical(distances, unseen).get("memorisation_ratio")
@@ -74,7 +81,7 @@ def evidence(
     found["heldout_with_near_copy"] = len(heldout) - len(unseen)
     near = _near(samples, unseen)
     found |= near | {"worst": [[int(i), int(nearest[i]), float(distances[i])] for i in order]}
-    # The nearest of few unseen images says little of the nearest 1 % of all.
+    # With few unseen images, their 1 % quantile is uncertain.
     suspicious = SUSPICIOUS_NEAR if len(unseen) < FEWEST else max(SUSPICIOUS_NEAR, 5 / len(unseen))
     near_too_often = near["near_copies"] > suspicious * len(samples)
     too_close = ratio is not None and ratio < SUSPICIOUS_RATIO
@@ -82,7 +89,7 @@ def evidence(
 
 
 def _near(samples: Floats, unseen: Floats) -> dict[str, Any]:
-    """Test and count of samples that lie near: than unseen images do, or that lie in a gap of their own."""
+    """Test whether samples are nearer than unseen images, and count near copies; see `evidence`."""
     from scipy import stats
 
     distances, copies = samples[:, 0], near_copies(samples)
@@ -99,11 +106,14 @@ def _near(samples: Floats, unseen: Floats) -> dict[str, Any]:
 
 
 def count_copies(images: NDArray[np.uint8], training: NDArray[np.uint8], indices: NDArray[np.int64]) -> int:
-    """How many of `images` (N, H, W, C) equal one of `training[indices]` in every pixel; image by image, by hash."""
+    """Count the `images` (N, H, W, C) that equal one of `training[indices]` in every pixel, by hash.
+
+    Raises ValueError for images of different shapes.
+    """
     if images.shape[1:] != training.shape[1:]:
         raise ValueError(f"images of {images.shape[1:]} and {training.shape[1:]} cannot be compared pixel by pixel")
-    known = {_digest(training[index]) for index in indices}
-    return sum(_digest(image) in known for image in images)
+    hashes = {_digest(training[index]) for index in indices}
+    return sum(_digest(image) in hashes for image in images)
 
 
 def _digest(image: NDArray[np.uint8]) -> bytes:

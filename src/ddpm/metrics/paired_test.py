@@ -1,19 +1,19 @@
-"""Paired comparison of two models: interval and permutation test, from scores of the same subsets or seed blocks."""
+"""Paired comparison of two models: confidence interval and permutation test, from scores of the same seed blocks."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-FEWEST_PAIRS = 6  # with fewer, no arrangement of signs is rarer than 5 %
+FEWEST_PAIRS = 6  # with fewer, no p value below 5 % is possible
 RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean difference, first minus second, with its interval of `confidence`, and the p value of "no difference".
+    """The mean difference, first minus second, with its confidence interval and the p value of "no difference".
 
-    valid: whether the numbers are reliable; `validity` says why not, or what they rest on.
+    valid: True if there are enough pairs; validity: the reason why not, or what the numbers are based on.
     """
 
     difference: float
@@ -27,25 +27,25 @@ class Comparison:
 
 
 def compare(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Comparison:
-    """Compare two models by a score's values (n,), pair by pair: same seeds, same real images, same conditions.
+    """Compare two models by paired values (n,) of a score: same seeds, same real images, same conditions.
 
-    The interval is Student's, for the mean of the differences. The test is a permutation test that flips the signs of
-    the differences (all arrangements up to 9,999, else as many drawn by `seed`): exact when each difference is as
-    likely to be above as below zero for equal models. Both see the noise of drawing images, not that of training:
-    the same recipe with another seed differs more. Raises ValueError: other shapes, fewer than two pairs, not finite.
+    The interval is Student's t for the mean difference. The test is a sign-flip permutation test (all sign assignments
+    up to 9,999, otherwise that many random ones from `seed`), exact if the differences of equal models are symmetric
+    around zero. Both cover the variance of sampling images, not that of training: the same recipe with another
+    training seed differs more. Raises ValueError for different shapes, fewer than two pairs, or values not finite.
     """
     from scipy import stats
 
     ours, theirs = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if ours.shape != theirs.shape or ours.ndim != 1 or len(ours) < 2:
         raise ValueError(
-            f"pairs of values are compared, two pairs at least; these have shapes {ours.shape} and {theirs.shape}"
+            f"a paired comparison needs two vectors of equal length, at least 2; got {ours.shape} and {theirs.shape}"
         )
     gaps = ours - theirs
     if not np.isfinite(gaps).all():
-        raise ValueError("the values hold NaN or infinity")
+        raise ValueError("the values contain NaN or infinity")
     centre, error = float(gaps.mean()), float(stats.sem(gaps))
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(gaps) - 1)) * error
+    margin = float(stats.t.ppf((1 + confidence) / 2, len(gaps) - 1)) * error
     test = stats.permutation_test(
         (gaps,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=np.random.default_rng(seed)
     )
@@ -53,8 +53,8 @@ def compare(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, se
     return Comparison(
         centre,
         confidence,
-        centre - reach,
-        centre + reach,
+        centre - margin,
+        centre + margin,
         float(test.pvalue),
         len(gaps),
         valid,
@@ -62,10 +62,10 @@ def compare(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, se
     )
 
 
-def one_sided_reach(first: ArrayLike, second: ArrayLike, confidence: float) -> float:
-    """How far the mean of the paired differences lies from its expectation on one side, at most, with `confidence`.
+def one_sided_margin(first: ArrayLike, second: ArrayLike, confidence: float) -> float:
+    """Compute the one-sided margin of the mean paired difference at a confidence level.
 
-    Student's quantile times the standard error (deviation divided by n - 1, over the root of n) of n pairs, n above 1.
+    Student's t quantile times the standard error of the n differences, n above 1.
     """
     from scipy import stats
 
@@ -76,8 +76,8 @@ def one_sided_reach(first: ArrayLike, second: ArrayLike, confidence: float) -> f
 def _validity(pairs: int, valid: bool) -> str:
     if not valid:
         return f"{pairs} pairs are too few: no p value below {2 / 2**pairs:.3g} is possible; {FEWEST_PAIRS} are needed"
-    arrangements = "all" if 2**pairs <= RESAMPLES else f"{RESAMPLES:,} random"
+    assignments = "all" if 2**pairs <= RESAMPLES else f"{RESAMPLES:,} random"
     return (
-        f"{pairs} pairs, {arrangements} arrangements of signs; holds for these two trained models and for images drawn "
-        "anew, not for trainings with another seed"
+        f"{pairs} pairs, {assignments} sign assignments; holds for new samples of these two models, not for other "
+        "training seeds"
     )

@@ -1,7 +1,7 @@
-"""Nearest neighbours, and the scores based on them: precision, recall, density, coverage, and the clipped two.
+"""Nearest neighbours, and the scores based on them: precision, recall, density, coverage, and the clipped variants.
 
-Distances are computed tile by tile in float64, without a matrix of all pairs; features may be memory-mapped. Tiles are
-cut from the start of a set, so they are the same in every process.
+Distances are computed tile by tile in float64, without a matrix of all pairs; features may be memory-mapped. Tiles
+start at fixed positions of a set, so they are the same in every process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,18 @@ from ddpm.metrics.shards import WHOLE, Shard
 Array = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
-TILE = 512  # rows of a set held at a time
-NEIGHBOURS = (3, 5)  # k: Kynkaanniemi et al. take 3, Naeem et al. 5
+TILE = 512  # rows of a set processed at a time
+NEIGHBOURS = (3, 5)  # k: 3 in Kynkaanniemi et al., 5 in Naeem et al.
 CLOSED = 1 + 1e-9  # a ball contains its boundary, also after rounding
 ROUNDING = np.finfo(np.float64).eps
-"""Of a squared distance, relative to dimension times squared norms: that of a copy is 0 only up to this."""
+"""Rounding error of a squared distance, relative to dimension times squared norms; below it, a distance counts as 0."""
 
 
 @dataclass(frozen=True)
 class Manifold:
-    """Array (N, D), each with a ball that reaches its k-th nearest other one: radii (N, len(NEIGHBOURS)).
+    """Features (N, D) as a union of balls. radii: (N, len(NEIGHBOURS)), the distance to the k-th nearest other feature.
 
-    indices, distances: (N, max(NEIGHBOURS)) of the nearest others, nearest first.
+    indices, distances: (N, max(NEIGHBOURS)) of the nearest other features, nearest first.
     """
 
     features: Array
@@ -39,21 +39,21 @@ class Manifold:
 
 
 def manifold(features: Array, shard: Shard = WHOLE) -> Manifold:
-    """The balls around features. Raises ValueError if there are too few images for that many neighbours."""
+    """Compute the manifold of features. Raises ValueError for fewer than max(NEIGHBOURS) + 1 images."""
     if len(features) <= max(NEIGHBOURS):
-        raise ValueError(f"{len(features)} images have no {max(NEIGHBOURS)} neighbours each")
+        raise ValueError(f"{len(features)} images are too few for precision and recall; at least {max(NEIGHBOURS) + 1}")
     indices, distances = nearest(features, features, max(NEIGHBOURS) + 1, shard)
-    # The first, at 0, is the feature itself.
+    # The nearest one, at distance 0, is the feature itself.
     return Manifold(features, distances[:, list(NEIGHBOURS)], indices[:, 1:], distances[:, 1:])
 
 
 def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dict[str, float]:
-    """Precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), for each k.
+    """Compute precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) for each k.
 
-    precision: share of generated images inside a ball around a real one; density: in how many of them, over k.
-    recall: share of real images inside a ball around a generated one; coverage: share of real images whose ball holds
-    a generated one. Keys for k = 3 are bare, those for k = 5 end in `_k5`. Clipped density and coverage (Salvy et al.
-    2025) have k = 5 only.
+    precision: share of generated images inside a ball around a real one; density: mean number of these balls, divided
+    by k. recall: share of real images inside a ball around a generated one; coverage: share of real images whose ball
+    contains a generated one. Keys have no suffix for k = 3, and `_k5` for k = 5. Clipped density and coverage (Salvy et
+    al. 2025) have k = 5 only.
     """
     widest = real.radii[:, -1]
     clipped = np.minimum(widest, np.median(widest))
@@ -76,10 +76,10 @@ def manifold_scores(fake: Manifold, real: Manifold, shard: Shard = WHOLE) -> dic
 def nearest(
     queries: Array, references: Array, count: int = 1, shard: Shard = WHOLE
 ) -> tuple[NDArray[np.int64], Floats]:
-    """For each query its `count` nearest references: indices (Q, count) and Euclidean distances, nearest first.
+    """Find the `count` nearest references of each query: indices (Q, count) and Euclidean distances, nearest first.
 
-    Candidates are found by one matrix product per tile; their distances are then computed anew without cancellation,
-    so that a copy is at distance 0 exactly.
+    Candidates are found by one matrix product per tile; their distances are then recomputed without cancellation, so
+    a copy has distance 0 exactly.
     """
     count = min(count, len(references))
     if len(queries) == 0:
@@ -104,7 +104,7 @@ def nearest(
 
 
 def starts(rows: Sequence[object] | Array) -> range:
-    """Where the tiles of a set begin."""
+    """Return the first row of each tile."""
     return range(0, len(rows), TILE)
 
 
@@ -144,6 +144,6 @@ def _tile(features: Array, start: int) -> Tensor:
 
 
 def _tiles(features: Array) -> Iterator[tuple[int, Tensor]]:
-    """Each tile with its place."""
+    """Iterate over the tiles, each with its first row."""
     for start in starts(features):
         yield start, _tile(features, start)

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 Images = NDArray[np.uint8]
-ROUNDING = 1 / 12  # mean squared error that rounding to whole levels makes: no 8-bit image is known better
-SMALLEST_SIDE = 11  # of SSIM's window (Wang et al. 2004)
+ROUNDING = 1 / 12  # mean squared error of rounding to integers, the precision of 8-bit images
+SMALLEST_SIDE = 11  # side of SSIM's window (Wang et al. 2004)
 
 
 def psnr(images: Images, truth: Images) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio of each image in dB: (N,).
+    """Compute the peak signal-to-noise ratio of each image in dB: (N,).
 
-    At most that of rounding, 58.9 dB, so that equal images have a number too.
+    Clipped at that of the rounding error, 58.9 dB, so it is finite for equal images.
     """
     found: NDArray[np.float64] = peak_signal_noise_ratio(
         _planes(images), _planes(truth), data_range=255.0, reduction="none", dim=(1, 2, 3)
@@ -22,12 +22,12 @@ def psnr(images: Images, truth: Images) -> NDArray[np.float64]:
 
 
 def ssim(images: Images, truth: Images) -> NDArray[np.float64] | None:
-    """Structural similarity of each image, at most 1: (N,). None where images are smaller than its window."""
+    """Compute the structural similarity of each image, at most 1: (N,). None for images smaller than its window."""
     if min(images.shape[1:3]) < SMALLEST_SIDE:
         return None
     found = structural_similarity_index_measure(_planes(images), _planes(truth), data_range=255.0, reduction="none")
     if not isinstance(found, torch.Tensor):
-        raise TypeError("torchmetrics was not asked for the full image and returned it")
+        raise TypeError("torchmetrics returned a full similarity image that was not requested")
     return np.atleast_1d(found.numpy())
 
 

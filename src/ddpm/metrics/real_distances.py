@@ -1,4 +1,4 @@
-"""Fréchet distances of real images from each other, carried to other counts. Pure arithmetic: imports no numpy."""
+"""Fréchet distances between real images, extrapolated to other sample sizes. Pure arithmetic: imports no numpy."""
 
 import math
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RealDistances:
-    """Distances of real images: between two times `half` of them, and from `train` to `heldout` others.
+    """Fréchet distances between two halves of `half` images each, and between `train` and `heldout` images.
 
-    dimension: of the features; None where it is not known.
+    halves, split: the two distances; dimension: of the features, None if unknown.
     """
 
     halves: float
@@ -21,34 +21,35 @@ class RealDistances:
     dimension: int | None = None
 
     def at(self, first: int, second: int) -> float:
-        """The distance expected from `first` of the training images to `second` unseen ones like them.
+        """Estimate the distance between `first` training images and `second` unseen images of the same distribution.
 
-        Finite counts add c (1/n1 + 1/n2) to a distance, to first order (Chong & Forsyth 2020); the halves give c. What
-        the held-out images are farther away than that, no count takes away: the extractor has learnt from the others.
+        Finite samples add a bias of c (1/n1 + 1/n2) to first order (Chong & Forsyth 2020); c is determined from the
+        halves. Any excess of the held-out distance over that bias does not shrink with sample size: it remains because
+        the extractor was trained on the training images.
         """
-        unseen = max(0.0, self.split - self._of_counts(self.train, self.heldout))
-        return unseen + self._of_counts(first, second)
+        unseen = max(0.0, self.split - self._finite_sample_bias(self.train, self.heldout))
+        return unseen + self._finite_sample_bias(first, second)
 
     @property
     def first_order(self) -> bool:
-        """Whether there are enough images for the first order, or it is not known."""
+        """True if each half has more images than features, so that the first-order bias applies."""
         return self.dimension is not None and self.half > self.dimension
 
     @property
     def margin(self) -> float:
-        """How many times its floor a distance may be by chance.
+        """Factor by which a distance may exceed its floor by chance.
 
-        The floor is one draw of an expected value. As an upper bound it is never reached by chance, and distances of
-        fewer images than features hardly vary.
+        The floor is a single draw of an expected value. Without the first order it is an upper bound, and distances
+        between fewer images than features hardly vary, so the factor is smaller.
         """
         return 2.0 if self.first_order else 1.25
 
-    def _of_counts(self, first: int, second: int) -> float:
-        """What finite counts alone make of a distance.
+    def _finite_sample_bias(self, first: int, second: int) -> float:
+        """Estimate the bias of a distance between `first` and `second` images.
 
-        The first order needs more images than features. With fewer, a distance falls more slowly than 1/n, so the one
-        measured is not carried to larger counts: it is an upper bound there, and no difference is taken for real that
-        is none. To smaller counts the first order is an upper bound already.
+        The first order requires more images than features. With fewer, the bias falls more slowly than 1/n, so it is
+        not extrapolated to larger counts: the measured value is an upper bound there, and a difference is never
+        overestimated. For smaller counts, the first order already is an upper bound.
         """
         if not self.first_order:
             first, second = min(first, self.half), min(second, self.half)
@@ -56,10 +57,10 @@ class RealDistances:
 
 
 def expected_fid(floors: Mapping[str, Any], counts: Mapping[str, Any], conditions: Mapping[str, Any]) -> float | None:
-    """The FID expected of as many new real images as there are samples, against the same reference.
+    """Estimate the FID of as many new real images as there are samples, against the same reference.
 
-    Carried from the floors of FID (`heldout`, `halves`, of `counts` images) to the counts of `conditions`, as in
-    metrics.json. None without halves or counts. Without held-out images it is what the counts alone make of it.
+    Extrapolated from the floors of FID (`heldout`, `halves`, of `counts` images) to the counts of `conditions`, as in
+    metrics.json. None without halves or counts. Without held-out images, it is the finite-sample bias alone.
     """
     halves, split = _number(floors.get("halves")), _number(floors.get("heldout"))
     half, held = _number(counts.get("halves")), _number(counts.get("heldout"))

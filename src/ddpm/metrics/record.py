@@ -22,9 +22,9 @@ NO_SPREAD = ("kid_se", "inception_score_std", "nearest_heldout_baseline")  # not
 class Reference:
     """Features and statistics of the real images.
 
-    `train` (N, D) and `heldout` (M, D) are features; `moments` are those of `train`; `floors` are the scores of sets
-    with known scores, of `floor_counts` images; `sha256` identifies all of it. Where they apply: `class_shares`
-    (classes,) of the training split's labels, features of `noise`, and `spatial`, moments of spatial features.
+    train (N, D), heldout (M, D): features; moments: of `train`; floors: scores of real images, copies and noise, from
+    `floor_counts` images; sha256: identity of all of it. Where they apply: class_shares (classes,) of the training
+    split's labels, features of noise, and spatial, the moments of spatial features.
     """
 
     moments: frechet.Moments
@@ -49,9 +49,9 @@ def score(
     blocks: int = 1,
     advance: Advance = lambda count: None,
 ) -> dict[str, Any]:
-    """Score images uint8 (N, H, W, C), drawn for `labels` (N,) (None, or -1: for no class), against real ones.
+    """Score images uint8 (N, H, W, C), generated for `labels` (N,) (None, or -1: no class), against real images.
 
-    As `score_features`. Raises ValueError: too few images, wrong dtype or shape, features not finite.
+    Otherwise as `score_features`. Raises ValueError: too few images, wrong dtype or shape, features not finite.
     """
     frechet.require_enough(len(images), "the samples", "Raise sample.count.")
     return score_features(
@@ -73,11 +73,10 @@ def score_features(
 ) -> dict[str, Any]:
     """Score images by their features, in the order of their seeds.
 
-    Returns the scores by name; `spread` (mean and standard deviation of each) and `blocks` (their values), if there
-    are several blocks of seeds; `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`: without equal
-    conditions two scores cannot be compared. A key that does not apply is left out. `exact_copies` is what
-    `memorisation.count_copies` found; `near`, if it is known, what `nearest` finds of the images in the training split,
-    memorisation.NEIGHBOURS of each.
+    Returns the scores by name; with several seed blocks, `spread` (mean and standard deviation of each) and `blocks`
+    (their values); `kid_subsets`; `memorisation`; `floors` of each score; and `conditions`, which must be equal for two
+    scores to be comparable. Keys that do not apply are omitted. exact_copies: from `memorisation.count_copies`. near:
+    the memorisation.NEIGHBOURS nearest training images of each image, from `nearest`; computed if None.
     Raises ValueError: too few images, blocks of unequal size, features not finite.
     """
     frechet.require_enough(len(seen), "the samples", "Raise sample.count.")
@@ -111,8 +110,8 @@ def score_against(
 ) -> dict[str, Any]:
     """Score images by their features against moments alone, without the real images.
 
-    Returns FID, FID-infinity, the Inception Score, and `conditions`. sha256: identifies the moments, whose count is 0
-    where it is unknown. Raises ValueError: too few images, features not finite, other dimensions.
+    Returns FID, FID-infinity, the Inception Score, and `conditions`. sha256: identity of the moments, whose count is 0
+    if unknown. Raises ValueError: too few images, features not finite, different dimensions.
     """
     frechet.require_enough(len(seen), "the samples", "Give more images.")
     record = {
@@ -126,28 +125,28 @@ def score_against(
 
 
 def seed_blocks(count: int, blocks: int) -> list[slice]:
-    """Equal, disjoint runs of seeds. Raises ValueError if they do not divide the images, or are too small."""
+    """Divide the seeds into equal, consecutive blocks. Raises ValueError for unequal or too small blocks."""
     if count % blocks:
-        raise ValueError(f"evaluate.blocks = {blocks} does not divide the {count} samples")
+        raise ValueError(f"evaluate.blocks = {blocks} does not divide the {count} samples into equal blocks")
     size = count // blocks
     frechet.require_enough(size, f"each of {blocks} blocks", "Raise sample.count, or lower evaluate.blocks.")
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _divisor(number: int, most: int) -> int:
-    """The largest divisor of a number that is not above `most`; at least 1."""
+    """Return the largest divisor of a number up to `most`; at least 1."""
     return next((each for each in range(most, 1, -1) if number % each == 0), 1)
 
 
 def significant(value: float) -> float:
-    """`value` to DIGITS significant digits."""
+    """Round to DIGITS significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def _conditions(
     count: int, extractor: Extractor, reference_sha256: str, reference_count: int, splits: int, blocks: int
 ) -> dict[str, Any]:
-    """The conditions of a score. reference_count: 0 if it is unknown."""
+    """Describe how the scores were measured. reference_count: 0 if unknown."""
     return {
         "extractor": extractor.name,
         "extractor_sha256": extractor.sha256,
@@ -158,7 +157,7 @@ def _conditions(
         "count": count,
         "inception_score_splits": splits,
         "blocks": blocks,
-        # With no more images than features the covariance is rank deficient, and FID is far too high.
+        # Without more images than features the covariance is rank deficient, and FID is far too high.
         "full_rank": min(count, reference_count or count) > extractor.dimension,
     }
 
@@ -166,12 +165,12 @@ def _conditions(
 def _class_scores(
     features: NDArray[np.floating], labels: NDArray[np.int64] | None, extractor: Extractor, reference: Reference
 ) -> dict[str, Any]:
-    """Class shares, and accuracy where classes were requested; nothing if the extractor has no classes."""
+    """Compute class shares, and accuracy if classes were requested; empty for an extractor without classes."""
     classes = reference.classes
     if not extractor.classes:
         return {}
     if extractor.classes != len(classes):
-        raise ValueError(f"the extractor knows {extractor.classes} classes, the data set has {len(classes)}: {classes}")
+        raise ValueError(f"the extractor has {extractor.classes} classes, the data set has {len(classes)}: {classes}")
     guessed = scoring.predictions(features, extractor)
     found = scoring.class_scores(guessed, len(classes), reference.class_shares)
     shares = inception_score.class_shares(guessed, len(classes))
@@ -182,10 +181,11 @@ def _class_scores(
 
 
 def _floors(reference: Reference, extractor: Extractor, conditions: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The floors of the reference, with those that depend on the number of samples.
+    """Complete the floors of the reference by those that depend on the number of samples.
 
-    `equal_counts` of FID is expected of as many new real images as there are samples. The Inception Score depends on
-    the size of its parts, so it is taken in parts of the samples' size; a smaller set is one part, of a lower score.
+    `equal_counts` of FID is the value expected of as many new real images as there are samples. The Inception Score
+    depends on part size, so its floors use parts of the samples' size; a smaller set is a single part, with a lower
+    score.
     """
     half = np.sort(np.random.default_rng(0).permutation(len(reference.train))[: len(reference.train) // 2])
     sets = {"heldout": reference.heldout, "halves": reference.train[half], "copy": reference.train}
@@ -213,16 +213,16 @@ NAMED_FLOORS = (
     ("fid_halves", "fid", "halves"),
     ("fid_equal_counts", "fid", "equal_counts"),
 )
-"""Floors that gate and report show beside a score: key, score, and which floor of it."""
+"""Floors that gate and report show with a score: key in metrics.json, score, and set."""
 
 
 def _named_floors(floors: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The floors of NAMED_FLOORS that there are."""
+    """Select the floors of NAMED_FLOORS that exist."""
     return {key: floors[score][which] for key, score, which in NAMED_FLOORS if which in floors.get(score, {})}
 
 
 def _spread(values: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation of each score over the blocks, and the values themselves."""
+    """Compute mean and standard deviation of each score over the blocks; include the values."""
     names = [name for name, value in values[0].items() if isinstance(value, float) and name not in NO_SPREAD]
     by_name = {name: [each[name] for each in values] for name in names}
     spread = {name: {"mean": float(np.mean(x)), "std": float(np.std(x, ddof=1))} for name, x in by_name.items()}

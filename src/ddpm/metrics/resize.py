@@ -1,6 +1,6 @@
-"""The named ways of bringing an image to the side that a network takes. Both stretch it to a square.
+"""Policies for resizing an image to the input side of a network. Both stretch it to a square.
 
-The values stay floats between resizing and network: they are never rounded a second time (Parmar, Zhang & Zhu 2022).
+The values stay floats between resizing and network: they are not rounded again (Parmar, Zhang & Zhu 2022).
 """
 
 from collections.abc import Callable
@@ -11,23 +11,26 @@ from torch.nn import functional as F
 
 
 def to_side(images: Tensor, side: int, policy: str) -> Tensor:
-    """Images (B, C, H, W) in 0..255 to float32 (B, C, side, side) in 0..255. Raises KeyError for an unknown policy.
+    """Resize images (B, C, H, W) in 0..255 to float32 (B, C, side, side) in 0..255.
 
-    Images of that side keep their values to the bit under either policy.
+    Images of that side keep their exact values under either policy. Raises KeyError for an unknown policy.
     """
     resize = POLICIES[policy]
     return images.float() if images.shape[2:] == (side, side) else resize(images, side)
 
 
 def clean(images: Tensor, side: int) -> Tensor:
-    """Bicubic with antialiasing, clipped to 0..255: Pillow's filter on floats, as in clean-fid."""
-    # In float64, because torch rounds the filter's weights otherwise: it would be 0.005 grey levels off Pillow.
+    """Resize by antialiased bicubic interpolation, clipped to 0..255: Pillow's filter on floats, as in clean-fid."""
+    # float64, because in float32 torch's filter weights are rounded, and results differ from Pillow's by 0.005 levels.
     bicubic = F.interpolate(images.double(), size=(side, side), mode="bicubic", antialias=True, align_corners=False)
     return bicubic.clamp(0, 255).float()
 
 
 def legacy(images: Tensor, side: int) -> Tensor:
-    """Bilinear of TensorFlow 1: no antialiasing, pixel i taken at i * (old side / side); what published FIDs used."""
+    """Resize by TensorFlow 1's bilinear interpolation, as published FIDs: pixel i is sampled at i * (old side / side).
+
+    No antialiasing.
+    """
     values = images.float()
     top, bottom, down = _neighbours(values.shape[2], side)
     left, right, across = _neighbours(values.shape[3], side)
@@ -41,7 +44,7 @@ POLICIES: dict[str, Callable[[Tensor, int], Tensor]] = {"clean": clean, "legacy"
 
 
 def _neighbours(before: int, after: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For each new pixel the old one at or before it, the one after, and how far it lies between them, 0 to 1."""
+    """Return for each new pixel the old ones at or before it and after it, and its position between them, 0 to 1."""
     place = torch.arange(after, dtype=torch.float32) * torch.tensor(before / after, dtype=torch.float32)
     lower = place.long().clamp_max(before - 1)
     return lower, (lower + 1).clamp_max(before - 1), place - lower

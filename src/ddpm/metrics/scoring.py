@@ -1,4 +1,4 @@
-"""Scores of one set of features against a reference: for samples, for their blocks of seeds, and for the floors."""
+"""Scores of one set of features against a reference; used for samples, seed blocks, and floors."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ class Spatial(Protocol):
     """An extractor with spatial features, for sFID (Nash et al. 2021)."""
 
     def spatial(self, images: NDArray[np.uint8], advance: Advance = ...) -> NDArray[np.float32]:
-        """Images uint8 (N, H, W, C) to features (N, S)."""
+        """Map images uint8 (N, H, W, C) to features (N, S)."""
         ...
 
 
@@ -31,13 +31,13 @@ class Features:
         return len(self.features)
 
     def part(self, indices: NDArray[np.int64] | slice) -> "Features":
-        """The features of some of the images."""
+        """Return the features of a subset of the images."""
         return Features(self.features[indices], None if self.spatial is None else self.spatial[indices])
 
 
 @dataclass(frozen=True)
 class ReferenceStats:
-    """Real images to compare with: features (N, D), their moments, and the moments of their spatial features."""
+    """The real images of a comparison: features (N, D), their moments, and the moments of their spatial features."""
 
     features: NDArray[np.floating]
     moments: frechet.Moments
@@ -45,20 +45,20 @@ class ReferenceStats:
 
 
 def statistics(seen: Features) -> ReferenceStats:
-    """The statistics of real images."""
+    """Compute the statistics of real images."""
     spatial = None if seen.spatial is None else frechet.moments(seen.spatial)
     return ReferenceStats(seen.features, frechet.moments(seen.features), spatial)
 
 
 def chosen(total: int, count: int) -> NDArray[np.int64] | slice:
-    """Choose `count` of `total` images, always the same ones for equal numbers; all of them if there are no more."""
+    """Choose `count` of `total` images, the same ones for equal arguments; all of them if there are no more."""
     return slice(None) if total <= count else np.sort(np.random.default_rng(0).permutation(total)[:count])
 
 
 def distances(seen: Features, against: ReferenceStats, shard: Shard = WHOLE) -> tuple[dict[str, float], list[float]]:
-    """FID, FID-infinity, KID, precision, recall, density, coverage, sFID if it applies; and KID of each subset.
+    """Compute FID, FID-infinity, KID, precision, recall, density, coverage and, if it applies, sFID; and KID by subset.
 
-    Scores of nearest neighbours depend on both counts, so they are computed from equal counts: the smaller of the two.
+    Nearest-neighbour scores depend on both sample sizes, so both sets are subsampled to the smaller size.
     """
     subsets = kid.subset_values(seen.features, against.features, shard=shard)
     count = min(len(seen), len(against.features))
@@ -75,7 +75,7 @@ def distances(seen: Features, against: ReferenceStats, shard: Shard = WHOLE) -> 
 
 
 def inception_scores(features: NDArray[np.floating], extractor: Extractor, splits: int) -> dict[str, float]:
-    """The Inception Score and its standard deviation over splits; empty for an extractor without logits."""
+    """Compute the Inception Score and its standard deviation over splits; empty for an extractor without logits."""
     if not extractor.logits(features[:1]).shape[1]:
         return {}
     mean, deviation = inception_score.inception_score(features, extractor.logits, splits)
@@ -84,15 +84,16 @@ def inception_scores(features: NDArray[np.floating], extractor: Extractor, split
 
 
 def predictions(features: NDArray[np.floating], extractor: Extractor) -> NDArray[np.int64]:
-    """The class that the extractor predicts for each image, (N,)."""
+    """Predict the class of each image, (N,)."""
     parts = [features[start : start + frechet.BLOCK] for start in range(0, len(features), frechet.BLOCK)]
     return np.concatenate([extractor.logits(part).argmax(axis=1) for part in parts])
 
 
 def class_scores(guessed: NDArray[np.int64], classes: int, train_shares: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Share of the rarest class, and the distance of the class shares from those of the training split.
+    """Compute the share of the rarest class, and the distance of the class shares to those of the training split.
 
-    `class_histogram_distance` is the total variation, 0 to 1: the share of images that would have to change class.
+    `class_histogram_distance` is the total variation distance, 0 to 1: the share of images that would have to change
+    class.
     """
     shares = inception_score.class_shares(guessed, classes)
     found: dict[str, Any] = {"class_share_min": float(shares.min())}

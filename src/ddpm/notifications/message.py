@@ -49,7 +49,7 @@ def message(kind: Kind, model: str, text: str, *, identifier: str = "", **facts:
         "data": {name: value for name, value in data.items() if value is not None},
     }
     # Redacted before it is serialised, because JSON escapes the quotes that delimit addresses.
-    return Message(identifier or str(uuid.uuid4()), redact.each(content, redacted))
+    return Message(identifier or str(uuid.uuid4()), redact.redact_json(content, redacted))
 
 
 def champion_moved(move: "Move", page: str | None = None) -> Message | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 
 URL, SECRET = "DDPM_WEBHOOK_URL", "DDPM_WEBHOOK_SECRET"
 PREFIX = "whsec_"
@@ -77,7 +77,7 @@ def redacted(text: str) -> str:
         for each in (value, value.removeprefix(PREFIX)):
             if len(each) >= SHORTEST_REPLACED:
                 text = text.replace(each, f"<{name}>")
-    return shown(text)
+    return redact_text(text)
 
 
 def _require_address(url: str) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ddpm.common.redact import last_words, shown
+from ddpm.common.redact import error_output, redact_text
 
 PATIENCE = 120.0
 """Seconds for a command that only reads or writes this repository."""
@@ -64,13 +64,13 @@ def require(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] |
     """Return git's output as stripped text. Raises GitError if it fails."""
     done = run(*arguments, folder=folder, variables=variables)
     if done.returncode:
-        raise GitError(f"`git {arguments[0]}` failed: {shown(done.stderr.decode(errors='replace').strip())}")
+        raise GitError(f"`git {arguments[0]}` failed: {redact_text(done.stderr.decode(errors='replace').strip())}")
     return os.fsdecode(done.stdout).strip()
 
 
 def failure(*arguments: str, folder: Path = HERE, content: bytes = b"", limit: float | None = PATIENCE) -> str:
     """Run git; return its last message, without credentials, if it fails, else an empty text."""
-    return last_words(run(*arguments, folder=folder, content=content, limit=limit))
+    return error_output(run(*arguments, folder=folder, content=content, limit=limit))
 
 
 def trouble(folder: Path = HERE) -> str:

@@ -9,9 +9,10 @@ from ddpm.registry.audit import Move, history
 from ddpm.registry.download import download, download_with_settings, require_files, resolve
 from ddpm.registry.evidence import load_evidence, save_evidence
 from ddpm.registry.force_promote import force_promote
+from ddpm.registry.registration import register
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
-from ddpm.registry.versions import RegistryError, Status, Version, annotate, register, status, version
+from ddpm.registry.versions import RegistryError, Status, Version, annotate, status, version
 from ddpm.serving.pack import content_sha256
 
 __all__ = [

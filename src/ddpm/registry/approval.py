@@ -14,7 +14,7 @@ from ddpm.registry.lock import Held, RegistryLock, file_lock
 from ddpm.registry.versions import RegistryError, Version, annotate, status, version
 
 TAG = "ddpm.approval"
-State = Literal["asked", "approved", "rejected", "expired"]
+QuestionState = Literal["asked", "approved", "rejected", "expired"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Question:
 
     version: int
     champion: int | None
-    state: State
+    state: QuestionState
     asked: str
     until: str
     runs: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def answer(
                 f"version {number} of {name} was compared with {_named(known.champion)}, but the champion is "
                 f"{_named(champion)} now; the next run judges it again, or {remedy}"
             )
-        state: State = "approved" if approve else "rejected"
+        state: QuestionState = "approved" if approve else "rejected"
         now = _iso(datetime.now(UTC))
         return _save(held, replace(known, state=state, who=who or current_user(), when=now, why=why.strip()))
 

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ddpm.common import files, outside
-from ddpm.common.redact import shown
+from ddpm.common import files, validation
+from ddpm.common.redact import redact_text
 from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
 from ddpm.serving import pack
 from ddpm.tracking import store
@@ -34,7 +34,7 @@ def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
     found = resolve(uri)
     if not found.content:
         raise RegistryError(f"{uri} was not registered by this program: it has no tag {CONTENT_TAG}")
-    cached = CACHE / outside.sha256(found.content, f"the tag {CONTENT_TAG} of {uri}", RegistryError)
+    cached = CACHE / validation.sha256(found.content, f"the tag {CONTENT_TAG} of {uri}", RegistryError)
     if not cached.is_dir():
         import mlflow.artifacts
 
@@ -72,8 +72,8 @@ def require_files(name: str, number: int) -> None:
         raise RegistryError(f"the files of {name} version {number} cannot be listed: {error}") from error
     if missing := sorted(set(pack.PACKED_FILES) - there):
         raise RegistryError(
-            f"files of {name} version {number} are missing: {', '.join(missing)} at {shown(source)}. Restore them "
-            "from a backup, or make another version the champion: ddpm rollback, ddpm promote VERSION"
+            f"files of {name} version {number} are missing: {', '.join(missing)} at {redact_text(source)}. Restore "
+            "them from a backup, or make another version the champion: ddpm rollback, ddpm promote VERSION"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ddpm.common import files, outside
+from ddpm.common import files, validation
 from ddpm.registry.versions import RegistryError, annotate, version
 from ddpm.tracking import store
 
@@ -41,9 +41,8 @@ def load_evidence(name: str, number: int) -> dict[str, Any]:
     if place is None:
         raise RegistryError(f"the gate has not judged version {number} of {name}")
     hashed = place.removeprefix(f"{FOLDER}/").removesuffix(".json")
-    place = (
-        f"{FOLDER}/{outside.sha256(hashed, f'the tag {JUDGED_TAG} of version {number} of {name}', RegistryError)}.json"
-    )
+    checked = validation.sha256(hashed, f"the tag {JUDGED_TAG} of version {number} of {name}", RegistryError)
+    place = f"{FOLDER}/{checked}.json"
     with tempfile.TemporaryDirectory() as temporary:
         content = Path(store.client().download_artifacts(found.run_id, place, temporary)).read_bytes()
     if files.sha256_bytes(content) != Path(place).stem:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
@@ -113,7 +113,7 @@ def _of_run(run_id: str) -> Lineage:
     tags = _run_tags(run_id)
     if tags is None:
         raise RegistryError(
-            f"{run_id} is neither a model nor a run at {shown(store.tracking_uri())}. "
+            f"{run_id} is neither a model nor a run at {redact_text(store.tracking_uri())}. "
             "Give models:/NAME@ALIAS, models:/NAME/VERSION or the id of a run."
         )
     found = store.client().search_model_versions(f"run_id = '{run_id}'")

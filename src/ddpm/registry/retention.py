@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from ddpm.registry.lock import RegistryLock, file_lock
 from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store
@@ -46,7 +46,7 @@ def _delete(connection: "MlflowClient", each: Version) -> None:
             repository.delete_artifacts()
         except (MlflowException, OSError) as error:
             raise ValueError(
-                f"the files of version {each.number} of {each.name}, at {shown(each.source)}, cannot be deleted: "
+                f"the files of version {each.number} of {each.name}, at {redact_text(each.source)}, cannot be deleted: "
                 f"{error}. The version was kept; try again later."
             ) from error
     connection.delete_model_version(each.name, str(each.number))

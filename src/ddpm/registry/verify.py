@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
 from ddpm.tracking import store
 
@@ -68,7 +68,7 @@ def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProces
 
 def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if answer.returncode != 0:
-        output = shown("\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:]))
+        output = redact_text("\n".join(answer.stderr.strip().splitlines()[-KEPT_LINES:]))
         raise VerificationError(
             f"{uri} cannot be loaded and sampled in a clean process (status {answer.returncode}):\n{output}"
         )

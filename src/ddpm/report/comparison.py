@@ -10,7 +10,7 @@ from ddpm.report.scores import text
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A score of both, the change relative to the champion's, the limit, and yes or no if it is met ("" without)."""
 
     name: str
@@ -28,7 +28,7 @@ class Comparison:
     words: str
     candidate: str
     champion: str
-    rows: Sequence[Row]
+    rows: Sequence[ComparisonRow]
 
 
 def same(summary: RunSummary) -> bool:
@@ -55,11 +55,11 @@ def _words(summary: RunSummary) -> str:
     return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
 
 
-def _row(each: dict[str, object], *, known: bool) -> Row:
+def _row(each: dict[str, object], *, known: bool) -> ComparisonRow:
     ours, theirs = each["candidate"], each["champion"] if known else None
     change = ""
     if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs:
         change = f"{(ours - theirs) / abs(theirs):+.1%}"
     kept = {True: "yes", False: "no"}.get(each["ok"], "") if isinstance(each["ok"], bool) else ""
     name = str(each["name"])
-    return Row(name[:1].upper() + name[1:], text(ours), text(theirs), change, str(each["limit"]), kept)
+    return ComparisonRow(name[:1].upper() + name[1:], text(ours), text(theirs), change, str(each["limit"]), kept)

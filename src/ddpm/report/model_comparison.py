@@ -108,7 +108,7 @@ def unequal(records: Sequence[ScoreRecord | None]) -> list[str]:
 
 
 def _with_interval(record: ScoreRecord, key: str, *, share: bool) -> str:
-    """Format a score and the half width of its interval, by Student's t from the deviation between blocks of seeds."""
+    """Format a score and the half width of its interval, by Student's t from the deviation between seed blocks."""
     text = scores.text(record.value(key), share=share)
     deviation, blocks = record.spread.get(key), len(record.fid_blocks)
     if not text or deviation is None or blocks < 2:
@@ -159,16 +159,16 @@ def _rows(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, str
 def _sheet(drawn: Drawn, chosen: NDArray[np.int64], most: float, title: str) -> Picture:
     """Draw the chosen seeds, a row for each model; for two models also their difference."""
     difference = _gaps(drawn, 1) if len(drawn.names) == 2 else None
-    rows: list[sheets.Row] = []
+    rows: list[sheets.SheetRow] = []
     groups: list[int] = []
     for start in range(0, len(chosen), COLUMNS):
         some = chosen[start : start + COLUMNS]
         groups.append(len(rows))
         rows += [
-            sheets.Row([each[i] for i in some], name) for name, each in zip(drawn.names, drawn.images, strict=True)
+            sheets.SheetRow([each[i] for i in some], name) for name, each in zip(drawn.names, drawn.images, strict=True)
         ]
         if difference is not None:
-            rows.append(sheets.Row([uncertainty.heat(difference[i], most) for i in some], "difference"))
+            rows.append(sheets.SheetRow([uncertainty.heat(difference[i], most) for i in some], "difference"))
     under = " and their difference" if difference is not None else ""
     alt = f"{title}: {len(chosen)} images of each of {', '.join(drawn.names)}, a row for each model{under}"
     return Picture(sheets.sheet(rows, row_groups=groups), title, "", alt)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.imaging.pixels import Pixels
-from ddpm.imaging.sheets import Row, sheet
+from ddpm.imaging.sheets import SheetRow, sheet
 
 
 def real_and_generated(
@@ -28,12 +28,12 @@ def real_and_generated(
         for number, name in enumerate(classes[:most_rows]):
             ours = _spread(np.flatnonzero(real_labels == number), columns)
             theirs = _spread(np.flatnonzero(labels == number), columns)
-            rows.append(Row(_padded(real, ours, columns) + _padded(generated, theirs, columns), name))
+            rows.append(SheetRow(_padded(real, ours, columns) + _padded(generated, theirs, columns), name))
     else:
         ours, theirs = _spread(np.arange(len(real)), 8 * columns), _spread(np.arange(len(generated)), 8 * columns)
         for start in range(0, max(len(ours), len(theirs)), columns):
             part = slice(start, start + columns)
-            rows.append(Row(_padded(real, ours[part], columns) + _padded(generated, theirs[part], columns)))
+            rows.append(SheetRow(_padded(real, ours[part], columns) + _padded(generated, theirs[part], columns)))
     return sheet(rows, headings={0: "real", columns: "generated"}, groups=[columns])
 
 
@@ -60,13 +60,13 @@ def extremes(
         left, right = order[:count], order[len(order) - count :]
         for start in range(0, max(count, 1), columns):
             part = slice(start, start + columns)
-            rows.append(Row(_padded(images, left[part], columns) + _padded(images, right[part], columns), name))
+            rows.append(SheetRow(_padded(images, left[part], columns) + _padded(images, right[part], columns), name))
     return sheet(rows, headings={0: headings[0], columns: headings[1]}, groups=[columns])
 
 
 def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
     """Draw the denoising of samples: (rows, steps, H, W, C), a row per sample."""
-    rows = [Row(list(moments), name) for moments, name in zip(strip, names or [""] * len(strip), strict=True)]
+    rows = [SheetRow(list(moments), name) for moments, name in zip(strip, names or [""] * len(strip), strict=True)]
     last = strip.shape[1] - 1
     return sheet(rows, headings={0: "noise", last: "image"})
 
@@ -74,7 +74,7 @@ def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
 def neighbours(samples: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float]) -> bytes:
     """Draw each sample, then its nearest training images, labelled with the distance to the first."""
     rows = [
-        Row([sample, *found], f"{distance:.2f}")
+        SheetRow([sample, *found], f"{distance:.2f}")
         for sample, found, distance in zip(samples, nearest, distances, strict=True)
     ]
     return sheet(rows, headings={0: "sample", 1: "nearest training images"}, groups=[1])

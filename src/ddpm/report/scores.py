@@ -134,9 +134,9 @@ def _annotations(kind: Kind, record: ScoreRecord) -> str:
 
 
 def _spread(kind: Kind, record: ScoreRecord) -> str:
-    """Format the spread over blocks of seeds, else the score's own standard deviation or error."""
+    """Format the spread over seed blocks, else the score's own standard deviation or error."""
     if kind.key in record.spread:
-        return f"± {text(record.spread[kind.key], digits=2, share=kind.share)} between blocks of seeds"
+        return f"± {text(record.spread[kind.key], digits=2, share=kind.share)} between seed blocks"
     deviation = record.value(kind.deviation)
     if deviation is None:
         return ""

@@ -8,7 +8,7 @@ from ddpm.report.run_summary import RunSummary
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """A stage: outcome and duration in this run, and cost of its current files when they were made."""
 
     stage: str
@@ -23,8 +23,8 @@ class Row:
 class Times:
     """Rows, total cost of the current files, and a note. gpu: True if any stage held a GPU."""
 
-    rows: Sequence[Row]
-    total: Row
+    rows: Sequence[StageRow]
+    total: StageRow
     words: str
     gpu: bool
 
@@ -34,10 +34,10 @@ def describe(summary: RunSummary) -> Times:
     made = [each["made"] for each in summary.stages if each["made"]]
     sums = {key: sum(each[key] for each in made) for key in ("seconds", "cpu_seconds", "gpu_seconds")}
     rows = [
-        Row(each["stage"], str(each["did"]).lower(), duration(each["seconds"]), *_took(each["made"]))
+        StageRow(each["stage"], str(each["did"]).lower(), duration(each["seconds"]), *_took(each["made"]))
         for each in summary.stages
     ]
-    total = Row("all stages", "", duration(sum(each["seconds"] for each in summary.stages)), *_took(sums))
+    total = StageRow("all stages", "", duration(sum(each["seconds"] for each in summary.stages)), *_took(sums))
     after = summary.seconds - sum(each["seconds"] for each in summary.stages)
     words = (
         f"This run took {duration(summary.seconds)}, {duration(max(after, 0))} of it after the stages (record, "

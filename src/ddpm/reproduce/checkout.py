@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from ddpm import tracking
-from ddpm.common import files, outside
+from ddpm.common import files, validation
 from ddpm.data import dvc
 from ddpm.provenance import git
 from ddpm.registry.lineage import NOT_RECORDED, Lineage
@@ -33,11 +33,11 @@ def clone(repository: str, sha: str, folder: Path) -> None:
         raise ReproduceError(f"the record has no commit to rebuild from (git_sha: {sha})")
     folder.parent.mkdir(parents=True, exist_ok=True)
     if message := git.failure("clone", "--quiet", "--no-checkout", "--", repository, str(folder), limit=None):
-        raise ReproduceError(f"{tracking.shown(repository)} cannot be cloned: {message}")
+        raise ReproduceError(f"{tracking.redact_text(repository)} cannot be cloned: {message}")
     if git.failure("cat-file", "-e", f"{sha}^{{commit}}", folder=folder):
         raise ReproduceError(
-            f"commit {sha} is not in {tracking.shown(repository)}. Fetch it there first (`git fetch --all`), or give "
-            "the repository that has it: --repository"
+            f"commit {sha} is not in {tracking.redact_text(repository)}. Fetch it there first (`git fetch --all`), or "
+            "give the repository that has it: --repository"
         )
     if message := git.failure("checkout", "--quiet", "--detach", sha, folder=folder, limit=None):
         raise ReproduceError(f"commit {sha} cannot be checked out: {message}")
@@ -77,7 +77,7 @@ def fetch_data(folder: Path, expected: str, repository: Path | None, python: str
     """
     if expected in {NOT_RECORDED, "none"}:
         return
-    outside.dvc_md5(expected, "the recorded hash of the data", ReproduceError)
+    validation.dvc_md5(expected, "the recorded hash of the data", ReproduceError)
     if repository is not None:
         _copy_missing(repository / ".dvc" / "config.local", folder / ".dvc" / "config.local")
     message = dvc.failure("pull", "--quiet", POINTER, folder=folder, python=python)
@@ -114,7 +114,7 @@ def _from_cache(source: Path, target: Path, expected: str) -> bool:
     wanted = [expected]
     listing = _object(source, expected)
     if expected.endswith(".dir") and listing.is_file():
-        wanted += [outside.dvc_md5(each["md5"], f"a hash in {listing}") for each in files.read_json(listing)]
+        wanted += [validation.dvc_md5(each["md5"], f"a hash in {listing}") for each in files.read_json(listing)]
     if not all(_object(source, each).is_file() for each in wanted):
         return False
     for each in wanted:

@@ -86,7 +86,7 @@ def _spread(name: str, *records: ScoreRecord) -> float | None:
 
 
 def _deviation(name: str, record: ScoreRecord) -> float | None:
-    """Return the standard deviation of the score of a whole set, from its blocks of seeds, else from its parts.
+    """Return the standard deviation of the score of a whole set, from its seed blocks, else from its parts.
 
     The mean of n independent values has their deviation divided by the root of n. A score of a whole set is nearly the
     mean over its blocks, up to the bias of smaller sets; where that bias varies, as with FID, this is too large.

@@ -68,7 +68,7 @@ def reproduce(address: str, folder: Path, repository: str, *, python: str | None
             f"run {lineage.run_id} has no recorded weights to compare with: its training did not finish."
         )
     patch = patch_of(lineage)
-    log(f"clone      commit {lineage.tag('git_sha')[:12]} of {tracking.shown(repository)} into {folder}")
+    log(f"clone      commit {lineage.tag('git_sha')[:12]} of {tracking.redact_text(repository)} into {folder}")
     checkout.clone(repository, lineage.tag("git_sha"), folder)
     checkout.apply(patch, folder)
     if patch:

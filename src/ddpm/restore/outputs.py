@@ -77,7 +77,7 @@ def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
     if inputs.truth is not None:
         columns += [("truth", list(inputs.truth))]
     rows = [
-        sheets.Row([_large(column[index]) for _, column in columns], _short(name))
+        sheets.SheetRow([_large(column[index]) for _, column in columns], _short(name))
         for index, name in enumerate(inputs.names[:MAX_ROWS])
     ]
     first_after = 1 + turns

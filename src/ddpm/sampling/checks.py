@@ -14,15 +14,15 @@ def check(
     sampling: Sampling,
     count: int,
     labels: Sequence[int] | None = None,
-    known: tuple[int, ...] | None = None,
+    low_res: tuple[int, ...] | None = None,
     guide: ModelConfig | None = None,
 ) -> None:
     """Refuse what a model of this config cannot do. Raises ValueError; needs no weights.
 
-    labels: one per image, NO_LABEL for none; known: shape of the small images given to a super-resolution model;
+    labels: one per image, NO_LABEL for none; low_res: shape of the small images given to a super-resolution model;
     guide: config of the weaker model that guidance pushes away from.
     """
-    _check_known(config, count, known)
+    _check_low_res(config, count, low_res)
     total, classes = config.diffusion.steps, config.image.classes
     if sampling.steps > total:
         raise ValueError(f"steps = {sampling.steps}: this model has T = {total}, so 1 to {total} are possible")
@@ -33,7 +33,7 @@ def check(
     if not classes and labels is not None:
         raise ValueError("this model was trained without labels: leave out label")
     _check_guidance(config, sampling.guidance, guide)
-    if labels is None and known is not None and classes:
+    if labels is None and low_res is not None and classes:
         labels = [NO_LABEL] * count
     if labels is not None:
         _check_labels(config.image, count, labels)
@@ -74,18 +74,18 @@ def _check_guidance(config: ModelConfig, scale: float, guide: ModelConfig | None
                 )
 
 
-def _check_known(config: ModelConfig, count: int, known: tuple[int, ...] | None) -> None:
+def _check_low_res(config: ModelConfig, count: int, low_res: tuple[int, ...] | None) -> None:
     """Require small images for a super-resolution model, and refuse them for any other."""
     scale, image = config.diffusion.scale, config.image
-    if not scale and known is not None:
+    if not scale and low_res is not None:
         raise ValueError("this model was not trained for super-resolution (diffusion.condition = none)")
     if scale:
         side = image.resolution // scale
         needed = (count, side, side, image.channels)
-        if known is None:
+        if low_res is None:
             raise ValueError(
                 f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and draws "
                 "nothing without one: give it some with `ddpm restore super-resolution --model ... --input ...`"
             )
-        if known != needed:
-            raise ValueError(f"small images of shape {known}; this model needs {needed}")
+        if low_res != needed:
+            raise ValueError(f"small images of shape {low_res}; this model needs {needed}")

@@ -1,4 +1,4 @@
-"""Drawing images from a model. Image i comes from seed + i alone, whatever the batch or the number of processes."""
+"""Sampling images from a model. Image i depends only on seed + i, not on batch size or number of processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,23 +34,22 @@ def generate(
     *,
     seed: int = 0,
     labels: Sequence[int] | None = None,
-    known: Images | None = None,
+    low_res: Images | None = None,
     guide: Model | None = None,
     batch: int = 250,
     device: str = "auto",
     advance: Callable[[int], None] | None = None,
     callback: samplers.Callback = samplers.no_callback,
 ) -> Images:
-    """Draw `count` images: (count, H, W, C) uint8.
+    """Generate `count` images: (count, H, W, C) uint8.
 
-    labels: one per image, NO_LABEL for none; None takes the classes in turn (i modulo classes), or none for all of
-    `known`: the small images that a model of super-resolution enlarges, (count, H / scale, W / scale, C) uint8.
-    `advance(n)` is called after every n images; `callback` sees every step of every batch. guide: the weaker model that
-    guidance pushes away from. Raises ValueError for what the model cannot do, NotFiniteError for an estimate that is
-    not finite.
+    labels: one per image, NO_LABEL for none; None cycles through the classes (i modulo classes), or with low_res uses
+    no labels. low_res: input of a super-resolution model, (count, H / scale, W / scale, C) uint8. guide: weaker model
+    for autoguidance. `advance(n)` is called after every n images, `callback` in every step of every batch. Raises
+    ValueError for a request that the model does not support, NotFiniteError for an estimate that is not finite.
     """
     weaker = None if guide is None else guide.config
-    check(model.config, sampling, count, labels, None if known is None else known.shape, weaker)
+    check(model.config, sampling, count, labels, None if low_res is None else low_res.shape, weaker)
     if batch < 1 or seed < 0:
         raise ValueError(f"batch = {batch}, seed = {seed}: batch from 1, seed from 0")
     where = choose_device(device)
@@ -60,7 +59,7 @@ def generate(
     sigmas = schedule.sampling_sigmas(sampling.spacing, table, sampling.steps)
     learned = sampling.variance == "learned"
     batch = batch if samplers.SAMPLERS[sampling.sampler].batched else 1
-    all_labels = _labels(count, len(model.classes), labels, known is not None)
+    all_labels = _labels(count, len(model.classes), labels, low_res is not None)
 
     images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
     for start in range(0, count, batch):
@@ -68,7 +67,7 @@ def generate(
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
         noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
         network = denoiser.with_variance if learned else denoiser
-        small = None if known is None else torch.from_numpy(known[start:stop]).to(where)
+        small = None if low_res is None else torch.from_numpy(low_res[start:stop]).to(where)
         given = _given(model, network, small)
         worse = None if weak is None else guidance.with_labels(_given(model, weak, small), label)
         draw = _sampler(given, worse, label, len(model.classes), sampling, source(model, sampling))
@@ -83,26 +82,25 @@ def generate(
 def small_images(
     config: ModelConfig, images: Images, labels: NDArray[np.int64], count: int
 ) -> tuple[Images | None, list[int] | None]:
-    """Default input of a super-resolution model: (known, labels) for `generate`.
+    """Make the default input of a super-resolution model, (low_res, labels) for `generate`; (None, None) for others.
 
-    images (N, H, W, C) uint8 in turn, shrunk; (None, None) for any other model.
+    images: (N, H, W, C) uint8, repeated cyclically and downsampled.
     """
     scale = config.diffusion.scale
     if not scale:
         return None, None
-    turn = np.arange(count) % len(images)
-    chosen = images[turn]
+    indices = np.arange(count) % len(images)
+    chosen = images[indices]
     side, channels = chosen.shape[1] // scale, chosen.shape[3]
     small = chosen.reshape(count, side, scale, side, scale, channels).mean(axis=(2, 4)).round().astype(np.uint8)
-    return small, labels[turn].tolist() if config.image.classes else None
+    return small, labels[indices].tolist() if config.image.classes else None
 
 
-def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
-    """Draw the path from noise to image: (count, moments, H, W, C) uint8.
+def strip(model: Model, count: int, frames: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
+    """Sample images and record the path from noise: (count, frames, H, W, C) uint8.
 
-    The steps are visited at uniform spacing, whatever `sampling` says: even in log(sigma), most of them look like
-    noise. Column j shows `x_t`, in the coordinates of unit variance; the last is the finished image. Options (seed,
-    labels, device): as `generate`.
+    The spacing is always uniform, because with log-SNR spacing most frames look like noise. Frame j shows `x_t`
+    (variance-preserving coordinates); the last one is the final image. Options (seed, labels, device): as `generate`.
     """
     seen: dict[int, list[Images]] = {}
 
@@ -110,14 +108,14 @@ def strip(model: Model, count: int, moments: int, sampling: Sampling = DEFAULT, 
         seen.setdefault(step, []).append(to_uint8(y / max(1.0, y.std().item())))
 
     final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, callback=callback)
-    moment = [*map(np.concatenate, seen.values()), final]
-    chosen = np.linspace(0, len(seen), moments).round().astype(int)
-    return np.stack([moment[i] for i in chosen], axis=1)
+    path = [*map(np.concatenate, seen.values()), final]
+    chosen = np.linspace(0, len(seen), frames).round().astype(int)
+    return np.stack([path[i] for i in chosen], axis=1)
 
 
 @contextmanager
 def evaluations(*models: Model) -> Iterator[list[int]]:
-    """Counts, while the block runs, the images that go through the networks: one number for each call of one."""
+    """Count network evaluations while the block runs: a list with the batch size of each forward pass."""
     seen: list[int] = []
 
     def count(module: torch.nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -132,9 +130,9 @@ def evaluations(*models: Model) -> Iterator[list[int]]:
 
 
 def renumbered(labels: Sequence[int], classes: Sequence[str], others: Sequence[str]) -> list[int]:
-    """The indices among `others` of the classes that have these indices among `classes`; NO_LABEL stays.
+    """Translate labels from indices into `classes` to indices into `others`, by class name; NO_LABEL is kept.
 
-    Raises ValueError for a class that is missing among the others.
+    Raises ValueError for a class that is missing in `others`.
     """
     if list(classes) == list(others):
         return list(labels)
@@ -146,19 +144,19 @@ def renumbered(labels: Sequence[int], classes: Sequence[str], others: Sequence[s
 
 
 def default_labels(count: int, classes: int) -> list[int]:
-    """The classes in turn, so that every class is present; empty for an unlabelled model."""
+    """Cycle through the classes; empty for an unlabelled model."""
     return [i % classes for i in range(count)] if classes else []
 
 
 def _labels(count: int, classes: int, labels: Sequence[int] | None, enlarges: bool) -> list[int]:
-    """The label input of the network for each image: a class, or `classes` for none. Empty for an unlabelled model."""
+    """Return the network's label input of each image: a class, or `classes` for none; empty for an unlabelled model."""
     if labels is None:
         return [classes] * count if enlarges and classes else default_labels(count, classes)
     return [classes if label == NO_LABEL else label for label in labels]
 
 
 def _given(model: Model, network: Callable[..., Any], small: Tensor | None) -> Callable[..., Any]:
-    """The network; that of a model of super-resolution is given small images (B, h, w, C) uint8."""
+    """Condition the network of a super-resolution model on small images (B, h, w, C) uint8; return others unchanged."""
     if small is None:
         return network
     scale = model.config.diffusion.scale
@@ -173,7 +171,7 @@ def _sampler(
     sampling: Sampling,
     source: str,
 ) -> Callable[..., Tensor]:
-    """The chosen sampler with its denoiser: a function of (y, sigmas, noise, callback)."""
+    """Bind the chosen sampler to its denoiser: a function of (y, sigmas, noise, callback)."""
     if sampling.variance == "learned":
         both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling, source))
         return partial(samplers.ddpm_learned, both)
@@ -184,7 +182,7 @@ def _sampler(
 def source(model: Model, sampling: Sampling) -> str:
     """Name a model and a sampler, for the message about an estimate that is not finite."""
     weights = f" with the weights {model.sha256[:12]}" if model.sha256 else ""
-    return f"the model{weights}, drawn with sampler {sampling.sampler}"
+    return f"the model{weights}, sampled with {sampling.sampler}"
 
 
 def guided(
@@ -195,9 +193,9 @@ def guided(
     sampling: Sampling,
     source: str,
 ) -> samplers.Denoise:
-    """The denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels.
+    """Build the denoiser of a network with the guidance of `sampling`. label (B,): None for a network without labels.
 
-    It raises NotFiniteError for an estimate with NaN or infinity; source: as from `source`.
+    The denoiser raises NotFiniteError for an estimate with NaN or infinity; source: from `source`.
     """
     plain = guidance.with_labels(network, label)
     scale, rescale = sampling.guidance, sampling.guidance_rescale
@@ -218,7 +216,7 @@ def guided(
 
 
 def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:
-    """noise(i): standard normal (B, C, H, W), one generator for each image; i is unused, steps come in order."""
+    """Build noise(i): standard normal (B, C, H, W), from one generator per image; i is unused, calls are in order."""
     generators = [randomness.generator(seed, "sample") for seed in seeds]
     height, width, channels = shape
 

@@ -21,16 +21,16 @@ _CHURN = ("euler", "heun")
 _CORRECTOR = ("predictor-corrector", "predictor-corrector-ve")
 T = TypeVar("T")
 LARGEST_SHOWN = 1_000_000
-"""Upper limits from here on only guard against absurd values, so help and comments leave them out."""
+"""Upper limits from here on only guard against absurd values, so help and comments omit them."""
 
 
 @dataclass(frozen=True)
 class Option:
     """Definition of one option.
 
-    text: description without samplers, choices and range, which `described` adds; least, most: range, both included;
-    samplers: those that use it, empty for all; guided: whether it applies to guidance only; requested: whether each
-    request to a served model may set it; none: meaning of None.
+    text: description without samplers, choices and range, which `described` adds; least, most: inclusive range;
+    samplers: those that use it, empty for all; guided: True if it applies to guidance only; requested: True if
+    requests to a served model may set it; none: meaning of None.
     """
 
     text: str
@@ -74,46 +74,47 @@ def _option(default: T, text: str, **properties: Any) -> T:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """The options that one set of images is drawn with. Raises ValueError for values that suit no model."""
+    """The sampler and its options. Raises ValueError for values that are invalid for every model."""
 
     sampler: str = _option("dpm-solver++", "solver", choices=get_args(Sampler), requested=True)
     steps: int = _option(
-        20, "levels visited; network evaluations per image: one each, two with guidance, two with heun", least=1,
+        20, "sampling steps, with one network evaluation each (two with guidance, two with heun)", least=1,
         requested=True,
     )  # fmt: skip
-    spacing: str = _option("log-snr", "which of the T levels are visited", choices=get_args(Spacing))
-    eta: float = _option(0.0, "0 deterministic, 1 as noisy as ddpm", least=0, most=1, samplers=("ddim",))
+    spacing: str = _option("log-snr", "spacing of the steps over the T noise levels", choices=get_args(Spacing))
+    eta: float = _option(
+        0.0, "stochasticity; 0: deterministic, 1: as much noise as ddpm", least=0, most=1, samplers=("ddim",)
+    )
     variance: str = _option(
-        "small", "of a step (learned: ddpm only)", choices=get_args(Variance), samplers=("ddpm", *_CORRECTOR)
-    )
+        "small", "variance of a reverse step (learned: ddpm only)", choices=get_args(Variance),
+        samplers=("ddpm", *_CORRECTOR),
+    )  # fmt: skip
     churn: float = _option(
-        0.0, "noise added at each step (S_churn of EDM), 0 for none", least=0, most=1_000_000, samplers=_CHURN
+        0.0, "noise added in each step (S_churn of EDM); 0: none", least=0, most=1_000_000, samplers=_CHURN
     )
-    churn_min: float = _option(
-        0.0, "level of noise (sigma) below which none is added (S_tmin)", least=0, samplers=_CHURN
-    )
+    churn_min: float = _option(0.0, "lowest sigma at which noise is added (S_tmin)", least=0, samplers=_CHURN)
     churn_max: float | None = _option(
-        None, "level of noise (sigma) above which none is added (S_tmax)", least=0, samplers=_CHURN, none="no limit"
+        None, "highest sigma at which noise is added (S_tmax)", least=0, samplers=_CHURN, none="no limit"
     )
     churn_noise: float = _option(
-        1.0, "standard deviation of the noise added (S_noise)", least=0, most=100, samplers=_CHURN
+        1.0, "standard deviation of the added noise (S_noise)", least=0, most=100, samplers=_CHURN
     )
-    corrections: int = _option(1, "Langevin steps at each level", least=0, most=1000, samplers=_CORRECTOR)
+    corrections: int = _option(1, "Langevin steps per noise level", least=0, most=1000, samplers=_CORRECTOR)
     snr: float = _option(0.16, "signal-to-noise ratio of the Langevin steps", least=0, most=1, samplers=_CORRECTOR)
     tolerance: float = _option(
-        1e-4, "relative and absolute error of its adaptive steps", least=1e-12, most=0.1, samplers=("ode",)
+        1e-4, "relative and absolute tolerance of the adaptive steps", least=1e-12, most=0.1, samplers=("ode",)
     )
     guidance: float = _option(
-        1.0, "how far to push away from the model without label, or from the guide; 1: no guidance", least=0, most=100,
+        1.0, "guidance scale w (classifier-free, or autoguidance with a guide); 1: no guidance", least=0, most=100,
         requested=True,
     )  # fmt: skip
     guidance_interval: tuple[float, float] | None = _option(
-        None, "lowest and highest level of noise (sigma) at which to guide", guided=True, none="all levels"
+        None, "lowest and highest sigma at which guidance is applied", guided=True, none="all noise levels"
     )
     guidance_rescale: float = _option(
-        0.0, "share of the contrast added by guidance that is taken back", least=0, most=1, guided=True
+        0.0, "guidance rescale factor phi (Lin et al. 2023); 0: none", least=0, most=1, guided=True
     )
-    clamp: bool = _option(True, "keep the denoised estimate in [-1, 1]")
+    clamp: bool = _option(True, "clip the denoised estimate to [-1, 1]")
 
     def __post_init__(self) -> None:
         """Check each option, then the rules between them."""
@@ -129,8 +130,8 @@ class Sampling:
         low, high = self.guidance_interval or (0.0, 0.0)
         if not 0 <= low <= high:
             raise ValueError(
-                f"guidance_interval = [{low}, {high}] is empty: give the lowest and the highest level of noise "
-                "(sigma), from 0 up"
+                f"guidance_interval = [{low}, {high}] is empty: give the lowest and the highest noise level (sigma), "
+                "0 or more"
             )
         for name in GUIDED:
             if self.guidance == 1 and getattr(self, name) != default(name):
@@ -152,19 +153,19 @@ class Sampling:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of this sampler's function (that of ddpm has no variance `learned`)."""
+        """The keyword arguments of this sampler's function (`variance` = learned has a function of its own)."""
         return {name: getattr(self, name) for name in used(self.sampler)}
 
     @classmethod
     def suited(cls, **values: Any) -> Self:
-        """Make a choice from values for several samplers: those that the chosen one does not use are left out."""
+        """Build the options from values for several samplers; those that the chosen one does not use are ignored."""
         return cls.overriding(values, {})
 
     @classmethod
     def overriding(cls, own: Mapping[str, Any], chosen: Mapping[str, Any]) -> Self:
-        """Override a model's own settings with chosen ones; own ones that the sampler does not use are left out.
+        """Override a model's own settings with chosen ones; own settings that the sampler does not use are ignored.
 
-        Raises ValueError for a chosen one that the sampler does not use.
+        Raises ValueError for a chosen setting that the sampler does not use.
         """
         values = {**own, **chosen}
         sampler = values.get("sampler", cls.sampler)
@@ -182,16 +183,16 @@ NAMES = tuple(OPTIONS)
 GUIDED = tuple(name for name, option in OPTIONS.items() if option.guided)
 REQUESTED = tuple(name for name, option in OPTIONS.items() if option.requested)
 GUIDE = "guide_sha256"
-"""Key beside the options: SHA-256 of the weaker model's weights that guidance pushed away from, or an empty text."""
+"""Key stored with the options: SHA-256 of the guide's weights (autoguidance), or an empty string."""
 
 
 def default(name: str) -> Any:
-    """The default of an option."""
+    """Return the default of an option."""
     return getattr(Sampling, name)
 
 
 def used(sampler: str) -> tuple[str, ...]:
-    """The options that belong to some samplers only, and to this one."""
+    """List the sampler-specific options that this sampler uses."""
     return tuple(name for name, option in OPTIONS.items() if sampler in option.samplers)
 
 
@@ -200,7 +201,7 @@ def _unused(sampler: str) -> set[str]:
 
 
 def settings(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """The sampling settings among the conditions of an evaluation; empty where it names none."""
+    """Select the sampling settings from the conditions of an evaluation; empty if it has none."""
     found = {name: conditions[name] for name in NAMES if name in conditions}
     if found.get("guidance_interval") is not None:
         found["guidance_interval"] = tuple(found["guidance_interval"])
@@ -208,6 +209,6 @@ def settings(conditions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_guide(own: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings where the weaker model is not available: without guidance if that model was the guide."""
+    """Return the settings to use if the guide is not available: without guidance if they used one."""
     lost = {GUIDE, "guidance", *GUIDED} if own.get(GUIDE) else {GUIDE}
     return {name: value for name, value in own.items() if name not in lost}

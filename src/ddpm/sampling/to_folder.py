@@ -46,8 +46,10 @@ def sample_to_folder(
     Raises ValueError for a request that the model cannot serve, FileNotFoundError for a missing checkpoint.
     """
     config = checkpoint.read_config(model_folder)
-    known, labels = small_heldout(config, count)
-    generate.check(config, sampling, count, labels, None if known is None else known.shape, guide_config(guide_folder))
+    low_res, labels = small_heldout(config, count)
+    generate.check(
+        config, sampling, count, labels, None if low_res is None else low_res.shape, guide_config(guide_folder)
+    )
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(guide_folder)) if guide_folder else None
     models = (model, guide) if guide else (model,)
@@ -63,7 +65,7 @@ def sample_to_folder(
             where = slice(indices.start, indices.stop)
             return generate.generate(
                 model, len(indices), sampling, seed=seed + indices.start, labels=labels and labels[where],
-                known=None if known is None else known[where], guide=guide, batch=batch, device=device,
+                low_res=None if low_res is None else low_res[where], guide=guide, batch=batch, device=device,
                 advance=advance,
             )  # fmt: skip
 
@@ -73,7 +75,7 @@ def sample_to_folder(
     if shard.rank > 0:
         return
     rows = min(max(len(model.classes), 4), 10, count)
-    first = {"labels": labels and labels[:rows], "known": None if known is None else known[:rows], "guide": guide}
+    first = {"labels": labels and labels[:rows], "low_res": None if low_res is None else low_res[:rows], "guide": guide}
     strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
@@ -131,5 +133,5 @@ def small_heldout(config: ModelConfig, count: int) -> tuple[generate.Images | No
         return None, None
     data = prepared.load()
     held = order.heldout(data)
-    known, labels = generate.small_images(config, data.images[held], data.labels[held], count)
-    return known, labels and generate.renumbered(labels, data.classes, config.image.classes)
+    low_res, labels = generate.small_images(config, data.images[held], data.labels[held], count)
+    return low_res, labels and generate.renumbered(labels, data.classes, config.image.classes)

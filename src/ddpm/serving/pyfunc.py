@@ -59,15 +59,15 @@ class DiffusionModel(PythonModel):
                 model_input = model_input.explode("class", ignore_index=True)
             count = self._count(len(model_input), asked)
             labels = self._labels(_column(model_input, count, asked, self.model.classes))
-            known = _small(model_input, count)
+            low_res = _small(model_input, count)
             chosen = {key: asked[key] for key in REQUESTED if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
-            generate.check(self.model.config, sampling, count, labels, None if known is None else known.shape)
+            generate.check(self.model.config, sampling, count, labels, None if low_res is None else low_res.shape)
             size = count * self.model.resolution**2 * self.model.channels
             self.limits.check(count, sampling, size if form is requests.arrays else 0)
             with self._exclusive(begun), self.limits.enforced(self.model.denoiser.net, begun):
                 images = generate.generate(
-                    self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, known=known, batch=BATCH
+                    self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, low_res=low_res, batch=BATCH
                 )
             return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
         except NotFiniteError as error:  # no fault of the request

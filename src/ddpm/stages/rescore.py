@@ -1,7 +1,7 @@
 """Score candidate and champion together, as the evaluate stage does.
 
-Not a DVC stage. One process loads reference and extractor once and scores both models with them, so that what the gate
-compares differs in the weights alone; numbers of another day or another machine are never compared.
+Not a DVC stage. One process loads reference and extractor once and scores both models with them, so the scores that the
+gate compares differ in the weights alone. Scores from another time or machine are never compared.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ HISTORY = Path("out/train/history.csv")
 
 
 def main(champion: str, target: str) -> None:
-    """Draw and score."""
+    """Sample and score both models; see `rescore`."""
     rescore(Path(champion), Path(target))
 
 
 def rescore(champion: Path, target: Path) -> None:
     """Write the scores of `candidate` (the model under out/) and `champion`, both as in metrics.json, to one file.
 
-    Both are drawn anew, from seeds that depend on the weights of both (`comparison_seed`), by the parameters of section
-    sample. Raises ValueError when the champion cannot be drawn like the candidate.
+    Both are sampled with section `sample` of params.yaml, from seeds that depend on the weights of both
+    (`comparison_seed`). Raises ValueError if the champion cannot be sampled with the candidate's settings.
     """
     from ddpm.common import files
     from ddpm.config import params
@@ -39,7 +39,7 @@ def rescore(champion: Path, target: Path) -> None:
     config = checkpoint.read_config(CANDIDATE)
     different = alike.differences(config, checkpoint.read_config(champion))
     if different:
-        raise ValueError(f"candidate and champion are models of different things: {'; '.join(different)}")
+        raise ValueError(f"candidate and champion do not generate the same kind of image: {'; '.join(different)}")
     extractor, real = reference.load(device=evaluation_device(device))
     data, evaluate = prepared.load(), settings.evaluate
 
@@ -67,10 +67,9 @@ def rescore(champion: Path, target: Path) -> None:
 
 
 def comparison_seed(*weights: str) -> int:
-    """The first seed of a comparison, from the SHA-256 of the weights of both models, in any order: below 2^31.
+    """Derive the first seed of a comparison from the SHA-256 of both models' weights, in any order: below 2^31.
 
-    With the same seeds in all comparisons, a champion would be the best of many on these very images, and would stay
-    because of them.
+    If all comparisons used the same seeds, the champion would be selected for doing well on exactly these seeds.
     """
     return int(hashlib.sha256("".join(sorted(weights)).encode()).hexdigest()[:8], 16) >> 1
 

@@ -3,7 +3,7 @@
 `Tracker` is what the trainer writes to; `replay` and `complete` bring the record up to date afterwards.
 """
 
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from ddpm.provenance.machine import MACHINE_TAGS, machine
 from ddpm.provenance.patch import Changes, changes
 from ddpm.provenance.tags import LINEAGE_TAGS, lineage
@@ -43,8 +43,8 @@ __all__ = [
     "prepared_sha256",
     "prepared_tags",
     "record_drift",
+    "redact_text",
     "replay",
     "run_of",
-    "shown",
     "tracking_uri",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm.common import files, outside
+from ddpm.common import files, validation
 from ddpm.common.locks import LockBusyError
 from ddpm.common.values import flatten, is_number
 from ddpm.evaluation import score_record
@@ -65,7 +65,7 @@ def complete(
     when the training is running.
     """
     named = dict(contents(artifacts))
-    spool = Spool(folder / outside.name(digest, "the training digest"))
+    spool = Spool(folder / validation.name(digest, "the training digest"))
     with spool.writing(PATIENCE):
         _fill_in(spool, params or {}, tags or {}, history, patch)
     run_id = sync(spool)

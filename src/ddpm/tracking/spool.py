@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.common import files
+from ddpm.common import files, part_files
 from ddpm.common.locks import locked
 
 SPOOLS = Path(".state/tracking")
@@ -50,7 +50,7 @@ class Spool:
         """Be the writer during the block. Raises LockBusyError when a training is writing now."""
         with locked(self.folder / "writer.lock", "a training with these parameters is running now", patience=patience):
             self._cut_torn_tail()
-            for half_written in self.pictures.glob(f".*{files.PART}"):
+            for half_written in self.pictures.glob(f".*{part_files.PART}"):
                 half_written.unlink()
             yield
 

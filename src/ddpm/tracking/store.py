@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ddpm.common import addresses, environment
 from ddpm.common.locks import locked
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 from ddpm.tracking.uri import fault, normalised
 
 if TYPE_CHECKING:
@@ -102,14 +102,14 @@ def probe(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        with urllib.request.urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 - http(s), see above
+        with urllib.request.urlopen(f"{redact_text(uri).rstrip('/')}/health", timeout=PROBE_SECONDS):  # noqa: S310 - http(s), see above
             return
     except urllib.error.HTTPError:
         return
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise TrackingUnavailableError(
-            f"MLflow at {shown(uri)} does not answer ({shown(str(error))}). Start it, or correct MLFLOW_TRACKING_URI, "
-            "or unset it to use the embedded record."
+            f"MLflow at {redact_text(uri)} does not answer ({redact_text(str(error))}). Start it, or correct "
+            "MLFLOW_TRACKING_URI, or unset it to use the embedded record."
         ) from error
 
 
@@ -138,7 +138,7 @@ def _database_answers(uri: str) -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise TrackingUnavailableError(
-            f"MLflow's database {shown(uri)} cannot be used ({shown(reason)}). Start it, or correct "
+            f"MLflow's database {redact_text(uri)} cannot be used ({redact_text(reason)}). Start it, or correct "
             "MLFLOW_TRACKING_URI, or unset it to use the embedded record."
         ) from error
 
@@ -171,7 +171,7 @@ def friendly_errors() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow at {shown(tracking_uri())} says: {shown(error.message)}") from error
+        raise TrackingError(f"MLflow at {redact_text(tracking_uri())} says: {redact_text(error.message)}") from error
 
 
 @contextlib.contextmanager

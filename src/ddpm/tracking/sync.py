@@ -9,7 +9,7 @@ that saves reading: it may be old or missing.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm.common import files, outside
+from ddpm.common import files, validation
 from ddpm.common.locks import locked
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
@@ -31,7 +31,7 @@ def replay(digest: str, folder: Path = SPOOLS) -> str | None:
 
     Raises TrackingUnavailableError when MLflow does not answer; nothing is lost then.
     """
-    spool = Spool(folder / outside.name(digest, "the training digest"))
+    spool = Spool(folder / validation.name(digest, "the training digest"))
     if not spool.events.exists():
         return run_of(digest)
     return sync(spool)
@@ -39,7 +39,7 @@ def replay(digest: str, folder: Path = SPOOLS) -> str | None:
 
 def run_of(digest: str) -> str | None:
     """The id of the run of this training, or None."""
-    outside.name(digest, "the training digest")
+    validation.name(digest, "the training digest")
     connection = store.client()
     found = find_run(connection, store.experiment(connection, store.experiment_name()), digest)
     return found.info.run_id if found else None

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.common import outside, terminal
+from ddpm.common import terminal, validation
 from ddpm.tracking import store
 from ddpm.tracking.record import close_abandoned
 from ddpm.tracking.spool import SPOOLS, Spool
@@ -31,7 +31,7 @@ class Tracker:
     """
 
     def __init__(self, digest: str, folder: Path = SPOOLS, *, interval: float = SECONDS_BETWEEN_SHIPMENTS) -> None:
-        self.spool = Spool(folder / outside.name(digest, "the training digest"))
+        self.spool = Spool(folder / validation.name(digest, "the training digest"))
         self.interval = interval
         self.trouble: str | None = None
         self._running = False

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ddpm.common import addresses
-from ddpm.common.redact import shown
+from ddpm.common.redact import redact_text
 
 DATABASES = ("postgresql", "mysql", "sqlite", "mssql")
 PACKAGES = {"MySQLdb": "mysqlclient (or name mysql+pymysql:// and install pymysql)"}
@@ -31,7 +31,7 @@ def normalised(text: str) -> str:
 
 def fault(uri: str) -> str:
     """Why a normalised address cannot name a record, and what to do; empty if it can."""
-    named = f"MLFLOW_TRACKING_URI is {shown(uri)!r}"
+    named = f"MLFLOW_TRACKING_URI is {redact_text(uri)!r}"
     scheme = uri.partition("://")[0].lower() if "://" in uri else uri.partition(":")[0].lower() if ":" in uri else ""
     database = scheme.partition("+")[0]
     if scheme in {"http", "https"}:

@@ -44,7 +44,7 @@ class HeldoutLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Plan:
-    """When and on how many images to measure: at every `interval`-th log point and at the last step.
+    """The schedule of measurements: at every `interval`-th log point and at the last step.
 
     images: per level, in each of the two sets.
     """
@@ -100,8 +100,8 @@ class HeldoutLoss:
             raise HeldoutLossError(
                 f"the held-out loss is not finite at step {state.step}. Lower train.lr, or use precision fp32."
             )
-        parts = losses.double().view(len(SETS), LEVELS, self.plan.images)
-        return summary({name: part.tolist() for name, part in zip(SETS, parts, strict=True)})
+        by_set = losses.double().view(len(SETS), LEVELS, self.plan.images)
+        return summary({name: each.tolist() for name, each in zip(SETS, by_set, strict=True)})
 
     def _losses(self, denoiser: Denoiser, number: int, size: int) -> Tensor:
         """Compute the losses (size,) of chunk `number`; a chunk that exceeds the items wraps around to the first."""
@@ -128,7 +128,7 @@ def ema_weights(state: State, group: ProcessGroup = SINGLE_PROCESS) -> Iterator[
     current, training = state.denoiser.state_dict(), state.denoiser.training
     own, averaged = ([local_tensor(each[name]) for name in state.ema] for each in (current, state.ema))
     kept = [tensor.clone() for tensor in own]
-    group.reshard()  # weights gathered of a sharded model are those before the copy
+    group.reshard()  # discards gathered weights of a sharded model, which are those before the copy
     try:
         _copy(own, averaged)
         state.denoiser.eval()

@@ -36,7 +36,7 @@ from ddpm.training.stopping import StopRequest
 OUT = Path("out/train")
 STATE = Path(".state/train")
 SHARING = {"processes", "sharding"}
-"""Parameters of who computes, not of what: another number of processes resumes the same training."""
+"""Parameters without effect on the result: a training can be resumed with another number of processes."""
 
 
 def train(settings: params.Params, stop: StopRequest, device: str) -> None:
@@ -72,7 +72,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
             else:
                 _train_worker(job)
         except loop.TrainingStopped:
-            group.barrier()  # torchrun ends all when the first one ends
+            group.barrier()  # torchrun stops all processes when one exits
             raise
         group.barrier()
 
@@ -109,7 +109,7 @@ class Job:
 
     def resume(self) -> bool:
         """Resume from the newest checkpoint, the same one in every process. False when there is none."""
-        self.group.barrier()  # the first process holds the folder
+        self.group.barrier()  # until the first process has locked the folder
         return state.restore(self.training, self.folder)
 
     def fit(self, log: Callable[[int, dict[str, float]], None], picture: Callable[[int, Any], None]) -> None:
@@ -138,7 +138,7 @@ class Job:
         """Write the outputs; if `train.ema` is auto, choose the average first."""
         config, steps = self.config, self.train_config.snapshot_steps
         if self.settings.train.ema == "auto":
-            self.group.barrier()  # the first process writes the snapshots that all read
+            self.group.barrier()  # until the first process has written all snapshots
             kept = power_ema.Snapshots(self.folder / state.SNAPSHOTS, steps)
             measurement = HeldoutLoss(self.data, self.aside, self.train_config)
             length, losses = snapshots.choose(
@@ -181,7 +181,7 @@ def _train_main(job: Job, where: torch.device) -> None:
                 record(job, tracker, shown)
         except loop.TrainingStopped as stopped:
             tracker.finish("KILLED")
-            terminal.echo(f"train: {stopped}. Run the same command to go on.")
+            terminal.echo(f"train: {stopped}. Run the same command to resume.")
             raise
         except BaseException:
             tracker.finish("FAILED")
@@ -209,24 +209,24 @@ def record(job: Job, tracker: Tracker, shown: Progress) -> None:
 
 
 def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: params.Sample) -> Any:
-    """A grid of samples drawn with the EMA weights: (H, W, C) uint8."""
+    """Sample a grid of images with the EMA weights: (H, W, C) uint8."""
     denoiser = build.denoiser(config)
     denoiser.load_state_dict(ema)
     count = max(len(config.image.classes), 8)
     steps = min(sample.steps, config.diffusion.steps)
-    known, labels = small_heldout(config, 4 * count)
+    low_res, labels = small_heldout(config, 4 * count)
     images = generate.generate(
-        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels, known=known,
-        batch=4 * count,
+        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels,
+        low_res=low_res, batch=4 * count,
     )  # fmt: skip
     return tile(images, count)
 
 
 def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = True) -> None:
-    """Write the checkpoint and the history, which holds no times: equal trainings write equal bytes.
+    """Write the checkpoint and the history, which contains no times, so equal trainings write equal bytes.
 
-    heldout_loss.csv repeats the rows with a measurement, because plots of DVC draw an empty cell as 0.
-    writes: as in `state.save`.
+    heldout_loss.csv repeats the rows with a measurement, because DVC plots an empty cell as 0. writes: as in
+    `state.save`.
     """
     ema, raw = (
         {name: full_tensor(tensor) for name, tensor in each.items()}

@@ -19,9 +19,9 @@ from ddpm.runtime.sharded_tensors import distribute_like, full_tensor, local_ten
 from ddpm.training.state import SNAPSHOTS, State
 
 AUTO_LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25)
-"""Lengths among which `train.ema: auto` chooses."""
+"""Candidate lengths of `train.ema: auto`."""
 ASIDE = 0.05
-"""Share of the training split that `train.ema: auto` sets aside to choose a length."""
+"""Share of the training split that `train.ema: auto` sets aside for the choice of a length."""
 FEWEST_ASIDE = 16
 SALT = b"ddpm images set aside for the choice of an average, version 1\0"
 

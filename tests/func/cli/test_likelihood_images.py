@@ -59,9 +59,9 @@ def test_files_of_a_folder_are_of_all_its_folders_and_rows_of_an_array_of_all_of
 
 
 def test_every_run_of_enlarged_images_is_of_all_classes(sorted_set: Any) -> None:
-    known, labels = small_heldout(config("low-resolution-2"), 500)
-    assert known is not None
+    low_res, labels = small_heldout(config("low-resolution-2"), 500)
+    assert low_res is not None
     assert labels is not None
-    assert (known[:, 0, 0, 0] == labels).all()
+    assert (low_res[:, 0, 0, 0] == labels).all()
     for block in np.array(labels).reshape(10, 50):
         assert np.bincount(block, minlength=10).min() >= 3

@@ -161,7 +161,7 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
 
 
 @pytest.mark.parametrize(("asked", "said"), [
-    (["--real", "real", "--fake", "few"], "--fake few: 49 images are too few to score; 50 at least"),
+    (["--real", "real", "--fake", "few"], "--fake few: 49 images are too few to score; at least 50"),
     (["--real", "real", "--fake", "fake", "--count", "20"], "--count 20: 20 images are too few"),
     (["--real", "real", "--fake", "fake", "--count", "241"], "has only 240 images"),
     (["--real", "real", "--fake", "mixed", "--resize", "clean"], "240 real and 120 fake images"),

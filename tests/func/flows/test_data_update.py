@@ -1,26 +1,25 @@
 """Updates of imported data, with real repositories and `dvc update`, and sources that disappear."""
 
 import contextlib
-import http.server
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ddpm.data import pointer, replace
+from ddpm.data import pointer
 from flows import dvc
 from flows.tasks import data_update
-from tests.support.repositories import sh
+from tests.support.repositories import beside, sh
 
 Make = Callable[..., Path]
+
+
 LIMIT = 300.0
 
 
@@ -58,12 +57,6 @@ def refresh() -> tuple[pointer.Version, pointer.Version]:
 
 def files(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted((folder / "data").iterdir())}
-
-
-def beside(folder: Path) -> list[str]:
-    """The files that an interrupted replacement leaves."""
-    left = [*folder.glob("data.*"), *folder.glob(".state/data.*"), *folder.glob(".state/update.json")]
-    return sorted(path.name for path in left if path.name != "data.dvc")
 
 
 def test_the_source_moves_and_the_data_follow(repository: Path, outside: Path) -> None:
@@ -108,30 +101,6 @@ def test_a_source_that_cannot_be_copied_is_refused_before_dvc_waits_for_it(repos
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
 
 
-def journal(pointer: str | None, *, present: bool) -> None:
-    """Write the journal as a replacement does before its first rename."""
-    Path(".state").mkdir(exist_ok=True)
-    replace.JOURNAL.write_text(json.dumps({"pointer": pointer, "present": present}))
-
-
-def test_a_killed_replacement_is_undone_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between its two renames: the old data are moved away, and DVC would read data.incoming.dvc as a stage."""
-    monkeypatch.chdir(tmp_path)
-    for folder in (".state/data.before", "data.incoming"):
-        Path(folder).mkdir(parents=True)
-    Path(".state/data.before/a.png").write_text("old")
-    Path("data.dvc").write_text("the old pointer")
-    Path("data.incoming.dvc").write_text("the new pointer")
-    journal("the old pointer", present=True)
-    said: list[str] = []
-    data_update.recover(said.append)
-    assert Path("data/a.png").read_text() == "old"
-    assert Path("data.dvc").read_text() == "the old pointer"
-    assert sorted(path.name for path in Path().iterdir()) == [".state", "data", "data.dvc"]
-    assert beside(Path()) == []
-    assert "was killed" in said[0]
-
-
 def test_a_source_that_disappears_while_it_is_fetched(
     repository: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,52 +139,6 @@ def test_a_kill_in_the_middle_leaves_the_data_and_is_cleaned_up_by_the_next_run(
     assert beside(repository) == []
     assert (repository / "data.dvc").read_text() == text
     assert files(repository) == {"a.txt": "a", "b.txt": "b"}
-
-
-def test_data_chosen_after_the_kill_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """data.dvc differs from the one that the killed update found, so it is not replaced."""
-    monkeypatch.chdir(tmp_path)
-    for folder in (".state/data.before", "data"):
-        Path(folder).mkdir(parents=True)
-    Path("data/a.png").write_text("chosen")
-    chosen = "outs:\n- md5: 22.dir\n  size: 9\n  nfiles: 3\n  path: data\n"
-    journal(chosen.replace("22", "11"), present=True)
-    Path("data.dvc").write_text(chosen)
-    data_update.recover(lambda line: None)
-    assert Path("data.dvc").read_text() == chosen
-    assert Path("data/a.png").read_text() == "chosen"
-    assert beside(Path()) == []
-
-
-@pytest.mark.parametrize(
-    "left", ["", "outs:\n- md5: 22.d", "outs:\n- md5: 22.dir\n  size: 0\n  path: data.incoming\n", "outs: [\n"]
-)
-def test_a_partial_pointer_and_an_empty_version_are_undone(
-    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The copy of data.dvc after a kill while DVC writes it, and after an update from an empty source."""
-    monkeypatch.chdir(tmp_path)
-    Path("data.incoming.dvc").write_text(left)
-    Path("data.dvc").write_text("before")
-    data_update.recover(lambda line: None)
-    assert Path("data.dvc").read_text() == "before"
-    assert beside(Path()) == []
-
-
-@pytest.mark.parametrize("renamed", [False, True])
-def test_where_there_were_no_data_a_killed_swap_leaves_none(
-    renamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Data that `dvc pull`, for example, fetched after the kill are not those of the swap."""
-    monkeypatch.chdir(tmp_path)
-    Path("data.dvc").write_text("the pointer")
-    Path("data").mkdir()
-    if not renamed:
-        Path("data.incoming").mkdir()
-    journal("the pointer", present=False)
-    data_update.recover(lambda line: None)
-    assert Path("data").exists() == (not renamed)
-    assert beside(Path()) == []
 
 
 def test_an_update_keeps_the_other_entries_of_the_pointer(repository: Path, outside: Path) -> None:
@@ -281,48 +204,3 @@ def test_data_changed_by_the_user_are_not_replaced(repository: Path, outside: Pa
     assert "mine.txt" in files(repository)
     known = dvc.Stage("data.dvc", data=True, slot=None, missing=())
     assert dvc.run(known, lambda line: None).result == dvc.StageResult.RECORDED  # as `dvc repro` does
-
-
-class Pages(http.server.BaseHTTPRequestHandler):
-    """`/page` is an index, `/set.zip` an archive, `/nothing` has no content; any other path is missing."""
-
-    def do_HEAD(self) -> None:
-        known = {"/page": ("text/html", 9), "/set.zip": ("application/zip", 9), "/nothing": ("application/zip", 0)}
-        kind, length = known.get(self.path, ("", 0))
-        self.send_response(200 if kind else 404)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        return
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("path", "said"), [("/page", "is a page"), ("/gone.zip", "is gone"), ("/nothing", "is empty"), ("/set.zip", "")]
-)
-def test_addresses(path: str, said: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("data.dvc").write_text(f"deps:\n- path: {address}{path}\nouts:\n- path: data\n")
-    if not said:
-        data_update.probe()
-        return
-    with pytest.raises(data_update.SourceError, match=said):
-        data_update.probe()
-
-
-def test_credentials_in_the_address_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("data.dvc").write_text("deps:\n- path: http://me:hunter2@127.0.0.1:9/set.zip\nouts:\n- path: data\n")
-    with pytest.raises(data_update.SourceError, match="does not answer") as error:
-        data_update.probe()
-    assert "hunter2" not in str(error.value)
-    assert pointer.sources()[0]["path"].startswith("http://me:hunter2@")

@@ -7,25 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import matplotlib.figure
 import numpy as np
 import pytest
-from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ddpm import notifications, registry, tracking
+from ddpm import registry, tracking
 from ddpm.cli import app, doctor, edit, models
 from ddpm.cli.findings import Finding
 from ddpm.data import statistics, survey
-from ddpm.data.contact import contact_sheet
 from ddpm.data.errors import listing
 from ddpm.evaluation.gate import decide
 from ddpm.evaluation.score_record import ScoreRecord
-from ddpm.imaging import sheets
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
-from ddpm.report import model_comparison, page, plots
+from ddpm.report import model_comparison, page
 from flows import console, markdown, summary
 from flows.dvc import StageResult, StageRun
 from flows.tasks import artifacts
@@ -34,7 +30,11 @@ from tests.support import made_reports as made
 from tests.support.hostile import TEXT
 
 NAME = "digits"
+
+
 RUN_TAGS = (*tracking.LINEAGE_TAGS, *tracking.MACHINE_TAGS, "ddpm.digest", "ddpm.commit")
+
+
 LINKS = ("<ddpm.git_sha>", "<ddpm.digest>", "<reasons>", "<weights>", "<judged>")
 
 
@@ -204,14 +204,6 @@ def test_markdown_on_the_page_of_prefect_is_text() -> None:
     assert markdown.escape("- a_b # c") == "\\- a\\_b \\# c"
 
 
-def test_keys_of_models_that_differ_stay_different() -> None:
-    assert artifacts.slug("ddpm-mnist") == "ddpm-mnist"
-    names = ["a.b", "a_b", "a-b", "A-b", "猫", "犬", "..", TEXT]
-    keys = [artifacts.slug(name) for name in names]
-    assert len(set(keys)) == len(names)
-    assert all(key.strip("abcdefghijklmnopqrstuvwxyz0123456789-") == "" for key in keys)
-
-
 def test_pages_show_hostile_text_as_it_is() -> None:
     metrics = {**made.METRICS, "class_histogram": {TEXT: 1.0},
                "conditions": {**made.METRICS["conditions"], "guide": TEXT, TEXT: TEXT}}  # fmt: skip
@@ -232,31 +224,3 @@ def test_pages_show_hostile_text_as_it_is() -> None:
     context = model_comparison.Context(TEXT, (TEXT, TEXT), [record, None], {TEXT: TEXT}, [(TEXT, TEXT)])
     drawn_alike = model_comparison.Drawn((TEXT, TEXT), (pixels, pixels), np.zeros(2, np.int64), (TEXT,))
     hostile.html(model_comparison.page(drawn_alike, context))
-
-
-@pytest.mark.parametrize("name", [*hostile.PARTS.values(), "\udcff", "x" * 5000, "$a$", "$\\frac$", "\n", "猫"])
-def test_pictures_take_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[str] = []
-    original = matplotlib.figure.Figure.savefig
-
-    def saves(self: matplotlib.figure.Figure, *arguments: object, **options: object) -> None:
-        drawn.extend(text.get_text() for text in self.findobj(matplotlib.text.Text))
-        assert not any(text.get_parse_math() for text in self.findobj(matplotlib.text.Text))
-        original(self, *arguments, **options)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", saves)
-    pixels = np.zeros((2, 8, 8, 1), np.uint8)
-    plot = plots.classes([name, "b"], [0.5, 0.5], [0.5, 0.5])
-    sheet = sheets.sheet([sheets.Row(list(pixels), name)], headings={0: name})
-    contact = contact_sheet(pixels, np.array([0, 0]), [name], ["a", "b"])
-    assert not hostile.STEERS.search("".join(drawn))
-    for picture in (Image.open(io.BytesIO(plot)), Image.open(io.BytesIO(sheet)), contact):
-        assert picture.width < 4000
-
-
-def test_a_notification_stays_json() -> None:
-    quoted = 'no "https://h/x?sig=SECRET": 403'
-    text = notifications.message("failed", TEXT, TEXT, facts={TEXT: [TEXT]}, quoted=quoted, version=3).body.decode()
-    assert "SECRET" not in text
-    assert json.loads(text)["data"]["version"] == 3
-    assert "<script>" in json.loads(text)["data"]["text"], "only secrets are taken out; the receiver has a parser"

@@ -1,6 +1,5 @@
 """Nothing is ever unpickled: a pickle that springs is put wherever a file is read, and must not."""
 
-import ast
 import io
 import pickle  # to make the trap, and to prove that it springs for a reader who unpickles
 import re
@@ -8,7 +7,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,43 +29,9 @@ from ddpm.serving import pack
 from ddpm.tracking import Spool
 from ddpm.training import state
 from tests.support import tiny
+from tests.support.malicious import array, arrays, plain, weights
 
 ROOT = Path(__file__).parents[3]
-
-
-class Malicious:
-    """Unpickled, it creates a file."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return Path.touch, (self.marker,)
-
-
-def plain(marker: Path) -> bytes:
-    return pickle.dumps(Malicious(marker))
-
-
-def array(marker: Path) -> bytes:
-    """A .npy of objects."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.array([Malicious(marker)], dtype=object), allow_pickle=True)
-    return buffer.getvalue()
-
-
-def arrays(marker: Path) -> bytes:
-    """A .npz of objects."""
-    buffer = io.BytesIO()
-    np.savez(buffer, a=np.array([Malicious(marker)], dtype=object))
-    return buffer.getvalue()
-
-
-def weights(marker: Path) -> bytes:
-    """What torch.save writes."""
-    buffer = io.BytesIO()
-    torch.save({"w": Malicious(marker)}, buffer)
-    return buffer.getvalue()
 
 
 TRAPS = {each.__name__: each for each in (plain, array, arrays, weights)}
@@ -91,9 +55,6 @@ def test_the_traps_spring_for_a_reader_who_unpickles(tmp_path: Path) -> None:
             loaded = loaded["a"] if name == "arrays" else loaded
         assert marker.exists(), name
         marker.unlink()
-
-
-# Each reader is given a folder and the trap, which it puts in the place of the file that it reads.
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -258,70 +219,3 @@ def test_a_registered_model_whose_place_a_pickle_took_is_refused(tiny_checkpoint
     assert not (tmp_path / "sprung").exists()
     with pytest.raises(VerificationError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION"):
         _facts(str(model), answer)
-
-
-# And in the source, so that a new reader is held to it as well.
-
-
-def calls(tree: ast.AST) -> list[tuple[str, dict[str, Any]]]:
-    """(dotted name, keyword arguments as literals) of every call."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            words = {key.arg or "**": getattr(key.value, "value", "?") for key in node.keywords}
-            found.append((ast.unparse(node.func), words))
-    return found
-
-
-def forbidden(tree: ast.AST) -> list[str]:
-    """What runs code that a file holds, or a shell."""
-    found = []
-    for name, words in calls(tree):
-        last = name.rpartition(".")[2]
-        found += [name] if name in {"eval", "exec", "os.system", "os.popen"} else []
-        found += [name] if name in {"np.load", "numpy.load"} and words.get("allow_pickle") is not False else []
-        found += [name] if last == "load" and "torch" in name and words.get("weights_only") is not True else []
-        found += [name] if words.get("shell") is True or words.get("allow_pickle") is True else []
-        found += [name] if name == "YAML" and words.get("typ") not in {"safe", "rt"} else []
-        found += [name] if name.startswith("yaml.") and last in {"load", "unsafe_load", "full_load"} else []
-    for node in ast.walk(tree):
-        modules = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-        modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        found += sorted(set(modules) & {"cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml"})
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle" and node.attr != "UnpicklingError":
-            found.append(f"pickle.{node.attr}")
-        if isinstance(node, ast.ImportFrom) and node.module == "pickle":
-            found.append("from pickle")
-    return found
-
-
-def test_prefect_persists_no_result() -> None:
-    """Its default is a pickle."""
-    decorators = [
-        (path.name, ast.unparse(one))
-        for path in (ROOT / "flows").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for one in node.decorator_list
-        if ast.unparse(one).partition("(")[0] in {"flow", "task"}
-    ]
-    assert len(decorators) >= 5
-    assert not [each for each in decorators if "persist_result=False" not in each[1]]
-
-
-@pytest.mark.parametrize("text", [
-    "np.load(p)", "np.load(p, allow_pickle=True)", "torch.load(p)", "torch.load(p, weights_only=False)", "eval(x)",
-    "import pickle\npickle.loads(x)", "from pickle import loads", "import dill", "import yaml\nyaml.load(x)", "YAML()",
-    "subprocess.run(x, shell=True)", "YAML(typ='unsafe')",
-])  # fmt: skip
-def test_the_search_finds_what_it_looks_for(text: str) -> None:
-    assert forbidden(ast.parse(text))
-
-
-def test_no_source_opens_what_can_run_code() -> None:
-    sources = [path for part in ("src", "flows", "scripts", "docker") for path in (ROOT / part).rglob("*.py")]
-    assert len(sources) > 100
-    found = {f"{path.relative_to(ROOT)}: {each}" for path in sources for each in forbidden(ast.parse(path.read_text()))}
-    # ruamel's round trip, which builds no object of a tag
-    found -= {"src/ddpm/cli/edit.py: yaml.load", "src/ddpm/data/pointer.py: yaml.load"}
-    assert not found

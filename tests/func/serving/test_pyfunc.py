@@ -166,8 +166,8 @@ SMALL = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8)
 def test_a_model_of_super_resolution_enlarges_the_image_of_each_row(enlarging: Path) -> None:
     loaded, own = mlflow.pyfunc.load_model(str(enlarging / "model")), checkpoint.load(enlarging / "checkpoint")
 
-    def expected(known: np.ndarray, labels: list[int]) -> np.ndarray:
-        return generate.generate(own, len(known), generate.Sampling(**MEASURED), known=known, labels=labels)
+    def expected(low_res: np.ndarray, labels: list[int]) -> np.ndarray:
+        return generate.generate(own, len(low_res), generate.Sampling(**MEASURED), low_res=low_res, labels=labels)
 
     rows = pd.DataFrame({"image": list(SMALL), "label": [1, -1]})
     assert np.array_equal(loaded.predict(rows), expected(SMALL, [1, -1]))

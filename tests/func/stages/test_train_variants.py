@@ -125,12 +125,12 @@ def test_super_resolution_keeps_what_it_was_given(ready: Path) -> None:
     sample.main()
     drawn = files.read_npy(Path("out/sample/images.npy")).astype(float)
     config = checkpoint.read_config(MODEL)
-    known, labels = small_heldout(config, len(drawn))
-    assert known is not None
+    low_res, labels = small_heldout(config, len(drawn))
+    assert low_res is not None
     assert labels == files.read_npy(Path("out/sample/labels.npy")).tolist()
     averaged = drawn.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))
-    own = np.abs(averaged - known).mean()
-    other = np.abs(averaged - np.roll(known, 1, axis=0)).mean()
+    own = np.abs(averaged - low_res).mean()
+    other = np.abs(averaged - np.roll(low_res, 1, axis=0)).mean()
     assert own < 0.5 * other
 
 

@@ -210,8 +210,8 @@ def test_a_leftover_of_a_killed_creation_is_no_database(tmp_path: Path, monkeypa
 
 
 def test_a_uri_is_shown_without_its_password() -> None:
-    assert tracking.shown("https://me:secret@host:5000/x") == "https://host:5000/x"
-    assert tracking.shown("postgresql://u:p@db/mlflow") == "postgresql://db/mlflow"
+    assert tracking.redact_text("https://me:secret@host:5000/x") == "https://host:5000/x"
+    assert tracking.redact_text("postgresql://u:p@db/mlflow") == "postgresql://db/mlflow"
 
 
 class Guarded(http.server.BaseHTTPRequestHandler):

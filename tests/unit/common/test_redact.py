@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy.engine import make_url
 
-from ddpm.common.redact import each, has_secret, shown, shown_address, shown_output
+from ddpm.common.redact import has_secret, redact_address, redact_json, redact_line, redact_text
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -31,7 +31,7 @@ from ddpm.common.redact import each, has_secret, shown, shown_address, shown_out
     ("redis://:secret@host:6379/0", "redis://host:6379/0"),
 ])  # fmt: skip
 def test_a_secret_is_not_shown(text: str, said: str) -> None:
-    assert shown(text) == said
+    assert redact_text(text) == said
     assert has_secret(text)
 
 
@@ -43,7 +43,7 @@ def test_a_secret_is_not_shown(text: str, said: str) -> None:
     "file:///home/me@work/x:1", "sqlite:////home/me@work/mlflow.db", "https://host/x?page=2&zip=3#top", "ann@desk: a",
 ])  # fmt: skip
 def test_all_else_is_left(text: str) -> None:
-    assert shown(text) == text
+    assert redact_text(text) == text
     assert not has_secret(text)
 
 
@@ -71,7 +71,7 @@ PASSWORDS = [
 def test_a_password_of_a_database_is_hidden_whatever_it_holds(password: str, around: str) -> None:
     address = f"postgresql+psycopg2://me:{password}@host:5432/db"
     assert "@" in password or make_url(address).password in {password, "p@ss"}
-    text = shown(around.format(address))
+    text = redact_text(around.format(address))
     assert password not in text
     assert "me:" not in text
     assert "other" not in text
@@ -79,23 +79,23 @@ def test_a_password_of_a_database_is_hidden_whatever_it_holds(password: str, aro
 
 
 def test_an_address_as_a_value_has_no_end_but_its_own() -> None:
-    assert shown_address("postgresql://me:1 2 3@host/db?password=a b'c") == "postgresql://host/db?password=..."
-    assert shown(" https://me@host/a@b\n") == " https://host/a@b\n"
-    assert shown_address("data/me@work x") == "data/me@work x"
+    assert redact_address("postgresql://me:1 2 3@host/db?password=a b'c") == "postgresql://host/db?password=..."
+    assert redact_text(" https://me@host/a@b\n") == " https://host/a@b\n"
+    assert redact_address("data/me@work x") == "data/me@work x"
 
 
 def test_a_proxy_without_a_scheme_shows_no_password() -> None:
-    assert shown("no answer from me:secret@proxy.example:8080 yet") == "no answer from proxy.example:8080 yet"
+    assert redact_text("no answer from me:secret@proxy.example:8080 yet") == "no answer from proxy.example:8080 yet"
 
 
 def test_values_are_redacted_before_they_are_serialised() -> None:
     value = {"a": ['no "https://h/x?sig=secret": 403', 3, None], "https://me:secret@h": True}
-    assert each(value) == {"a": ['no "https://h/x?sig=...": 403', 3, None], "https://h": True}
+    assert redact_json(value) == {"a": ['no "https://h/x?sig=...": 403', 3, None], "https://h": True}
     line = json.dumps({"quoted": "https://h/x?sig=secret\\", "count": 3})
-    assert json.loads(shown_output(line)) == {"quoted": "https://h/x?sig=...", "count": 3}
+    assert json.loads(redact_line(line)) == {"quoted": "https://h/x?sig=...", "count": 3}
     for line in ('{"a":1,  "b": "é"}', "[" * 100_000, "[info] x"):
-        assert shown_output(line) == line
-    assert shown_output("{no JSON https://me:secret@h") == "{no JSON https://h"
+        assert redact_line(line) == line
+    assert redact_line("{no JSON https://me:secret@h") == "{no JSON https://h"
 
 
 @pytest.mark.parametrize("text", [
@@ -104,4 +104,4 @@ def test_values_are_redacted_before_they_are_serialised() -> None:
 ])  # fmt: skip
 @pytest.mark.timeout(20)
 def test_no_text_takes_long(text: str) -> None:
-    shown(text)
+    redact_text(text)

@@ -5,9 +5,7 @@ import contextlib
 import gzip
 import io
 import lzma
-import os
 import random
-import shutil
 import struct
 import tarfile
 import unicodedata
@@ -21,12 +19,15 @@ from PIL import Image
 
 from ddpm.data.entries import ENDINGS
 from ddpm.data.errors import DataError
-from ddpm.data.sources import check_copyable, find
+from ddpm.data.sources import find
 from tests.support.imagefiles import encoded, zipped
 from tests.support.preparing import run, written
 
 Files = dict[str, bytes]
+
+
 Write = Callable[[Files], Path]
+
 
 APPLE = unicodedata.normalize("NFD", "\u00c4pfel")
 
@@ -227,28 +228,3 @@ def test_a_zip_of_which_nothing_can_be_read_is_refused_as_a_whole(
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(DataError, match=told):
         find(tmp_path / "set.zip")
-
-
-def test_what_dvc_cannot_copy_is_named_wherever_it_is(folder: Write, tmp_path: Path) -> None:
-    root = folder({"a/1.png": b"x", ".hidden/2.png": b"x"})
-    check_copyable(root)
-    (root / "a/inside.png").symlink_to(root / "a/1.png")
-    check_copyable(root)
-    os.mkfifo(root / ".hidden/pipe")
-    (root / "a/.dvcignore").write_text("*.png")
-    (root / "a/gone.png").symlink_to("nowhere.png")
-    (root / "a/loop.png").symlink_to("loop.png")
-    (root / "a/there.png").symlink_to("back.png")
-    (root / "a/back.png").symlink_to("there.png")
-    with pytest.raises(DataError) as error:
-        check_copyable(root)
-    assert str(error.value).count("a broken or circular link") == 4
-    assert ".hidden/pipe: it is a named pipe" in str(error.value)
-    assert "a/.dvcignore: DVC refuses" in str(error.value)
-    assert {entry.path for entry in find(root).entries} >= {"a/loop.png", "a/gone.png"}  # set aside by `prepare`
-    shutil.rmtree(root)
-    os.mkfifo(tmp_path / "data")
-    with pytest.raises(DataError, match="is a named pipe"):
-        find(tmp_path / "data")
-    with pytest.raises(DataError, match="is a device"):
-        find(Path("/dev/zero"))

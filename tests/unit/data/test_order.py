@@ -20,7 +20,7 @@ def test_every_run_has_the_shares_of_the_weights(weights: list[int]) -> None:
     shares = np.array(weights) / sum(weights)
     so_far = np.cumsum(sequence[:, None] == np.arange(len(weights)), axis=0)
     assert np.abs(so_far - shares * np.arange(1, count + 1)[:, None]).max() < 2 + max(shares) * len(weights) / 2
-    for block in sequence.reshape(8, -1):  # the blocks of seeds on which the gate decides
+    for block in sequence.reshape(8, -1):  # the seed blocks on which the gate decides
         found = np.bincount(block, minlength=len(weights)) / len(block)
         assert np.abs(found - shares).sum() / 2 < 0.5 * len(weights) / len(block)
 
@@ -31,7 +31,7 @@ def test_as_many_as_the_weights_add_up_to_are_the_weights() -> None:
 
 
 def test_no_class_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no class with images"):
+    with pytest.raises(ValueError, match="no class has images"):
         order.class_sequence(3, [0, 0])
 
 

@@ -59,7 +59,7 @@ def test_the_gap_stands_beside_the_gate_s_scores_and_is_not_judged() -> None:
     assert (found.verdict, found.reasons) == (plain.verdict, plain.reasons)
     assert found.rows[:-1] == plain.rows
     row = found.rows[-1]
-    assert (row.name, row.candidate, row.limit, row.ok) == ("gap of held-out to training loss", 9.0, "", None)
+    assert (row.name, row.candidate, row.limit, row.ok) == ("held-out loss gap", 9.0, "", None)
     summary = made_reports.summary(memorised)
     assert comparison.compare(summary).rows[-1].candidate == "9.00"
 

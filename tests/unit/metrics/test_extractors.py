@@ -70,7 +70,7 @@ def test_a_classifier_with_a_policy_takes_images_of_any_size(digits, extractor, 
 
 def test_inception_weights_are_known_by_their_hash():
     assert inception.SHA256[:8] in inception.FILE
-    with pytest.raises(ExtractorError, match=f"have SHA-256 .*{inception.SHA256}.*Get it again"):
+    with pytest.raises(ExtractorError, match=f"have SHA-256 .*{inception.SHA256}.*Download it again"):
         InceptionExtractor(b"something else", "clean")
 
 

@@ -165,7 +165,7 @@ def test_a_covariance_of_one_image_is_refused():
 
 
 def test_too_small_a_set_is_refused_in_words():
-    with pytest.raises(frechet.TooFewImagesError, match=r"the samples: 49 images .* 50 at least\. Raise sample\.count"):
+    with pytest.raises(frechet.TooFewImagesError, match=r"the samples: 49 images .* at least 50\. Raise sample\.count"):
         frechet.require_enough(49, "the samples", "Raise sample.count.")
     frechet.require_enough(50, "the samples", "")
 

@@ -29,7 +29,7 @@ def test_too_few_pairs_are_said_to_prove_nothing():
     assert not found.valid
     assert "4 pairs are too few" in found.validity
     assert found.p_value == pytest.approx(2 / 2**4)
-    with pytest.raises(ValueError, match="two pairs at least"):
+    with pytest.raises(ValueError, match="equal length, at least 2"):
         compare([1.0], [2.0])
     with pytest.raises(ValueError, match="NaN"):
         compare([1.0, np.nan], [2.0, 3.0])

@@ -71,7 +71,7 @@ def test_the_sheet_has_champion_candidate_and_difference_in_this_order() -> None
 
 def test_blocks_of_rows_stand_apart() -> None:
     image = np.zeros((8, 8, 1), np.uint8)
-    rows = [sheets.Row([image])] * 4
+    rows = [sheets.SheetRow([image])] * 4
     heights = [Image.open(io.BytesIO(sheets.sheet(rows, row_groups=each))).height for each in ((), (0, 2))]
     assert heights[1] - heights[0] == sheets.GROUP_GAP
 
@@ -98,7 +98,7 @@ def test_scores_have_intervals_and_unequal_conditions_are_named() -> None:
     rows = {name: values for name, _, _, values in model_comparison.score_rows([RECORD, None])}
     half = stats.t.ppf(0.975, 7) * RECORD.spread["fid"] / np.sqrt(8)
     assert rows["FID"] == [f"3.21 ± {half:#.2g}", ""]
-    assert rows["KID"] == ["0.0123", ""], "no deviation between blocks of seeds"
+    assert rows["KID"] == ["0.0123", ""], "no deviation between seed blocks"
     assert model_comparison.unequal([RECORD, None]) == []
     assert model_comparison.unequal([RECORD, OTHER]) == ["count"], "weights may differ"
     text = model_comparison.page(three(), THREE)

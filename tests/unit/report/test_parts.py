@@ -24,9 +24,9 @@ def test_the_verdict_and_its_reasons_come_first():
     top = composed(summary=made.summary()).headline
     assert (top.title, top.verdict, top.tone) == ("digits version 3", "Promoted: the new champion", "good")
     assert top.reasons == (
-        "FID 3.21 against the champion's 4: 19.8% lower, and at least 2.0% was asked (promote.min_improvement: "
-        "another training seed of the same recipe differs as well); over 8 blocks of equal seeds the "
-        "difference is -0.8, 95% interval -0.863 to -0.737."
+        "FID 3.21 against the champion's 4: 19.8% lower, at least 2.0% required (promote.min_improvement: "
+        "another training seed of the same recipe also changes FID); over 8 paired seed blocks the "
+        "difference is -0.8, 95% confidence interval -0.863 to -0.737."
     )
     text = html(summary=made.summary())
     assert text.index("Promoted: the new champion") < text.index("Candidate and champion") < text.index('id="scores"')
@@ -69,13 +69,13 @@ def test_a_score_has_its_spread_floors_and_direction():
     table = {line.name: line for line in scores.table(*records)}
     fid = table["FID (classifier)"]
     assert (fid.arrow, fid.better, fid.value) == ("↓", "lower is better", "3.21")
-    assert fid.spread == "± 0.12 between blocks of seeds"
+    assert fid.spread == "± 0.12 between seed blocks"
     assert (list(fid.real), list(fid.cheats)) == (
         ["0.803 equally many new images", "1.41 held-out", "1.08 halves"],
         ["310 pure noise", "0.410 copied images"],
     )
     assert table["KID"].spread == "± 0.0031 standard error"
-    assert table["Precision"].spread == "± 0.011 between blocks of seeds; 0.900 for k = 5"
+    assert table["Precision"].spread == "± 0.011 between seed blocks; 0.900 for k = 5"
     assert table["Recall"].arrow == "↑"
     assert "Coverage" not in table
 

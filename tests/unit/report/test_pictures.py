@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ddpm.imaging import sheets
-from ddpm.imaging.sheets import Row
+from ddpm.imaging.sheets import SheetRow
 from ddpm.report import figures, pictures
 
 
@@ -78,4 +78,4 @@ def test_equal_images_give_equal_bytes():
 
 def test_a_sheet_of_nothing_is_refused():
     with pytest.raises(ValueError, match="one image"):
-        sheets.sheet([Row([None])])
+        sheets.sheet([SheetRow([None])])

@@ -1,8 +1,6 @@
 """Drawing images: image i from seed i, refusals in words, checkpoints whole or refused."""
 
-import inspect
 import re
-import runpy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,15 +9,12 @@ import pytest
 import torch
 
 from ddpm.common import files
-from ddpm.diffusion import pixels, schedule
-from ddpm.diffusion.samplers import table as samplers
+from ddpm.diffusion import pixels
 from ddpm.model import build, checkpoint
 from ddpm.sampling import generate, interpolate, likelihood
 from ddpm.sampling import options as sampling
 from ddpm.sampling.generate import Sampling
 from tests.support import tiny
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +59,8 @@ def test_an_image_of_no_class_is_what_guidance_zero_draws(model: checkpoint.Mode
     by_class = tiny.typed({**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}})
     for labels in (None, [0, generate.NO_LABEL]):
         with pytest.raises(ValueError, match=r"by their class only .* give a label of 0 \(dark\), 1 \(light\)"):
-            generate.check(by_class, Sampling(), 2, labels, known=(2, 4, 4, 1))
-    generate.check(by_class, Sampling(), 2, [0, 1], known=(2, 4, 4, 1))
+            generate.check(by_class, Sampling(), 2, labels, low_res=(2, 4, 4, 1))
+    generate.check(by_class, Sampling(), 2, [0, 1], low_res=(2, 4, 4, 1))
 
 
 def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Model) -> None:
@@ -81,13 +76,6 @@ def test_guidance_outside_its_interval_is_the_model_itself(model: checkpoint.Mod
     with generate.evaluations(model) as seen:
         assert (with_interval(0.0, 0.1) != plain).any()
     assert 3 * 4 < sum(seen) < 2 * 3 * 4
-
-
-def test_what_belongs_to_guidance_is_left_out_without_it() -> None:
-    """A registered model that was measured with guidance can be asked for images without."""
-    measured = {"guidance_interval": [0.1, 2.0], "guidance_rescale": 0.5}
-    assert Sampling.suited(**measured, guidance=1.0) == Sampling()
-    assert Sampling.suited(**measured, guidance=2.0).guidance_rescale == 0.5
 
 
 def test_a_guide_is_pushed_away_from(model: checkpoint.Model, tmp_path: Path) -> None:
@@ -132,23 +120,6 @@ def test_a_strip_goes_from_noise_to_the_image(model: checkpoint.Model) -> None:
     np.testing.assert_array_equal(strip[:, -1], finished)
 
 
-@pytest.mark.parametrize(("wrong", "words"), [
-    ({"sampler": "dmp"}, r"sampler = 'dmp' is unknown; possible: ddpm, ddim, euler, heun, dpm-solver\+\+, "),
-    ({"spacing": "even"}, "spacing = 'even' is unknown; possible: uniform"),
-    ({"variance": "tiny"}, "variance = 'tiny' is unknown; possible: small, large, reverse-diffusion, learned"),
-    ({"steps": 0}, "steps = 0"), ({"eta": 1.5, "sampler": "ddim"}, "eta = 1.5: must be from 0 to 1"),
-    ({"eta": 0.5}, r"eta = 0.5 applies to sampler ddim only, and the sampler is dpm-solver\+\+"),
-    ({"guidance": 2.0, "guidance_interval": (2.0, 1.0)}, r"guidance_interval = \[2.0, 1.0\] is empty"),
-    ({"guidance_interval": (0.1, 1.0)}, r"guidance_interval = \(0.1, 1.0\) applies to guidance other than 1 only"),
-    ({"guidance": 2.0, "guidance_rescale": 1.5}, "guidance_rescale = 1.5: must be from 0 to 1"),
-    ({"variance": "large"}, "variance = 'large' applies to sampler ddpm, predictor-corrector, predictor-"),
-    ({"guidance": -1.0}, "guidance = -1.0"),
-])  # fmt: skip
-def test_choices_that_no_model_could_follow_are_refused_in_words(wrong: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Sampling(**wrong)
-
-
 @pytest.mark.parametrize(("sampling", "options", "words"), [
     (Sampling(steps=51), {}, "steps = 51: this model has T = 50"), (Sampling(), {"labels": [0]}, "1 labels for 4"),
     (Sampling(), {"labels": [0, 1, 2, 0]}, r"label 2 does not exist; this model has 0 \(dark\), 1 \(light\)"),
@@ -168,31 +139,6 @@ def test_an_unlabelled_model_takes_neither_label_nor_guidance(tmp_path: Path) ->
         generate.generate(model, 2, labels=[0, 0])
     with pytest.raises(ValueError, match="trained without labels"):
         generate.generate(model, 2, Sampling(guidance=2.0))
-
-
-def test_the_light_table_of_names_is_that_of_the_functions() -> None:
-    """`sampling` may not import torch; what it lists has to be what there is."""
-    assert get_args(sampling.Sampler) == tuple(samplers.SAMPLERS)
-    assert get_args(sampling.Spacing) == tuple(schedule.SPACINGS)
-    assert get_args(sampling.Variance) == (*samplers.VARIANCES, "learned")
-    for name, row in samplers.SAMPLERS.items():
-        options = [each for each in inspect.signature(row.draw).parameters.values() if each.kind is each.KEYWORD_ONLY]
-        assert {each.name for each in options} == {*sampling.used(name), "callback"}
-        for each in options:
-            if each.name != "callback":
-                assert each.default == getattr(Sampling, each.name), f"{name}: {each.name}"
-
-
-def test_the_page_of_samplers_is_what_the_table_gives() -> None:
-    """After a change of a sampler or an option: `make docs`."""
-    page = runpy.run_path(str(ROOT / "scripts/samplers_page.py"))["page"]
-    assert (ROOT / "docs/samplers.md").read_text() == page()
-
-
-def test_choices_for_several_samplers_are_cut_to_the_one_asked_for() -> None:
-    measured = {"sampler": "ddim", "eta": 0.5, "steps": 4, "variance": "small"}
-    assert Sampling.suited(**measured) == Sampling(sampler="ddim", eta=0.5, steps=4)
-    assert Sampling.suited(**measured | {"sampler": "ddpm"}) == Sampling(sampler="ddpm", steps=4)
 
 
 def test_pixels_round_to_the_nearest_level_and_back() -> None:
@@ -216,7 +162,7 @@ def broken(value: float, **changes: Any) -> checkpoint.Model:
 def test_an_estimate_that_is_not_finite_is_an_error_and_no_picture(value: float, sampler: str) -> None:
     asked = Sampling(sampler=sampler, steps=3)
     where = r"evaluation 1 .* sigma = \d.* not finite in 100%"
-    message = rf"weights f00df00df00d, drawn with sampler {re.escape(sampler)}: {where}"
+    message = rf"weights f00df00df00d, sampled with {re.escape(sampler)}: {where}"
     with pytest.raises(pixels.NotFiniteError, match=message):
         generate.generate(broken(value), 2, asked)
 

@@ -10,7 +10,7 @@ from ddpm.config.sections.base import Section
 
 LARGEST_SIGMA = 1e15  # its square is still a number of half the range of float32
 Level = Annotated[float, Field(gt=0, le=10000)]
-PROCESSES = "ddpm (a chain of T steps), vp-sde, sub-vp-sde, ve-sde or edm; each has keys of its own"
+PROCESSES = "ddpm (discrete, T steps), vp-sde, sub-vp-sde, ve-sde or edm; each has its own keys"
 
 
 def ascending(low: str, high: str) -> Callable[[Section], Section]:
@@ -38,15 +38,15 @@ class Process(Section):
     """Keys of every process."""
 
     steps: int = Field(
-        1000, ge=1, le=5000, description="T: steps of the chain, or levels of noise that samplers may visit"
+        1000, ge=1, le=5000, description="T: diffusion steps, or number of noise levels available to samplers"
     )
     prediction: Literal["eps", "x0", "v", "score", "edm"] = Field("v", description="what the network predicts")
     sigma_data: float = Field(0.5, gt=0, le=10, description="edm: standard deviation of the images in [-1, 1]")
     weighting: Literal["simple", "snr", "truncated-snr", "min-snr", "p2", "edm", "output"] = Field(
-        "output", description="of the loss (simple: Ho et al.; output: the network's own error)"
+        "output", description="loss weighting (simple: Ho et al.; output: unweighted error of the network output)"
     )
     condition: Literal["none", "low-resolution-2", "low-resolution-4"] = Field(
-        "none", description="joined to the network's input, for super-resolution"
+        "none", description="image concatenated to the network's input, for super-resolution"
     )
 
     @property
@@ -60,12 +60,12 @@ class Ddpm(Process):
 
     process: Literal["ddpm"] = Field("ddpm", description=PROCESSES)
     schedule: Literal["linear", "scaled-linear", "cosine", "quadratic", "sigmoid"] = Field(
-        "cosine", description="of beta over the chain"
+        "cosine", description="beta schedule"
     )
     beta_start: float = Field(0.0001, gt=0, lt=1, description="not cosine: first beta at T = 1000, scaled by 1000/T")
     beta_end: float = Field(0.02, gt=0, lt=1, description="not cosine: last beta at T = 1000, scaled by 1000/T")
     variance: Literal["fixed", "learned"] = Field(
-        "fixed", description="of a reverse step; ancestral sampling can use a learned one"
+        "fixed", description="variance of a reverse step in ancestral sampling"
     )
 
     _ascending = model_validator(mode="after")(ascending("beta_start", "beta_end"))
@@ -94,7 +94,7 @@ class VpSde(Process):
     """The variance-preserving SDEs (Song et al. 2021)."""
 
     process: Literal["vp-sde", "sub-vp-sde"] = Field("vp-sde", description=PROCESSES)
-    schedule: Literal["linear"] = Field("linear", description="of beta over time")
+    schedule: Literal["linear"] = Field("linear", description="beta over time")
     beta_min: float = Field(0.1, gt=0, le=1000, description="beta at time 0")
     beta_max: float = Field(20.0, gt=0, le=1000, description="beta at time 1")
 
@@ -110,8 +110,8 @@ class VpSde(Process):
 class Levels(Process):
     """Processes that only add noise, between two levels."""
 
-    sigma_min: Level = Field(0.002, description="lowest level of noise")
-    sigma_max: Level = Field(80.0, description="highest level of noise")
+    sigma_min: Level = Field(0.002, description="lowest noise level")
+    sigma_max: Level = Field(80.0, description="highest noise level")
 
     _ascending = model_validator(mode="after")(ascending("sigma_min", "sigma_max"))
 
@@ -120,16 +120,16 @@ class VeSde(Levels):
     """The variance-exploding SDE (Song et al. 2021)."""
 
     process: Literal["ve-sde"] = Field("ve-sde", description=PROCESSES)
-    sigma_min: Level = Field(0.01, description="lowest level of noise")
-    sigma_max: Level = Field(50.0, description="highest level of noise, about the largest distance between two images")
-    schedule: Literal["geometric"] = Field("geometric", description="of sigma over time")
+    sigma_min: Level = Field(0.01, description="lowest noise level")
+    sigma_max: Level = Field(50.0, description="highest noise level, about the largest distance between two images")
+    schedule: Literal["geometric"] = Field("geometric", description="sigma over time")
 
 
 class Edm(Levels):
     """The EDM process (Karras et al. 2022)."""
 
     process: Literal["edm"] = Field("edm", description=PROCESSES)
-    schedule: Literal["karras"] = Field("karras", description="of sigma: evenly in its seventh root")
+    schedule: Literal["karras"] = Field("karras", description="sigma, uniform in its seventh root (rho = 7)")
     p_mean: float = Field(-1.2, ge=-10, le=10, description="mean of log(sigma) in training")
     p_std: float = Field(1.2, gt=0, le=10, description="standard deviation of log(sigma) in training")
 

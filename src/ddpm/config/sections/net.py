@@ -8,8 +8,8 @@ from ddpm.config.sections.base import Count, Section
 
 Patch = Literal[1, 2, 4]
 Width = Annotated[int, Field(ge=8, le=8192)]
-KINDS = "unet, dit (transformer) or plain (convolutions only); each has keys of its own"
-PATCH = "side of the pixel blocks folded into channels at the input, 1 for none (published layout)"
+KINDS = "unet, dit (transformer) or plain (convolutions only); each has its own keys"
+PATCH = "space-to-depth factor at the input; 1: none (published layout)"
 
 
 class UNet(Section):
@@ -19,23 +19,23 @@ class UNet(Section):
     channels: int = Field(32, ge=8, le=1024, description="width of the first level")
     multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (1, 2), min_length=1, max_length=8,
-        description="width of each level, in multiples of channels; each further level halves the side",
+        description="width of each level, in multiples of channels; each level halves the resolution",
     )  # fmt: skip
     blocks: int = Field(1, ge=1, le=16, description="residual blocks per level")
-    attention: tuple[Count, ...] = Field((7,), max_length=8, description="sides at which self-attention is used")
-    middle_attention: bool = Field(True, description="also in the middle of the network, at its smallest side")
-    head_channels: int = Field(32, ge=1, le=1024, description="channels of one attention head")
+    attention: tuple[Count, ...] = Field((7,), max_length=8, description="resolutions with self-attention")
+    middle_attention: bool = Field(True, description="self-attention in the middle block")
+    head_channels: int = Field(32, ge=1, le=1024, description="channels per attention head")
     groups: Count = Field(8, description="groups of GroupNorm")
     scale_shift: bool = Field(
-        True, description="time and class scale and shift the normalised features (ADM), not only add to them"
+        True, description="condition on time and class by scale and shift (ADM) instead of addition"
     )
     resample: Literal["conv", "residual"] = Field(
-        "conv", description="halves and doubles sides: conv (convolutions) or residual (blocks of ADM)"
+        "conv", description="down- and upsampling: conv (convolutions) or residual (blocks of ADM)"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every residual block")
     patch: Patch = Field(2, description=PATCH)
     layout: Literal["adm", "ddpm"] = Field(
-        "adm", description="details of padding, GroupNorm and time sinusoids: adm, or ddpm (Ho et al. 2020)"
+        "adm", description="conventions for padding, GroupNorm and time embedding: adm, or ddpm (Ho et al. 2020)"
     )
 
     @property
@@ -86,8 +86,8 @@ class DiT(Section):
     """The diffusion transformer."""
 
     kind: Literal["dit"] = Field("dit", description=KINDS)
-    patch: int = Field(4, ge=1, le=64, description="side of the pixel blocks that are tokens")
-    width: Width = Field(128, description="channels of a token")
+    patch: int = Field(4, ge=1, le=64, description="patch size in pixels")
+    width: Width = Field(128, description="embedding dimension")
     depth: int = Field(6, ge=1, le=128, description="transformer blocks")
     heads: Count = Field(4, description="attention heads")
     mlp_ratio: int = Field(4, ge=1, le=16, description="hidden width of a block's MLP, in multiples of width")
@@ -122,9 +122,9 @@ class Plain(Section):
 
     kind: Literal["plain"] = Field("plain", description=KINDS)
     channels: int = Field(56, ge=8, le=1024, description="width of the first level")
-    levels: int = Field(2, ge=1, le=8, description="levels; each further one halves the side and doubles the channels")
+    levels: int = Field(2, ge=1, le=8, description="levels; each halves the resolution and doubles the channels")
     blocks: int = Field(2, ge=1, le=16, description="convolutions per level")
-    skips: bool = Field(True, description="join each level of the encoder to that of the decoder")
+    skips: bool = Field(True, description="skip connections from encoder to decoder")
     groups: Count = Field(8, description="groups of GroupNorm")
     patch: Patch = Field(2, description=PATCH)
 

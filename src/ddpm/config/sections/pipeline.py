@@ -12,12 +12,12 @@ from ddpm.config.sections.base import Count, Fraction, Section
 class Evaluate(Section):
     """Scores and pictures."""
 
-    splits: Count = Field(10, description="parts that the Inception Score is averaged over")
+    splits: Count = Field(10, description="splits of the Inception Score")
     blocks: Count = Field(
         8,
-        description="equal blocks of at least 50 seeds: deviation of each score, and pairs of the gate (at least 6)",
+        description="seed blocks of at least 50 images, for standard deviations and the paired test of the gate (6)",
     )
-    neighbours: int = Field(8, ge=1, le=1000, description="samples shown beside their nearest training images")
+    neighbours: int = Field(8, ge=1, le=1000, description="samples shown with their nearest training images")
     grid: int = Field(10, ge=1, le=64, description="rows and columns of the sample grid")
 
 
@@ -31,43 +31,43 @@ class Promote(Section):
     max_fid: float | None = Field(10.0, gt=0, le=1e9, description="largest FID; null: no limit")
     min_inception_score: float | None = Field(6.0, ge=1, le=1e6, description="smallest Inception Score; null: no limit")
     min_class_share: Fraction | None = Field(
-        0.02, description="smallest share of samples that the rarest class may have; null: no limit"
+        0.02, description="smallest share of the rarest class among the samples; null: no limit"
     )
     max_fid_ratio: float | None = Field(
-        20.0, gt=0, le=1e6, description="FID over that of as many real images; null: no limit"
+        20.0, gt=0, le=1e6, description="largest FID relative to that of as many real images; null: no limit"
     )
-    min_recall_ratio: Fraction | None = Field(0.1, description="recall over that of real images; null: no limit")
+    min_recall_ratio: Fraction | None = Field(
+        0.1, description="smallest recall relative to real images; null: no limit"
+    )
     min_class_skill: Fraction | None = Field(
-        0.5, description="class accuracy, from chance to that of real images, if labelled; null: no limit"
+        0.5, description="labelled: smallest class accuracy, on a scale from chance to real images; null: no limit"
     )
     min_memorisation_ratio: Fraction | None = Field(
         0.5,
-        description="distance to the nearest training image over that of unseen images; null: no limit",
+        description="smallest nearest-training-image distance relative to held-out images; null: no limit",
     )
     min_improvement: Fraction = Field(
-        0.15, description="relative FID gain that a candidate needs, above what another training seed changes"
+        0.15, description="required relative FID improvement, above the variation between training seeds"
     )
     confidence: float = Field(
         0.95, ge=0.5, lt=1,
-        description="of the interval of the difference, seed block by seed block, that separates better from worse",
+        description="confidence level of the paired FID difference that decides between better and worse",
     )  # fmt: skip
     kid_tolerance: float = Field(
         0.1, ge=0, le=1e6,
-        description="share of the champion's KID that the candidate's may be higher (at least what chance explains)",
+        description="permitted relative increase of KID over the champion's (at least the sampling noise)",
     )  # fmt: skip
-    recall_tolerance: Fraction = Field(
-        0.05, description="how much lower than the champion's the candidate's recall may be"
-    )
+    recall_tolerance: Fraction = Field(0.05, description="permitted decrease of recall from the champion's")
     memorisation_tolerance: Fraction = Field(
         0.05,
-        description="how far its memorisation ratio may be below the champion's, or below 1 where that is less",
+        description="permitted decrease of the memorisation ratio from the champion's, or from 1 if that is lower",
     )
     approval: Literal["none", "person"] = Field(
-        "none", description="none: the verdict moves the champion; person: a person approves or rejects it first"
+        "none", description="none: the verdict decides; person: a person must approve a promotion"
     )
     approval_hours: float = Field(
         24.0, gt=0, le=24 * 365,
-        description="hours to wait for an answer; without one, the champion stays",
+        description="hours until an unanswered approval expires; the champion then stays",
     )  # fmt: skip
 
     @property
@@ -92,8 +92,8 @@ class Flow(Section):
         2, ge=0, le=10, description="further attempts after a transient failure, such as a busy DVC lock"
     )
     cron: Annotated[str, AfterValidator(texts.cron)] = Field(
-        "0 3 * * *", description="when `flows/retrain.py` runs: minute, hour, day, month and weekday"
+        "0 3 * * *", description="cron schedule of retraining: minute, hour, day, month, weekday"
     )
     branch: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_./-]{0,99})?$"), AfterValidator(texts.branch)] = (
-        Field("retrain", description='git branch that retraining commits data.dvc and dvc.lock to; "": none')
+        Field("retrain", description='git branch to which retraining commits data.dvc and dvc.lock; "": none')
     )

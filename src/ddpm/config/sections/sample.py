@@ -20,8 +20,8 @@ def option(name: str, tuned: Any = None) -> Any:
 class Sample(Section):
     """Sampling from the trained model. The sampler options are defined in `sampling.options`."""
 
-    count: Count = Field(2000, description="images drawn")
-    seed: Seed = Field(0, description="image i is drawn from seed + i")
+    count: Count = Field(2000, description="number of images")
+    seed: Seed = Field(0, description="image i is generated from seed + i")
     sampler: Sampler = option("sampler")
     steps: Count = option("steps", 12)
     spacing: Spacing = option("spacing")
@@ -37,10 +37,10 @@ class Sample(Section):
     guidance: float = option("guidance", 1.35)
     guidance_interval: tuple[float, float] | None = option("guidance_interval", (0.3, 100.0))
     guidance_rescale: float = option("guidance_rescale")
-    guide: Place = Field("", description='folder of a weaker checkpoint to push away from (autoguidance); "": none')
+    guide: Place = Field("", description='checkpoint folder of a weaker model for autoguidance; "": none')
     clamp: bool = option("clamp")
-    batch: Batch = Field(250, description="images drawn at a time")
-    strip: int = Field(10, ge=2, le=64, description="moments shown of the way from noise to image")
+    batch: Batch = Field(250, description="images per batch")
+    strip: int = Field(10, ge=2, le=64, description="frames of the denoising strip, from noise to image")
 
     @property
     def sampling(self) -> Sampling:

@@ -13,37 +13,37 @@ FEWEST_SNAPSHOTS = 4
 class Train(Section):
     """The optimisation, counted in images."""
 
-    seed: Seed = Field(0, description="first weights, order, noise and dropout")
+    seed: Seed = Field(0, description="initialisation, data order, noise and dropout")
     initial: Place = Field(
-        "", description='checkpoint folder whose averaged weights training starts from (fine-tuning); "": none'
+        "", description='checkpoint folder whose EMA weights training starts from (fine-tuning); "": none'
     )
     images: Count = Field(102_400, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adamw", description="optimiser")
     lr: float = Field(0.002, gt=0, le=10, description="peak learning rate")
-    warmup: int = Field(1600, ge=0, description="images over which the learning rate rises")
-    decay: Fraction = Field(0.5, description="share of the run, at its end, over which the learning rate falls to zero")
+    warmup: int = Field(1600, ge=0, description="images of linear learning-rate warmup")
+    decay: Fraction = Field(0.5, description="final share of the training over which the learning rate decays to zero")
     weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw")
     beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw: decay of the squared-gradient average")
-    clip: float = Field(1.0, gt=0, le=1e9, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, le=1e9, description="gradient clipping: largest norm")
     ema: Literal["auto"] | Annotated[int, Field(ge=0, le=10**12)] = Field(
         9600,
-        description="images over which weights are averaged (e-folding); 0: no average; auto: chosen by held-out loss",
+        description="EMA of the weights: e-folding length in images; 0: none; auto: chosen by held-out loss",
     )
     snapshots: int = Field(
-        12, ge=0, le=1000, description="snapshots of two more averages, from which `ddpm ema` makes any other; 0: none"
+        12, ge=0, le=1000, description="snapshots for post-hoc EMA (`ddpm ema`), of two averages each; 0: none"
     )
-    label_dropout: Fraction = Field(0.1, description="share of labels hidden in training, so that guidance can be used")
-    flip: bool = Field(False, description="mirror half of the images")
+    label_dropout: Fraction = Field(0.1, description="probability of dropping the label, for classifier-free guidance")
+    flip: bool = Field(False, description="random horizontal flips")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="fp32, or bf16 autocast")
-    compile: bool = Field(False, description="torch.compile: takes minutes, and pays on GPUs")
-    channels_last: bool = Field(True, description="memory layout of images and convolutions")
+    compile: bool = Field(False, description="torch.compile: takes minutes, worthwhile on GPUs")
+    channels_last: bool = Field(True, description="channels-last memory format")
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
-        "auto", description="number of processes, by torchrun; auto: one for each GPU of this machine, or one"
+        "auto", description="number of processes (torchrun); auto: one per GPU, or one"
     )
     sharding: Literal["none", "full"] = Field(
-        "none", description="none: every process holds the whole model; full: they divide it (FSDP)"
+        "none", description="none: replicate the model (DDP); full: shard it over the processes (FSDP)"
     )
     log_every: Count = Field(1600, description="images between log lines")
     sample_every: Count = Field(14_400, description="images between sample grids")

@@ -24,9 +24,9 @@ def message(problem: Any, root: type[BaseModel]) -> str:
         if problem["type"] == "union_tag_not_found":
             return f"{key} is missing; possible: {', '.join(kinds)}"
         tag = problem["ctx"]["tag"]
-        return f"{key} = {yaml_file.shown(tag)} is unknown; {_nearest(tag, kinds)}"
+        return f"{key} = {yaml_file.short_repr(tag)} is unknown; {_nearest(tag, kinds)}"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{key} = {yaml_file.shown(problem['input'])}: {message}"
+    return f"{key} = {yaml_file.short_repr(problem['input'])}: {message}"
 
 
 def missing(value: Mapping[str, Any], root: type[BaseModel]) -> Iterator[str]:
@@ -42,12 +42,12 @@ def missing(value: Mapping[str, Any], root: type[BaseModel]) -> Iterator[str]:
             continue  # an error of pydantic
         for key, each in section.model_fields.items():
             if key not in keys:
-                yield f"{name}.{key} is missing; its default is {yaml_file.shown(each.default)}"
+                yield f"{name}.{key} is missing; its default is {yaml_file.short_repr(each.default)}"
 
 
 def _printable(key: str) -> str:
     """Format a key of the user's file for a message."""
-    return key if key.isprintable() and len(key) <= yaml_file.SHOWN else yaml_file.shown(key)
+    return key if key.isprintable() and len(key) <= yaml_file.SHOWN else yaml_file.short_repr(key)
 
 
 def _nearest(name: str, valid: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ddpm import registry, tracking
-from ddpm.common import outside
+from ddpm.common import validation
 from ddpm.registry import approval, audit
 from ddpm.registry.download import CACHE
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, RegistryError
@@ -124,9 +124,9 @@ def test_runs_of_others_are_no_moves_and_damaged_moves_are_named(make: Make) -> 
 
 @pytest.mark.parametrize("value", ["..", ".", "", "a/b", "-x", "a b", "a\n", "ä", "x" * 201, ".hidden"])
 def test_a_name_is_one_part_of_a_path(value: str) -> None:
-    assert outside.name("a-b_1.npy", "it") == "a-b_1.npy"
+    assert validation.name("a-b_1.npy", "it") == "a-b_1.npy"
     with pytest.raises(ValueError, match="the file is"):
-        outside.name(value, "the file")
+        validation.name(value, "the file")
 
 
 @pytest.mark.parametrize("digest", ["../../escaped", "..", "a/b", "x' or '1'='1"])
