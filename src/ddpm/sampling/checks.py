@@ -46,9 +46,7 @@ def _check_labels(image: ImageConfig, count: int, labels: Sequence[int]) -> None
     names = ", ".join(f"{i} ({name})" for i, name in enumerate(image.classes))
     for label in labels:
         if label == NO_LABEL and not image.label_dropout:
-            raise ValueError(
-                f"this model needs a class for each image (label_dropout = 0): give a label of {names}"
-            )
+            raise ValueError(f"this model needs a class for each image (label_dropout = 0): give a label of {names}")
         if label != NO_LABEL and not 0 <= label < len(image.classes):
             raise ValueError(f"label {label} does not exist; this model has {names}")
 

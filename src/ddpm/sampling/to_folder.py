@@ -59,6 +59,7 @@ def sample_to_folder(
         weights = _class_weights(len(own), class_weights)
         shares = "equal" if len(set(weights)) == 1 else "as in training"
         labels = generate.renumbered(order.class_sequence(count, weights), names, own)
+
     with _progress(count, shard) as advance, generate.evaluations(*models) as evaluated:
 
         def part(indices: range) -> generate.Images:
@@ -77,18 +78,25 @@ def sample_to_folder(
     rows = min(max(len(model.classes), 4), 10, count)
     first = {"labels": labels and labels[:rows], "low_res": None if low_res is None else low_res[:rows], "guide": guide}
     strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
+    numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
+    facts = {
+        "weights_sha256": model.sha256,
+        "guide_sha256": guide.sha256 if guide else "",
+        "evaluations": evaluations / count,
+    }
+    requested = {"class_shares": shares} if labels else {}
+    _write(out, images, numbers, strip, {**conditions, **requested, **facts})
+
+
+def _write(
+    out: Path, images: generate.Images, labels: Sequence[int], strip: generate.Images, summary: Mapping[str, Any]
+) -> None:
+    """Write images (N, H, W, C), labels (N,), the strip and the summary to a new folder."""
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
-        numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
-        files.write_npy(new / "labels.npy", np.array(numbers, dtype=np.int64))
+        files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
-        facts = {
-            "weights_sha256": model.sha256,
-            "guide_sha256": guide.sha256 if guide else "",
-            "evaluations": evaluations / count,
-        }
-        requested = {"class_shares": shares} if labels else {}
-        files.write_json(new / SUMMARY, {**conditions, **requested, **facts})
+        files.write_json(new / SUMMARY, summary)
 
 
 def _class_weights(classes: int, given: Sequence[int] | None) -> Sequence[int]:
