@@ -1,12 +1,12 @@
-"""How often the gate promotes: of models that differ in the training seed alone, and of models that are better.
+"""Promotion rates of the gate, for models that differ only in the training seed and for better models.
 
     python bench/gate.py
 
-Simulates pairs of models as they were measured (16 trainings of `presets/quick.yaml` that differ in `train.seed`, each
-drawn from two series of seeds), in units of the champion's FID: FID of a model varies by SEEDS with the training seed
-and by DRAWS with the images; FID of a block follows it with SLOPE, plus what both models share, plus BLOCK of its own.
-The rule is the gate's: the whole interval of the paired differences below 0, and a gain of `min_improvement` at least.
-KID, recall and memorisation, which can only refuse, are left out. docs/evaluation.md has the table.
+Simulates pairs of models with the variance of 16 trainings of `presets/quick.yaml` that differ in `train.seed`, each
+sampled with two series of seeds, in units of the champion's FID. FID of a model varies by SEEDS with the training seed
+and by DRAWS with the images; FID of a block depends on it with SLOPE, plus noise that both models share, plus BLOCK.
+The rule is the gate's: the interval of the paired differences is below 0, and the gain is at least `min_improvement`.
+KID, recall and memorisation, which can only refuse, are omitted. docs/evaluation.md has the table.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def pairs(seeds: float, gain: float, random: np.random.Generator) -> tuple[Float
 
 
 def promoted(fid: Floats, blocks: Floats, asked: float, confidence: float = 0.95) -> NDArray[np.bool_]:
-    """Which candidates are promoted, (PAIRS,)."""
+    """Decide which candidates are promoted, (PAIRS,)."""
     gaps = blocks[:, 0] - blocks[:, 1]
     reach = stats.t.ppf((1 + confidence) / 2, BLOCKS - 1) * gaps.std(axis=1, ddof=1) / BLOCKS**0.5
     gains = 1 - fid[:, 0] / fid[:, 1]
@@ -49,7 +49,7 @@ def promoted(fid: Floats, blocks: Floats, asked: float, confidence: float = 0.95
 
 
 def agrees_with_gate(fid: Floats, blocks: Floats, asked: float) -> bool:
-    """Whether the gate itself decides the first pairs as `promoted` does."""
+    """Return True if the gate itself decides the first pairs as `promoted` does."""
 
     def measured(pair: int, side: int) -> dict[str, object]:
         values = {"fid": blocks[pair, side].tolist()}

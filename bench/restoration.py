@@ -36,7 +36,7 @@ JITTER = 0.02  # of the hue, which goes from 0 to 1; classes are at least 0.1 ap
 
 
 def degraded(images: Images, task: str, options: dict[str, Any]) -> tuple[Images, NDArray[np.bool_] | None]:
-    """What is observed of images (N, H, W, C), and which pixels are known."""
+    """Degrade images (N, H, W, C); return the observations and the mask of known pixels."""
     clean = to_tensor(torch.from_numpy(images))
     side = images.shape[1]
     match task:
@@ -102,7 +102,7 @@ def measured(model: checkpoint.Model, images: Images, task: str, options: dict[s
 
 
 def better(scores: dict[str, Any], baseline: str) -> bool:
-    """Whether every kind of restoration beats the baseline, in PSNR and in SSIM."""
+    """Return True if every kind of restoration beats the baseline, in PSNR and in SSIM."""
     ours = [found for name, found in scores.items() if name != baseline]
     return all(each[key] > scores[baseline][key] for each in ours for key in ("psnr", "ssim") if each[key] is not None)
 

@@ -87,7 +87,7 @@ def cost(model: checkpoint.Model, sampling: Sampling) -> float:
 
 
 def key(line: Mapping[str, Any]) -> str:
-    """What makes two lines of the file the same measurement."""
+    """Return the key that identifies a measurement."""
     return json.dumps([line[name] for name in ("curve", "sampling", "seed", "count", "weights_sha256")])
 
 

@@ -1,4 +1,4 @@
-"""What makes the most of a few minutes on two cores: one training per variant of params.yaml, scored alike.
+"""Variants of a short training on two cores: one training per variant of params.yaml, all scored in the same way.
 
     dvc repro prepare features
     python bench/study.py --out study.jsonl            # all variants, one after the other

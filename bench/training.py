@@ -37,7 +37,7 @@ def trained(
     data = batches.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:
-        """No record, no preview, no checkpoint."""
+        """Do nothing, in place of record, preview and checkpoint."""
 
     started, cpu = time.monotonic(), time.process_time()
     loop.fit(training, data, recipe, log=nothing, preview=nothing, save=nothing, should_stop=lambda: False)

@@ -142,7 +142,7 @@ def fitted(text: str, room: int) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
+    """Return True if standard output is a terminal."""
     return sys.stdout.isatty()
 
 

@@ -96,7 +96,7 @@ def resume(client: SyncPrefectClient, deployments: Collection[UUID]) -> list[Flo
 
 
 def _is_resumed(client: SyncPrefectClient, run: UUID) -> bool:
-    """Whether another run resumes it."""
+    """Return True if another run resumes it."""
     wanted = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{RESUMES}{run}"]))
     return bool(_read(client, wanted))
 

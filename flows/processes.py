@@ -169,7 +169,7 @@ def _with_new_children(processes: Iterable[psutil.Process]) -> list[psutil.Proce
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it is still the same process and not a zombie."""
+    """Return True if it is still the same process and not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -28,7 +28,7 @@ def hold_liveness_lock() -> None:
 
 
 def is_alive(flow_run: Any) -> bool | None:
-    """Whether the process of a flow run is alive; None if it has no lock file in this checkout."""
+    """Return True if the process of a flow run is alive; None if it has no lock file in this checkout."""
     path = RUNS / str(flow_run)
     if not path.exists():
         return None

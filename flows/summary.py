@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm.common import terminal
 from ddpm.common.units import duration
 from ddpm.evaluation.gate import Verdict
+from ddpm.evaluation.score_record import ScoreRecord, fid_name
 from ddpm.evaluation.score_table import ScoreRow
 from ddpm.report.page import PAGE
 from flows.dvc import StageRun
@@ -16,6 +17,8 @@ from flows.markdown import escape
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+NARROW = 72
+"""Width of a terminal below which columns are set closer together."""
 HEADINGS = {
     "first": ("green", "promoted: the first champion"),
     "better": ("green", "promoted: the new champion"),
@@ -84,30 +87,37 @@ def show(result: PipelineResult, console: "Console", prefect: str = "") -> None:
     console.print()
     title = Text.assemble((terminal.field(f"{registered.name} version {registered.version}"), "bold"), f" {text}")
     console.print(Rule(title, style=style, align="left"))
-    for part in (score_table(result.verdict.rows), reasons(result), times(result), next_steps(result, prefect)):
+    scores = score_table(result.verdict.rows, ScoreRecord.from_json(result.metrics), narrow=console.width < NARROW)
+    for part in (scores, reasons(result), times(result), next_steps(result, prefect)):
         console.print(Padding(part, (1, 0, 0, 1)))
     console.print()
 
 
-def score_table(rows: Sequence[ScoreRow]) -> "RenderableType":
-    """A table of the scores with the champion's, those of real images, and the limits."""
+def score_table(rows: Sequence[ScoreRow], record: ScoreRecord, *, narrow: bool = False) -> "RenderableType":
+    """Make a table of the scores, those of champion and real images, and the limits.
+
+    The extractor is named once, in the heading. Only the names are wrapped on a narrow terminal.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    extractor = fid_name(record.conditions).removeprefix("FID")
     marks = {True: Text("yes", "green"), False: Text("no", "bold red"), None: Text("")}
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("score")
-    for title in ("this model", "champion", "real images", "limit"):
-        table.add_column(title, justify="right")
-    table.add_column("passed")
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0), header_style="dim")
+    table.add_column(f"score{terminal.field(extractor)}")
+    compared = any(row.champion is not None for row in rows)
+    for title in ("model", *(["champion"] if compared else []), "real", "limit"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("ok", no_wrap=True)
     for row in rows:
-        value = Text(number(row.candidate), "bold")
+        name = row.name.replace(extractor, "").removesuffix(" to real images")
+        limit = row.limit.replace("at most", "max").replace("at least", "min")
         table.add_row(
-            Text(terminal.field(row.name)),
-            value,
-            number(row.champion),
+            Text(terminal.field(name)),
+            Text(number(row.candidate), "bold"),
+            *([number(row.champion)] if compared else []),
             number(row.floor),
-            Text(row.limit or "-"),
+            Text(limit or "-"),
             marks[row.ok],
         )
     return table
@@ -118,7 +128,8 @@ def reasons(result: PipelineResult) -> "RenderableType":
     registered = result.registered
     lines = [("Why", "; ".join(result.verdict.reasons))]
     state = "registered now" if registered.new else "registered before"
-    aliases = f", alias {' and '.join(registered.aliases)}" if registered.aliases else ", no alias"
+    aliases = " and ".join(registered.aliases)
+    aliases = f", alias{'es' if len(registered.aliases) > 1 else ''} {aliases}" if aliases else ", no alias"
     lines.append(("Version", f"models:/{registered.name}/{registered.version}, {state}{aliases}"))
     if registered.champion is None:
         lines.append(("Champion", "none: nothing has been promoted yet"))
@@ -142,14 +153,14 @@ def times(result: PipelineResult) -> "RenderableType":
 def next_steps(result: PipelineResult, prefect: str) -> "RenderableType":
     """The files, pages and commands to look at next."""
     registered = result.registered
-    drawn, address = "the champion", f"models:/{registered.name}@champion"
+    sampled, address = "the champion", f"models:/{registered.name}@champion"
     if registered.champion is None:
-        drawn, address = "this model", f"models:/{registered.name}/{registered.version}"
+        sampled, address = "this model", f"models:/{registered.name}/{registered.version}"
     lines = [
-        ("Report", f"{PAGE}  (pictures, scores and curves; opens from disk)"),
+        ("Report", f"{PAGE}  (pictures, scores and curves)"),
         ("Pages", "ddpm ui  (this run in MLflow and Prefect)" + (f"  now also at {prefect}" if prefect else "")),
-        ("Draw", f"ddpm sample --model {shlex.quote(address)}  (images from {drawn})"),
-        ("Models", "ddpm status  (versions, aliases; ddpm promote and ddpm rollback move them)"),
+        ("Sample", f"ddpm sample --model {shlex.quote(address)}  ({sampled})"),
+        ("Models", "ddpm status  (versions and aliases; ddpm promote, ddpm rollback)"),
     ]
     if result.uncommitted:
         add = f"git add {' '.join(result.uncommitted)} && git commit -m results"

@@ -60,7 +60,7 @@ def reason_to_skip(name: str, log: Callable[[str], None]) -> str:
 
 
 def matches_last_run() -> bool:
-    """Whether nothing has changed since the last finished run. DVC, the slowest check (a second), comes last."""
+    """Return True if nothing has changed since the last finished run. DVC, the slowest check (a second), comes last."""
     if not FINISHED.exists() or files.read_json(FINISHED) != fingerprint():
         return False
     return not dvc.stale()

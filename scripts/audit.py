@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def unreachable() -> str:
-    """Why the database cannot be asked; empty when it answers with what it should."""
+    """Return the reason why the database cannot be queried; "" if it answers as expected."""
     try:
         with urllib.request.urlopen(PROBE, timeout=SECONDS) as answer:
             return "" if "vulnerabilities" in json.load(answer) else "it answers something else"
@@ -45,11 +45,11 @@ def unreachable() -> str:
 
 
 def report(dependencies: list[dict[str, Any]], lock: str) -> int:
-    """Say what was found; the exit status. A package that the database does not know was not audited."""
+    """Print the findings; return the exit status. A package that is missing from the database was not audited."""
     found = [(each, one) for each in dependencies for one in each.get("vulns", [])]
     for each, one in found:
-        mended = ", ".join(one["fix_versions"]) or "no version yet"
-        print(f"audit: {each['name']} {each['version']} has {one['id']}, mended in {mended}")
+        fixed = ", ".join(one["fix_versions"]) or "no version yet"
+        print(f"audit: {each['name']} {each['version']} has {one['id']}, fixed in {fixed}")
     skipped = sorted(each["name"] for each in dependencies if "skip_reason" in each)
     asked = len(dependencies) - len(skipped)
     print(f"audit: {asked} packages of {lock} audited, {len(found)} known vulnerabilities")

@@ -29,7 +29,7 @@ NOTES = """\
 
 
 def page() -> str:
-    """The whole page."""
+    """Make the page."""
     samplers = table(
         ("sampler", "paper", "order", "evaluations per step", "deterministic", "options"),
         [
@@ -65,7 +65,7 @@ def evaluations(name: str, row: Sampler) -> str:
 
 
 def deterministic(row: Sampler) -> str:
-    """When the sampler adds no noise."""
+    """Describe when the sampler adds no noise."""
     return {ALWAYS: "no", NEVER: "yes"}.get(row.noise, f"with `{row.noise}` 0")
 
 

@@ -58,7 +58,7 @@ class Guard:
         await self.app(scope, replayed, send)
 
     def _known(self, authorization: bytes) -> None:
-        """Whether the caller has the token."""
+        """Return True if the caller has the token."""
         if not hmac.compare_digest(authorization, f"Bearer {self.token}".encode()):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "send the server's token in the header `Authorization: Bearer`")
 

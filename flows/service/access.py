@@ -54,7 +54,7 @@ class ServerRecord:
             path.unlink(missing_ok=True)
 
     def is_genuine(self, name: str) -> bool:
-        """Whether the server at the address is this one, which alone knows the key."""
+        """Return True if the server at the address is this one, which alone knows the key."""
         nonce = secrets.token_hex(16)
         address = urllib.parse.urlsplit(self.url).netloc
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -127,7 +127,7 @@ class Exposure:
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can reach them."""
+        """True if only this machine can reach them."""
         return self.host in {HOST, "localhost"}
 
     def check(self) -> None:

@@ -189,7 +189,7 @@ class Guard:
         return answer
 
     def _signed_in(self, request: HTTPConnection) -> bool:
-        """Whether the request carries the secret or a valid cookie."""
+        """Return True if the request carries the secret or a valid cookie."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -202,7 +202,7 @@ class Guard:
 
 
 def _is_page(request: Request) -> bool:
-    """Whether the client accepts HTML."""
+    """Return True if the client accepts HTML."""
     return "text/html" in request.headers.get("accept", "")
 
 

@@ -57,7 +57,7 @@ class Server:
         return access.sign_in_link(self.record) if self.record else self.page
 
     def answers(self) -> bool:
-        """Whether it answers, and is the expected server."""
+        """Return True if it answers, and is the expected server."""
         return self.record.is_genuine(PREFECT) if self.record else healthy(self.url)
 
     def use(self) -> None:
@@ -158,7 +158,7 @@ def new_record(host_port: str, auth: str) -> ServerRecord:
 
 
 def healthy(url: str) -> bool:
-    """Whether a Prefect server answers there, through the environment's proxy if it sets one."""
+    """Return True if a Prefect server answers there, through the environment's proxy if it sets one."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310 - http(s), as named
         return bool(answer.status == 200)
     return False

@@ -30,7 +30,7 @@ SLUG = "flow-cron"
 
 @dataclass(frozen=True)
 class ServiceNotes:
-    """What a service stores for the next one. cron: the last one it set. paused: IDs of the deployments it paused."""
+    """Notes that a service leaves for the next one. cron: the last one it set. paused: IDs of deployments it paused."""
 
     cron: str | None = None
     paused: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def deployment_ids() -> list[UUID]:
 
 
 def stays_paused(found: "DeploymentResponse | None", notes: ServiceNotes) -> bool:
-    """Whether it was paused by a user, not by the service."""
+    """Return True if it was paused by a user, not by the service."""
     return found is not None and found.paused and str(found.id) not in notes.paused
 
 

@@ -37,7 +37,7 @@ class Servers:
     deadline: float = field(default_factory=lambda: time.monotonic() + PATIENCE)
 
     def answer(self) -> bool:
-        """Whether both answer. Raises ServerError after PATIENCE."""
+        """Return True if both answer. Raises ServerError after PATIENCE."""
         if self.prefect.answers() and self._mlflow_answers():
             return True
         if time.monotonic() > self.deadline:

@@ -157,7 +157,7 @@ def push(log: processes.Log) -> str:
 
 
 def is_push_pending() -> bool:
-    """Whether an earlier run could not push everything, or died before pushing."""
+    """Return True if an earlier run could not push everything, or died before pushing."""
     return PENDING_PUSH.exists()
 
 
@@ -187,7 +187,7 @@ def _default_remote() -> tuple[str, str]:
 
 
 def _is_in_git(md5: str) -> bool:
-    """Whether a data set is in the store that git tracks."""
+    """Return True if a data set is in the store that git tracks."""
     return (EMBEDDED_STORE / "files" / "md5" / md5[:2] / md5[2:]).exists()
 
 
@@ -232,7 +232,7 @@ def _tip(ref: str) -> str:
 
 
 def _reason(done: processes.ProcessResult) -> str:
-    """Why a push failed, in one line."""
+    """Return the reason why a push failed, in one line."""
     if done.timed_out:
         return f"stopped after {PUSH_SECONDS:.0f} s"
     errors = [line for line in done.lines if re.match(r"(fatal|error|ERROR|remote|!|\s*!)", line)] or list(done.lines)

@@ -45,7 +45,7 @@ def update(limit: float) -> Any:
 
 
 def has_source() -> bool:
-    """Whether data.dvc names a source. Data added with `dvc add` have none."""
+    """Return True if data.dvc names a source. Data added with `dvc add` have none."""
     return bool(pointer.sources())
 
 
@@ -135,7 +135,7 @@ def _cache_present(log: Log) -> None:
 
 
 def _source_changed(limit: float, lock: int) -> bool:
-    """Whether the source differs from the version in data.dvc, or the data are missing. Downloads nothing."""
+    """Return True if the source differs from the version in data.dvc, or the data are missing. Downloads nothing."""
     if not DATA.exists():
         return True
     replace.write_incoming_pointer()

@@ -58,7 +58,7 @@ def bring_up_to_date(each: Stage, limit: float) -> Any:
 
 
 def transient(task: Any, run: "TaskRun", state: State[Any]) -> bool:
-    """Whether a retry may succeed: only if another DVC process held a lock."""
+    """Return True if a retry may succeed: only if another DVC process held a lock."""
     try:
         state.result()
     except BusyError:

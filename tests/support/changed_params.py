@@ -4,10 +4,26 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ddpm.config import params
 
 ROOT = Path(__file__).parents[2]
 VALID = params.read_yaml(ROOT / "params.yaml")
+# Values that tests of rules depend on, so that tuning the defaults does not affect them.
+VALID["prepare"] |= {"resolution": 28, "labels": "folders"}
+VALID["diffusion"] |= {"steps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
+VALID["net"] |= {"kind": "unet", "channels": 32, "multipliers": [1, 2], "attention": [7], "middle_attention": True}
+VALID["net"] |= {"head_channels": 32, "groups": 8, "patch": 2}
+VALID["train"] |= {"batch": 32, "accumulation": 1, "label_dropout": 0.1}
+VALID["sample"] |= {
+    "count": 2000,
+    "sampler": "dpm-solver++",
+    "steps": 20,
+    "eta": 0.0,
+    "guidance": 1.0,
+    "guidance_interval": None,
+}
 
 
 def with_changes(**changes: Any) -> dict[str, Any]:
@@ -17,3 +33,9 @@ def with_changes(**changes: Any) -> dict[str, Any]:
         section, key = name.split("__")
         value[section][key] = new
     return value
+
+
+def refusal(value: dict[str, Any]) -> str:
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(value)
+    return str(error.value)

@@ -32,9 +32,9 @@ ELSEWHERE: dict[str, str] = {
     "ddpm serve --now": "func/flows/test_service.py",
     "ddpm review --count 40": "func/cli/test_review.py",  # waits for a person's answers
     "mlflow models serve -m models:/ddpm-mnist@champion --env-manager local --host 127.0.0.1 --port 5001":
-        "func/serving/test_pyfunc.py",
+        "func/serving/test_clean_environment.py",
     "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{\"dataframe_split\": "
-    '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "func/serving/test_pyfunc.py",
+    '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "func/serving/test_clean_environment.py",
     # an environment of its own, built by pip
     "ddpm reproduce models:/ddpm-mnist@champion": "func/reproduce/test_reproduce.py",
     "ddpm reproduce models:/ddpm-mnist/3 --here --into /tmp/again": "func/reproduce/test_reproduce.py",
@@ -84,7 +84,7 @@ IN_TEXT = (
 """Whole commands that stand in a sentence, in the order in which they are run here."""
 
 OTHER_PYTHON: dict[str, str] = {
-    "small_images": "func/serving/test_pyfunc.py",
+    "small_images": "func/serving/test_clean_environment.py",
     "def verify(": "func/notifications/test_delivery.py",
     "from standardwebhooks": "func/notifications/test_delivery.py",
 }

@@ -49,7 +49,7 @@ class Servers:
         return {"Authorization": f"Basic {base64.b64encode(self.secret.encode()).decode()}"}
 
     def planted(self, name: str) -> bool:
-        """Whether a write has changed anything."""
+        """Return True if a write has changed anything."""
         path = {"prefect": "/api/flows/filter", "mlflow": "/api/2.0/mlflow/experiments/search"}[name]
         body = json.dumps({"max_results": 100} if name == "mlflow" else {}).encode()
         answer = self.ask(name, "POST", path, body, Content_Type="application/json", **self.with_secret())

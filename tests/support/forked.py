@@ -1,7 +1,6 @@
 """Python programs in processes forked from a server that has imported the large packages already.
 
-Torch, MLflow and pandas take seconds to import in each of hundreds of processes. The server imports none of this
-project's own modules, so a program finds those of the checkout that its PYTHONPATH names.
+It imports none of the project's own modules, so a program uses those of the checkout that its PYTHONPATH names.
 """
 
 import atexit
@@ -25,8 +24,7 @@ from typing import IO, Any, NoReturn
 PRELOADED = (
     "torch", "torchmetrics", "scipy.stats", "pandas", "matplotlib.pyplot", "PIL.Image", "safetensors.torch", "mlflow",
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "typer", "rich.table",
-    "ruamel.yaml", "httpx", "pydantic", "dvc.cli", "dvc.repo",
-    "torch._dynamo",
+    "ruamel.yaml", "httpx", "pydantic", "dvc.cli", "dvc.repo", "torch._dynamo",
 )  # fmt: skip
 COMMANDS = ("ddpm", "dvc")
 BIN = Path(sys.executable).parent

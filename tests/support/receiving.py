@@ -46,7 +46,7 @@ class Receiver:
         return {"type": message["type"], "timestamp": message["timestamp"], **message["data"]}
 
     def empty(self) -> bool:
-        """Whether there are no further messages."""
+        """Return True if there are no further messages."""
         return self.posted.empty()
 
 

@@ -32,7 +32,7 @@ SAMPLE = section(count=10, batch=3)
 
 
 def nothing(*values: Any) -> None:
-    """No record, no preview, no checkpoint."""
+    """Do nothing, in place of record, preview and checkpoint."""
 
 
 def fit(

@@ -101,7 +101,15 @@ def sample(
             guidance=guidance, device=device,
         )  # fmt: skip
         return
-    count = count or COUNT
+    _sample(context, model, guide, label, out, count=count or COUNT, seed=seed, batch=batch, device=device,
+            frames=frames)  # fmt: skip
+
+
+def _sample(
+    context: typer.Context, model: str, guide: str | None, label: str | None, out: Path, *,
+    count: int, seed: int, batch: int, device: str, frames: int | None,
+) -> None:  # fmt: skip
+    """Sample the images and write them; the sampler options are those of the command line."""
     write = sample_output.writer(out, count)
 
     from ddpm import registry, tracking

@@ -78,7 +78,7 @@ def redact_line(line: str) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Whether an address contains a password or a signature, which must not be stored with the data."""
+    """Return True if an address contains a password or a signature, which must not be stored with the data."""
     return _without(address) != address
 
 
@@ -124,7 +124,7 @@ def _end(text: str, start: int, closing: str) -> int:
 
 
 def _unfinished(rest: str) -> bool:
-    """Whether it begins with a password but has no @."""
+    """Return True if it begins with a password but has no @."""
     return "@" not in rest and re.match(r"[^:/?#\[]*:[^/]", rest) is not None and not PORT.match(rest)
 
 

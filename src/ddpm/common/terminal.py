@@ -62,7 +62,7 @@ def echo_json(value: Any, indent: int | None = None) -> None:
 
 
 def _harmless(character: str) -> bool:
-    """Whether a character is printable or a blank, not a control character."""
+    """Return True if a character is printable or a blank, not a control character."""
     return character.isprintable() or (
         character.isspace() and character not in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
     )

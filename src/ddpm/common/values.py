@@ -18,5 +18,5 @@ def flatten(value: Mapping[str, Any], depth: int | None = None) -> Iterator[tupl
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a finite number; a boolean is not."""
+    """Return True if a value is a finite number; a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def real(self) -> bool:
-        """Whether the difference exceeds chance."""
+        """True if the difference exceeds chance."""
         return self.p_corrected < ALPHA
 
 
@@ -66,7 +66,7 @@ class FeatureDistance:
 
     @property
     def real(self) -> bool:
-        """Whether the difference exceeds chance."""
+        """True if the difference exceeds chance."""
         return self.value > self.margin * self.floor
 
 

@@ -72,14 +72,15 @@ def decide(
     """
     ours = ScoreRecord.from_json(candidate)
     theirs = None if champion is None else ScoreRecord.from_json(champion)
+    other = theirs or ScoreRecord()
     limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
     (fid_ratio, accuracy), guarded = score_table.relative(ours, theirs, limits)
-    certain = ours.inception_score_real
+    inception = (ours.inception_score, other.inception_score, ours.inception_score_real)
     limited = (
-        row("FID", "fid", ours, theirs, ours.fid_floor, most=max_fid),
+        row("FID", ours.fid, other.fid, ours.fid_floor, most=max_fid),
         fid_ratio,
-        row("Inception Score", "inception_score", ours, theirs, certain, least=min_inception_score),
-        row("smallest class share", "class_share_min", ours, theirs, least=min_class_share),
+        row("Inception Score", *inception, least=min_inception_score),
+        row("smallest class share", ours.class_share_min, other.class_share_min, least=min_class_share),
         accuracy,
     )
     found, compared = _without_comparison(ours, theirs, (*limited, *guarded), withdrawn), None
@@ -91,7 +92,7 @@ def decide(
     decision, reasons = found or _against(ours, theirs, guarded, compared, min_improvement)
     if decision in PROMOTES and unlimited:
         reasons = (reasons[0] if decision == "better" else "there is no champion yet", NO_LIMITS)
-    informational = row("held-out loss gap", "heldout_gap", ours, theirs)
+    informational = row("held-out loss gap", ours.heldout_gap, other.heldout_gap)
     rows = (limited[0], *guarded, *limited[1:], informational)
     shown = tuple(each for each in rows if each.ok is not None or each.candidate is not None)
     return Verdict(decision, decision in PROMOTES, reasons, shown, compared)

@@ -39,26 +39,27 @@ def relative(
 
     A limit on classes or memorisation applies only if the evaluation has such a score; FID and recall are required.
     """
-    theirs = None if champion is None else champion.fid_ratio
-    ratio = ScoreRow("FID ratio to real images", candidate.fid_ratio, theirs, 1.0, "", None)
+    theirs = champion or ScoreRecord()
+    ratio = row("FID ratio to real images", candidate.fid_ratio, theirs.fid_ratio, 1.0, most=limits.max_fid_ratio)
     kid, recall, memorisation = guarded(candidate, champion)
     if limits.min_recall_ratio is not None:
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
-    accuracy = row("class accuracy", "class_accuracy", candidate, champion, _real_accuracy(candidate))
+    accuracy = row("class accuracy", candidate.class_accuracy, theirs.class_accuracy, _real_accuracy(candidate))
     if candidate.has("class_accuracy") and limits.min_class_skill is not None:
         accuracy = _share(accuracy, limits.min_class_skill, candidate.chance, accuracy.floor)
     if candidate.has("memorisation_ratio"):
         memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
-    return (_judged(ratio, most=limits.max_fid_ratio), accuracy), (kid, recall, memorisation)
+    return (ratio, accuracy), (kid, recall, memorisation)
 
 
 def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[ScoreRow, ...]:
     """List the scores that must not regress, regardless of the gain in FID."""
     kid, recall = (candidate.floor(score, "heldout") for score in ("kid", "recall"))
+    theirs = champion or ScoreRecord()
     return (
-        row("KID", "kid", candidate, champion, kid),
-        row("recall", "recall", candidate, champion, recall),
-        row("memorisation ratio", "memorisation_ratio", candidate, champion),
+        row("KID", candidate.kid, theirs.kid, kid),
+        row("recall", candidate.recall, theirs.recall, recall),
+        row("memorisation ratio", candidate.memorisation_ratio, theirs.memorisation_ratio),
     )
 
 
@@ -100,17 +101,15 @@ def _share(row: ScoreRow, share: float, chance: float, real: float | None) -> Sc
 
 def row(
     name: str,
-    key: str,
-    candidate: ScoreRecord,
-    champion: ScoreRecord | None,
+    candidate: float | None,
+    champion: float | None,
     floor: float | None = None,
     *,
     most: float | None = None,
     least: float | None = None,
 ) -> ScoreRow:
     """Build the row of a score, judged if it has a limit."""
-    theirs = None if champion is None else getattr(champion, key)
-    return _judged(ScoreRow(name, getattr(candidate, key), theirs, floor, "", None), most=most, least=least)
+    return _judged(ScoreRow(name, candidate, champion, floor, "", None), most=most, least=least)
 
 
 def _judged(row: ScoreRow, *, most: float | None = None, least: float | None = None) -> ScoreRow:

@@ -25,7 +25,7 @@ def download(uri: str) -> Path:
 
 
 def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
-    """As `download`, with the sampling settings of the version; None for a local folder."""
+    """Download like `download`; also return the sampling settings of the version, None for a local folder."""
     if not uri.startswith("models:/"):
         folder = Path(uri)
         if not (folder / pack.CONFIG).is_file():

@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def gpu_present() -> bool:
-    """Whether this machine has a GPU."""
+    """Return True if this machine has a GPU."""
     return any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))

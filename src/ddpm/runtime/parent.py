@@ -30,7 +30,7 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def _is_adopted() -> bool:
-    """Whether this process has lost its first parent, judged by sessions; False if they do not show it."""
+    """Return True if this process has lost its first parent, judged by sessions; False if they do not show it."""
     parent, session = os.getppid(), os.getsid(0)
     if parent == 0 or session == os.getpid():
         return False

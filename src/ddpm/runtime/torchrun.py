@@ -16,7 +16,7 @@ QUIET = ("torch.distributed.elastic", "torch.distributed.run")
 
 
 def by_torchrun() -> bool:
-    """Whether torchrun, or a launcher that sets the same variables, started this process."""
+    """Return True if torchrun, or a launcher that sets the same variables, started this process."""
     return "RANK" in os.environ
 
 

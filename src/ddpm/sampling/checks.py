@@ -17,10 +17,10 @@ def check(
     low_res: tuple[int, ...] | None = None,
     guide: ModelConfig | None = None,
 ) -> None:
-    """Refuse what a model of this config cannot do. Raises ValueError; needs no weights.
+    """Refuse a request that a model of this config does not support. Raises ValueError; needs no weights.
 
-    labels: one per image, NO_LABEL for none; low_res: shape of the small images given to a super-resolution model;
-    guide: config of the weaker model that guidance pushes away from.
+    labels: one per image, NO_LABEL for none; low_res: shape of the input of a super-resolution model; guide: config of
+    the weaker model for autoguidance.
     """
     _check_low_res(config, count, low_res)
     total, classes = config.diffusion.steps, config.image.classes
@@ -46,9 +46,7 @@ def _check_labels(image: ImageConfig, count: int, labels: Sequence[int]) -> None
     names = ", ".join(f"{i} ({name})" for i, name in enumerate(image.classes))
     for label in labels:
         if label == NO_LABEL and not image.label_dropout:
-            raise ValueError(
-                f"this model knows images by their class only (label_dropout = 0): give a label of {names}"
-            )
+            raise ValueError(f"this model needs a class for each image (label_dropout = 0): give a label of {names}")
         if label != NO_LABEL and not 0 <= label < len(image.classes):
             raise ValueError(f"label {label} does not exist; this model has {names}")
 
@@ -62,7 +60,7 @@ def _check_guidance(config: ModelConfig, scale: float, guide: ModelConfig | None
             raise ValueError(f"guidance = {scale}: other than 1 only for a model trained with label_dropout")
         return
     if scale == 1:
-        raise ValueError("guidance = 1 makes no use of a guide: give another, such as 2, or leave out the guide")
+        raise ValueError("guidance = 1 does not use a guide: use another guidance, such as 2, or omit the guide")
     process, names = config.diffusion.process, ("resolution", "channels", "classes")
     for section, keys in (("image", names), ("diffusion", ("process", "condition", *PROCESSES[process][1]))):
         for key in keys:
@@ -70,7 +68,7 @@ def _check_guidance(config: ModelConfig, scale: float, guide: ModelConfig | None
             if ours != theirs:
                 raise ValueError(
                     f"the guide does not fit this model: its {section}.{key} is {theirs!r}, and this model's {ours!r}; "
-                    "use a weaker model of the same images, such as one trained for less long"
+                    "use a weaker model of the same images, such as one trained for less time"
                 )
 
 
@@ -84,8 +82,8 @@ def _check_low_res(config: ModelConfig, count: int, low_res: tuple[int, ...] | N
         needed = (count, side, side, image.channels)
         if low_res is None:
             raise ValueError(
-                f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and draws "
-                "nothing without one: give it some with `ddpm restore super-resolution --model ... --input ...`"
+                f"this model enlarges images of {side} x {side} pixels by {scale} (diffusion.condition) and needs them "
+                "as input: use `ddpm restore super-resolution --model ... --input ...`"
             )
         if low_res != needed:
             raise ValueError(f"small images of shape {low_res}; this model needs {needed}")

@@ -1,4 +1,4 @@
-"""A large set of images drawn in parts, each a file of its own: what is done survives a stop."""
+"""Large sets of images as resumable parts, one file each: finished parts survive an interruption."""
 
 import json
 import shutil
@@ -25,29 +25,29 @@ class Parts:
     size: int
 
     def missing(self) -> list[range]:
-        """The indices of the images of each part that is not there yet."""
+        """List the index ranges of the missing parts."""
         starts = range(0, self.count, self.size)
         return [range(at, min(at + self.size, self.count)) for at in starts if not self._path(at).exists()]
 
     def done(self) -> int:
-        """How many images are there."""
+        """Count the finished images."""
         return self.count - sum(map(len, self.missing()))
 
-    def fill(self, draw: Callable[[range], Images], parts: Iterable[range] | None = None) -> None:
-        """Draw every part that is missing: `draw` gives the images of a range of indices, (len(range), H, W, C).
+    def fill(self, generate: Callable[[range], Images], parts: Iterable[range] | None = None) -> None:
+        """Generate the missing parts, or the given ones of them if several processes share the work.
 
-        parts: some of them, where several processes share the work.
+        generate: returns the images of a range of indices, (len(range), H, W, C).
         """
         for indices in self.missing() if parts is None else parts:
-            files.write_npy(self._path(indices.start), draw(indices))
+            files.write_npy(self._path(indices.start), generate(indices))
 
     def read(self) -> Iterator[Images]:
-        """All parts in order. Raises FileNotFoundError for one that is missing, ValueError for a damaged one."""
+        """Yield all parts in order. Raises FileNotFoundError for a missing part, ValueError for a damaged one."""
         for start in range(0, self.count, self.size):
             yield files.read_npy(self._path(start))
 
     def remove(self) -> None:
-        """Delete the folder: the images are where they were wanted."""
+        """Delete the folder, once the images have been written to their destination."""
         shutil.rmtree(self.folder)
 
     def _path(self, start: int) -> Path:
@@ -55,19 +55,19 @@ class Parts:
 
 
 def opened(folder: Path, job: Mapping[str, Any], count: int, size: int) -> Parts:
-    """The parts of a job, new or begun before. job: everything that shapes an image, as JSON values.
+    """Start or resume a job. job: everything that affects an image, as JSON values.
 
-    Raises ValueError when the folder holds parts of another job.
+    Raises ValueError if the folder holds parts of another job.
     """
-    asked = json.loads(json.dumps({**job, "count": count, "size": size}))
+    requested = json.loads(json.dumps({**job, "count": count, "size": size}))
     if (folder / JOB).exists():
         begun = files.read_json(folder / JOB)
-        other = sorted(key for key in {**asked, **begun} if asked.get(key) != begun.get(key))
+        other = sorted(key for key in {**requested, **begun} if requested.get(key) != begun.get(key))
         if other:
             raise ValueError(
                 f"{folder} holds images of another job, which differs in {', '.join(other)}. "
                 "Finish that one, write to another place, or delete the folder."
             )
     else:
-        files.write_json(folder / JOB, asked)
+        files.write_json(folder / JOB, requested)
     return Parts(folder, count, size)

@@ -1,4 +1,4 @@
-"""Images between two images: each end is a picture, or the noise of a seed."""
+"""Interpolation between two images; each end is a picture, or the noise of a seed."""
 
 from dataclasses import replace
 
@@ -26,11 +26,11 @@ UNGUIDED, HEUN = Sampling(), Sampling(sampler="heun")
 def check(config: ModelConfig, count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
     """Validate a request against a model's config, without its weights. Raises ValueError."""
     if count < 2:
-        raise ValueError(f"count = {count}: from 2, the two ends")
+        raise ValueError(f"count = {count}: must be 2 or more, for the two ends")
     if label is None and config.image.classes and not config.image.label_dropout:
-        raise ValueError("this model knows images by their class only (label_dropout = 0): give a label")
+        raise ValueError("this model needs a class for each image (label_dropout = 0): give a label")
     if label is None and sampling.guidance != 1:
-        raise ValueError(f"guidance = {sampling.guidance}: it pushes towards a class, so give a label")
+        raise ValueError(f"guidance = {sampling.guidance} needs a class: give a label")
     guided = Sampling(sampler="heun", steps=steps, guidance=sampling.guidance)
     generate.check(config, guided, 1, None if label is None else [label])
 
@@ -46,10 +46,10 @@ def between(
     sampling: Sampling = UNGUIDED,
     device: str = "auto",
 ) -> Images:
-    """`count` images (count, H, W, C) uint8 from start to end, both included.
+    """Interpolate between two ends: (count, H, W, C) uint8, both ends included.
 
-    An end is a picture (H, W, C) uint8, or a seed: what `generate` draws from it. label: class of all; None: any.
-    sampling: of its settings, those of guidance. They move the image that a seed gives as they do in `generate`.
+    An end is a picture (H, W, C) uint8, or the seed of an image of `generate`. label: class of all images, None for
+    none. sampling: only its guidance settings are used.
     """
     check(model.config, count, steps, label, sampling)
     where = choose_device(device)
@@ -69,5 +69,5 @@ def between(
         return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
 
     with torch.inference_mode():
-        way = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
-        return to_uint8(interpolation.decoded(at(count), way, sigmas))
+        path = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
+        return to_uint8(interpolation.decoded(at(count), path, sigmas))

@@ -1,4 +1,4 @@
-"""Likelihood of given images in bits per dimension. The noise for image i comes from seed + i alone."""
+"""Likelihood of images in bits per dimension. The noise of image i depends only on seed + i."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,9 +34,10 @@ def by_flow(
     device: str = "auto",
     advance: Callable[[int], None] = lambda count: None,
 ) -> Bits:
-    """By the probability flow, between the model's first and last level: (N,).
+    """Compute bits per dimension by the probability flow ODE between the lowest and highest noise level: (N,).
 
-    images (N, H, W, C) uint8, labels (N,) or None for a model without. probes: of the trace, for each image.
+    images: (N, H, W, C) uint8; labels: (N,), None for an unlabelled model; probes: number of Hutchinson probes of the
+    trace per image.
     """
     low, high = model.denoiser.sigmas[0].item(), model.denoiser.sigmas[-1].item()
     found = []
@@ -62,10 +63,10 @@ def by_bound(
     device: str = "auto",
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Bits]:
-    """By the variational bound of ancestral sampling over all T levels: `total` and its parts, each (N,).
+    """Compute the variational bound of ancestral sampling over all T levels: `total` and its terms, each (N,).
 
-    variance: small, large, or learned. clamp: estimates are kept in [-1, 1], as sampling does. `advance(n)` is called
-    after every n evaluations of the network.
+    variance: small, large, or learned. clamp: clip estimates to [-1, 1], as in sampling. `advance(n)` is called after
+    every n evaluations of the network.
     """
     found = []
     for x, label, generators in _batches(model, images, labels, seed, batch, device):
@@ -102,7 +103,7 @@ def _source(model: Model) -> str:
 def _batches(
     model: Model, images: Images, labels: Labels | None, seed: int, batch: int, device: str
 ) -> Iterator[tuple[Tensor, Any, list[torch.Generator]]]:
-    """x (B, C, H, W) in [-1, 1], labels (B,) or None, and a generator for each image."""
+    """Iterate over x (B, C, H, W) in [-1, 1], labels (B,) or None, and one generator per image."""
     where = choose_device(device)
     model.denoiser.to(where).eval()
     for start in range(0, len(images), batch):

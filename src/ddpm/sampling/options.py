@@ -112,7 +112,7 @@ class Sampling:
         None, "lowest and highest sigma at which guidance is applied", guided=True, none="all noise levels"
     )
     guidance_rescale: float = _option(
-        0.0, "guidance rescale factor phi (Lin et al. 2023); 0: none", least=0, most=1, guided=True
+        0.0, "guidance rescale factor phi (Lin et al. 2024); 0: none", least=0, most=1, guided=True
     )
     clamp: bool = _option(True, "clip the denoised estimate to [-1, 1]")
 

@@ -35,15 +35,15 @@ def sample_to_folder(
     device: str = "auto",
     shard: Shard = WHOLE,
 ) -> None:
-    """Draw `count` images from a checkpoint, image i from seed + i, and write them to `out`.
+    """Sample `count` images from a checkpoint, image i from seed + i, and write them to `out`.
 
-    strip_length: columns of the strip, which shows how a few of the images come to be. conditions: written to
-    sample.json beside the hashes of the weights. guide_folder: checkpoint of the guide; "" for none. classes: order in
-    which classes are numbered in labels.npy, by default the model's own. class_weights: in proportion to which these
-    are requested, every run of images with nearly these shares; None: equal ones.
-    With several processes, each draws whole batches, so that every image equals the one that a single process draws.
+    strip_length: frames of the strip, which shows the denoising of a few images. conditions: written to sample.json
+    with the hashes of the weights. guide_folder: checkpoint of the guide; "" for none. classes: order of the classes in
+    labels.npy, by default the model's own. class_weights: proportions in which they are requested, also nearly in every
+    run of images; None: equal. With several processes, each generates whole batches, so the images do not depend on the
+    number of processes.
 
-    Raises ValueError for a request that the model cannot serve, FileNotFoundError for a missing checkpoint.
+    Raises ValueError for a request that the model does not support, FileNotFoundError for a missing checkpoint.
     """
     config = checkpoint.read_config(model_folder)
     low_res, labels = small_heldout(config, count)
@@ -59,6 +59,7 @@ def sample_to_folder(
         weights = _class_weights(len(own), class_weights)
         shares = "equal" if len(set(weights)) == 1 else "as in training"
         labels = generate.renumbered(order.class_sequence(count, weights), names, own)
+
     with _progress(count, shard) as advance, generate.evaluations(*models) as evaluated:
 
         def part(indices: range) -> generate.Images:
@@ -77,33 +78,40 @@ def sample_to_folder(
     rows = min(max(len(model.classes), 4), 10, count)
     first = {"labels": labels and labels[:rows], "low_res": None if low_res is None else low_res[:rows], "guide": guide}
     strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
+    numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
+    facts = {
+        "weights_sha256": model.sha256,
+        "guide_sha256": guide.sha256 if guide else "",
+        "evaluations": evaluations / count,
+    }
+    requested = {"class_shares": shares} if labels else {}
+    _write(out, images, numbers, strip, {**conditions, **requested, **facts})
+
+
+def _write(
+    out: Path, images: generate.Images, labels: Sequence[int], strip: generate.Images, summary: Mapping[str, Any]
+) -> None:
+    """Write images (N, H, W, C), labels (N,), the strip and the summary to a new folder."""
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
-        numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
-        files.write_npy(new / "labels.npy", np.array(numbers, dtype=np.int64))
+        files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))
         files.write_npy(new / "strip.npy", strip)
-        facts = {
-            "weights_sha256": model.sha256,
-            "guide_sha256": guide.sha256 if guide else "",
-            "evaluations": evaluations / count,
-        }
-        requested = {"class_shares": shares} if labels else {}
-        files.write_json(new / SUMMARY, {**conditions, **requested, **facts})
+        files.write_json(new / SUMMARY, summary)
 
 
 def _class_weights(classes: int, given: Sequence[int] | None) -> Sequence[int]:
-    """The weight of each class; equal ones by default. Raises ValueError for another number of them."""
+    """Return the weight of each class, by default equal. Raises ValueError for another number of weights."""
     weights = [1] * classes if given is None else given
     if len(weights) != classes:
         raise ValueError(
-            f"{len(weights)} classes in the prepared images, and {classes} in the model: train it on these images"
+            f"the prepared images have {len(weights)} classes and the model has {classes}: train it on these images"
         )
     return weights
 
 
 @contextlib.contextmanager
 def _progress(count: int, shard: Shard) -> Iterator[Callable[[int], None] | None]:
-    """Show the progress of all processes, estimated from that of the first: the others draw as fast."""
+    """Show the progress of all processes, estimated from the first one."""
     if shard.rank > 0:
         yield None
         return
@@ -125,7 +133,7 @@ def guide_config(guide: str) -> ModelConfig | None:
 
 
 def small_heldout(config: ModelConfig, count: int) -> tuple[generate.Images | None, list[int] | None]:
-    """Shrink held-out images, in balanced order, for a super-resolution model; return them with their labels.
+    """Downsample held-out images, in balanced order, for a super-resolution model; return them with their labels.
 
     (None, None) for any other model.
     """

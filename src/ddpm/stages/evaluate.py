@@ -11,7 +11,7 @@ PICTURES = Path("out/evaluate/pictures")
 
 
 def main() -> None:
-    """Score out/sample and draw the pictures; under torchrun, the scores are shared work."""
+    """Score out/sample and draw the pictures; under torchrun, processes share the scores."""
     from ddpm.common import files, terminal
     from ddpm.config import params
     from ddpm.data import prepared

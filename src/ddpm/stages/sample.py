@@ -1,4 +1,4 @@
-"""Stage sample: a checkpoint in, images drawn from it out."""
+"""Stage sample: images from a checkpoint."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ MODEL, OUT = Path("out/train/model"), Path("out/sample")
 
 
 def main() -> None:
-    """Draw `sample.count` images and a strip that shows how a few of them came to be; shared work under torchrun."""
+    """Sample `sample.count` images, and a strip of the denoising of a few; under torchrun, processes share the work."""
     from ddpm.config import params
     from ddpm.data import order, prepared
     from ddpm.metrics.shards import Shard
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def processes() -> int:
-    """As many as train."""
+    """Return the number of processes, the same as for training."""
     from ddpm.config import params
     from ddpm.runtime import torchrun
 

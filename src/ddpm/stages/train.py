@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def processes() -> int:
-    """How many processes train; torchrun's own number, where it started this one, comes before train.processes."""
+    """Return the number of processes; under torchrun, its number overrides train.processes."""
     from ddpm.config import params
     from ddpm.runtime import torchrun
     from ddpm.training import setup

@@ -29,7 +29,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come. images: its last image count. status: FINISHED, FAILED, KILLED, or None."""
+    """Progress of a training. images: its last image count. status: FINISHED, FAILED, KILLED, or None."""
 
     started: bool = False
     status: str | None = None

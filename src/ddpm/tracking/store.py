@@ -1,4 +1,4 @@
-"""Where MLflow's record is: the server that `MLFLOW_TRACKING_URI` names, or a database of this checkout."""
+"""Location of MLflow's record: the server that `MLFLOW_TRACKING_URI` names, or a database of this checkout."""
 
 import contextlib
 import functools
@@ -37,12 +37,12 @@ def tracking_uri() -> str:
 
 
 def embedded() -> bool:
-    """Whether the record is the embedded database of this checkout."""
+    """Return True if the record is the embedded database of this checkout."""
     return tracking_uri() == addresses.sqlite(_database())
 
 
 def artifact_root() -> Path:
-    """Where the embedded record keeps its files."""
+    """Return the folder in which the embedded record keeps its files."""
     return EMBEDDED.resolve() / "artifacts"
 
 

@@ -91,7 +91,7 @@ class Tracker:
             self._attempt(lambda: sync(self.spool))
 
     def _attempt(self, work: Callable[[], object]) -> None:
-        """Nothing that happens to MLflow may end a training: say it once, keep the record, try again later."""
+        """Try a request; if MLflow fails, warn once, keep the record for a later attempt, and let training continue."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 - a training outlives any failure of its record; it is said below

@@ -30,7 +30,7 @@ def normalised(text: str) -> str:
 
 
 def fault(uri: str) -> str:
-    """Why a normalised address cannot name a record, and what to do; empty if it can."""
+    """Return the reason why a normalised address cannot name a record, with the remedy; "" if it can."""
     named = f"MLFLOW_TRACKING_URI is {redact_text(uri)!r}"
     scheme = uri.partition("://")[0].lower() if "://" in uri else uri.partition(":")[0].lower() if ":" in uri else ""
     database = scheme.partition("+")[0]

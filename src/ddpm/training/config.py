@@ -49,5 +49,5 @@ class TrainConfig:
             )
 
     def passes(self, every: int, step: int) -> bool:
-        """Whether the step that ends at `step` crosses a multiple of `every` images."""
+        """Return True if the step that ends at `step` crosses a multiple of `every` images."""
         return step * self.batch // every > (step - 1) * self.batch // every

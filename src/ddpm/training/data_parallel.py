@@ -29,7 +29,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the outputs."""
+        """True if this process writes the outputs."""
         return self.rank == 0
 
     def loss(self, denoiser: Denoiser) -> Loss:

@@ -129,7 +129,7 @@ def prune_digests(root: Path, current: str) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a checkpoint exists and matches its hashes."""
+    """Return True if a checkpoint exists and matches its hashes."""
     try:
         _read(folder)
     except (OSError, ValueError, KeyError):

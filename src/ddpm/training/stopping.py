@@ -22,7 +22,7 @@ class StopRequest:
         self.handlers = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def agreed(self, group: ProcessGroup) -> bool:
-        """Whether any process of the group received a request; every process gets the same answer at the same step."""
+        """Return True if any process of the group received a request; the same in every process at the same step."""
         asked = group.all_reduce_max(self.signal)
         if asked:  # never back to 0: a signal may arrive during the exchange
             self.signal = asked

@@ -1,74 +1,27 @@
 """`ddpm data`: other images in place, all or nothing, in a real repository."""
 
-import contextlib
 import http.server
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from ddpm.cli import data, project_checks
 from ddpm.config import params
-from ddpm.data import pointer, replace
-from tests.func.cli.conftest import environment, run
+from ddpm.data import pointer
+from tests.func.cli.conftest import folder, images, run, special, state
 from tests.support.imagefiles import encoded, zipped
-
-Files = dict[str, bytes]
-
-
-def images(count: int = 300, side: int = 64, channels: int = 3, classes: str = "ab") -> Files:
-    """Images of noise in class folders (or flat, without classes)."""
-    random = np.random.default_rng(count + side)
-    shape = (side, side, channels) if channels > 1 else (side, side)
-    return {
-        (f"{classes[index % len(classes)]}/" if classes else "") + f"{index}.png": encoded(
-            random.integers(0, 256, shape, dtype=np.uint8)
-        )
-        for index in range(count)
-    }
-
-
-def folder(path: Path, files: Files) -> Path:
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-def special(path: Path, name: str) -> Path:
-    """A named pipe in a folder: whoever reads it waits for ever."""
-    os.mkfifo(path / name)
-    return path / name if name == "pipe" else path
 
 
 def linked(path: Path, target: str) -> Path:
     (path / "a" / "link.png").symlink_to(target)
     return path
-
-
-def state(checkout: Path) -> dict[str, object]:
-    """Everything that a failed switch must leave alone."""
-    there = checkout / "data"
-    return {
-        "pointer": (checkout / "data.dvc").read_text(),
-        "params": (checkout / "params.yaml").read_text(),
-        "ignore": (checkout / ".gitignore").read_text(),
-        "data": {str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()},
-        "beside": sorted(path.name for path in checkout.glob("data*")),
-        "status": run("dvc", "status", "--json", "data.dvc", cwd=checkout).stdout,
-    }
 
 
 def test_a_folder_of_colour_images(checkout: Path, tmp_path: Path) -> None:
@@ -215,120 +168,6 @@ def test_changes_by_hand_are_not_thrown_away(checkout: Path, tmp_path: Path) -> 
     assert (checkout / "data" / "mine.txt").read_text() == "precious"
     run("ddpm", "data", "use", str(source), "--force", cwd=checkout)
     assert not (checkout / "data" / "mine.txt").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_stopped_while_it_fetches(ending: signal.Signals, checkout: Path, tmp_path: Path) -> None:
-    """DVC is at work on a large source when the stop comes; the whole group gets it, as from a terminal."""
-    source = folder(tmp_path / "large", images(1500, side=32))
-    before = state(checkout)
-    process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "ddpm"), "data", "use", str(source)],
-        cwd=checkout,
-        env=environment(checkout),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while process.poll() is None and not (checkout / "data.incoming").exists():
-        time.sleep(0.002)
-    assert process.poll() is None
-    os.killpg(process.pid, ending)
-    process.communicate()
-    assert process.returncode != 0
-    if ending != signal.SIGINT:
-        assert (checkout / "data" / "mnist.zip").exists()  # before anything is mended
-        run("ddpm", "data", "status", cwd=checkout)
-    assert state(checkout) == before
-
-
-STEPS = 6
-"""Renames and deletions of a swap; in the last case, the process does not die."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("step", range(STEPS + 1))
-def test_stopped_at_any_step_of_the_swap(
-    step: int, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process dies at each step in turn; the next command finds the old data or the new, never neither or a mix."""
-    source = folder(tmp_path / "pets", images(60, side=8))
-    old = state(checkout)
-    monkeypatch.chdir(checkout)
-    replace.fetch(str(source))
-    count = 0
-
-    class DeathError(BaseException):
-        pass
-
-    def dying(real: object) -> object:
-        def call(*arguments: object, **options: object) -> object:
-            nonlocal count
-            count += 1
-            if count == step + 1:
-                raise DeathError
-            return real(*arguments, **options)  # type: ignore[operator]
-
-        return call
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", dying(os.replace))
-        patch.setattr(Path, "unlink", dying(Path.unlink))
-        with pytest.raises(DeathError) if step < STEPS else contextlib.nullcontext():
-            replace.swap(str(source))
-    assert count == STEPS or step < STEPS
-    replace.recover()
-    now = state(checkout)
-    assert now["beside"] == ["data", "data.dvc"]
-    assert not (checkout / ".state/data.before").exists()
-    if now["pointer"] == old["pointer"]:
-        assert now == old
-    else:
-        assert now["status"] == "{}\n"
-        assert len(now["data"]) == 60  # type: ignore[arg-type]  # it is a dictionary
-
-
-def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL of the command alone, while DVC waits for ever at a pipe: DVC ends too, and the lock is free."""
-    source = special(folder(tmp_path / "pets", images(3)), "a/0.pipe")
-    before = state(checkout)
-    program = f"from ddpm.data import replace\nwith replace.clean():\n    replace.fetch({str(source)!r})"
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=checkout)
-    pipe = None
-    while process.poll() is None and pipe is None:
-        with contextlib.suppress(OSError):  # nobody reads it yet
-            pipe = os.open(source / "a/0.pipe", os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.01)
-    assert pipe is not None
-    started = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.wait()
-    left = psutil.wait_procs(started, timeout=60)[1]
-    for each in left:
-        each.kill()
-    os.close(pipe)
-    assert started
-    assert not left
-    monkeypatch.chdir(checkout)
-    with replace.clean():
-        pass
-    assert state(checkout) == before
-
-
-def test_commands_at_the_same_time(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one changes the data, the others are told so and leave its half-done work alone."""
-    source = folder(tmp_path / "pets", images(200, side=8))
-    monkeypatch.chdir(checkout)
-    with replace.clean():
-        replace.fetch(str(source))
-        for command in (["use", str(source)], ["update"], ["status"]):
-            done = run("ddpm", "data", *command, cwd=checkout, check=False)
-            assert done.returncode == 1
-            assert "changing the data" in done.stderr or "names no source" in done.stderr
-        assert (checkout / "data.incoming").exists()
-        replace.swap(str(source))
-    assert len(state(checkout)["data"]) == 200  # type: ignore[arg-type]  # it is a dictionary
 
 
 def test_a_folder_called_as_an_embedded_set(checkout: Path) -> None:

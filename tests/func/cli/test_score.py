@@ -6,79 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.evaluation import extractor_store, reference, reference_file
-from ddpm.metrics import classifier, efficientnet, frechet
+from ddpm.evaluation import extractor_store, reference
+from ddpm.metrics import efficientnet, frechet
 from ddpm.metrics.extractors import ClassifierExtractor
-
-RANDOM = np.random.default_rng(0)
-
-
-def noise(count: int, low: int, side: int = 8, channels: int = 1) -> np.ndarray:
-    return RANDOM.integers(low, low + 100, (count, side, side, channels)).astype(np.uint8)
-
-
-DARK, LIGHT = noise(120, 0), noise(120, 150)
-REAL, FAKE = np.concatenate([DARK, LIGHT]), np.concatenate([noise(100, 10), noise(140, 140)])
-
-
-def ddpm(*arguments: str) -> Result:
-    """With the classifier of out/features, unless another extractor is chosen."""
-    chosen = [] if "--extractor" in arguments else ["--extractor", "classifier"]
-    return CliRunner().invoke(app, ["score", *arguments, *chosen])
-
-
-def told(*arguments: str) -> dict[str, object]:
-    done = ddpm(*arguments, "--json")
-    assert done.exit_code == 0, done.stderr
-    return dict(json.loads(done.stdout))
-
-
-def write(folder: str, images: list[np.ndarray] | np.ndarray, ending: str = "png") -> None:
-    Path(folder).mkdir(parents=True)
-    for number, image in enumerate(images):
-        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(f"{folder}/{number:04d}.{ending}")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a classifier of dark and light images, and image sets; read only."""
-    folder = tmp_path_factory.mktemp("scored")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        labels = np.repeat([0, 1], 120)
-        model = classifier.train(REAL, labels, classes=2, width=4, budget=4000, batch=40, lr=0.01, seed=0)
-        features = Path("out/features")
-        features.mkdir(parents=True)
-        extractor = extractor_store.write_classifier(features, model, "cpu")
-        train, heldout, noisy = (
-            reference.observe(extractor, images, np.arange(len(images)), features / name)
-            for images, name in ((REAL, "train_features.npy"), (REAL[::2], "heldout_features.npy"),
-                                 (noise(100, 50), "noise_features.npy"))
-        )  # fmt: skip
-        reference.write(
-            features, extractor, train, heldout, noisy, classes=("dark", "light"), class_counts=np.array([120, 120]),
-            data_sha256="d", accuracy=1.0, seed=0,
-        )  # fmt: skip
-        np.save("real.npy", REAL)
-        np.save("fake.npy", FAKE)
-        np.save("floats.npy", FAKE / 255)
-        write("real", REAL)
-        write("fake", FAKE)
-        write("few", FAKE[:49])
-        write("mixed", [*FAKE[:60], *noise(60, 0, side=20)])
-        write("broken", FAKE[:60])
-        Path("broken/0007.png").write_bytes(b"")
-    return folder
+from tests.support.scored import FAKE, REAL, ddpm, noise, told, write
 
 
 @pytest.fixture(autouse=True)
-def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(made)
+def here(scored_sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scored_sets)
 
 
 def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
@@ -215,75 +155,3 @@ def test_two_sets_without_a_project_are_scored_by_the_default_extractor(
     conditions = said["conditions"]
     assert (conditions["extractor"], conditions["extractor_sha256"]) == ("efficientnet-lite0", efficientnet.SHA256)
     assert (conditions["resize"], conditions["full_rank"]) == ("clean", False)
-
-
-@pytest.mark.parametrize("ending", ["npz", "safetensors"])
-def test_statistics_of_the_real_images_give_the_fid_that_the_images_give(ending: str, tmp_path: Path) -> None:
-    path = tmp_path / f"reference.{ending}"
-    written = ddpm("--real", "real", "--save-reference", str(path))
-    assert written.exit_code == 0, written.stderr
-    assert "statistics of 240 real images (classifier)" in written.stderr
-    whole, saved = told("--real", "real", "--fake", "fake"), told("--real", str(path), "--fake", "fake")
-    assert [saved[name] for name in ("fid", "fid_infinity", "inception_score")] == pytest.approx(
-        [whole[name] for name in ("fid", "fid_infinity", "inception_score")], rel=1e-5
-    )
-    assert not {"kid", "precision", "recall", "memorisation_ratio"} & saved.keys()
-    conditions = saved["conditions"]
-    assert isinstance(conditions, dict)
-    assert (conditions["reference_count"], conditions["count"]) == (240, 240)
-    assert conditions["split"] == "all of real"
-    assert conditions["reference_sha256"] == files.sha256_file(path)
-
-
-def test_statistics_of_another_extractor_or_resizing_and_broken_files_are_refused(tmp_path: Path) -> None:
-    extractor = extractor_store.from_folder(Path("out/features"), "cpu")
-    moments = frechet.moments(extractor(REAL))
-    path = tmp_path / "reference.npz"
-    extractor.sha256 = "b" * 64
-    reference_file.write(path, moments, extractor, "train")
-    assert (
-        "statistics of classifier (bbbbbbbbbbbb), not of classifier"
-        in ddpm("--real", str(path), "--fake", "fake").stderr
-    )
-    resizing = extractor_store.from_folder(Path("out/features"), "cpu", "clean")
-    reference_file.write(path, moments, resizing, "train")
-    assert told("--real", str(path), "--fake", "fake")["conditions"]["resize"] == "clean"  # type: ignore[index]
-    refused = ddpm("--real", str(path), "--fake", "fake", "--resize", "legacy").stderr
-    assert "resized by 'clean', not by 'legacy'; choose --resize clean" in refused
-    for content, words in (
-        ({"mu": np.zeros(2048), "sigma": np.eye(2048)}, "statistics of 2,048 features, but classifier has 16"),
-        ({"mu": np.zeros(16)}, "has no sigma"),
-        ({"mu": np.zeros(16), "sigma": np.eye(15)}, "must be (D,) and (D, D)"),
-        ({"mu": np.full(16, np.nan), "sigma": np.eye(16)}, "mu must hold finite floating-point numbers"),
-        ({"mu": np.zeros(16), "sigma": np.array([{}])}, "is not an archive of plain arrays"),
-    ):
-        np.savez(path, **content)
-        assert words in ddpm("--real", str(path), "--fake", "fake").stderr
-    path.write_bytes(b"no archive")
-    assert "is not an archive of plain arrays" in ddpm("--real", str(path), "--fake", "fake").stderr
-
-
-def test_published_statistics_without_conditions_are_scored_against_and_said_to_be_so(tmp_path: Path) -> None:
-    """As pytorch-fid, clean-fid and ADM publish them: `mu` and `sigma` alone."""
-    extractor = extractor_store.from_folder(Path("out/features"), "cpu")
-    moments = frechet.moments(extractor(REAL))
-    np.savez(tmp_path / "published.npz", mu=moments.mean, sigma=moments.covariance)
-    said = told("--real", str(tmp_path / "published.npz"), "--fake", "fake")
-    assert said["fid"] == pytest.approx(told("--real", "real", "--fake", "fake")["fid"], rel=1e-5)
-    conditions = said["conditions"]
-    assert isinstance(conditions, dict)
-    assert (conditions["reference_count"], conditions["split"]) == (0, "not recorded")
-    assert "does not name its extractor" in conditions["note"]
-
-
-@pytest.mark.parametrize(("asked", "said"), [
-    (["--real", "real"], "--fake is missing"),
-    (["--real", "real", "--save-reference", "x.json"], "x.json must end in .npz or .safetensors"),
-    (["--real", "x.npz", "--fake", "fake", "--heldout", "real"], "need the real images"),
-    (["--real", "x.npz", "--save-reference", "y.npz"], "need the real images"),
-    (["--real", "x.npz", "--fake", "fake"], "x.npz does not exist"),
-])  # fmt: skip
-def test_options_of_reference_files_that_do_not_go_together(asked: list[str], said: str) -> None:
-    result = ddpm(*asked)
-    assert result.exit_code == 1
-    assert said in result.stderr

@@ -204,7 +204,7 @@ def caught(flow: Flow, word: str) -> psutil.Process:
 
 
 def killed(process: psutil.Process) -> bool:
-    """Whether it could still be killed."""
+    """Return True if it could still be killed."""
     try:
         process.kill()
     except psutil.NoSuchProcess:

@@ -4,10 +4,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ddpm import registry, tracking
+from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
+from tests.support.approving import BETTER, NAME, Asked, judged
+from tests.support.records import DIGEST
 from tests.support.repositories import DVC_YAML, SHOUT, sh
 
 BIN = Path(sys.executable).parent
@@ -72,3 +77,29 @@ def prefect() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=600):
         yield
+
+
+@pytest.fixture
+def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three versions, the first of them champion, and a short poll interval."""
+    from flows import approval
+
+    monkeypatch.setattr(approval, "POLL_SECONDS", 0.2)
+    connection = tracking.client()
+    connection.create_registered_model(NAME)
+    run_id = tracking.complete(DIGEST, {"fid": 3.0})
+    for content in "abc":
+        tags = {CONTENT_TAG: content, VERIFIED_TAG: "{}"}
+        connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
+    registry.save_evidence(NAME, 2, {"verdict": BETTER.as_json()})
+    registry.promote(NAME, 1, why="first", expected_champion=None)
+
+
+@pytest.fixture
+def ask() -> Iterator[Asked]:
+    """A function that starts the flow in a thread; the future returns its final state."""
+    from prefect import flow
+
+    judging = flow(name="judging", persist_result=False)(judged)
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda hours=0.1: pool.submit(judging, hours, return_state=True)

@@ -1,140 +1,34 @@
 """Approval on a real Prefect server and registry: all ways to answer, and no answer."""
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from ddpm import registry, tracking
-from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params, presets
-from ddpm.evaluation import gate
+from ddpm.config import presets
 from ddpm.registry import approval as questions
-from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
-from tests.support.receiving import SECRET, Receiver, receiver
-from tests.support.records import DIGEST
+from ddpm.registry.versions import VERIFIED_TAG
+from tests.support.approving import (
+    NAME,
+    PATIENCE,
+    ROOT,
+    Asked,
+    champion,
+    ddpm,
+    notified,
+    paused,
+    resumed,
+    state_of,
+    verdict_of,
+)
 
-NAME = "digits"
-ROOT = Path(__file__).parents[3]
-PATIENCE = 240
-BETTER = gate.Verdict("better", True, ("FID 3 against 4",), ())
-ASKING = """\
-import sys
-from prefect import flow
-from tests.func.flows.test_approval import judged
-flow(name="judging", persist_result=False)(judged)(float(sys.argv[1]))
-"""
-
-
-def judged(hours: float) -> gate.Verdict:
-    """The part of flows.promotion after the gate, for version 2 against version 1."""
-    from flows import approval, promotion
-    from flows.tasks import candidate
-
-    settings = params.load(ROOT / "params.yaml").promote.model_copy(
-        update={"approval": "person", "approval_hours": hours}
-    )
-    verdict = approval.apply_approval(settings, NAME, 2, BETTER, 1)
-    if verdict.promote:
-        promotion._step("promote", candidate.move, NAME, 2, verdict, 1, approval.evidence(NAME, 2, 1))
-    return verdict
-
-
-@pytest.fixture(autouse=True)
-def versions(prefect: None, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three versions, the first of them champion, and a short poll interval."""
-    from flows import approval
-
-    monkeypatch.setattr(approval, "POLL_SECONDS", 0.2)
-    connection = tracking.client()
-    connection.create_registered_model(NAME)
-    run_id = tracking.complete(DIGEST, {"fid": 3.0})
-    for content in "abc":
-        tags = {CONTENT_TAG: content, VERIFIED_TAG: "{}"}
-        connection.create_model_version(NAME, (project / content).as_uri(), run_id, tags=tags)
-    registry.save_evidence(NAME, 2, {"verdict": BETTER.as_json()})
-    registry.promote(NAME, 1, why="first", expected_champion=None)
-
-
-@contextlib.contextmanager
-def notified(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver, configured in the environment."""
-    with receiver() as web:
-        monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
-        monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
-        yield web
-
-
-Asked = Callable[..., "Future[Any]"]
-
-
-@pytest.fixture
-def ask() -> Iterator[Asked]:
-    """A function that starts the flow in a thread; the future returns its final state."""
-    from prefect import flow
-
-    judging = flow(name="judging", persist_result=False)(judged)
-    with ThreadPoolExecutor(1) as pool:
-        yield lambda hours=0.1: pool.submit(judging, hours, return_state=True)
-
-
-def asked(name: str, number: int) -> questions.Question | None:
-    """The question, or None if there is no such version or question yet."""
-    with contextlib.suppress(registry.RegistryError):
-        return questions.question(name, number)
-    return None
-
-
-def paused(name: str = NAME, number: int = 2, before: int = 0, by: "Future[Any] | None" = None) -> UUID:
-    """The run that shows the form, once it is paused, after `before` earlier runs that asked the question."""
-    from prefect.client.orchestration import get_client
-
-    deadline = time.monotonic() + PATIENCE
-    with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline and not (by and by.done()):
-            known = asked(name, number)
-            if known and len(known.runs) > before:
-                state = client.read_flow_run(UUID(known.runs[-1])).state
-                if state and state.is_paused():
-                    return UUID(known.runs[-1])
-            time.sleep(0.1)
-    raise AssertionError(f"no run is paused: {by.exception() if by and by.done() else ''}")
-
-
-def resumed(run: UUID, **filled: str) -> Any:
-    """Submit the form as Prefect's page does."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        return client.resume_flow_run(run, run_input=filled)
-
-
-def verdict_of(future: "Future[Any]") -> gate.Verdict:
-    found: gate.Verdict = future.result(PATIENCE).result()
-    return found
-
-
-def champion() -> int:
-    return registry.status(NAME).aliases["champion"]
-
-
-def ddpm(*arguments: str) -> None:
-    done = CliRunner().invoke(app, [*arguments, "--name", NAME])
-    assert done.exit_code == 0, done.output
+pytestmark = pytest.mark.usefixtures("versions")
 
 
 def test_the_form_approves_and_the_audit_trail_names_the_approver(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,15 +66,6 @@ def test_the_command_approves(ask: Asked) -> None:
     assert verdict_of(future).promote
     assert champion() == 2
     assert state_of(run) == "Approved"
-
-
-def state_of(run: UUID) -> str:
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(run).state
-    assert state is not None
-    return str(state.name)
 
 
 def test_a_rejection_keeps_the_champion_and_is_not_asked_again(ask: Asked) -> None:
@@ -228,77 +113,6 @@ def test_a_run_that_is_cancelled_ends_and_the_question_stays(ask: Asked) -> None
     known = questions.question(NAME, 2)
     assert known is not None
     assert known.state == "asked"
-
-
-def killed() -> UUID:
-    """Start a process that asks, and kill it while it waits; return its run, which Prefect still shows as paused."""
-    from prefect.settings import get_current_settings
-
-    environment = os.environ | {
-        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-        "PREFECT_API_URL": str(get_current_settings().api.url),
-    }
-    with subprocess.Popen([sys.executable, "-c", ASKING, "1"], env=environment, start_new_session=True) as process:
-        run = paused()
-        os.killpg(process.pid, signal.SIGKILL)
-    assert state_of(run) == "Paused"
-    return run
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_waiting_leaves_its_question_to_the_next(
-    ask: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with notified(monkeypatch) as web:
-        run = killed()
-        before = questions.question(NAME, 2)
-        future = ask()
-        paused(before=1)
-        first = web.posted.get(timeout=PATIENCE)
-        while not web.empty():  # killed after it had notified, and before it had noted that
-            assert web.posted.get().headers["webhook-id"] == first.headers["webhook-id"]
-    now = questions.question(NAME, 2)
-    assert before is not None
-    assert now is not None
-    assert (now.asked, now.until, now.runs[0]) == (before.asked, before.until, str(run))
-    resumed(run, answer="approve", why="on the old page", who="Ann")
-    assert verdict_of(future).reasons[-1].endswith("on the old page")
-    assert champion() == 2
-
-
-def test_an_answer_given_while_no_run_waits_applies_to_the_next_run(ask: Asked) -> None:
-    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
-    ddpm("approve", "2", "--why", "meanwhile")
-    assert verdict_of(ask()).reasons[-1].endswith(": meanwhile")
-    assert champion() == 2
-
-
-def test_killed_between_asking_and_notifying_the_next_run_notifies_once(
-    ask: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
-    with notified(monkeypatch) as web:
-        future = ask()
-        paused(before=1)
-        assert web.next()["type"] == "ddpm.approval-asked"
-        while not questions.question(NAME, 2).notified:  # type: ignore[union-attr]
-            time.sleep(0.1)  # the test's own time limit ends this
-        ddpm("approve", "2", "--why", "fine")
-        assert verdict_of(future).promote
-        assert web.empty()
-
-
-def test_a_notification_that_was_not_delivered_is_sent_again_with_the_same_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import approval
-
-    known = questions.ask(NAME, 2, 1, 1, "run")
-    with notified(monkeypatch) as web:
-        web.statuses = [404]
-        for delivered in (False, True):
-            approval.notify_question(known, NAME, "a question", [])
-            assert questions.question(NAME, 2).notified is delivered  # type: ignore[union-attr]
-        first, second = web.posted.get_nowait(), web.posted.get_nowait()
-    assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
 def test_the_whole_promotion_waits_for_approval(tiny_checkpoint: Path) -> None:

@@ -3,11 +3,13 @@
 import io
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from ddpm.evaluation.gate import decide
+from ddpm.evaluation.score_record import ScoreRecord, with_extractor
 from flows import console, summary
 from flows.dvc import StageResult, StageRun
 
@@ -72,12 +74,35 @@ def test_summary_fits_a_screen() -> None:
     summary.show(summary.PipelineResult(stages, verdict, made, scores, 330.0), Console(file=seen, width=100))
     text = seen.getvalue()
     assert len(text.splitlines()) <= 24
-    for words in ("digits version 3", "not promoted: outside the limits", "31.25", "at most 20", "no", "train 5m 01s",
+    for words in ("digits version 3", "not promoted: outside the limits", "31.25", "max 20", "no", "train 5m 01s",
                   "models:/digits/2 stays", "5m 30s in all", "out/report/index.html"):  # fmt: skip
         assert words in text
     assert "| FID | 31.25 | - | 9 | at most 20 | **no** |" in summary.to_markdown(
         summary.PipelineResult(stages, verdict, made, scores, 330.0)
     )
+
+
+@pytest.mark.parametrize(("width", "extractor"), [(80, "efficientnet-lite0"), (60, "classifier")])
+def test_scores_take_one_line_each_on_a_narrow_terminal(width: int, extractor: str) -> None:
+    conditions = {"extractor": extractor, "count": 2000}
+    scores = {
+        "fid": 3.214, "kid": 0.01234, "recall": 0.7412, "memorisation_ratio": 0.9812, "inception_score": 9.123,
+        "class_share_min": 0.0812, "conditions": conditions | {"weights_sha256": "a"},
+    }  # fmt: skip
+    champion = scores | {"fid": 4.111, "conditions": conditions | {"weights_sha256": "b"}}
+    verdict = decide(scores, champion, max_fid=10.0, max_fid_ratio=20.0, min_class_share=0.02)
+    rows = tuple(replace(row, name=with_extractor(row.name, conditions)) for row in verdict.rows)
+    seen = io.StringIO()
+    Console(file=seen, width=width).print(
+        summary.score_table(rows, ScoreRecord.from_json(scores), narrow=width < summary.NARROW)
+    )
+    head, *lines = seen.getvalue().splitlines()
+    assert head.split() == ["score", f"({extractor})", "model", "champion", "real", "limit", "ok"]
+    assert [line.split("  ")[0].strip() for line in lines] == [
+        "FID", "KID", "recall", "memorisation ratio", "FID ratio", "Inception Score", "smallest class share",
+    ]  # fmt: skip
+    assert lines[0].split() == ["FID", "3.214", "4.111", "-", "max", "10", "yes"]
+    assert all(len(line) <= width for line in (head, *lines))
 
 
 def test_summary_has_one_line_about_the_data_when_there_was_something_to_compare() -> None:

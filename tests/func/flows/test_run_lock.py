@@ -176,7 +176,7 @@ def test_a_run_that_the_runner_sets_to_crashed_is_notified_of_by_the_runner_only
 
 
 def _is_running(task_run: Any) -> bool:
-    """Whether a task run is running; it has no state until the server has processed the first event."""
+    """Return True if a task run is running; it has no state until the server has processed the first event."""
     return task_run.state is not None and task_run.state.is_running()
 
 

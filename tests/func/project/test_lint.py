@@ -62,7 +62,7 @@ def test_what_was_not_audited_is_named_and_a_vulnerability_fails(capsys: pytest.
     known = {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}
     assert report([known, {"name": "b", "skip_reason": "not found"}], "x.lock") == 1
     said = capsys.readouterr().out
-    assert "a 1 has CVE-1, mended in 2" in said
+    assert "a 1 has CVE-1, fixed in 2" in said
     assert "1 packages of x.lock audited, 1 known" in said
     assert "NOT audited, unknown to the database: b" in said
     assert report([{"name": "a", "version": "1", "vulns": []}], "x.lock") == 0

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from ddpm import registry, tracking
 from ddpm.registry.versions import VERIFIED_TAG
-from tests.support import tiny
+from tests.support import machines, tiny
+from tests.support.machines import Start
 from tests.support.records import DIGEST
 
 NAME = "digits"
@@ -58,3 +59,14 @@ def die_at(monkeypatch: pytest.MonkeyPatch, where: str, call: int, act: Callable
         patch.setattr(MlflowClient, where, dies)
         with pytest.raises(Killed):
             act()
+
+
+@pytest.fixture
+def database(project: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", machines.shared_database(project, empty_database))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with machines.machines(tmp_path) as start:
+        yield start

@@ -1,53 +1,19 @@
 """The registered model as others get it: in Python, in a clean environment without this project, and over HTTP."""
 
-import json
-import os
-import re
-import subprocess
-import sys
-import venv
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
-from ddpm import registry, tracking
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
 from ddpm.serving import pack
-from tests.support import records, served, tiny
-
-CONDITIONS = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5, "guidance": 1.0, "clamp": True}
-MEASURED: dict[str, Any] = {"sampler": "ddim", "steps": 4, "spacing": "uniform", "eta": 0.5}
-
-
-@pytest.fixture(scope="module")
-def packed(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("packed") / "model"
-    pack.pack(tiny_checkpoint, target, CONDITIONS)
-    return target
-
-
-@pytest.fixture(scope="module")
-def model(packed: Path) -> mlflow.pyfunc.PyFuncModel:
-    return mlflow.pyfunc.load_model(str(packed))
-
-
-@pytest.fixture(scope="module")
-def expected(tiny_checkpoint: Path) -> Callable[..., np.ndarray]:
-    """What the project itself draws, measured as the model was."""
-    loaded = checkpoint.load(tiny_checkpoint)
-
-    def drawn(count: int, *, guidance: float = 1.0, **options: Any) -> np.ndarray:
-        return generate.generate(loaded, count, generate.Sampling(**MEASURED, guidance=guidance), **options)
-
-    return drawn
+from tests.func.serving.conftest import CONDITIONS, MEASURED
+from tests.support import tiny
 
 
 def test_a_row_is_an_image_of_its_label(model: Any, expected: Any) -> None:
@@ -215,104 +181,3 @@ def test_the_model_carries_what_it_needs_and_no_more(packed: Path) -> None:
     files = {path.name for path in packed.rglob("*") if path.is_file()}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth", ".pickle"))]
     assert "input_example.json" in files
-
-
-# What follows installs the model's own requirements with pip into an empty environment: no project, no path to it.
-
-
-@pytest.fixture(scope="module")
-def registered(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A project folder with a champion in its record; the record's address."""
-    folder = tmp_path_factory.mktemp("registered")
-    records.use_embedded(folder, empty_database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run_id = tracking.complete(records.DIGEST, {})
-        number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": CONDITIONS})
-        registry.promote("digits", number, why="first", expected_champion=None)
-        yield tracking.tracking_uri()
-
-
-@pytest.fixture(scope="module")
-def clean(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of a new environment with the model's requirements alone."""
-    folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder)
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--quiet", "--no-compile"]
-    done = subprocess.run([*pip, "-r", packed / "requirements.txt"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder / "bin"
-
-
-def outside(uri: str) -> dict[str, str]:
-    """An environment that knows MLflow's address and nothing of Python paths."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MLFLOW", "VIRTUAL_ENV"))}
-    return kept | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-
-
-OUTSIDER = """
-import importlib.util, json, sys
-assert importlib.util.find_spec("ddpm") is None, "the project is installed here"
-import mlflow.pyfunc
-model = mlflow.pyfunc.load_model("models:/digits@champion")
-images = model.predict({"label": [1, 0, 1]}, params={"seed": 5})
-print(json.dumps({"dtype": str(images.dtype), "images": images.tolist(), "file": sys.modules["ddpm"].__file__}))
-"""
-
-
-@pytest.mark.slow
-def test_it_loads_and_draws_where_the_project_is_not_installed(
-    clean: Path, registered: str, expected: Any, tmp_path: Path
-) -> None:
-    done = subprocess.run(
-        [clean / "python", "-c", OUTSIDER],
-        cwd=tmp_path,
-        env=outside(registered),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["dtype"] == "uint8"
-    assert np.array_equal(said["images"], expected(3, labels=[1, 0, 1], seed=5))
-    assert "/code/ddpm/" in said["file"]
-
-
-@pytest.mark.slow
-def test_it_is_served_over_http_and_bad_requests_do_no_harm(
-    clean: Path, registered: str, expected: Any, tmp_path: Path
-) -> None:
-    port = records.free_port()
-    serve = [
-        str(clean / "mlflow"), "models", "serve", "-m", "models:/digits@champion", "--env-manager", "local",
-        "--host", "127.0.0.1", "--port", str(port),
-    ]  # fmt: skip
-    log = tmp_path / "serve.log"
-    environment = outside(registered) | {"PATH": f"{clean}:{os.environ['PATH']}"}
-    with records.group(serve, log, **environment, **served.ENVIRONMENT) as child:
-        records.wait_for(f"http://127.0.0.1:{port}/ping", child, log)
-        workers = {each.pid for each in psutil.Process(child.pid).children(recursive=True)}
-        for name, request in served.BAD.items():
-            status, answer = served.ask(port, request)
-            assert status == request.status, (name, answer)
-            assert re.search(request.said, answer), (name, answer)
-        rows = {"dataframe_split": {"columns": ["label"], "data": [[1], [0]]}, "params": {"seed": 5}}
-        status, answer = served.ask(port, served.Request(json.dumps(rows).encode()))
-        assert status == 200, answer
-        images = np.array(json.loads(answer)["predictions"], dtype=np.uint8)
-        assert np.array_equal(images, expected(2, labels=[1, 0], seed=5))
-        assert {each.pid for each in psutil.Process(child.pid).children(recursive=True)} == workers
-
-
-def test_a_model_that_was_measured_with_a_guide_draws_without_one() -> None:
-    """The weaker model is not packed, so its scale of guidance must not become the default."""
-
-    def default(**conditions: object) -> object:
-        params = pack.signature(tiny.CONFIG, {"guidance": 2.0, **conditions}).params
-        assert params is not None
-        return {each.name: each.default for each in params.params}["guidance"]
-
-    assert default() == 2.0
-    assert default(guide_sha256="0" * 64) == 1.0

@@ -15,41 +15,11 @@ from ddpm.config import params
 from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data import prepared
 from ddpm.evaluation import gate, reference, score_folder
-from ddpm.evaluation.features import train_classifier
 from ddpm.metrics.precision_recall import nearest
 from ddpm.report import page
-from ddpm.stages import evaluate, features, prepare, rescore, sample
-from tests.support import tiny
-from tests.support.evaluated_project import CHANGES, write_images, write_params
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder in which every stage has run once; read only."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_params(CHANGES)
-        write_images()
-        prepare.main()
-        features.main()
-        tiny.random_checkpoint(folder / "out/train/model")
-        files.write_text(folder / "out/train/history.csv", "images,loss,lr,grad_norm\n80,0.9,0.001,1\n160,0.5,0,1\n")
-        sample.main()
-        evaluate.main()
-    return folder
-
-
-@pytest.fixture
-def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, current, to change at will."""
-    shutil.copytree(finished, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from ddpm.stages import evaluate, features
+from tests.func.stages.conftest import contents
+from tests.support.evaluated_project import CHANGES, write_params
 
 
 def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
@@ -139,72 +109,6 @@ def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
                 assert not re.search(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", content), name
 
 
-def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(project: Path) -> None:
-    """A champion of the candidate's own weights has the candidate's own scores: those of the stage for these seeds."""
-    rescore.rescore(Path("out/train/model"), Path("champion/scores.json"))
-    scores = files.read_json(Path("champion/scores.json"))
-    assert scores["candidate"] == scores["champion"]
-    seed = scores["candidate"]["conditions"]["seed"]
-    assert seed == rescore.comparison_seed(*[files.sha256_file(Path("out/train/model/weights.safetensors"))] * 2)
-    write_params(CHANGES | {"sample": CHANGES["sample"] | {"seed": seed}})
-    sample.main()
-    evaluate.main()
-    assert files.read_json(evaluate.METRICS) == scores["candidate"]
-
-
-def test_each_pair_of_models_is_compared_by_images_of_its_own() -> None:
-    """So that no champion is the best of many on the same draw; the order of the two does not matter."""
-    assert rescore.comparison_seed("aa", "bb") == rescore.comparison_seed("bb", "aa")
-    seeds = [rescore.comparison_seed(f"{number:064x}", "bb") for number in range(50)]
-    assert min(abs(one - other) for one in seeds for other in seeds if one != other) > 10_000
-    assert len(set(seeds)) == 50
-
-
-def test_another_champion_is_judged_by_blocks_of_the_same_seeds(project: Path) -> None:
-    write_params(
-        CHANGES | {"sample": CHANGES["sample"] | {"count": 300}, "evaluate": CHANGES["evaluate"] | {"blocks": 6}}
-    )
-    sample.main()
-    evaluate.main()
-    champion = tiny.random_checkpoint(project / "champion")
-    weights = files.read_tensors(champion / "weights.safetensors")
-    files.write_tensors(champion / "weights.safetensors", {name: value * 0.2 for name, value in weights.items()})
-    rescore.rescore(champion, Path("scores.json"))
-    scores = files.read_json(Path("scores.json"))
-    assert scores["candidate"]["conditions"]["seed"] == scores["champion"]["conditions"]["seed"] > 10_000
-    assert scores["candidate"]["fid"] != files.read_json(evaluate.METRICS)["fid"], "another draw than the stage's"
-    assert scores["champion"]["conditions"]["weights_sha256"] == files.sha256_file(champion / "weights.safetensors")
-    verdict = gate.decide(scores["candidate"], scores["champion"])
-    assert verdict.comparison is not None
-    assert (verdict.comparison.pairs, verdict.comparison.valid) == (6, True)
-    for name in ("fid", "kid"):
-        gaps = np.subtract(*(scores[each]["blocks"]["values"][name] for each in ("candidate", "champion")))
-        assert len(gaps) == 6
-    fids = [scores[each]["blocks"]["values"]["fid"] for each in ("candidate", "champion")]
-    assert verdict.comparison.difference == pytest.approx(np.subtract(*fids).mean())
-    assert (verdict.verdict == "worse") == (verdict.comparison.low > 0), verdict.reasons
-    back = gate.decide(scores["champion"], scores["candidate"])
-    outcomes = {verdict.verdict, back.verdict}
-    assert outcomes in ({"better", "worse"}, {"regressed", "worse"}), "of two random models one may gain by FID alone"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"resolution": 16}, "resolution 8 against 16"),
-        ({"classes": ["dark", "bright"]}, "classes dark, light against dark, bright"),
-        ({"classes": []}, "classes dark, light against none"),
-    ],
-)
-def test_a_champion_of_something_else_is_refused_in_words(project: Path, change: dict[str, object], said: str) -> None:
-    champion = tiny.random_checkpoint(
-        project / "champion", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **change}}
-    )
-    with pytest.raises(ValueError, match=said):
-        rescore.rescore(champion, Path("scores.json"))
-    assert not Path("scores.json").exists()
-
-
 def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
     labels, heldout = np.load("out/prepare/labels.npy"), np.load("out/prepare/heldout.npy")
     chosen = np.flatnonzero(~heldout)[:200]
@@ -270,60 +174,6 @@ def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
     files.write_npy(Path("out/sample/labels.npy"), np.full(100, -1))
     evaluate.main()
     assert "class_accuracy" not in files.read_json(evaluate.METRICS)
-
-
-def test_too_few_samples_are_refused_and_old_scores_stay(project: Path) -> None:
-    before = contents(project / "out/evaluate")
-    for name in ("images", "labels"):
-        files.write_npy(Path(f"out/sample/{name}.npy"), np.load(f"out/sample/{name}.npy")[:49])
-    with pytest.raises(ValueError, match=r"the samples: 49 images are too few"):
-        evaluate.main()
-    assert contents(project / "out/evaluate") == before
-
-
-def test_missing_inputs_say_which_stage_to_run(project: Path) -> None:
-    shutil.rmtree("out/sample")
-    with pytest.raises(FileNotFoundError, match="dvc repro sample"):
-        evaluate.main()
-    shutil.rmtree("out/features")
-    with pytest.raises(FileNotFoundError, match="dvc repro features"):
-        evaluate.main()
-
-
-def test_a_changed_extractor_is_refused(project: Path) -> None:
-    path = Path("out/features/extractor.safetensors")
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="was changed after it was written"):
-        reference.load()
-
-
-def test_features_of_other_images_are_refused(project: Path) -> None:
-    path = Path("out/features/train_features.npy")
-    files.write_npy(path, np.load(path)[:-1])
-    with pytest.raises(ValueError, match="made from other images"):
-        evaluate.main()
-
-
-def test_an_empty_history_is_named(project: Path) -> None:
-    files.write_text(Path("out/train/history.csv"), "images,loss,lr,grad_norm\n")
-    with pytest.raises(ValueError, match=r"history\.csv is empty"):
-        evaluate.main()
-
-
-def test_missing_inception_weights_are_named_and_nothing_stands_in(project: Path) -> None:
-    before = contents(project / "out/features")
-    write_params(CHANGES | {"features": {"extractor": "inception", "weights": "models/inception.pth"}})
-    with pytest.raises(ValueError, match=r"'models/inception\.pth' is not a file.*weights-inception-2015-12-05-67268"):
-        features.main()
-    assert contents(project / "out/features") == before
-
-
-def test_one_class_cannot_be_told_apart(project: Path) -> None:
-    single = replace(prepared.load(), classes=("dark",))
-    with pytest.raises(ValueError, match="needs at least two classes"):
-        train_classifier(single, "cpu", images=100, batch=10, width=8, lr=1e-3, seed=0)
 
 
 def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:

@@ -61,5 +61,5 @@ def test_classes_are_requested_in_the_shares_of_their_weights(tmp_path: Path, ti
     tiny.draw(tiny_checkpoint, tmp_path / "even", asked, class_weights=[7, 7])
     assert np.load(tmp_path / "even/labels.npy").tolist() == [0, 1] * 10
     assert files.read_json(tmp_path / "even/sample.json")["class_shares"] == "equal"
-    with pytest.raises(ValueError, match="3 classes in the prepared images, and 2 in the model"):
+    with pytest.raises(ValueError, match="the prepared images have 3 classes and the model has 2"):
         tiny.draw(tiny_checkpoint, tmp_path / "never", asked, class_weights=[1, 1, 1])

@@ -35,15 +35,15 @@ def test_every_field_has_a_default_and_a_comment_with_all_its_choices(section: A
     ("section", "name", "expected"),
     [
         (params.Train, "lr", "peak learning rate (above 0, at most 10)"),
-        (params.Train, "clip", "largest norm of the gradient"),
+        (params.Train, "clip", "gradient clipping: largest norm"),
         (params.Train, "optimizer", "optimiser: adam, adamw, sgd"),
         (params.Prepare, "channels", "1 grey, 3 colour"),
         (params.Prepare, "labels", "folders: sub-folders are classes; none: unlabelled"),
         (params.Flow, "retries", "further attempts after a transient failure, such as a busy DVC lock (0 to 10)"),
-        (params.Promote, "min_recall_ratio", "recall over that of real images (0 to 1); null: no limit"),
+        (params.Promote, "min_recall_ratio", "smallest recall relative to real images (0 to 1); null: no limit"),
         (net.UNet, "dropout", "in every residual block (from 0, below 1)"),
         (net.Plain, "patch", f"{net.PATCH}: 1, 2, 4"),
-        (diffusion.Edm, "sigma_min", "lowest level of noise (above 0, at most 10000)"),
+        (diffusion.Edm, "sigma_min", "lowest noise level (above 0, at most 10000)"),
     ],
 )
 def test_a_comment_has_description_and_range_or_choices(section: Any, name: str, expected: str) -> None:

@@ -15,25 +15,14 @@ from torch import Tensor
 
 from ddpm.diffusion import schedule
 from ddpm.diffusion.samplers import table as samplers
+from tests.support.gaussian import HIGH, LOW, MEAN, SPREAD, exact, geometric
 
-MEAN, SPREAD = 0.3, 0.4
-HIGH, LOW = 20.0, 0.02
 Draw = Callable[..., Tensor]
-
-
-def exact(y: Tensor, sigma: float, mean: float = MEAN, spread: float = SPREAD) -> Tensor:
-    """E[x0 | y] for x0 ~ N(mean, spread^2): linear in y."""
-    return (spread**2 * y + sigma**2 * mean) / (spread**2 + sigma**2)
 
 
 def levels(name: str, total: int, count: int, spacing: str = "log-snr") -> Tensor:
     table = schedule.sigmas(schedule.betas(name, total))
     return schedule.sampling_sigmas(spacing, table, count)
-
-
-def geometric(count: int) -> Tensor:
-    """Levels that end above 0: what is measured is the solver, without the last jump."""
-    return torch.logspace(math.log10(HIGH), math.log10(LOW), count + 1, dtype=torch.float64)
 
 
 def no_noise(step: int) -> Tensor:
@@ -231,41 +220,6 @@ def test_churn_is_limited_in_size_and_to_its_levels() -> None:
     seen.clear()
     samplers.euler(denoise, sigmas[:1], sigmas, noise, churn=0.4)
     assert seen == pytest.approx([8.8, 4.4, 2.2, 1.1])
-
-
-PAIRS = [samplers.predictor_corrector, samplers.predictor_corrector_ve]
-
-
-@pytest.mark.parametrize("draw", PAIRS)
-@pytest.mark.parametrize("variance", ["small", "reverse-diffusion"])
-def test_the_corrector_brings_the_law_nearer(draw: Draw, variance: str) -> None:
-    """One image of very many independent values: its mean and spread are those of the law, to 1 in 200."""
-    count = 50_000
-    generator = torch.Generator().manual_seed(0)
-    y = MEAN + math.hypot(SPREAD, HIGH) * torch.randn(1, count, dtype=torch.float64, generator=generator)
-
-    def noise(step: int) -> Tensor:
-        return torch.randn(1, count, dtype=torch.float64, generator=generator)
-
-    def error(corrections: int) -> float:
-        drawn = draw(exact, y, geometric(40), noise, variance=variance, corrections=corrections)
-        assert drawn.mean().item() == pytest.approx(MEAN, abs=0.005)
-        return abs(drawn.std().item() - math.hypot(SPREAD, LOW))
-
-    assert error(0) > 0.02
-    assert error(2) < error(0) / 2
-
-
-def test_a_corrected_image_does_not_depend_on_its_batch() -> None:
-    generator = torch.Generator().manual_seed(0)
-    noises = torch.randn(40, 3, 4, dtype=torch.float64, generator=generator)
-    y = HIGH * torch.randn(3, 4, dtype=torch.float64, generator=generator)
-
-    def drawn(rows: slice) -> Tensor:
-        left = iter(noises[:, rows])
-        return samplers.predictor_corrector(exact, y[rows], geometric(10), lambda i: next(left), corrections=2)
-
-    torch.testing.assert_close(drawn(slice(0, 3))[1:2], drawn(slice(1, 2)), rtol=1e-12, atol=0)
 
 
 def test_with_fraction_keeps_the_fraction_of_the_labels_asked_for() -> None:

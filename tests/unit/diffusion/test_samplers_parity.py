@@ -15,17 +15,12 @@ from diffusers import (
     EDMEulerScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
-    ScoreSdeVeScheduler,
 )
 from diffusers.schedulers import scheduling_dpmsolver_multistep, scheduling_edm_euler, scheduling_euler_discrete
 from torch import Tensor
 
-from ddpm.diffusion import schedule
 from ddpm.diffusion.samplers import table as samplers
-
-TABLE = schedule.sigmas(schedule.betas("linear", 1000))
-Draw = Callable[..., Tensor]
-close = partial(torch.testing.assert_close, rtol=1e-6, atol=1e-9)
+from tests.support.parity import TABLE, Draw, close, fake_eps, in_float64, in_sigma, way, with_end
 
 
 @pytest.fixture(autouse=True)
@@ -39,31 +34,9 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def fake_eps(x: Tensor, step: float) -> Tensor:
-    """A nonlinear stand-in for a network that predicts eps from x_t."""
-    return torch.tanh(x * 0.7 + step / 700) * 0.9
-
-
-def in_sigma(y: Tensor, sigma: float) -> Tensor:
-    """The same network as a denoiser; the step is where sigma lies in the table."""
-    step = int((TABLE - sigma).abs().argmin())
-    return y - sigma * fake_eps(y / math.sqrt(1 + sigma**2), step)
-
-
-def with_end(sigmas: Tensor) -> Tensor:
-    return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
-
-
 def noises(seed: int = 4) -> samplers.Noise:
     generator = torch.Generator().manual_seed(seed)
     return lambda i: torch.randn(5, 1, dtype=torch.float64, generator=generator)
-
-
-def way(draw: Draw, denoise: Any, y: Tensor, sigmas: Tensor, noise: samplers.Noise) -> list[Tensor]:
-    """What a sampler sees at each of its levels, and its end."""
-    seen: list[Tensor] = []
-    final = draw(denoise, y, sigmas, noise, callback=lambda i, y, x0: seen.append(y))
-    return [*seen, final]
 
 
 CHAIN: dict[str, tuple[Draw, Callable[[], Any], dict[str, Any]]] = {
@@ -90,7 +63,7 @@ CHAIN: dict[str, tuple[Draw, Callable[[], Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("count", [10, 100])
 def test_samplers_of_the_chain(name: str, count: int) -> None:
     ours, make, options = CHAIN[name]
-    theirs = _in_float64(make())
+    theirs = in_float64(make())
     theirs.set_timesteps(count)
     steps = theirs.timesteps.tolist()
     sigmas = with_end(TABLE[steps])
@@ -108,7 +81,7 @@ def test_samplers_of_the_chain(name: str, count: int) -> None:
 
 
 def test_a_learned_variance() -> None:
-    theirs = _in_float64(DDPMScheduler(variance_type="learned_range", clip_sample=False))
+    theirs = in_float64(DDPMScheduler(variance_type="learned_range", clip_sample=False))
     theirs.set_timesteps(50)
     steps = theirs.timesteps.tolist()
     sigmas = with_end(TABLE[steps])
@@ -130,20 +103,9 @@ def test_a_learned_variance() -> None:
         close(y / (1 + sigma**2).sqrt(), other)
 
 
-def _in_float64(theirs: Any) -> Any:
-    """Give a scheduler of the chain our tables in place of its own in float32."""
-    theirs.betas = schedule.betas("linear", 1000)
-    theirs.alphas = 1 - theirs.betas
-    theirs.alphas_cumprod = theirs.alphas.cumprod(0)
-    theirs.one = torch.tensor(1.0, dtype=torch.float64)
-    theirs.final_alpha_cumprod = theirs.one
-    theirs.alpha_t = theirs.alphas_cumprod.sqrt()
-    theirs.sigma_t = (1 - theirs.alphas_cumprod).sqrt()
-    theirs.lambda_t = theirs.alpha_t.log() - theirs.sigma_t.log()
-    return theirs
-
-
 CHURN = {"churn": 30.0, "churn_min": 0.05, "churn_max": 60.0, "churn_noise": 1.01}
+
+
 THEIR_CHURN = {"s_churn": 30.0, "s_tmin": 0.05, "s_tmax": 60.0, "s_noise": 1.01}
 
 
@@ -218,58 +180,3 @@ def test_heun(count: int) -> None:
         level = sigmas[(i + 1) // 2].item()
         now = theirs.step(_eps(now, level), time, now).prev_sample
     close(mine[-1], now)
-
-
-@pytest.mark.parametrize("corrections", [0, 1, 2])
-def test_predictor_and_corrector_of_the_ve_sde(corrections: int) -> None:
-    theirs = ScoreSdeVeScheduler(snr=0.16)
-    count = 60
-    theirs.set_timesteps(count)
-    ascending = torch.logspace(-2, 2, count, dtype=torch.float64)
-    theirs.discrete_sigmas = ascending
-    sigmas = with_end(ascending.flip(0))
-    y = 100 * torch.randn(1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-
-    def score(y: Tensor, sigma: float) -> Tensor:
-        return -torch.tanh(y / math.hypot(sigma, 0.5) * 0.7 + math.log(sigma) / 9) / sigma
-
-    def fresh() -> samplers.Noise:
-        generator = torch.Generator().manual_seed(4)
-        return lambda i: torch.randn(1, 8, dtype=torch.float64, generator=generator)
-
-    ours = partial(samplers.predictor_corrector_ve, variance="reverse-diffusion", corrections=corrections, snr=0.16)
-    mine = way(ours, lambda y, sigma: y + sigma**2 * score(y, sigma), y, sigmas, fresh())
-    now, generator = y, torch.Generator().manual_seed(4)
-    for i, sigma in enumerate(sigmas[:-1].tolist()):
-        for _ in range(corrections):
-            now = theirs.step_correct(score(now, sigma), now, generator=generator).prev_sample
-        close(mine[i], now)
-        time = (count - 1 - i + 0.5) / (count - 1)  # its place in the table, which they find by rounding down
-        moved = theirs.step_pred(score(now, sigma), time, now, generator=generator)
-        now = moved.prev_sample
-    close(mine[-1], moved.prev_sample_mean)
-
-
-def test_the_corrector_of_the_vp_sde_in_its_own_coordinates() -> None:
-    """Song et al. 2021, algorithms 3 and 5, written out for x = y / sqrt(1 + sigma^2); theirs steps back."""
-    theirs = _in_float64(DDPMScheduler(variance_type="fixed_small", clip_sample=False))
-    theirs.set_timesteps(1000)
-    sigmas = with_end(TABLE.flip(0))
-    x = torch.randn(1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-
-    def draws() -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(4)
-        while True:
-            yield torch.randn(1, 8, dtype=torch.float64, generator=generator)
-
-    left = draws()
-    mine = way(samplers.predictor_corrector, in_sigma, (1 + sigmas[0] ** 2).sqrt() * x, sigmas, lambda i: next(left))
-    generator = torch.Generator().manual_seed(4)
-    for i, step in enumerate(theirs.timesteps.tolist()):
-        score = -fake_eps(x, step) / (1 - theirs.alphas_cumprod[step]).sqrt()
-        z = torch.randn(1, 8, dtype=torch.float64, generator=generator)
-        size = 2 * theirs.alphas[step] * (0.16 * z.norm() / score.norm()) ** 2
-        x = x + size * score + (2 * size).sqrt() * z
-        close(mine[i] / (1 + sigmas[i] ** 2).sqrt(), x)
-        x = theirs.step(fake_eps(x, step), step, x, generator=generator).prev_sample
-    close(mine[-1], x)

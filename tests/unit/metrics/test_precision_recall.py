@@ -139,7 +139,7 @@ def test_a_copy_of_a_set_with_repeated_images_scores_as_a_copy(dimension):
 
 
 def test_too_few_images_have_no_neighbours_and_no_kid():
-    with pytest.raises(ValueError, match="5 images have no 5 neighbours"):
+    with pytest.raises(ValueError, match="5 images are too few for precision and recall; at least 6"):
         manifold(normal(5, 0))
     with pytest.raises(ValueError, match="19 images are too few for KID"):
         kid.subset_values(normal(19, 0), normal(100, 0))

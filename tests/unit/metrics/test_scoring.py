@@ -138,7 +138,7 @@ def test_floors_fall_with_the_number_of_images():
 def test_a_classifier_of_other_classes_is_refused(unseen, extractor, reference):
     from dataclasses import replace
 
-    with pytest.raises(ValueError, match="knows 10 classes, the data set has 2"):
+    with pytest.raises(ValueError, match="has 10 classes, the data set has 2"):
         score(*unseen, extractor, replace(reference, classes=("a", "b")), splits=4)
 
 
