@@ -24,7 +24,7 @@ DIGEST = "d" * 64
 
 @pytest.fixture
 def drawn(project: Path) -> Path:
-    """What prepare, train and sample leave, as far as a review needs it."""
+    """Write the outputs of prepare, train and sample that a review needs."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8), np.full(40, -1)
     heldout = np.arange(40) < 20

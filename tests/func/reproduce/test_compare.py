@@ -1,4 +1,4 @@
-"""What differs is measured, and judged only where a spread is known; an environment is the lock file's or refused."""
+"""Differences are measured, and judged only where a spread is known; an environment must match the lock file."""
 
 import json
 import subprocess

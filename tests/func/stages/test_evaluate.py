@@ -41,7 +41,7 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
 
 
 def test_auto_is_the_classifier_where_there_are_labels(project: Path) -> None:
-    """With the same weights, features and statistics, to the byte."""
+    """Weights, features and statistics are the same, to the byte."""
     assert params.load().features.extractor == "auto"
     before = contents(project / "out/features")
     write_params({**CHANGES, "features": {**CHANGES["features"], "extractor": "classifier"}})
@@ -158,7 +158,7 @@ def samples_of(kind: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(project: Path) -> None:
-    """With one rare class that the extractor never sees, all real images hardly ever, equal shares half of the time."""
+    """One rare class is never recognised: real images rarely contain it, equal class shares half of the time."""
     extractor, real = reference.load()
     data = prepared.load()
     held = data.labels[data.heldout_indices]

@@ -26,7 +26,7 @@ def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(proj
 
 
 def test_each_pair_of_models_is_compared_by_images_of_its_own() -> None:
-    """So that no champion is the best of many on the same draw; the order of the two does not matter."""
+    """Otherwise a champion would be selected on one set of seeds. The order of the two models does not matter."""
     assert rescore.comparison_seed("aa", "bb") == rescore.comparison_seed("bb", "aa")
     seeds = [rescore.comparison_seed(f"{number:064x}", "bb") for number in range(50)]
     assert min(abs(one - other) for one in seeds for other in seeds if one != other) > 10_000

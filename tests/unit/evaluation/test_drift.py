@@ -1,4 +1,4 @@
-"""What differs between two data sets, on sets whose difference is known."""
+"""Drift between data sets with known differences."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_two_samples_of_one_distribution_show_no_drift_in_95_percent_of_seeds() 
 
 
 def test_without_the_correction_there_would_be_more_false_alarms() -> None:
-    """So that the test above can fail."""
+    """This shows that the test above can fail."""
     pairs = [drift.compare(profile(seed), profile(seed + 1000)) for seed in range(200)]
     assert sum(any(test.p_value < drift.ALPHA for test in pair.tests) for pair in pairs) > 25
 

@@ -11,7 +11,7 @@ from tests.support.made_reports import METRICS, PNG, composed
 
 
 class Reader(HTMLParser):
-    """What a browser would see: tags, open ones, and text."""
+    """Parse a page as a browser does: tags, open tags, and text."""
 
     VOID = ("meta", "link", "img", "br")
 

@@ -137,7 +137,7 @@ def test_times_are_those_of_this_run_and_of_the_run_that_made_the_files():
 
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the stages leave, as far as the page needs it."""
+    """Write the outputs of the stages that the page needs."""
     monkeypatch.chdir(tmp_path)
     files.write_json(page.METRICS, METRICS)
     files.write_json(page.STATISTICS, made.STATISTICS)
