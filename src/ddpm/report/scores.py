@@ -123,8 +123,8 @@ def times_real(record: ScoreRecord) -> str:
         real = record.value(key)
         if real and record.fid is not None:
             return f"{record.fid / real:.2g} times what {images} score ({text(real)})"
-    known = any(record.value(key) is not None for key in floors)
-    return "real images score 0" if known else "not measured for real images"
+    measured = any(record.value(key) is not None for key in floors)
+    return "real images score 0" if measured else "not measured for real images"
 
 
 def _annotations(kind: Kind, record: ScoreRecord) -> str:

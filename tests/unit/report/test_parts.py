@@ -49,7 +49,7 @@ def test_without_another_champion_there_is_no_column_for_it():
     assert (alone.comparison.champion, alone.comparison.rows[0].change) == ("", "")
     itself = composed(summary=made.summary(champion=METRICS))
     assert itself.comparison is not None
-    assert "is the champion itself" in itself.comparison.words
+    assert "is the champion itself" in itself.comparison.introduction
     told = html(summary=made.summary(champion=METRICS, heading="is the champion already: nothing to promote"))
     assert "It is the champion already" in told
     assert "Limit" in told
