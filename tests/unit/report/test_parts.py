@@ -90,7 +90,7 @@ def test_what_is_no_number_is_not_shown_as_one():
 def test_copies_are_told_in_words():
     text = html(metrics=METRICS | MORE)
     assert "The samples contain copies of training images" in text
-    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected of as many" in text
+    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected for equally many" in text
     assert "p = 0.25" in text
 
 
