@@ -54,7 +54,7 @@ def _introduction(summary: RunSummary) -> str:
         return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
     if ScoreRecord.from_json(summary.champion).fid is None:
         return "The champion could not be scored under these conditions; the reasons are above."
-    return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
+    return "Both were sampled with the same seeds and scored with the same reference and extractor."
 
 
 def _row(each: dict[str, object], *, compared: bool) -> ComparisonRow:

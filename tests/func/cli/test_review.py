@@ -108,7 +108,7 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
     ("options", "said"),
     [
         (["--count", "21"], "20 held-out and 20 generated images allow 20"),
-        (["--count", "2"], "was drawn from other weights"),
+        (["--count", "2"], "was generated with other weights"),
     ],
 )
 def test_what_cannot_be_reviewed_is_said(drawn: Path, options: list[str], said: str) -> None:
