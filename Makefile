@@ -1,5 +1,5 @@
-# One command does everything: `make run`. Each target says what it is about to do.
-# Set-up is made once into .venv, from the committed lock files only, and again when they change.
+# One command does everything: `make run`. Each target first prints what it does.
+# The environment .venv is created from the committed lock files only, and updated when they change.
 #
 # Linux without a GPU: the ordinary torch package brings gigabytes of CUDA. To install PyTorch's CPU build instead, point
 # pip at PyTorch's CPU wheel index before the first `make`:  PIP_EXTRA_INDEX_URL=<that index> make run
@@ -21,7 +21,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --no-input --no-compile --disable-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-# Some images forbid Python to keep what it has compiled. With it, each of the many processes starts four times faster.
+# Some container images disable Python's bytecode cache; with it, each of the many processes starts four times faster.
 unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run serve ui test test-unit test-faults test-inception test-team lint secrets audit docs lock clean
 
@@ -89,7 +89,7 @@ lock: ## Refresh the lock files from pyproject.toml (needs uv on PATH).
 	@echo "make lock: resolving pyproject.toml into the four lock files"
 	@scripts/lock.sh
 
-clean: ## Remove what can be made again: outputs, caches, environments. Data, models and records stay.
+clean: ## Remove everything that can be rebuilt: outputs, caches, environments. Data, models and records stay.
 	@echo "make clean: removing out/, caches, $(VENV) and $(INCEPTION); data/, .dvc/cache and .state/ (models, records) stay"
 	@rm -rf out $(VENV) $(INCEPTION) .pytest_cache .mypy_cache .ruff_cache build dist src/*.egg-info
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -109,16 +109,16 @@ define install
 	@echo "make: installing $(2) from $(1) into $(@D) (about a minute, plus the download)"
 	@{ $(PIP) -r $(1) && $(PIP) --no-deps --no-build-isolation -e .; } >$(LOG) 2>&1 || \
 	    { grep -v '^WARNING: Location' $(LOG) | tail -n 15; \
-	      echo "error: the installation failed; all of pip's words are in $(LOG)"; exit 1; }
+	      echo "error: the installation failed; pip's full output is in $(LOG)"; exit 1; }
 	@touch $@
 endef
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
-	$(call install,requirements.lock,what runs)
+	$(call install,requirements.lock,the packages)
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
-	$(call install,requirements-dev.lock,what runs and what tests)
+	$(call install,requirements-dev.lock,the packages and those of the tests)
 	@touch $(VENV)/.run
 
 $(INCEPTION)/.installed: requirements-inception.lock pyproject.toml | $(INCEPTION)/bin/python
-	$(call install,requirements-inception.lock,what tests Inception)
+	$(call install,requirements-inception.lock,the packages of the Inception tests)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ddpm.common import faults
 from ddpm.common.units import duration
-from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, words
+from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, message_lines
 from ddpm.provenance import git
 from flows import processes
 
@@ -202,7 +202,7 @@ def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> 
         )
     if done.code == 0:
         return
-    last = "\n".join(f"  {line}" for line in words(done.lines)[-12:])
+    last = "\n".join(f"  {line}" for line in message_lines(done.lines)[-12:])
     if is_busy(done.lines):
         raise BusyError(f"{stage.name} could not start: another DVC process is running here.\n{last}")
     status = KILLED.search("\n".join(done.lines))

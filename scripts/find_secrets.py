@@ -1,7 +1,7 @@
-"""Is a secret in what git keeps? Yelp's detect-secrets against the committed baseline; offline.
+"""Search for secrets in tracked files with Yelp's detect-secrets, against the committed baseline; offline.
 
-`python scripts/find_secrets.py` lists what the baseline does not know and exits with 1. `--accept` writes the baseline
-anew: only for what is no secret, such as the made-up passwords of tests.
+`python scripts/find_secrets.py` lists findings that are not in the baseline and exits with 1. `--accept` rewrites the
+baseline: only for false positives, such as the made-up passwords of tests.
 """
 
 import argparse
@@ -19,9 +19,9 @@ Found = tuple[str, str, str]
 
 
 def main() -> int:
-    """The exit status."""
+    """Search the tracked files; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--accept", action="store_true", help="write the baseline anew")
+    parser.add_argument("--accept", action="store_true", help="rewrite the baseline")
     accept = parser.parse_args().accept
     known = json.loads(BASELINE.read_text(encoding="utf-8"))
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
@@ -34,7 +34,7 @@ def main() -> int:
             secrets.trim()
             BASELINE.write_text(json.dumps(stable(baseline.format_for_output(secrets)), indent=2) + "\n")
             print(
-                f"secrets: {BASELINE} accepts {sum(1 for _ in secrets)} places; look at its diff before you commit it"
+                f"secrets: {BASELINE} accepts {sum(1 for _ in secrets)} places; review its diff before you commit it"
             )
             return 0
     accepted = {(name, one["type"], one["hashed_secret"]) for name, many in known["results"].items() for one in many}
@@ -42,14 +42,14 @@ def main() -> int:
     for name, one in new:
         print(f"secrets: {name}:{one.line_number}: {one.type}")
     if new:
-        print("secrets: take them out, and change them where they were valid: git's history keeps them")
+        print("secrets: remove them, and revoke those that are valid: they stay in git's history")
     else:
         print(f"secrets: none in {len(names)} files, {len(accepted)} places accepted before")
     return 1 if new else 0
 
 
 def stable(content: dict[str, object]) -> dict[str, object]:
-    """Without the time, which would make every baseline differ."""
+    """Remove the time, which would make every baseline differ."""
     return {key: value for key, value in content.items() if key != "generated_at"}
 
 

@@ -39,7 +39,7 @@ PAGE_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'"
 )
 ANOTHER_HOST = "this server is not at that address"
-ANOTHER_ORIGIN = "this server takes no requests of other pages"
+ANOTHER_ORIGIN = "this server refuses requests from other pages"
 
 
 @dataclass(frozen=True)

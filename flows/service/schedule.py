@@ -107,7 +107,7 @@ def describe(cron: str) -> str:
     notes = ServiceNotes.read()
     active = [each.schedule for each in schedules(found, cron, notes) if each.active]
     if not active or stays_paused(found, notes):
-        return f"the schedule of `retrain` is switched off on Prefect's page, and stays off; retraining only {asked}"
+        return f"the schedule of `retrain` is switched off on Prefect's page and stays off; retraining only {asked}"
     times = [_times(each) for each in active]
     changed = "" if times == [f"{cron!r} (UTC)"] else f", as set on Prefect's page (flow.cron: {cron!r})"
     return f"retraining at {' and '.join(times)}{changed}, and {asked}"

@@ -134,7 +134,7 @@ class PeriodicWork:
             self.warning = ""
         except (HTTPError, PrefectHTTPStatusError) as error:
             self._warn_once(
-                f"Prefect's server does not give a usable answer ({error or type(error).__name__}); asking again"
+                f"Prefect's server gives no usable response ({error or type(error).__name__}); asking again"
             )
         if self.shown and now >= self.records_due:
             self.records_due = now + RECORD_SECONDS

@@ -73,10 +73,10 @@ def verify(name: str, number: int) -> Any:
     """Load the version and sample from it in a clean process, unless that was done before."""
     from ddpm import registry
 
-    known = registry.version(name, number).verified
+    verified = registry.version(name, number).verified
     found = registry.verify(name, number)
     text = f"loaded and sampled in a clean process: images {tuple(found['shape'][1:])} {found['dtype']}"
-    return finish("verify", "Cached" if known else "Completed", text)
+    return finish("verify", "Cached" if verified else "Completed", text)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -108,9 +108,9 @@ def rescore(name: str, champion: int, settings: params.Params, metrics: Mapping[
     last = done.lines[-1] if done.lines else ""
     if done.code and last.startswith("error: ") and not done.timed_out:
         reason = last.removeprefix("error: ")
-        known = {"candidate": metrics, "champion": {"refused": reason}}
+        scores = {"candidate": metrics, "champion": {"refused": reason}}
         return finish(
-            "champion", "Completed", f"version {champion} cannot be scored under these conditions: {reason}", known
+            "champion", "Completed", f"version {champion} cannot be scored under these conditions: {reason}", scores
         )
     if done.timed_out or done.code:
         raise RuntimeError(f"the champion, version {champion}, could not be scored:\n" + "\n".join(done.lines[-12:]))

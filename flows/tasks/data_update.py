@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from ddpm import tracking
 from ddpm.data import pointer, replace, sources
-from ddpm.data.dvc import is_busy, words
+from ddpm.data.dvc import is_busy, message_lines
 from ddpm.data.errors import DataError
 from ddpm.data.pointer import DATA, POINTER, Version
 from flows import dvc, processes
@@ -177,4 +177,4 @@ def _source_error(what: str, done: processes.ProcessResult | None = None) -> Sou
 
 def _last_lines(done: processes.ProcessResult) -> str:
     """The last lines of DVC's output, indented."""
-    return "\n".join(f"  {tracking.redact_text(line)}" for line in words(done.lines)[-6:])
+    return "\n".join(f"  {tracking.redact_text(line)}" for line in message_lines(done.lines)[-6:])

@@ -62,14 +62,14 @@ def compare(settings: params.Params, stop: bool) -> Any:
         files.write_json(target, found)
         return finish("drift", "Cached", found["words"], found)
     made_of = files.sha256_json([champion.run_id, about, data, limit, fingerprint.code_digest("drift")])
-    known = files.read_json(target) if target.exists() else {}
-    result = "Cached" if known.get("made_of") == made_of else "Completed"
+    outcome = files.read_json(target) if target.exists() else {}
+    result = "Cached" if outcome.get("made_of") == made_of else "Completed"
     if result == "Completed":
-        known = {"champion": about, **measure(champion, settings.flow.time_limit), "made_of": made_of}
-        files.write_json(target, known)
-    if stop and known["verdict"] == "beyond":
-        raise DriftError(refusal(known, target))
-    return finish("drift", result, known["words"], known)
+        outcome = {"champion": about, **measure(champion, settings.flow.time_limit), "made_of": made_of}
+        files.write_json(target, outcome)
+    if stop and outcome["verdict"] == "beyond":
+        raise DriftError(refusal(outcome, target))
+    return finish("drift", result, outcome["words"], outcome)
 
 
 def measure(champion: "Version", limit: float) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def hardware() -> str:
 def _previous_stages() -> list[dict[str, Any]]:
     """The stages of the previous run; none if its facts are unreadable, because this run replaces them."""
     try:
-        known = run_summary.read()
+        previous = run_summary.read()
     except ValueError:
         return []
-    return [dict(each) for each in known.stages] if known else []
+    return [dict(each) for each in previous.stages] if previous else []

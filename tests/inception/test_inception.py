@@ -1,4 +1,4 @@
-"""Which weights Inception takes, and what its resize policies change."""
+"""Weights that Inception accepts, and the effect of its resize policies."""
 
 import pickle  # to prove that the trap would spring for a reader who unpickles
 from pathlib import Path

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
-from ddpm.config import params
+from ddpm.config import params, presets
 
 ROOT = Path(__file__).parents[2]
 VALID = params.read_yaml(ROOT / "params.yaml")
@@ -39,3 +40,11 @@ def refusal(value: dict[str, Any]) -> str:
     with pytest.raises(params.ParamsError) as error:
         params.parse(value)
     return str(error.value)
+
+
+def write_quick_params(**sample: Any) -> None:
+    """Write the preset `quick` to params.yaml in the current folder, with changes of section sample."""
+    settings = presets.values(ROOT / "presets/quick.yaml")
+    settings["sample"] |= sample
+    with Path("params.yaml").open("w") as file:
+        YAML(typ="safe").dump(settings, file)

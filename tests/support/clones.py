@@ -34,7 +34,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def states(output: str) -> dict[str, str]:
-    """What the terminal said each part ended as."""
+    """Return the state of each task, as printed on the terminal."""
     ends = "Completed|Cached|Restored|Fetched|Recorded"
     return dict(re.findall(rf"^(\S+) +({ends})\b", output, re.M))
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/ tell a reader to type: commands, Python, parameters."""
+"""Commands, Python snippets and parameters in README.md and docs/."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the commands of the pages are run: as they stand, with something in place of a placeholder, or elsewhere.
+"""How tests run the commands of the pages: as written, with a placeholder filled in, or in another test.
 
 A command that is in no table is run as it stands.
 """

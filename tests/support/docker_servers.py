@@ -29,7 +29,7 @@ PATIENCE = 240.0
 
 @dataclass(frozen=True)
 class Team:
-    """Where the servers are. `folder` holds their logs and `secrets`."""
+    """Addresses of the servers. `folder` has their logs and `secrets`."""
 
     folder: Path
     ports: Mapping[str, int]
@@ -48,7 +48,7 @@ class Team:
         return text.replace("/tmp/pages", str(self.folder / "pages"))
 
     def environment(self, service: str) -> dict[str, str]:
-        """What the compose file puts into the environment of a service, and nothing of other servers."""
+        """Return the environment of a service in the compose file, without variables of other servers."""
         ours = ("PREFECT", "MLFLOW", "AWS", "PG")
         own = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         said = COMPOSE["services"][service]["environment"]

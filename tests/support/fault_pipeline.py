@@ -107,7 +107,7 @@ class Flow:
         return any(line.startswith(start) for line in self.lines)
 
     def wait_for(self, condition: Callable[[], object]) -> bool:
-        """Until something has happened, or the flow has ended; whether it has happened."""
+        """Wait for an event or the end of the flow; return True if the event has happened."""
         until(lambda: condition() or not self.runs())
         return self.runs()
 

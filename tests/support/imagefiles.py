@@ -38,3 +38,10 @@ WIDE = GREY.astype(np.uint16) * 257
 
 def grey(content: bytes, name: str = "a.png", **changes: Any) -> np.ndarray:
     return picture(content, name, **changes).pixels[:, :, 0].astype(int)
+
+
+def pattern() -> np.ndarray:
+    """A colour image (224, 224, 3) of waves, a ramp and a chessboard."""
+    y, x = np.mgrid[0:224, 0:224]
+    planes = (127 + 127 * np.sin(x / 9 + y / 23), x * 255 / 223, ((x // 28 + y // 28) % 2) * 200 + 20)
+    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)

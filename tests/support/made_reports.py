@@ -49,7 +49,7 @@ DRIFT = {
 
 
 def summary(metrics=METRICS, champion=CHAMPION, **changes):
-    """What a run knows that judged `metrics` against `champion`."""
+    """Make the summary of a run that judged `metrics` against `champion`."""
     verdict = gate.decide(metrics, champion, max_fid=10.0, min_improvement=0.02)
     known = {
         "scores_sha256": "0" * 64, "heading": "promoted: the new champion", "tone": "good",

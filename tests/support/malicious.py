@@ -39,7 +39,7 @@ def arrays(marker: Path) -> bytes:
 
 
 def weights(marker: Path) -> bytes:
-    """What torch.save writes."""
+    """Return a file as torch.save writes it."""
     buffer = io.BytesIO()
     torch.save({"w": Malicious(marker)}, buffer)
     return buffer.getvalue()

@@ -36,7 +36,7 @@ def with_end(sigmas: Tensor) -> Tensor:
 
 
 def way(draw: Draw, denoise: Any, y: Tensor, sigmas: Tensor, noise: samplers.Noise) -> list[Tensor]:
-    """What a sampler sees at each of its levels, and its end."""
+    """Return the samples at each level, and the final one."""
     seen: list[Tensor] = []
     final = draw(denoise, y, sigmas, noise, callback=lambda i, y, x0: seen.append(y))
     return [*seen, final]

@@ -26,7 +26,7 @@ class Posted:
 
 
 class Receiver:
-    """What was posted to `url`. statuses: what it answers next, one for each request; then 204."""
+    """Records requests posted to `url`. statuses: of the next responses, one for each request; then 204."""
 
     def __init__(self) -> None:
         self.posted: queue.Queue[Posted] = queue.Queue()

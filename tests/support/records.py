@@ -76,7 +76,7 @@ def server(folder: Path, template: Path, port: int) -> Iterator[str]:
 
 
 def wait_for(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
-    """Until a server answers, or ends."""
+    """Wait until a server answers, or ends."""
     while True:
         assert child.poll() is None, log.read_text()
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):

@@ -1,4 +1,4 @@
-"""What small repositories are made of."""
+"""Parts of small repositories."""
 
 import os
 import sys

@@ -23,7 +23,7 @@ REAL, FAKE = np.concatenate([DARK, LIGHT]), np.concatenate([noise(100, 10), nois
 
 
 def ddpm(*arguments: str) -> Result:
-    """With the classifier of out/features, unless another extractor is chosen."""
+    """Run `ddpm score`, with the classifier of out/features unless another extractor is chosen."""
     chosen = [] if "--extractor" in arguments else ["--extractor", "classifier"]
     return CliRunner().invoke(app, ["score", *arguments, *chosen])
 

@@ -13,7 +13,7 @@ ENVIRONMENT = {"DDPM_SERVE_IMAGES": "200", "DDPM_SERVE_EVALUATIONS": "600", "DDP
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent to /invocations, the status that it is answered with, and what the answer says."""
+    """A request to /invocations, the expected status, and the expected text of the response."""
 
     body: bytes
     said: str = ""

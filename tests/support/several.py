@@ -81,7 +81,7 @@ def leave(folder: Path, training: state.State, group: data_parallel.ProcessGroup
 
 
 def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: TrainConfig) -> int:
-    """How often gradients are exchanged in one step."""
+    """Count the gradient exchanges in one step."""
     calls = []
 
     def hook(_: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:

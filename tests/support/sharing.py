@@ -35,7 +35,7 @@ def our_image(folder: Path, seed: int, label: int | None = None) -> Tensor:
 
 
 def ancestral(model: checkpoint.Model, y: Tensor, levels: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
-    """With the small variance, or with the model's own if it has learned one."""
+    """Sample with the small variance, or with the model's own if it has learned one."""
 
     def denoise(y: Tensor, sigma: float) -> Tensor:
         return model.denoiser(y, torch.full((2,), sigma), labels).clamp(-1, 1)
@@ -80,6 +80,6 @@ def random_unet(**fields: Any) -> UNet2DModel:
 
 
 def published(folder: Path, unet: UNet2DModel, scheduler: Any) -> Path:
-    """What diffusers itself writes."""
+    """Save a model with diffusers itself."""
     DDPMPipeline(unet, scheduler).save_pretrained(folder)
     return folder

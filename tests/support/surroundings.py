@@ -1,4 +1,4 @@
-"""What goes wrong around a stage, caused for real: a disk without room, a database that is held, lost answers."""
+"""Real faults around a stage: a full disk, a locked database, lost responses."""
 
 import contextlib
 import http.client

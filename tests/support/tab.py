@@ -1,6 +1,7 @@
 """A page of a real browser, and the accessibility check of what it shows."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,3 +72,12 @@ class Tab:
         length = len(self.page.inner_text("body"))
         assert length > 0
         return length
+
+    def read(self, address: str, folded: Callable[[], None] = lambda: None) -> None:
+        """Open a page, unfold it, and assert that it has no problems and requests nothing. folded: called before."""
+        self.page.goto(address)
+        closed = self.audit()
+        folded()
+        self.unfold()
+        assert self.audit() > closed
+        assert [each for each in self.requests if not each.startswith("data:")] == [address]

@@ -34,7 +34,7 @@ TRAIN_CONFIG = TrainConfig(
 
 
 def typed(config: dict[str, Any] = CONFIG) -> ModelConfig:
-    """As a checkpoint has it."""
+    """Convert to the typed form of a checkpoint."""
     return ModelConfig.from_json(config)
 
 

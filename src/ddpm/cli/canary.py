@@ -16,7 +16,7 @@ app = typer.Typer()
 def canary(
     version: Annotated[int, typer.Argument(help="The version to compare.", min=1)],
     count: Annotated[int, typer.Option(help="Number of pairs.", min=1)] = 64,
-    seed: Annotated[int, typer.Option(help="Pair i is drawn from seed + i.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Pair i is generated from seed + i.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = Path("canary.html"),
     name: Annotated[
         str,

@@ -57,7 +57,7 @@ def likelihood(
         str | None,
         typer.Option("--label", "--class", help="Class of all images, by name or index.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The noise of image i comes from seed + i.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The noise of image i depends on seed + i.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 50,
     device: options.DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

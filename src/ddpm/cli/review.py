@@ -75,7 +75,7 @@ def open_session(count: int, seed: int) -> tuple["Session", str]:
     data, drawn = prepared.load(), files.read_json(sample / "sample.json")
     conditions = {"weights_sha256": drawn["weights_sha256"], "data_sha256": data.sha256}
     if drawn["weights_sha256"] != files.sha256_file(config.with_name("weights.safetensors")):
-        raise ValueError(f"{sample} was drawn from other weights than those in out/train. Run `dvc repro sample`.")
+        raise ValueError(f"{sample} was generated with other weights than those in out/train. Run `dvc repro sample`.")
     real, generated = data.images[data.heldout_indices], files.read_npy(sample / "images.npy", memory_map=True)
     made = session.start(real, generated, count=count, seed=seed, conditions=conditions)
     return made, files.read_json(config)["digest"]

@@ -36,7 +36,7 @@ def sample(
             help=f"Number of images.  [default: {COUNT}, or {between.COUNT} with --from]", min=1, show_default=False
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Image i is drawn from seed + i.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Image i is generated from seed + i.", min=0)] = 0,
     sampler: Annotated[str | None, options.sampler_option("sampler")] = None,
     steps: Annotated[
         int | None,

@@ -34,7 +34,7 @@ def class_index(asked: str | int, classes: Sequence[str], *, besides: str = "") 
     """
     text = str(asked)[:LONGEST]
     if not classes:
-        raise ValueError(f"label {_plain(text)}: this model was trained without labels: leave out the label")
+        raise ValueError(f"label {_plain(text)}: this model was trained without labels: omit the label")
     value = number(text)
     found = (
         [index for index, name in enumerate(classes) if name == text]

@@ -191,10 +191,10 @@ def _check_total(location: Path, total: int) -> None:
 
 def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
     """Yield each of the entries once, in the order of the archive."""
-    known = {entry.name or entry.path: entry for entry in entries}
+    by_name = {entry.name or entry.path: entry for entry in entries}
     with archive_errors(location), zipfile.ZipFile(location) as archive:
         for info in archive.infolist():
-            entry = known.get(_zip_name(info))
+            entry = by_name.get(_zip_name(info))
             if entry is None:
                 continue
             try:
@@ -208,10 +208,10 @@ def read_zip(location: Path, entries: Sequence[Entry]) -> Files:
 
 def read_tar(location: Path, entries: Sequence[Entry]) -> Files:
     """Yield each of the entries once, in the order of the archive."""
-    known = {entry.name or entry.path: entry for entry in entries}
+    by_name = {entry.name or entry.path: entry for entry in entries}
     with archive_errors(location), _open_tar(location) as archive:
         for member in archive:
-            entry = known.get(_tar_name(member))
+            entry = by_name.get(_tar_name(member))
             file = archive.extractfile(member) if entry is not None and member.isfile() else None
             if entry is not None and file is not None:
                 yield entry, read_capped(file)

@@ -47,7 +47,7 @@ def of_table(paths: Sequence[str], table: Table) -> Classes:
     missing = names.count(None)
     if not table:
         return Classes(
-            names, ("dataset.json says that the images have no labels; the folders are not taken as classes",)
+            names, ("dataset.json says that the images have no labels; the folders are not used as classes",)
         )
     if missing == len(names):
         return Classes(names, ("the labels in dataset.json are vectors, or of other images, and are not used",))
@@ -69,7 +69,7 @@ def of_folders(paths: Sequence[str]) -> Classes:
         if kind is None:
             break
         notes.append(
-            f"the folders {named(folders)} look like {kind} and are not taken as classes (if they are, rename them)"
+            f"the folders {named(folders)} look like {kind} and are not used as classes (if they are, rename them)"
         )
         parts = [path[1:] if len(path) > 1 else path for path in parts]
     names = tuple(path[0] if len(path) > 1 else None for path in parts)

@@ -44,7 +44,7 @@ def environment(python: str = sys.executable, base: Mapping[str, str] = os.envir
     }
 
 
-def words(lines: Iterable[str]) -> list[str]:
+def message_lines(lines: Iterable[str]) -> list[str]:
     """Keep the lines of DVC's output that are not chatter."""
     return [line for line in lines if not CHATTER.match(line)]
 
@@ -72,7 +72,7 @@ def run(*arguments: str) -> str:
         env=environment(),
     )
     if done.returncode:
-        lines = [line for line in words((done.stderr or "").splitlines()) if not ADVERTISEMENT.match(line)]
+        lines = [line for line in message_lines((done.stderr or "").splitlines()) if not ADVERTISEMENT.match(line)]
         why = "DVC's message is above." if on_terminal else "\n".join(lines)
         raise ValueError(f"`dvc {' '.join(arguments)}` failed, and nothing was changed. {why}")
     return done.stdout

@@ -190,7 +190,7 @@ def _near_copies(keys: Sequence[str], digests: Sequence[str]) -> str:
         return ""
     return (
         f"{largest:,} of them are connected as near duplicates and stay on one side of the split: a smaller "
-        "prepare.near_duplicate takes fewer images for such, and 0 none"
+        "prepare.near_duplicate connects fewer images, and 0 none"
     )
 
 

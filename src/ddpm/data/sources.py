@@ -42,7 +42,7 @@ class Source:
         hidden = [f"{count:,} in {name}" for name, count in sorted(self.left_out.items()) if name != "hidden"]
         if count := self.left_out.get("hidden"):
             hidden.append(f"{count:,} in hidden files and folders (.*)")
-        aside = [f"left out, as images of the system and not of the set: {', '.join(hidden)}"] if hidden else []
+        aside = [f"skipped, as images of the system and not of the set: {', '.join(hidden)}"] if hidden else []
         return [*aside, *self._classes(paths).notes]
 
     def _classes(self, paths: Sequence[str]) -> classes.Classes:

@@ -100,7 +100,7 @@ class Drift:
             return "none"
         return "beyond" if limit is not None and self.size > limit else "within"
 
-    def words(self, limit: float | None) -> str:
+    def summary(self, limit: float | None) -> str:
         """A one-sentence summary."""
         counts = ", ".join(f"{self.images[key]:,} {key}" for key in ("new", "removed") if self.images[key])
         parts = [*_gone_and_come(self.classes), counts or "no image new or removed"]
@@ -124,7 +124,7 @@ class Drift:
             "drift": self.size,
             "limit": limit,
             "verdict": self.verdict(limit),
-            "words": self.words(limit),
+            "words": self.summary(limit),
         }
 
 

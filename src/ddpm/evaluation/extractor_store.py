@@ -82,7 +82,7 @@ def open_published(name: str, weights: str, resize: str, device: str) -> Extract
     if not weights or not path.is_file():
         raise ExtractorError(
             f"features.weights = {weights!r} is not a file. The extractor {name} needs {module.FILE} "
-            f"(SHA-256 {module.SHA256}): `ddpm weights {name}` gets it, checks it and keeps it under a version; "
+            f"(SHA-256 {module.SHA256}): `ddpm weights {name}` downloads, verifies and versions it; "
             "then name it in features.weights"
         )
     return network(path.read_bytes(), resize, device=device)

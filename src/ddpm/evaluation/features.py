@@ -82,7 +82,7 @@ def train_classifier(
     if len(data.classes) < 2:
         raise ValueError(
             f"features.extractor = classifier needs at least two classes; the data has {list(data.classes)}. "
-            "Put the images of each class in a folder of its own, or use extractor: auto"
+            "Put the images of each class into its own folder, or use extractor: auto"
         )
     with progress("features: classifier", images // batch * batch, "images") as shown:
         return classifier.train(

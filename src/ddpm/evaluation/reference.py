@@ -62,7 +62,7 @@ def _stream(
         out[start : start + len(rows)] = rows
         advance(len(rows))
     if out is None:
-        raise ValueError("there are no images to look at")
+        raise ValueError("there are no images to score")
     out.flush()
     return out
 

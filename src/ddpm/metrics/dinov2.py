@@ -8,22 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ddpm.metrics import published
-from ddpm.metrics.extractors import (
-    Advance,
-    Images,
-    in_batches,
-    published_tensors,
-    require_policy,
-    require_published,
-    to_colour,
-    with_weights,
-)
+from ddpm.metrics import extractors, published
+from ddpm.metrics.extractors import PublishedExtractor
 
 FILE, SHA256 = published.DINOV2_FILE, published.DINOV2_SHA256
 URL = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/{FILE}"
 
-SIDE = 224  # pixels of a side of the network's input
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels in 0..1
 OFFSET = 0.1  # added to the new side of the position embedding before its scale is computed, as published
 EPSILON = 1e-6  # of layer normalisation
@@ -149,7 +139,7 @@ class VisionTransformer(nn.Module):
         return torch.cat([self.pos_embed[:, :1], found.flatten(2).transpose(1, 2)], dim=1)
 
 
-class DinoV2Extractor:
+class DinoV2Extractor(PublishedExtractor):
     """Features are the 1,024 values of the normalised class token. Without logits there is no Inception Score.
 
     Images are resized to 224 x 224 by `resize` (`clean` corresponds to clean resizing in FD-DINOv2's code). Grey
@@ -157,24 +147,17 @@ class DinoV2Extractor:
     """
 
     name = "dinov2"
+    side = 224
     batch = 25
-    classes = 0
 
     def __init__(
         self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu", shape: Shape = VIT_L14
     ) -> None:
         """weights: content of the published file. Raises ExtractorError for other content."""
-        require_policy(resize)
-        require_published(weights, FILE, sha256, "Download it again: `ddpm weights dinov2`")
-        self.sha256 = sha256
+        super().__init__(resize, sha256, device)
+        extractors.require_published(weights, FILE, sha256, "Download it again: `ddpm weights dinov2`")
         self.dimension = shape.width
-        self.device = device
-        self.resize = resize
         self.network = _network(weights, shape).to(device)
-
-    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8, of any sizes, C = 1 or 3, to features (N, 1024)."""
-        return in_batches(images, self.batch, self.dimension, self._prepared, self._features, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return an empty array (N, 0): the network has no logits."""
@@ -182,7 +165,7 @@ class DinoV2Extractor:
 
     def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
-        return (to_colour(images, SIDE, self.resize) / 255 - mean) / std
+        return (super()._prepared(images) / 255 - mean) / std
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.network(images.to(self.device))
@@ -193,4 +176,4 @@ def _network(weights: bytes, shape: Shape) -> VisionTransformer:
     """Build the network; only tensors are read from the weights. Raises ExtractorError."""
     with torch.device("meta"):
         network = VisionTransformer(shape)
-    return with_weights(network, published_tensors(weights, FILE), FILE)
+    return extractors.with_weights(network, extractors.published_tensors(weights, FILE), FILE)

@@ -12,22 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ddpm.metrics import published
-from ddpm.metrics.extractors import (
-    Advance,
-    Images,
-    in_batches,
-    linear,
-    published_tensors,
-    require_policy,
-    require_published,
-    to_colour,
-    with_weights,
-)
+from ddpm.metrics import extractors, published
+from ddpm.metrics.extractors import PublishedExtractor
 
 FILE, SHA256 = published.EFFICIENTNET_FILE, published.EFFICIENTNET_SHA256
 
-SIDE = 224  # pixels of a side of the network's input
 STAGES = (
     # blocks, kernel, stride, expansion, output channels (Tan & Le 2019, table 1)
     (1, 3, 1, 1, 16),
@@ -120,7 +109,7 @@ class EfficientNetLite0(nn.Module):
         return logits
 
 
-class EfficientNetExtractor:
+class EfficientNetExtractor(PublishedExtractor):
     """Features are the 1,280 pooled activations; logits are those of the 1,000 ImageNet classes.
 
     Images are resized to 224 x 224 by `resize` and scaled by (x - 127) / 128, as in training. Grey images
@@ -128,31 +117,21 @@ class EfficientNetExtractor:
     """
 
     name = "efficientnet-lite0"
+    side = 224
     batch = 50
     dimension = HEAD
-    classes = 0
 
     def __init__(self, network: EfficientNetLite0, resize: str, device: str = "cpu", sha256: str = SHA256) -> None:
         """sha256: hash of the published weights file. Raises ExtractorError for an unknown policy."""
-        require_policy(resize)
+        super().__init__(resize, sha256, device)
         self.network = network.to(device).eval()
         for weight in self.network.parameters():
             if weight.ndim == 4:  # twice as fast on a CPU
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self.sha256 = sha256
-        self.device = device
-        self.resize = resize
-
-    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Images uint8, of any sizes, C = 1 or 3, to features (N, 1280)."""
-        return in_batches(images, self.batch, self.dimension, self._prepared, self._features, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Features (N, 1280) to logits (N, 1000)."""
-        return linear(features, self.network.classifier.weight, self.network.classifier.bias)
-
-    def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
-        return to_colour(images, SIDE, self.resize)
+        return extractors.linear(features, self.network.classifier.weight, self.network.classifier.bias)
 
     def _features(self, images: Tensor) -> Tensor:
         scaled = (images.to(self.device) - 127) / 128
@@ -162,8 +141,8 @@ class EfficientNetExtractor:
 
 def from_published(weights: bytes, sha256: str = SHA256) -> EfficientNetLite0:
     """Build the network from the content of the published file. Raises ExtractorError for other content."""
-    require_published(weights, FILE, sha256, f"Reinstall {published.EFFICIENTNET_PACKAGE}")
-    state = published_tensors(weights, FILE)
+    extractors.require_published(weights, FILE, sha256, f"Reinstall {published.EFFICIENTNET_PACKAGE}")
+    state = extractors.published_tensors(weights, FILE)
     return from_weights({_renamed(name): tensor for name, tensor in state.items()}, FILE)
 
 
@@ -171,7 +150,7 @@ def from_weights(state: Mapping[str, Tensor], name: str = "EfficientNet-Lite0") 
     """Build the network from its own state dict. Raises ExtractorError for other names or shapes."""
     with torch.device("meta"):
         network = EfficientNetLite0()
-    return with_weights(network, state, name)
+    return extractors.with_weights(network, state, name)
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:

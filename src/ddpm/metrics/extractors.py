@@ -91,6 +91,30 @@ class ClassifierExtractor:
         return self.model.features(images.to(self.device).div(127.5).sub(1))
 
 
+class PublishedExtractor:
+    """Base of extractors with published weights: images of any size are resized to `side`, grey is repeated."""
+
+    name: str
+    side: int
+    batch: int
+    dimension: int
+    classes = 0
+
+    def __init__(self, resize: str, sha256: str, device: str) -> None:
+        require_policy(resize)
+        self.resize, self.sha256, self.device = resize, sha256, device
+
+    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
+        """Map images uint8, of any sizes, C = 1 or 3, to features (N, D)."""
+        return in_batches(images, self.batch, self.dimension, self._prepared, self._features, advance)
+
+    def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
+        return to_colour(images, self.side, self.resize)
+
+    def _features(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
 def as_planes(images: NDArray[np.uint8]) -> Tensor:
     """Convert images (B, H, W, C) to a tensor (B, C, H, W) of the same values. Raises ValueError for other than uint8.
 

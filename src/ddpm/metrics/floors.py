@@ -62,10 +62,10 @@ def floors(
     first, second = (train.part(np.sort(part)) for part in (order[:half], order[half : 2 * half]))
     whole = scoring.statistics(train)
     pairs = {
-        **({"heldout": (_some(heldout), whole)} if heldout else {}),
+        **({"heldout": (_subsampled(heldout), whole)} if heldout else {}),
         "halves": (first, scoring.statistics(second)),
-        **({"noise": (_some(noisy), whole)} if noisy else {}),
-        "copy": (_some(train), whole),
+        **({"noise": (_subsampled(noisy), whole)} if noisy else {}),
+        "copy": (_subsampled(train), whole),
     }
     found: dict[str, dict[str, float]] = {}
     for name, (seen, against) in pairs.items():
@@ -86,6 +86,6 @@ def _scores(seen: Features, against: ReferenceStats, heldout: Features | None, s
     return found | memorisation.typical(distances[:, 0], memorisation.baseline(others))
 
 
-def _some(seen: Features) -> Features:
+def _subsampled(seen: Features) -> Features:
     """Subsample to at most LARGEST images."""
     return seen.part(scoring.chosen(len(seen), LARGEST))

@@ -11,23 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ddpm.metrics import published
-from ddpm.metrics.extractors import (
-    Advance,
-    ExtractorError,
-    Images,
-    in_batches,
-    linear,
-    published_tensors,
-    require_policy,
-    require_published,
-    to_colour,
-)
+from ddpm.metrics import extractors, published
+from ddpm.metrics.extractors import Advance, ExtractorError, Images, PublishedExtractor
 
 FILE, SHA256 = published.INCEPTION_FILE, published.INCEPTION_SHA256
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 
-SIDE = 299  # pixels of a side of the network's input
 # The network's modules in order: up to the spatial features of sFID, and from there to the pooled features.
 TO_SPATIAL = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2",
@@ -37,7 +26,7 @@ TO_POOLED = ("Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool")
 SPATIAL_CHANNELS, SPATIAL_SIDE = 7, 17
 
 
-class InceptionExtractor:
+class InceptionExtractor(PublishedExtractor):
     """Features are the 2,048 pooled activations; logits omit the bias, as in the published Inception Score.
 
     Images are resized to 299 x 299 by `resize`: `legacy` as in torch-fidelity and the original graph, `clean` as in
@@ -45,28 +34,21 @@ class InceptionExtractor:
     """
 
     name = "inception"
+    side = 299
     batch = 50
     dimension = 2048
     spatial_dimension = SPATIAL_CHANNELS * SPATIAL_SIDE**2
-    classes = 0
 
     def __init__(self, weights: bytes, resize: str, sha256: str = SHA256, device: str = "cpu") -> None:
         """weights: content of the published file. Raises ExtractorError for other content or unsuitable packages."""
-        require_policy(resize)
-        require_published(weights, FILE, sha256, "Download it again: `ddpm weights inception`")
-        self.sha256 = sha256
-        self.device = device
-        self.resize = resize
+        super().__init__(resize, sha256, device)
+        extractors.require_published(weights, FILE, sha256, "Download it again: `ddpm weights inception`")
         self.network = _network(weights).to(device)
-
-    def __call__(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
-        """Map images uint8, of any sizes, C = 1 or 3, to features (N, 2048)."""
-        return in_batches(images, self.batch, self.dimension, self._prepared, self._pooled, advance)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map features (N, 2048) to logits without bias (N, 1008)."""
         weight: Any = self.network.get_submodule("fc").weight
-        return linear(features, weight, None)
+        return extractors.linear(features, weight, None)
 
     def spatial(self, images: Images, advance: Advance = lambda count: None) -> NDArray[np.float32]:
         """Map images to the features of sFID (N, 2023): 7 channels at 17 x 17 positions (Nash et al. 2021).
@@ -74,12 +56,9 @@ class InceptionExtractor:
         The ADM evaluator (Dhariwal & Nichol 2021) uses the first 7 channels of `mixed_6/conv` of the original graph,
         channels last. This is the 1 x 1 branch of the block called Mixed_6d here.
         """
-        return in_batches(images, self.batch, self.spatial_dimension, self._prepared, self._spatial, advance)
+        return extractors.in_batches(images, self.batch, self.spatial_dimension, self._prepared, self._spatial, advance)
 
-    def _prepared(self, images: NDArray[np.uint8]) -> Tensor:
-        return to_colour(images, SIDE, self.resize)
-
-    def _pooled(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor) -> Tensor:
         return self._through(self._through(self._scaled(images), TO_SPATIAL), TO_POOLED).flatten(1)
 
     def _spatial(self, images: Tensor) -> Tensor:
@@ -105,7 +84,7 @@ def _network(weights: bytes) -> nn.Module:
             f"features.extractor = inception needs torch-fidelity and a torchvision that matches torch "
             f"{torch.__version__} ({error}). Install them with `pip install .[inception]`, or use extractor: auto"
         ) from error
-    published_tensors(weights, FILE)  # refuses anything but tensors, before torch-fidelity reads them again
+    extractors.published_tensors(weights, FILE)  # refuses anything but tensors, before torch-fidelity reads them again
     try:
         with _weights_only():
             # The path is passed to torch.load, which also accepts a file object: the bytes that were hashed.

@@ -59,9 +59,9 @@ def read(found: Version) -> Question | None:
     """Return the last question about a listed version, as `question`. Raises RegistryError for an altered tag."""
     if TAG not in found.tags:
         return None
-    known = found.json_tag(TAG)
+    stored = found.json_tag(TAG)
     try:
-        return Question(**{**known, "runs": tuple(known["runs"])})
+        return Question(**{**stored, "runs": tuple(stored["runs"])})
     except (KeyError, TypeError) as error:
         raise RegistryError(
             f"the tag {TAG} of version {found.number} of {found.name} was altered by another program ({error}). "
@@ -77,11 +77,16 @@ def ask(
     A question that expired unanswered is asked again, and so is one that concerned another champion.
     """
     with lock(name) as held:
-        known = question(name, number)
-        if known and known.champion == champion and known.state != "expired" and not (_open(known) and known.overdue):
-            if _open(known) and run not in known.runs:
-                known = _save(held, replace(known, runs=(*known.runs, run)))
-            return known
+        current = question(name, number)
+        if (
+            current
+            and current.champion == champion
+            and current.state != "expired"
+            and not (_open(current) and current.overdue)
+        ):
+            if _open(current) and run not in current.runs:
+                current = _save(held, replace(current, runs=(*current.runs, run)))
+            return current
         now = datetime.now(UTC)
         until = now + timedelta(hours=hours)
         return _save(held, Question(number, champion, "asked", _iso(now), _iso(until), (run,)))
@@ -94,50 +99,50 @@ def answer(
     if not why.strip():
         raise RegistryError("the reason is empty: give the reason for this answer")
     with lock(name) as held:
-        known = question(name, number)
+        current = question(name, number)
         remedy = f"`ddpm promote {number} --why ...` makes it the champion without approval"
-        if known is None:
+        if current is None:
             raise RegistryError(f"no approval was requested for version {number} of {name}; {remedy}")
-        if known.state != "asked" or known.overdue:
-            closed = replace(known, state="expired") if known.state == "asked" else known
+        if current.state != "asked" or current.overdue:
+            closed = replace(current, state="expired") if current.state == "asked" else current
             raise RegistryError(f"the question about version {number} of {name} is closed: {closed}; {remedy}")
         champion = status(name).aliases.get("champion")
-        if champion != known.champion:
+        if champion != current.champion:
             raise RegistryError(
-                f"version {number} of {name} was compared with {_named(known.champion)}, but the champion is "
+                f"version {number} of {name} was compared with {_named(current.champion)}, but the champion is "
                 f"{_named(champion)} now; the next run judges it again, or {remedy}"
             )
         state: QuestionState = "approved" if approve else "rejected"
         now = _iso(datetime.now(UTC))
-        return _save(held, replace(known, state=state, who=who or current_user(), when=now, why=why.strip()))
+        return _save(held, replace(current, state=state, who=who or current_user(), when=now, why=why.strip()))
 
 
 def set_notified(name: str, asked: Question, *, lock: RegistryLock = file_lock) -> None:
     """Record that the notification of a question was delivered, unless another was asked meanwhile."""
     with lock(name) as held:
-        known = question(name, asked.version)
-        if known and known.asked == asked.asked:
-            _save(held, replace(known, notified=True))
+        current = question(name, asked.version)
+        if current and current.asked == asked.asked:
+            _save(held, replace(current, notified=True))
 
 
 def expire(name: str, number: int, *, lock: RegistryLock = file_lock) -> Question:
     """Close a question as expired, unless it was answered at the last moment. Raises RegistryError: not asked."""
     with lock(name) as held:
-        known = question(name, number)
-        if known is None:
+        current = question(name, number)
+        if current is None:
             raise RegistryError(f"no approval was requested for version {number} of {name}")
-        return _save(held, replace(known, state="expired")) if _open(known) else known
+        return _save(held, replace(current, state="expired")) if _open(current) else current
 
 
-def _open(known: Question) -> bool:
-    return known.state == "asked"
+def _open(current: Question) -> bool:
+    return current.state == "asked"
 
 
-def _save(held: Held, known: Question) -> Question:
+def _save(held: Held, current: Question) -> Question:
     """Write the question as one tag, hence atomically."""
     held.require()
-    annotate(held.name, known.version, {TAG: json.dumps(asdict(known), ensure_ascii=False)})
-    return known
+    annotate(held.name, current.version, {TAG: json.dumps(asdict(current), ensure_ascii=False)})
+    return current
 
 
 def _iso(moment: datetime) -> str:

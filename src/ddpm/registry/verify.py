@@ -89,5 +89,5 @@ def _problem(facts: dict[str, Any]) -> str | None:
     if len(facts["shape"]) != 4 or facts["shape"] != facts["expected"]:
         return f"its images have the shape {facts['shape']} instead of {facts['expected']}"
     if facts["constant"]:
-        return "it draws images of a single value"
+        return "it generates images of a single value"
     return None

@@ -25,7 +25,7 @@ class ComparisonRow:
 class Comparison:
     """Note, headings and rows of the comparison. champion: its heading; "" without one."""
 
-    words: str
+    introduction: str
     candidate: str
     champion: str
     rows: Sequence[ComparisonRow]
@@ -38,12 +38,14 @@ def same(summary: RunSummary) -> bool:
 
 def compare(summary: RunSummary) -> Comparison:
     """Format the gate's table."""
-    known = summary.champion is not None and not same(summary)
-    rows = [_row(each, known=known) for each in summary.verdict["rows"]]
-    return Comparison(_words(summary), f"Version {summary.registered['version']}", "Champion" if known else "", rows)
+    compared = summary.champion is not None and not same(summary)
+    rows = [_row(each, compared=compared) for each in summary.verdict["rows"]]
+    return Comparison(
+        _introduction(summary), f"Version {summary.registered['version']}", "Champion" if compared else "", rows
+    )
 
 
-def _words(summary: RunSummary) -> str:
+def _introduction(summary: RunSummary) -> str:
     made = summary.registered
     if same(summary):
         return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
@@ -52,11 +54,11 @@ def _words(summary: RunSummary) -> str:
         return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
     if ScoreRecord.from_json(summary.champion).fid is None:
         return "The champion could not be scored under these conditions; the reasons are above."
-    return "Both were drawn from the same seeds and scored on the same reference by the same extractor."
+    return "Both were sampled with the same seeds and scored with the same reference and extractor."
 
 
-def _row(each: dict[str, object], *, known: bool) -> ComparisonRow:
-    ours, theirs = each["candidate"], each["champion"] if known else None
+def _row(each: dict[str, object], *, compared: bool) -> ComparisonRow:
+    ours, theirs = each["candidate"], each["champion"] if compared else None
     change = ""
     if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs:
         change = f"{(ours - theirs) / abs(theirs):+.1%}"

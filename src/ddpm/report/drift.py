@@ -16,7 +16,7 @@ MAX_VALUES = 12  # listed; more are counted
 class Drift:
     """Verdict and its description; rows of tests: name, effect, limit, corrected p, before, now; lines of counts."""
 
-    words: str
+    summary: str
     verdict: str
     rows: Sequence[tuple[str, ...]]
     lines: Sequence[str]

@@ -21,7 +21,7 @@ from ddpm.report.picture import Picture
 
 
 @dataclass(frozen=True)
-class Real:
+class RealImages:
     """The data set: images uint8 (N, H, W, C), labels int64 (N,), -1 for no class; heldout bool (N,)."""
 
     images: Pixels
@@ -81,7 +81,7 @@ def evaluation(
     neighbours: int,
 ) -> list[Picture]:
     """Draw all pictures of an evaluation. pairs: as in neighbours.json; other arguments as for `write`."""
-    real = Real(data.images, data.labels, data.heldout, data.classes)
+    real = RealImages(data.images, data.labels, data.heldout, data.classes)
     drawn = Drawn(
         samples.images,
         samples.labels,
@@ -104,7 +104,7 @@ def evaluation(
     ]
 
 
-def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
+def images(real: RealImages, drawn: Drawn, grid: int) -> list[Picture]:
     """Draw the grids: real and generated images, unselected samples, best and worst samples, denoising."""
     shown = np.where(real.heldout, -1, real.labels)
     found = [
@@ -119,7 +119,7 @@ def images(real: Real, drawn: Drawn, grid: int) -> list[Picture]:
 
 
 def companions(
-    real: Real, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float | None, chosen: str
+    real: RealImages, drawn: Drawn, pairs: Sequence[Mapping[str, Any]], typical: float | None, chosen: str
 ) -> Picture:
     """Draw samples close to a training image. pairs: as in neighbours.json; chosen: a key of figures.CLOSE."""
     return figures.companions(
@@ -131,7 +131,7 @@ def companions(
     )
 
 
-def class_shares(real: Real, histogram: Mapping[str, float], requested: NDArray[np.int64]) -> Picture:
+def class_shares(real: RealImages, histogram: Mapping[str, float], requested: NDArray[np.int64]) -> Picture:
     """Draw the class shares of the samples and of the training images. requested (N,): class of each sample, or -1."""
     return figures.class_shares(histogram, real.labels[~real.heldout], requested)
 

@@ -30,8 +30,8 @@ MEASURES = {
     "confidence": Measure(
         "Best and worst by the classifier",
         "The generated images{rows} with the highest classifier confidence, at the left, and the lowest, at the right.",
-        "most sure",
-        "least sure",
+        "most confident",
+        "least confident",
         high_is_best=True,
     ),
     "neighbour": Measure(
@@ -49,7 +49,7 @@ def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     """The first images, unsorted and unselected."""
     shown = min(side * side, len(images))
     requested = f" Classes were requested in {_shares(labels)}." if (labels >= 0).all() else ""
-    caption = f"The first {shown} images, not selected.{requested} Every pixel is one square."
+    caption = f"The first {shown} images, unselected.{requested} Each pixel is drawn as a square."
     alt = f"Grid of {shown} generated images"
     grid = sheets.grid(list(images[: side * side]), side)
     return Picture(grid, "Samples", caption, alt, name="samples", part="images")
@@ -62,12 +62,12 @@ def _shares(labels: Labels) -> str:
 
 
 def comparison(real: Pixels, real_labels: Labels, images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
-    """Show training images beside generated ones; those with `real_labels` of -1 are not shown by class."""
+    """Show training and generated images; those with `real_labels` of -1 are not shown by class."""
     by_class = classes if (labels >= 0).all() else ()
     rows = ", a row for each class" if by_class else ""
     return Picture(
         pictures.real_and_generated(real, real_labels, images, labels, by_class),
-        "Real beside generated",
+        "Real and generated images",
         f"Images of the data set at the left, generated ones at the right{rows}.",
         f"Real images at the left and generated images at the right{rows}",
         name="real_and_generated",
@@ -122,14 +122,14 @@ def companions(
 
     typical: median distance of unseen real images; None if there are too few of them.
     """
-    name, title, words = CLOSE[chosen]
-    usual = "" if typical is None else f"; half of all unseen real images come within {typical:.2f}"
+    name, title, selection = CLOSE[chosen]
+    usual = "" if typical is None else f"; the median for unseen real images is {typical:.2f}"
     return Picture(
         pictures.neighbours(images, nearest, distances),
         title,
-        f"{len(images)} samples that come close to a training image ({words}), each beside its {len(nearest[0])} "
-        f"nearest. The number is the distance to the first, in feature space{usual}. A copy has distance 0 and "
-        "looks the same.",
+        f"{len(images)} samples that are close to a training image ({selection}), each with its {len(nearest[0])} "
+        f"nearest training images. The number is the distance to the nearest one, in feature space{usual}. A copy has "
+        "distance 0 and looks identical.",
         f"{len(images)} rows: a generated image, then the training images most like it",
         name=name,
         part="memorisation",

@@ -6,7 +6,7 @@ from typing import Any
 from ddpm.common.terminal import field
 
 
-def fill(template: str, **known: Any) -> str:
+def fill(template: str, **values: Any) -> str:
     """Render a template of this package; values are escaped, control characters and secrets included."""
     from jinja2 import Environment, StrictUndefined
 
@@ -15,7 +15,7 @@ def fill(template: str, **known: Any) -> str:
     )
     here = resources.files("ddpm.report")
     source, style = (here.joinpath(name).read_text(encoding="utf-8") for name in (template, "style.css"))
-    return environment.from_string(source).render(style=style, **known)
+    return environment.from_string(source).render(style=style, **values)
 
 
 def _fit(value: Any) -> Any:

@@ -102,9 +102,9 @@ def score_rows(records: Sequence[ScoreRecord | None]) -> list[tuple[str, str, st
 
 def unequal(records: Sequence[ScoreRecord | None]) -> list[str]:
     """List the conditions, other than the weights, in which the evaluations differ: then the scores do not compare."""
-    known = [each.conditions for each in records if each]
-    names = dict.fromkeys(name for each in known for name in each if name != "weights_sha256")
-    return [name for name in names if any(each.get(name) != known[0].get(name) for each in known)]
+    conditions = [each.conditions for each in records if each]
+    names = dict.fromkeys(name for each in conditions for name in each if name != "weights_sha256")
+    return [name for name in names if any(each.get(name) != conditions[0].get(name) for each in conditions)]
 
 
 def _with_interval(record: ScoreRecord, key: str, *, share: bool) -> str:

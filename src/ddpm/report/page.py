@@ -136,8 +136,8 @@ def flat(mapping: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _figures(record: ScoreRecord) -> list[tuple[str, str, str]]:
@@ -164,13 +164,13 @@ def _memorisation(found: Mapping[str, Any]) -> str:
         parts.append(f"{found['exact_copies']:,} exact copies of training images")
     if "near_copies" in found:
         expected = found.get("near_copies_expected")
-        usual = "" if expected is None else f", {expected:,.0f} expected of as many new images"
+        usual = "" if expected is None else f", {expected:,.0f} expected for equally many new images"
         within = f" (nearer than {scores.text(found['threshold'])})" if "threshold" in found else ""
         parts.append(f"{found['near_copies']:,} near copies{within}{usual}")
     if found.get("heldout_with_near_copy"):
         parts.append(f"{found['heldout_with_near_copy']:,} held-out images have a near copy in training: not counted")
     if found.get("p_value") is not None:
-        parts.append(f"one-sided test that samples lie nearer than unseen images: p = {found['p_value']:.2g}")
+        parts.append(f"one-sided test of samples being nearer than unseen images: p = {found['p_value']:.2g}")
     return f"{'; '.join(parts)}." if parts else ""
 
 
@@ -180,9 +180,9 @@ def _warnings(record: ScoreRecord) -> list[str]:
     found = []
     if not conditions["full_rank"]:
         found.append(
-            f"No more images ({conditions['count']:,} generated, {conditions['reference_count']:,} real) than features "
-            f"({conditions['feature_dimension']:,}): {fid_name(conditions)} is far too high and only comparable at "
-            "equal counts."
+            f"Not more images ({conditions['count']:,} generated, {conditions['reference_count']:,} real) than "
+            f"features ({conditions['feature_dimension']:,}): {fid_name(conditions)} is far too high and only "
+            "comparable at equal counts."
         )
     if record.memorisation_ratio is not None and record.memorisation_ratio < 0.5:
         found.append(

@@ -66,7 +66,7 @@ def extremes(
 
 def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
     """Draw the denoising of samples: (rows, steps, H, W, C), a row per sample."""
-    rows = [SheetRow(list(moments), name) for moments, name in zip(strip, names or [""] * len(strip), strict=True)]
+    rows = [SheetRow(list(frames), name) for frames, name in zip(strip, names or [""] * len(strip), strict=True)]
     last = strip.shape[1] - 1
     return sheet(rows, headings={0: "noise", last: "image"})
 

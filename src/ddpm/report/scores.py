@@ -117,14 +117,14 @@ def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line
 
 
 def times_real(record: ScoreRecord) -> str:
-    """Format FID as `3.4 times what equally many new real images score (0.83)`; older records: of two halves."""
+    """Format FID as `3.4 times that of equally many new real images (0.83)`; older records: of two halves."""
     floors = {"fid_equal_counts": "equally many new real images", "fid_halves": "two halves of real images"}
     for key, images in floors.items():
         real = record.value(key)
         if real and record.fid is not None:
-            return f"{record.fid / real:.2g} times what {images} score ({text(real)})"
-    known = any(record.value(key) is not None for key in floors)
-    return "real images score 0" if known else "not measured for real images"
+            return f"{record.fid / real:.2g} times that of {images} ({text(real)})"
+    measured = any(record.value(key) is not None for key in floors)
+    return "0 for real images" if measured else "not measured for real images"
 
 
 def _annotations(kind: Kind, record: ScoreRecord) -> str:
@@ -140,7 +140,7 @@ def _spread(kind: Kind, record: ScoreRecord) -> str:
     deviation = record.value(kind.deviation)
     if deviation is None:
         return ""
-    within = "standard error" if kind.deviation.endswith("_se") else "between parts"
+    within = "standard error" if kind.deviation.endswith("_se") else "between splits"
     return f"± {text(deviation, digits=2, share=kind.share)} {within}"
 
 

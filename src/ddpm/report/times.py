@@ -25,7 +25,7 @@ class Times:
 
     rows: Sequence[StageRow]
     total: StageRow
-    words: str
+    note: str
     gpu: bool
 
 
@@ -39,11 +39,11 @@ def describe(summary: RunSummary) -> Times:
     ]
     total = StageRow("all stages", "", duration(sum(each["seconds"] for each in summary.stages)), *_took(sums))
     after = summary.seconds - sum(each["seconds"] for each in summary.stages)
-    words = (
+    note = (
         f"This run took {duration(summary.seconds)}, {duration(max(after, 0))} of it after the stages (record, "
         f"registration, the champion's scores, verdict), on {summary.hardware}."
     )
-    return Times(rows, total, words, gpu=sums["gpu_seconds"] > 0)
+    return Times(rows, total, note, gpu=sums["gpu_seconds"] > 0)
 
 
 def _took(made: dict[str, float] | None) -> tuple[str, str, str]:

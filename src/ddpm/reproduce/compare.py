@@ -81,8 +81,8 @@ def _conditions(record: ScoreRecord) -> dict[str, Any]:
 
 def _spread(name: str, *records: ScoreRecord) -> float | None:
     """Return the standard deviation of the difference of a score of whole sets; None if unknown for a record."""
-    known = [deviation for each in records if (deviation := _deviation(name, each)) is not None]
-    return math.hypot(*known) if len(known) == len(records) else None
+    deviations = [deviation for each in records if (deviation := _deviation(name, each)) is not None]
+    return math.hypot(*deviations) if len(deviations) == len(records) else None
 
 
 def _deviation(name: str, record: ScoreRecord) -> float | None:

@@ -54,7 +54,7 @@ def present(python: str, folder: Path) -> str:
     return python
 
 
-def fresh(folder: Path, recorded_python: str) -> str:
+def new_environment(folder: Path, recorded_python: str) -> str:
     """Make `.venv` in the folder from its lock file; return its interpreter. Raises ReproduceError."""
     environment = folder / ".venv"
     log = folder / ".state" / "install.log"

@@ -91,7 +91,7 @@ def reproduce(address: str, folder: Path, repository: str, *, python: str | None
 def _environment(python: str | None, folder: Path, lineage: Lineage, log: Log) -> str:
     if python is None:
         log("python     installing an environment from requirements.lock (minutes)")
-        return environment.fresh(folder, lineage.tag("python"))
+        return environment.new_environment(folder, lineage.tag("python"))
     found = shutil.which(python) or python
     log(f"python     {python}: checking its packages against requirements.lock")
     return environment.present(found, folder)

@@ -46,7 +46,7 @@ def read_mask(path: Path, side: int) -> NDArray[np.bool_]:
     if known.all():
         raise DataError(f"the mask {path} is all black: nothing to paint. Make it white where to paint.")
     if not known.any():
-        raise DataError(f"the mask {path} is all white: nothing is kept. To draw whole images, use `ddpm sample`.")
+        raise DataError(f"the mask {path} is all white: nothing is kept. To generate whole images, use `ddpm sample`.")
     return known
 
 

@@ -35,7 +35,7 @@ def scores(plan: Plan, restored: Restored, truth: Pixels | None) -> dict[str, An
     if truth is None:
         return {}
     count = restored.images.shape[1]
-    single = [_fidelity(restored.images[:, turn], truth) for turn in range(count)]
+    single = [_fidelity(restored.images[:, repeat], truth) for repeat in range(count)]
     result: dict[str, Any] = {"restored": _summary(single)}
     if count > 1:
         result["mean of restorations"] = _summary([_fidelity(restored.mean, truth)])
@@ -67,9 +67,9 @@ def write(out: Path, plan: Plan, inputs: Inputs, restored: Restored, facts: Mapp
 
 def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
     """Draw a row for each of the first inputs: observed, restored, mean and spread, baseline, truth."""
-    spread, turns = restored.spread, min(restored.images.shape[1], MAX_RESTORATIONS)
+    spread, repeats = restored.spread, min(restored.images.shape[1], MAX_RESTORATIONS)
     columns: list[tuple[str, Sequence[Pixels]]] = [("observed", _observed(plan, inputs))]
-    columns += [("restored" if turn == 0 else "", list(restored.images[:, turn])) for turn in range(turns)]
+    columns += [("restored" if repeat == 0 else "", list(restored.images[:, repeat])) for repeat in range(repeats)]
     if spread is not None:
         most = uncertainty.top(spread)
         columns += [("mean", list(restored.mean)), ("spread", [uncertainty.heat(each, most) for each in spread])]
@@ -80,7 +80,7 @@ def strip(plan: Plan, inputs: Inputs, restored: Restored) -> bytes:
         sheets.SheetRow([_large(column[index]) for _, column in columns], _short(name))
         for index, name in enumerate(inputs.names[:MAX_ROWS])
     ]
-    first_after = 1 + turns
+    first_after = 1 + repeats
     return sheets.sheet(
         rows,
         headings={place: heading for place, (heading, _) in enumerate(columns) if heading},
@@ -93,8 +93,8 @@ def _write_images(folder: Path, names: Sequence[str], restored: Restored) -> Non
     for index, name in enumerate(names):
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
-        for turn, image in enumerate(restored.images[index]):
-            to_pil(image).save(own / f"restored-{turn}.png")
+        for repeat, image in enumerate(restored.images[index]):
+            to_pil(image).save(own / f"restored-{repeat}.png")
         if spread is not None:
             to_pil(mean[index]).save(own / "mean.png")
             files.write_npy(own / "spread.npy", spread[index])

@@ -95,7 +95,7 @@ def restore(
     images = np.empty((len(given.names), plan.count, plan.side, plan.side, plan.channels), dtype=np.uint8)
     batch = batch if samplers.SAMPLERS[plan.sampling.sampler].batched else 1
     for sigma, part in _batches(given.noise, plan.count, batch):
-        named = [(given.names[index], turn) for index, turn in part]
+        named = [(given.names[index], repeat) for index, repeat in part]
         seen = given.seen[[index for index, _ in part]]
         if sigma > 0:
             cut = torch.stack([_normal(seen[0], plan.seed, "cut", *key) for key in named])
@@ -172,7 +172,7 @@ def _batches(noise: Sequence[float], count: int, batch: int) -> Iterator[tuple[f
     """Yield pairs (input, restoration) of equal noise, `batch` at a time: the sigmas depend on the noise."""
     order = sorted(range(len(noise)), key=lambda index: noise[index])
     for sigma, group in groupby(order, key=lambda index: noise[index]):
-        pairs = [(index, turn) for index in group for turn in range(count)]
+        pairs = [(index, repeat) for index in group for repeat in range(count)]
         for start in range(0, len(pairs), batch):
             yield sigma, pairs[start : start + batch]
 

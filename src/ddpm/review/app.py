@@ -126,10 +126,10 @@ class Review:
 
     async def finish(self, _request: Request) -> Response:
         """Close the review and redirect to its result, which can be reloaded as long as the server runs."""
-        known = self.session.finished
+        finished = self.session.finished
         with _conflicts():
             self.session.finish()
-        return RedirectResponse("/", 303, background=None if known else BackgroundTask(self.on_result))
+        return RedirectResponse("/", 303, background=None if finished else BackgroundTask(self.on_result))
 
     def _page(self, request: Request) -> Response:
         shown = {
@@ -190,6 +190,6 @@ def _conflicts() -> Iterator[None]:
         raise HTTPException(409, str(error)) from error
 
 
-def _equal(sent: str, known: str) -> bool:
+def _equal(sent: str, expected: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(sent.encode(), known.encode())
+    return hmac.compare_digest(sent.encode(), expected.encode())

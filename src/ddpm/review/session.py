@@ -83,10 +83,10 @@ def start(
     coins = random.random(count) < 0.5
     ours, theirs = random.permutation(len(real))[:count], random.permutation(len(generated))[:count]
     shown = np.stack([real[ours[i]] if coin else generated[theirs[i]] for i, coin in enumerate(coins)])
-    known = {**conditions, "count": count, "seed": seed}
-    path = folder / f"{files.sha256_json(known)[:16]}.json"
+    identity = {**conditions, "count": count, "seed": seed}
+    path = folder / f"{files.sha256_json(identity)[:16]}.json"
     answers, finished = _saved(path, count)
-    return Session(path, shown, coins, known, answers, finished)
+    return Session(path, shown, coins, identity, answers, finished)
 
 
 def _saved(path: Path, count: int) -> tuple[list[bool], bool]:

@@ -31,7 +31,7 @@ def check(
     if count < 1:
         raise ValueError(f"count = {count}: must be 1 or more")
     if not classes and labels is not None:
-        raise ValueError("this model was trained without labels: leave out label")
+        raise ValueError("this model was trained without labels: omit the label")
     _check_guidance(config, sampling.guidance, guide)
     if labels is None and low_res is not None and classes:
         labels = [NO_LABEL] * count
@@ -55,7 +55,7 @@ def _check_guidance(config: ModelConfig, scale: float, guide: ModelConfig | None
     """Require a worse model for guidance: this one without labels, or a guide of the same images and noise levels."""
     if guide is None:
         if scale != 1 and not config.image.classes:
-            raise ValueError("this model was trained without labels: leave out guidance (1), or give a weaker model")
+            raise ValueError("this model was trained without labels: omit guidance (1), or give a weaker model")
         if scale != 1 and not config.image.label_dropout:
             raise ValueError(f"guidance = {scale}: other than 1 only for a model trained with label_dropout")
         return

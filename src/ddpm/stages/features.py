@@ -19,10 +19,10 @@ def main() -> None:
         chosen = settings.model_dump() | {"extractor": settings.choice(labelled=len(data.classes) > 1)}
         summary = features.build(folder, data, device, **chosen)
     accuracy = summary["heldout_accuracy"]
-    known = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
+    note = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
     terminal.echo(
-        f"features: {summary['extractor']}{known}; FID ({summary['extractor']}) of real images: {fid['heldout']:.3g} "
+        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: {fid['heldout']:.3g} "
         f"between training and held-out split, {fid['halves']:.3g} between halves of the training split; of noise: "
         f"{fid['noise']:.3g}"
     )

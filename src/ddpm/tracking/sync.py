@@ -74,10 +74,10 @@ class _Replay:
         self.experiment = store.experiment(connection, store.experiment_name())
         server = files.sha256_bytes(f"{store.tracking_uri()} {self.experiment}".encode())[:16]
         self.hint = spool.folder / f"shipped-{server}.json"
-        known: dict[str, Any] = files.read_json(self.hint) if self.hint.exists() else {"run_id": "", "offset": 0}
-        run = self._active(known["run_id"]) or find_run(connection, self.experiment, spool.digest) or self._new_run()
+        hint: dict[str, Any] = files.read_json(self.hint) if self.hint.exists() else {"run_id": "", "offset": 0}
+        run = self._active(hint["run_id"]) or find_run(connection, self.experiment, spool.digest) or self._new_run()
         self.run_id: str = run.info.run_id
-        self.offset: int = known["offset"] if known["run_id"] == self.run_id else 0
+        self.offset: int = hint["offset"] if hint["run_id"] == self.run_id else 0
         self.last_steps = {metric.key: metric.step for metric in run.data.to_proto().metrics}
         self.has_lineage = any(key in run.data.tags for key in LINEAGE_TAGS)
         self.waiting: list[Metric] = []

@@ -103,7 +103,7 @@ class Tracker:
         if self.trouble is None:
             terminal.error(f"MLflow is not recording now: {trouble}", label="")
             terminal.error(
-                f"Training goes on. The record is kept in {self.spool.folder} and is completed when MLflow can be "
+                f"Training continues. The record is kept in {self.spool.folder} and is completed when MLflow can be "
                 "reached.",
                 label="",
             )

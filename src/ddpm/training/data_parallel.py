@@ -144,7 +144,7 @@ def peer_loss_explained() -> Iterator[None]:
         if distributed.is_initialized() and (isinstance(error, distributed.DistError) or "gloo" in str(error)):
             raise PeerLostError(
                 f"process {distributed.get_rank()} of this training lost another one and ends too "
-                f"({str(error).splitlines()[0][:200]}). Run the same command to go on from the last checkpoint."
+                f"({str(error).splitlines()[0][:200]}). Run the same command to resume from the last checkpoint."
             ) from error
         raise
 

@@ -42,12 +42,7 @@ def test_it_reads_on_every_screen(
     open_tab: Callable[..., Tab], address: str, keep: Callable[[Tab, str], None], width: int, scheme: str
 ) -> None:
     tab = open_tab(width, scheme)
-    tab.page.goto(address)
-    closed = tab.audit()
-    keep(tab, f"report-{scheme}-{width}")
-    tab.unfold()
-    assert tab.audit() > closed
-    assert [each for each in tab.requests if not each.startswith("data:")] == [address]
+    tab.read(address, lambda: keep(tab, f"report-{scheme}-{width}"))
     dark = tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     assert dark == (scheme == "dark")
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params, presets
+from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
 from ddpm.report.model_comparison import rms
 from ddpm.sampling import generate
 from tests.support import tiny
+from tests.support.changed_params import write_quick_params
 from tests.support.records import DIGEST
 
 PRESET = Path(__file__).parents[3] / "presets/quick.yaml"
@@ -39,11 +39,7 @@ def checkpoint_of(folder: Path, scale: float, image: dict[str, Any]) -> Path:
 @pytest.fixture
 def versions(project: Path) -> list[Path]:
     """Version 1 is champion; 2 has other weights, 3 another resolution, 4 other classes, 5 its own in another order."""
-    yaml = YAML(typ="safe")
-    settings = presets.values(PRESET)
-    settings["sample"] |= {"steps": 4, "batch": 10}
-    with Path("params.yaml").open("w") as file:
-        yaml.dump(settings, file)
+    write_quick_params(steps=4, batch=10)
     run_id = tracking.complete(DIGEST, {"fid": 30.0})
     changes: list[tuple[float, dict[str, Any]]] = [
         (1.0, {}), (0.9, {}), (1.0, {"resolution": 16}), (1.0, {"classes": ["dark", "bright"]}),

@@ -4,16 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from ddpm.cli import app
 from ddpm.common import files
-from ddpm.config import params, presets
+from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.report.model_comparison import rms
 from ddpm.sampling import generate
 from tests.support import tiny
+from tests.support.changed_params import write_quick_params
 from tests.support.comparison_context import SCORED
 
 PRESET = Path(__file__).parents[3] / "presets/quick.yaml"
@@ -26,11 +26,7 @@ def compare(*arguments: str) -> Result:
 @pytest.fixture
 def folders(project: Path) -> list[Path]:
     """Three checkpoints; the first is that of the evaluation under out/."""
-    yaml = YAML(typ="safe")
-    settings = presets.values(PRESET)
-    settings["sample"] |= {"steps": 3, "batch": 10}
-    with Path("params.yaml").open("w") as file:
-        yaml.dump(settings, file)
+    write_quick_params(steps=3, batch=10)
     found = [tiny.random_checkpoint(Path(name)) for name in ("first", "second", "third")]
     for number, folder in enumerate(found):
         weights = files.read_tensors(folder / checkpoint.WEIGHTS)

@@ -1,4 +1,4 @@
-"""Which images `ddpm likelihood` measures, and which a super-resolution model enlarges: some of every class."""
+"""Images that `ddpm likelihood` measures and that a super-resolution model enlarges: some of every class."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -146,7 +146,7 @@ def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:
 
 
 def test_a_number_is_the_name_of_a_class(project: Path) -> None:
-    """Of the classes 1 and 2, `2` is the second: the index 2 does not exist, and the index 0 is not asked for so."""
+    """With classes named 1 and 2, `2` is the second class, not an index."""
     image = {**tiny.CONFIG["image"], "classes": ["1", "2"]}
     folder = tiny.random_checkpoint(project / "m", {**tiny.CONFIG, "image": image})
     draw = ["sample", "--model", str(folder), "--count", "2", "--steps", "2"]

@@ -24,7 +24,7 @@ DIGEST = "d" * 64
 
 @pytest.fixture
 def drawn(project: Path) -> Path:
-    """What prepare, train and sample leave, as far as a review needs it."""
+    """Write the outputs of prepare, train and sample that a review needs."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8), np.full(40, -1)
     heldout = np.arange(40) < 20
@@ -108,7 +108,7 @@ def test_a_review_goes_on_after_ctrl_c_and_ends_on_the_run(drawn: Path) -> None:
     ("options", "said"),
     [
         (["--count", "21"], "20 held-out and 20 generated images allow 20"),
-        (["--count", "2"], "was drawn from other weights"),
+        (["--count", "2"], "was generated with other weights"),
     ],
 )
 def test_what_cannot_be_reviewed_is_said(drawn: Path, options: list[str], said: str) -> None:

@@ -63,7 +63,7 @@ def test_statistics_of_another_extractor_or_resizing_and_broken_files_are_refuse
 
 
 def test_published_statistics_without_conditions_are_scored_against_and_said_to_be_so(tmp_path: Path) -> None:
-    """As pytorch-fid, clean-fid and ADM publish them: `mu` and `sigma` alone."""
+    """Statistics as published by pytorch-fid, clean-fid and ADM: only `mu` and `sigma`."""
     extractor = extractor_store.from_folder(Path("out/features"), "cpu")
     moments = frechet.moments(extractor(REAL))
     np.savez(tmp_path / "published.npz", mu=moments.mean, sigma=moments.covariance)

@@ -46,7 +46,7 @@ def test_what_is_taken_is_taken_by_prefect_and_comes_due() -> None:
 
 
 def _prefect(text: str) -> None:
-    """As its server reads a schedule."""
+    """Parse a schedule as Prefect's server does."""
     from prefect._internal.schemas.validators import validate_cron_string
     from prefect._vendor.croniter import croniter
 

@@ -25,10 +25,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_words_without_chatter(repository: Path) -> None:
     first = sh(repository, *dvc.command("repro")).splitlines()
-    assert dvc.words(first) == []
+    assert dvc.message_lines(first) == []
     again = sh(repository, *dvc.command("repro")).splitlines()
     assert any(dvc.CACHED.match(line) for line in again)
-    assert dvc.words(again) == []
+    assert dvc.message_lines(again) == []
     (repository / "a.txt").unlink()
     (repository / "dvc.lock").unlink()
     assert any(dvc.RESTORED.match(line) for line in sh(repository, *dvc.command("repro")).splitlines())

@@ -96,7 +96,7 @@ def test_no_step_does_what_hadolint_forbids(name: str) -> None:
 
 
 def copied() -> list[str]:
-    """What the images take from the repository."""
+    """List the files that the images copy from the repository."""
     return [
         word
         for _, steps in STAGES.values()

@@ -25,7 +25,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def command(port: int) -> list[str]:
-    """What the image runs, at another address."""
+    """Return the command of the image, with another address."""
     (line,) = re.findall(r'^CMD (\["uvicorn".*\])$', (ROOT / "docker/Dockerfile").read_text(), re.M)
     words = json.loads(line)
     here = {"/usr/local/lib/ddpm/serve": str(ROOT / "docker/serve"), "0.0.0.0": "127.0.0.1", "8000": str(port)}

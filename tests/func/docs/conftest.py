@@ -1,4 +1,4 @@
-"""One fresh clone in which a small pipeline has run once, and which has all that the pages speak of."""
+"""A fresh clone in which a small pipeline has run once, with everything that the pages use."""
 
 import os
 import re
@@ -56,7 +56,7 @@ class Project:
         return words
 
     def strays(self) -> str:
-        """What git would show of files that nobody asked for."""
+        """List untracked files, as git shows them."""
         return sh(self.folder, "git", "status", "--porcelain")
 
 

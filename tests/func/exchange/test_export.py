@@ -1,4 +1,4 @@
-"""To diffusers, held against diffusers itself: opened there, equal weights, equal images, refusals by name."""
+"""Export to diffusers, compared with diffusers itself: opening, weights, images, refusals by name."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""From diffusers, held against diffusers itself: equal weights, equal images, a checkpoint like any other, refusals."""
+"""Import from diffusers, compared with diffusers itself: weights, images, an ordinary checkpoint, refusals."""
 
 import json
 from pathlib import Path

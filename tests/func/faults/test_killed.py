@@ -150,7 +150,7 @@ def kill_trainer(world: World, flow: Flow) -> bool:
 
 
 def kill_dvc(world: World, flow: Flow) -> bool:
-    """In any stage before the model is whole: not later, when a rerun has made it already."""
+    """Kill DVC in any stage before the model is complete, but not later, when a rerun has already made it."""
     moment = world.moments.choice(MOMENTS[:4])
     flow.wait_for(lambda: flow.said(moment))
     found = caught(flow, "dvc")
@@ -167,7 +167,7 @@ def kill_flow(world: World, flow: Flow) -> bool:
 
 
 def kill_server(name: str) -> Callable[[World, Flow], bool]:
-    """It is started again at once, as a supervisor would."""
+    """Kill the server and start it again at once, as a supervisor would."""
 
     def kill(world: World, flow: Flow) -> bool:
         moment = world.moments.choice(MOMENTS)

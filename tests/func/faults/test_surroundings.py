@@ -57,7 +57,7 @@ def start(project: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the training ends with when nothing happens to it."""
+    """Train without a fault; return the result."""
     folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("whole") / "project"))
     stage.write_params(folder, SHORT)
     done = forked.run([sys.executable, "-m", "ddpm.stages.train"], cwd=folder)
@@ -267,7 +267,7 @@ os.execv(sys.executable, [sys.executable, "-m", "flows"])  # as `ddpm run`
 
 
 def test_without_any_network_a_fresh_clone_ends_with_a_champion(tmp_path: Path) -> None:
-    """In a namespace that has the loopback alone: the data, all servers and the check in a clean process."""
+    """The namespace has only the loopback interface, for data, servers and the check in a clean process."""
     if not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
         pytest.skip("only root on Linux can make a network namespace")
     folder = clone(tmp_path / "clone")

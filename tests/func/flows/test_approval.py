@@ -116,7 +116,7 @@ def test_a_run_that_is_cancelled_ends_and_the_question_stays(ask: Asked) -> None
 
 
 def test_the_whole_promotion_waits_for_approval(tiny_checkpoint: Path) -> None:
-    """From finished stages to a first champion. The version is verified already, to save seconds."""
+    """From finished stages to a first champion. The version is already verified, to save time."""
     from prefect import flow
 
     from flows import promotion

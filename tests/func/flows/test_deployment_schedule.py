@@ -29,7 +29,7 @@ def recorded(cron: str) -> dict[str, Any]:
 
 @pytest.fixture
 def fresh_deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No deployments, and no notes about them."""
+    """Remove all deployments and notes about them."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     with client() as connection:
         for each in connection.read_deployments():

@@ -98,7 +98,7 @@ def test_each_is_an_event_on_prefects_page_with_or_without_a_webhook(
 
 
 def test_the_automation_of_earlier_versions_posts_nothing(hook: Receiver) -> None:
-    """It waits for a label that events no longer have."""
+    """The automation waits for a label that events no longer have."""
     from prefect.server.events.schemas.automations import EventTrigger, Posture
     from prefect.server.events.schemas.events import ReceivedEvent
 

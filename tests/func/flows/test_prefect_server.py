@@ -135,7 +135,7 @@ print(settings.api.url, settings.api.auth_string.get_secret_value(), settings.se
 
 
 def test_a_process_that_has_imported_prefect_uses_the_server(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a test or a notebook may. Prefect would start its own open server."""
+    """This can happen in a test or a notebook. Prefect alone would start an unprotected server."""
     record = f"prefect_server.new_record('{stranger[7:]}', 'a:b')"
     program = USES.replace("SERVER", f"prefect_server.Server('{stranger}/api', {record})")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -157,7 +157,7 @@ def test_a_lost_lease_is_detected_before_the_next_write(database: None) -> None:
 
 
 def test_a_lost_lease_ends_long_work(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For example the upload of a model, between two writes."""
+    """Long work is, for example, the upload of a model between two writes."""
     from prefect.concurrency import _leases
 
     from flows.registry_lock import registry_lock

@@ -119,7 +119,7 @@ def test_a_killed_run_is_crashed_and_a_running_one_is_not(run: "subprocess.Popen
 def test_of_several_processes_that_find_a_killed_run_one_notifies(
     run: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For example the service and a starting run: both see that it died before either has recorded it."""
+    """The service and a starting run, for example, both find a dead run before either has recorded it."""
     from flows import crash_recovery, run_liveness
 
     first = started(run)

@@ -1,4 +1,4 @@
-"""Nothing to do: the champion was made from this checkout's data, parameters, code and lock file."""
+"""Runs without work to do: the champion was made from this checkout's data, parameters, code and lock file."""
 
 import os
 import shutil

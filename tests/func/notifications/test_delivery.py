@@ -50,7 +50,7 @@ def test_a_message_arrives_once_signed_over_id_time_and_body(web: Receiver, hook
 
 
 def test_the_receivers_library_accepts_a_message(web: Receiver, hook: Webhook) -> None:
-    """With the code of the documentation."""
+    """Use the code of the documentation."""
     post(hook, sent())
     posted = web.posted.get_nowait()
     names: dict[str, Any] = {"secret": SECRET, "body": posted.body, "headers": posted.headers}
@@ -110,7 +110,7 @@ def test_a_refused_connection_is_retried(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_receiver_that_comes_back_gets_the_message(web: Receiver, hook: Webhook) -> None:
-    """It does not answer the first attempt."""
+    """The receiver does not answer the first attempt."""
     web.silent.set()
     threading.Thread(target=lambda: (web.posted.get(), web.silent.clear())).start()  # type: ignore[func-returns-value]
     post(hook, sent(), RetryPolicy(attempt=2, pause=0.01))

@@ -98,7 +98,7 @@ def test_outside_a_checkout_one_sentence_names_the_project_folder(verb: str, tmp
 
 
 def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
-    """By bash's protocol: the words so far in COMP_WORDS, the position of the one to complete in COMP_CWORD."""
+    """Use bash's protocol: the words in COMP_WORDS, the index of the word to complete in COMP_CWORD."""
 
     def completed(line: str) -> set[str]:
         words = line.split(" ")

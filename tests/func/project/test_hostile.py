@@ -1,4 +1,4 @@
-"""What others write, in every field that they can write, against every output: nothing of it is more than text."""
+"""Untrusted text in every field, against every output: it is never interpreted."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def rich_text(thing: object) -> str:
 
 
 def report(text: str) -> summary.PipelineResult:
-    """What a run found, with a hostile text in each of its fields."""
+    """Make a report with a hostile text in each of its fields."""
     scores = {"fid": 31.25, "fid_floor": 9.0, "inception_score": 5.0, "class_share_min": 0.08, "conditions": {}}
     verdict = decide(scores, None, max_fid=20.0)
     verdict = replace(verdict, reasons=(text,), rows=tuple(replace(row, name=text) for row in verdict.rows))

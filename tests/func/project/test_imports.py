@@ -1,4 +1,4 @@
-"""Who may import whom: read from the source, so that it holds for imports inside functions too."""
+"""The import law, checked on the source, so that it also covers imports inside functions."""
 
 import ast
 import re
@@ -203,7 +203,7 @@ def test_light_modules_import_nothing_heavy(module: str) -> None:
 
 
 def test_no_test_module_imports_another() -> None:
-    """What tests share is in tests/support."""
+    """Shared code is in tests/support."""
     tests = ROOT / "tests"
     for path in tests.rglob("*.py"):
         others = [each for each in imported(path) if re.search(r"(^|\.)test_", each) and each.startswith("tests.")]

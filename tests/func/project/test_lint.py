@@ -1,4 +1,4 @@
-"""What `make lint` asks besides style: a secret in git is found, and an audit that was not done is not called done."""
+"""`make lint` beyond style: a secret in git is found, and an audit that was not done is reported as not done."""
 
 import importlib.util
 import shutil

@@ -20,7 +20,7 @@ def calls(tree: ast.AST) -> list[tuple[str, dict[str, Any]]]:
 
 
 def forbidden(tree: ast.AST) -> list[str]:
-    """What runs code that a file holds, or a shell."""
+    """List calls and imports that can run code from a file, or a shell."""
     found = []
     for name, words in calls(tree):
         last = name.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Nothing is ever unpickled: a pickle that springs is put wherever a file is read, and must not."""
+"""Nothing is ever unpickled: malicious pickles replace every type of input file and must not run."""
 
 import io
 import pickle  # to make the trap, and to prove that it springs for a reader who unpickles
@@ -207,7 +207,7 @@ def test_a_pickle_is_refused_in_words_and_not_opened(reader: str, trap: bytes, t
 
 @pytest.mark.slow
 def test_a_registered_model_whose_place_a_pickle_took_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """In the process that loads every version before an alias moves."""
+    """It is refused by the process that loads every version before an alias moves."""
     model = tmp_path / "model"
     pack.pack(tiny_checkpoint, model, {})
     described = (model / "MLmodel").read_text()

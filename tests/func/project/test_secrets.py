@@ -50,7 +50,7 @@ def planted(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(*words: str) -> str:
-    """What a command prints."""
+    """Run a command; return its output."""
     return str(CliRunner().invoke(app, list(words)).output)
 
 

@@ -1,4 +1,4 @@
-"""Which checkout's code runs: its own or none, also in the temporary folders of DVC's experiments."""
+"""A stage runs the code of its own checkout or none, also in the temporary folders of DVC's experiments."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Which code shapes a result: dvc.yaml against what is derived from imports, in both directions."""
+"""Code that shapes a result: dvc.yaml against the files derived from imports, in both directions."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_dvc_yaml_lists_exactly_the_code_that_shapes_a_stage_s_result(stage: str
 
 
 def test_known_files_are_derived() -> None:
-    """So that an empty or truncated derivation is noticed."""
+    """An empty or truncated derivation would be noticed here."""
     names = {path.relative_to(imports.PACKAGE).as_posix() for path in fingerprint.code_of("rescore")}
     assert names >= {
         "runtime/device.py",

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,12 +33,18 @@ with lock.file_lock("digits"):
 """
 
 
-def test_a_living_holder_on_this_machine_is_waited_for_and_named(
-    record: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def started_holder(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A process that holds the lock, on the machine of this process."""
     holder = start(HOLDER, "here")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "here"))
     assert said(holder) == "ready"
+    return holder
+
+
+def test_a_living_holder_on_this_machine_is_waited_for_and_named(
+    record: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = started_holder(start, tmp_path, monkeypatch)
     monkeypatch.setattr(lock, "PATIENCE", 1.0)
     with pytest.raises(LockBusyError, match="another process is changing digits in the registry"), lock.file_lock(NAME):
         pass
@@ -53,9 +60,7 @@ def test_a_living_holder_on_this_machine_is_waited_for_and_named(
 def test_a_holder_that_was_killed_is_no_wait(
     record: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    holder = start(HOLDER, "here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "here"))
-    assert said(holder) == "ready"
+    holder = started_holder(start, tmp_path, monkeypatch)
     holder.kill()
     holder.wait()
     monkeypatch.setattr(lock, "PATIENCE", 0.0)

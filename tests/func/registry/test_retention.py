@@ -46,7 +46,7 @@ def test_files_that_another_version_has_as_well_stay(make: Make) -> None:
 
 
 def test_killed_between_files_and_version_it_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is half deleted is not promoted on the word of an earlier check."""
+    """A half-deleted version is not promoted because of an earlier check."""
     make("a"), make("b")
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "delete_model_version", lambda *_: 1 / 0)

@@ -131,7 +131,7 @@ def test_a_name_is_one_part_of_a_path(value: str) -> None:
 
 @pytest.mark.parametrize("digest", ["../../escaped", "..", "a/b", "x' or '1'='1"])
 def test_a_digest_names_one_record(project: Path, digest: str) -> None:
-    """It comes from a model's config, which may be somebody else's."""
+    """The digest comes from a model's config, which is untrusted."""
     for work in (tracking.Tracker, tracking.replay, tracking.run_of, lambda each: tracking.complete(each, {})):
         with pytest.raises(ValueError, match="the training digest is"):
             work(digest)

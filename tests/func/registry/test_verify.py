@@ -1,4 +1,4 @@
-"""Nothing becomes champion that was not loaded and sampled where this project is not installed."""
+"""Only a version that was loaded and sampled without this project installed can become champion."""
 
 import json
 import shutil

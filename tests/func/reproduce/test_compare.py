@@ -1,4 +1,4 @@
-"""What differs is measured, and judged only where a spread is known; an environment is the lock file's or refused."""
+"""Differences are measured, and judged only where a spread is known; an environment must match the lock file."""
 
 import json
 import subprocess
@@ -106,10 +106,10 @@ def test_the_present_environment_has_to_be_that_of_the_lock_file(tmp_path: Path)
 
 def test_a_fresh_environment_is_made_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_text("# nothing\n")
-    python = environment.fresh(tmp_path, "not recorded")
+    python = environment.new_environment(tmp_path, "not recorded")
     code = "import json, sys; print(json.dumps([sys.prefix, sys.version_info[:2]]))"
     prefix, version = json.loads(subprocess.run([python, "-c", code], capture_output=True, check=True).stdout)
     assert Path(prefix) == tmp_path / ".venv"
     assert tuple(version) == sys.version_info[:2]
     with pytest.raises(ReproduceError, match=r"trained with Python 3\.2\.1"):
-        environment.fresh(tmp_path, "3.2.1")
+        environment.new_environment(tmp_path, "3.2.1")

@@ -77,7 +77,7 @@ COMMAND = [
 
 @pytest.fixture(scope="module")
 def whole(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What the command writes when nothing happens to it."""
+    """Return the output of an uninterrupted command."""
     out = tmp_path_factory.mktemp("whole") / "whole.npy"
     done = forked.run([sys.executable, *COMMAND, "--model", str(tiny_checkpoint), "--out", str(out)])
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ def model(packed: Path) -> mlflow.pyfunc.PyFuncModel:
 
 @pytest.fixture(scope="module")
 def expected(tiny_checkpoint: Path) -> Callable[..., np.ndarray]:
-    """What the project itself draws, measured as the model was."""
+    """Return a function that samples with the project itself, with the settings of the model's evaluation."""
     loaded = checkpoint.load(tiny_checkpoint)
 
     def drawn(count: int, *, guidance: float = 1.0, **options: Any) -> np.ndarray:

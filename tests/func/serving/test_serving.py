@@ -1,4 +1,4 @@
-"""What one request may ask for: limits that are those of the network's real work, of time, and of one at a time."""
+"""Limits of one request: network evaluations, time, and one request at a time."""
 
 import base64
 import io

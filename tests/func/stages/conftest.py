@@ -12,7 +12,7 @@ from tests.support.evaluated_project import CHANGES, write_images, write_params
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder in which every stage has run once; read only."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
@@ -29,9 +29,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def evaluated(evaluated_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, current, to change at will."""
-    shutil.copytree(finished, tmp_path / "project")
+    shutil.copytree(evaluated_once, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"
 

@@ -30,7 +30,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def record(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a run keeps of the data; the current folder is a project without images yet."""
+    """Return the data record of a run; the current folder is a project without images yet."""
     for path in tracking.data_record_files(finished / "out"):
         target = tmp_path / "record" / path.relative_to(finished / "out")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def test_a_record_whose_parts_do_not_belong_together_is_refused(record: Path) ->
 
 
 class Named:
-    """As much of an extractor as a distance needs."""
+    """The part of an extractor that a distance needs."""
 
     sha256 = "e"
 

@@ -22,9 +22,9 @@ from tests.func.stages.conftest import contents
 from tests.support.evaluated_project import CHANGES, write_params
 
 
-def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
-    metrics = files.read_json(finished / evaluate.METRICS)
-    summary = files.read_json(finished / "out/features/features.json")
+def test_metrics_have_scores_floors_and_all_conditions(evaluated_once: Path) -> None:
+    metrics = files.read_json(evaluated_once / evaluate.METRICS)
+    summary = files.read_json(evaluated_once / "out/features/features.json")
     assert summary["heldout_accuracy"] == metrics["extractor_accuracy"] > 0.95
     for score, floors in summary["floors"].items():
         assert floors.items() <= metrics["floors"][score].items()
@@ -33,25 +33,25 @@ def test_metrics_have_scores_floors_and_all_conditions(finished: Path) -> None:
     assert metrics["fid"] > 5 * metrics["fid_halves"]  # random weights
     assert set(metrics["class_histogram"]) == {"dark", "light"}
     conditions = metrics["conditions"]
-    assert conditions["extractor_sha256"] == files.sha256_file(finished / "out/features/extractor.safetensors")
-    assert conditions["weights_sha256"] == files.sha256_file(finished / "out/train/model/weights.safetensors")
+    assert conditions["extractor_sha256"] == files.sha256_file(evaluated_once / "out/features/extractor.safetensors")
+    assert conditions["weights_sha256"] == files.sha256_file(evaluated_once / "out/train/model/weights.safetensors")
     assert {"seed", "sampler", "steps", "spacing", "guidance", "clamp", "eta", "variance"} <= conditions.keys()
     assert (conditions["count"], conditions["inception_score_splits"]) == (100, 2)
     assert "batch" not in conditions
 
 
-def test_auto_is_the_classifier_where_there_are_labels(project: Path) -> None:
-    """With the same weights, features and statistics, to the byte."""
+def test_auto_is_the_classifier_where_there_are_labels(evaluated: Path) -> None:
+    """Weights, features and statistics are the same, to the byte."""
     assert params.load().features.extractor == "auto"
-    before = contents(project / "out/features")
+    before = contents(evaluated / "out/features")
     write_params({**CHANGES, "features": {**CHANGES["features"], "extractor": "classifier"}})
     features.main()
-    assert contents(project / "out/features") == before
-    assert files.read_json(project / evaluate.METRICS)["conditions"]["extractor"] == "classifier"
+    assert contents(evaluated / "out/features") == before
+    assert files.read_json(evaluated / evaluate.METRICS)["conditions"]["extractor"] == "classifier"
 
 
-def test_pictures_and_page_are_there(project: Path) -> None:
-    pictures = project / evaluate.PICTURES
+def test_pictures_and_page_are_there(evaluated: Path) -> None:
+    pictures = evaluated / evaluate.PICTURES
     names = {
         "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training",
         "classes", "extremes_confidence", "extremes_neighbour",
@@ -62,26 +62,26 @@ def test_pictures_and_page_are_there(project: Path) -> None:
     assert not page.make(None)
     html = page.PAGE.read_text()
     assert html.count("<img ") == len(names)
-    assert files.read_json(project / "out/train/model/config.json")["digest"] in html
+    assert files.read_json(evaluated / "out/train/model/config.json")["digest"] in html
 
 
-def test_the_worst_pairs_are_those_that_the_record_names(finished: Path) -> None:
-    worst = files.read_json(finished / evaluate.METRICS)["memorisation"]["worst"]
-    extractor, real = reference.load(finished / "out/features")
-    with score_folder.extracted(finished / "out/sample", extractor, real) as drawn:
-        train = np.flatnonzero(~prepared.load(finished / "out/prepare").heldout)
+def test_the_worst_pairs_are_those_that_the_record_names(evaluated_once: Path) -> None:
+    worst = files.read_json(evaluated_once / evaluate.METRICS)["memorisation"]["worst"]
+    extractor, real = reference.load(evaluated_once / "out/features")
+    with score_folder.extracted(evaluated_once / "out/sample", extractor, real) as drawn:
+        train = np.flatnonzero(~prepared.load(evaluated_once / "out/prepare").heldout)
         pairs = score_folder.neighbours(drawn, train, [sample for sample, *_ in worst])
     assert [[pair["sample"], pair["training"][0], pair["distances"][0]] for pair in pairs] == worst
     assert [pair["distances"][0] for pair in pairs] == sorted(pair["distances"][0] for pair in pairs)
 
 
-def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) -> None:
-    pairs = files.read_json(finished / evaluate.PICTURES / "neighbours.json")
-    heldout = np.load(finished / "out/prepare/heldout.npy")
-    labels = np.load(finished / "out/sample/labels.npy")
+def test_neighbours_name_prepared_training_images_of_each_class(evaluated_once: Path) -> None:
+    pairs = files.read_json(evaluated_once / evaluate.PICTURES / "neighbours.json")
+    heldout = np.load(evaluated_once / "out/prepare/heldout.npy")
+    labels = np.load(evaluated_once / "out/sample/labels.npy")
     assert [labels[pair["sample"]] for pair in pairs[:2]] in ([0, 1], [1, 0])
-    extractor, real = reference.load(finished / "out/features")
-    distances = nearest(extractor(np.load(finished / "out/sample/images.npy")), real.train)[1][:, 0]
+    extractor, real = reference.load(evaluated_once / "out/features")
+    distances = nearest(extractor(np.load(evaluated_once / "out/sample/images.npy")), real.train)[1][:, 0]
     for pair in pairs[:2]:
         closest = distances[labels == labels[pair["sample"]]].min()
         assert pair["distances"][0] == pytest.approx(closest, rel=1e-5)
@@ -90,26 +90,26 @@ def test_neighbours_name_prepared_training_images_of_each_class(finished: Path) 
         assert pair["distances"] == sorted(pair["distances"])
 
 
-def test_running_again_gives_the_same_bytes(project: Path) -> None:
-    before = contents(project / "out")
+def test_running_again_gives_the_same_bytes(evaluated: Path) -> None:
+    before = contents(evaluated / "out")
     shutil.rmtree("out/features")
     shutil.rmtree("out/evaluate")
     features.main()
     evaluate.main()
-    after = contents(project / "out")
+    after = contents(evaluated / "out")
     assert [name for name in before if after[name] != before[name]] == []
     assert after.keys() == before.keys()
 
 
-def test_outputs_name_no_place_and_no_time(finished: Path) -> None:
+def test_outputs_name_no_place_and_no_time(evaluated_once: Path) -> None:
     for folder in ("features", "evaluate"):
-        for name, content in contents(finished / "out" / folder).items():
-            assert str(finished).encode() not in content, name
+        for name, content in contents(evaluated_once / "out" / folder).items():
+            assert str(evaluated_once).encode() not in content, name
             if name.endswith((".json", ".html")):
                 assert not re.search(rb"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", content), name
 
 
-def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
+def test_samples_that_are_training_images_are_noticed(evaluated: Path) -> None:
     labels, heldout = np.load("out/prepare/labels.npy"), np.load("out/prepare/heldout.npy")
     chosen = np.flatnonzero(~heldout)[:200]
     files.write_npy(Path("out/sample/images.npy"), np.load("out/prepare/images.npy")[chosen])
@@ -129,7 +129,7 @@ def test_samples_that_are_training_images_are_noticed(project: Path) -> None:
         ("copies", ["memorisation ratio"]),
     ],
 )
-def test_the_default_limits_tell_what_was_learnt(project: Path, kind: str, outside: list[str]) -> None:
+def test_the_default_limits_tell_what_was_learnt(evaluated: Path, kind: str, outside: list[str]) -> None:
     images, labels = samples_of(kind)
     files.write_npy(Path("out/sample/images.npy"), images)
     files.write_npy(Path("out/sample/labels.npy"), labels)
@@ -157,8 +157,8 @@ def samples_of(kind: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return images.astype(np.uint8), labels.astype(np.int64)
 
 
-def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(project: Path) -> None:
-    """With one rare class that the extractor never sees, all real images hardly ever, equal shares half of the time."""
+def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(evaluated: Path) -> None:
+    """One rare class is never recognised: real images rarely contain it, equal class shares half of the time."""
     extractor, real = reference.load()
     data = prepared.load()
     held = data.labels[data.heldout_indices]
@@ -170,13 +170,13 @@ def test_accuracy_of_real_images_counts_the_classes_as_the_samples_do(project: P
     assert score_folder.accuracy_of_real_images(np.zeros(9, np.int64), extractor, real, data) > 0.95
 
 
-def test_unlabelled_samples_have_no_accuracy(project: Path) -> None:
+def test_unlabelled_samples_have_no_accuracy(evaluated: Path) -> None:
     files.write_npy(Path("out/sample/labels.npy"), np.full(100, -1))
     evaluate.main()
     assert "class_accuracy" not in files.read_json(evaluate.METRICS)
 
 
-def test_the_real_inception_score_uses_the_same_splits(project: Path) -> None:
+def test_the_real_inception_score_uses_the_same_splits(evaluated: Path) -> None:
     before = files.read_json(evaluate.METRICS)
     write_params(CHANGES | {"evaluate": CHANGES["evaluate"] | {"splits": 4}})
     assert params.load().evaluate.splits == 4

@@ -88,7 +88,7 @@ def test_a_preset_learns_digits_and_its_model_is_registered(name: str, prepared:
 
 @pytest.mark.slow
 def test_a_model_of_super_resolution_becomes_champion_and_enlarges(prepared: Path, project: Path) -> None:
-    """What it makes of small held-out digits is nearer to the truth than bicubic interpolation."""
+    """Enlarged held-out digits are nearer to the originals than with bicubic interpolation."""
     write_params("mnist", condition="low-resolution-2")
     number = registered("enlarging", prepared, project)
     registry.promote("enlarging", number, why="first", expected_champion=None)  # verifies it

@@ -12,7 +12,7 @@ from tests.support import tiny
 from tests.support.evaluated_project import CHANGES, write_params
 
 
-def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(project: Path) -> None:
+def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(evaluated: Path) -> None:
     """A champion of the candidate's own weights has the candidate's own scores: those of the stage for these seeds."""
     rescore.rescore(Path("out/train/model"), Path("champion/scores.json"))
     scores = files.read_json(Path("champion/scores.json"))
@@ -26,20 +26,20 @@ def test_candidate_and_champion_are_scored_by_one_process_as_the_stage_does(proj
 
 
 def test_each_pair_of_models_is_compared_by_images_of_its_own() -> None:
-    """So that no champion is the best of many on the same draw; the order of the two does not matter."""
+    """Otherwise a champion would be selected on one set of seeds. The order of the two models does not matter."""
     assert rescore.comparison_seed("aa", "bb") == rescore.comparison_seed("bb", "aa")
     seeds = [rescore.comparison_seed(f"{number:064x}", "bb") for number in range(50)]
     assert min(abs(one - other) for one in seeds for other in seeds if one != other) > 10_000
     assert len(set(seeds)) == 50
 
 
-def test_another_champion_is_judged_by_blocks_of_the_same_seeds(project: Path) -> None:
+def test_another_champion_is_judged_by_blocks_of_the_same_seeds(evaluated: Path) -> None:
     write_params(
         CHANGES | {"sample": CHANGES["sample"] | {"count": 300}, "evaluate": CHANGES["evaluate"] | {"blocks": 6}}
     )
     sample.main()
     evaluate.main()
-    champion = tiny.random_checkpoint(project / "champion")
+    champion = tiny.random_checkpoint(evaluated / "champion")
     weights = files.read_tensors(champion / "weights.safetensors")
     files.write_tensors(champion / "weights.safetensors", {name: value * 0.2 for name, value in weights.items()})
     rescore.rescore(champion, Path("scores.json"))
@@ -69,9 +69,11 @@ def test_another_champion_is_judged_by_blocks_of_the_same_seeds(project: Path) -
         ({"classes": []}, "classes dark, light against none"),
     ],
 )
-def test_a_champion_of_something_else_is_refused_in_words(project: Path, change: dict[str, object], said: str) -> None:
+def test_a_champion_of_something_else_is_refused_in_words(
+    evaluated: Path, change: dict[str, object], said: str
+) -> None:
     champion = tiny.random_checkpoint(
-        project / "champion", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **change}}
+        evaluated / "champion", {**tiny.CONFIG, "image": {**tiny.CONFIG["image"], **change}}
     )
     with pytest.raises(ValueError, match=said):
         rescore.rescore(champion, Path("scores.json"))

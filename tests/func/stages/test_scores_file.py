@@ -1,4 +1,4 @@
-"""What `dvc metrics` compares: only scores that were taken alike stand beside each other."""
+"""Scores in `dvc metrics`: only those measured under equal conditions are compared."""
 
 import json
 import os

@@ -47,7 +47,7 @@ class Stage:
         assert len(self.workers) == 2
 
     def end(self) -> str:
-        """What it said, once it and all its processes have ended by themselves."""
+        """Wait until it and all its processes have ended; return the output."""
         output = self.process.communicate(timeout=400)[0]  # open as long as a process that it started runs
         _, left = psutil.wait_procs(self.workers, timeout=60)
         assert not left
@@ -66,7 +66,7 @@ class Stage:
 
 @pytest.fixture
 def stages() -> Iterator[list[Stage]]:
-    """Those that a test started."""
+    """Return the stages that a test started, and kill them at its end."""
     started: list[Stage] = []
     yield started
     for each in started:

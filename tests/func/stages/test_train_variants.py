@@ -1,4 +1,4 @@
-"""What training can be asked beyond the default: start from a checkpoint, learn the variance, enlarge images."""
+"""Variants of training: start from a checkpoint, learn the variance, super-resolution."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def test_training_starts_from_a_checkpoint(ready: Path) -> None:
 
 
 def test_an_unlabelled_checkpoint_learns_classes(ready: Path) -> None:
-    """At first it answers to every label, and to the one for none, as the unlabelled model did."""
+    """At first, every label, and none, gives the output of the unlabelled model."""
     write_params(train={"initial": "base", "images": 96, "warmup": 0})
     settings = params.load()
     net, diffusion = settings.net.model_dump(mode="json"), settings.diffusion.model_dump(mode="json")

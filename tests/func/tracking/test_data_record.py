@@ -1,4 +1,4 @@
-"""What a run keeps of its data: there again as it was, in a real record; and how the data differed, written once."""
+"""The data record of a run: restored unchanged from a real record; drift is recorded once."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ FOUND: dict[str, Any] = {
 
 @pytest.fixture
 def outputs(project: Path) -> Path:
-    """What prepare and features leave, and more that no run needs."""
+    """Write the outputs of prepare and features, and files that no run needs."""
     files.write_json(project / "out/prepare/profile.json", {"data_sha256": "d" * 64})
     for name in (
         "prepare/profile.npy",

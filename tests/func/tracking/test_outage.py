@@ -33,7 +33,7 @@ def test_the_record_is_completed_once_after_an_outage(
     for images in (500, 600):
         tracker.metrics(images, {"loss": 1 / images})
     tracker.finish("FINISHED")  # with the server gone
-    assert "Training goes on" in capfd.readouterr().err
+    assert "Training continues" in capfd.readouterr().err
     with pytest.raises(tracking.TrackingUnavailableError, match="does not answer"):
         tracking.replay(DIGEST)
     with server(away, empty_database, port):

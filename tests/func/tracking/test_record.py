@@ -16,7 +16,7 @@ METRICS = {"fid": 30.5, "class_histogram": {"a/b:c": 0.1}, "conditions": {"steps
 
 @pytest.fixture
 def outputs(project: Path) -> list[Path]:
-    """What the stages leave."""
+    """Write the outputs of the stages."""
     files = {
         "out/train/history.csv": "images,loss,lr,grad_norm\n100,0.5,0.1,1\n200,0.25,0.05,0.5\n",
         "out/evaluate/pictures/samples.png": "png",

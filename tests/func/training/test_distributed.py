@@ -29,7 +29,7 @@ def torchrun(count: int, *arguments: str | Path, cwd: Path = ROOT) -> subprocess
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes leave."""
+    """Return the output folder of two processes."""
     folder = tmp_path_factory.mktemp("two")
     tiny.random_checkpoint(folder / "model")
     done = torchrun(2, several.__file__, folder)
@@ -39,7 +39,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(two: Path) -> dict[str, Any]:
-    """What they say of it."""
+    """Return their results."""
     content: dict[str, Any] = files.read_json(two / "found.json")
     return content
 
@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_finite_in_one_stops_all_with_the_same_words(found: d
 
 
 def test_heldout_loss_is_the_same_number_in_any_number_of_processes(found: dict[str, Any]) -> None:
-    """To the bit from equal weights, with the model whole in each process or divided."""
+    """From equal weights the value is bit-identical, with the model replicated or sharded."""
     alone = several.measured(tiny.training(several.CONFIG), several.data_parallel.SINGLE_PROCESS)
     assert found["measured"] == [alone, alone]
     assert len(set(found["all_measured"])) == 1
@@ -141,7 +141,7 @@ def test_a_divided_model_is_held_in_parts(found: dict[str, Any], one: state.Stat
 
 
 def test_two_processes_draw_the_images_of_one(two: Path, tmp_path: Path) -> None:
-    """To the byte, and count as many evaluations."""
+    """The images are byte-identical, and the evaluations are equally many."""
     tiny.draw(two / "model", tmp_path / "drawn", several.SAMPLE)
     names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
     assert names == sorted(path.name for path in (two / "drawn").iterdir())

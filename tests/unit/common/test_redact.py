@@ -1,4 +1,4 @@
-"""What people, logs and records are told is free of the secrets of addresses."""
+"""Terminal, logs and records contain no secrets of addresses."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is printed: one line per line, spelled out where it would steer the terminal, through one module alone."""
+"""Terminal output: control characters are escaped, and a single module prints everything."""
 
 import ast
 import io

@@ -1,4 +1,4 @@
-"""What params.yaml names and is not there is said by the first command, and not by the stage that needs it."""
+"""Missing files named in params.yaml are reported by the first command, not by the stage that needs them."""
 
 import json
 import shutil

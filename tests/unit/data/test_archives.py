@@ -55,7 +55,7 @@ class OfDos(Unflagged):
 
 
 def odd_tree(good: Files) -> Files:
-    """What people's folders hold: accents of macOS, classes called as texts are, thumbnails, backslashes."""
+    """A folder as users have them: accents as on macOS, classes named like text files, thumbnails, backslashes."""
     names = [APPLE, "license", "100 m\u00b2", "C: drive", "readme.md", "a\\b"]
     files = {f"{names[index % 6]}/{index:03d}.png": content for index, content in enumerate(good.values())}
     junk = ["license/@eaDir/1.png/THUMB.png", "#recycle/2.png", ".cache/3.png", "._4.png", "Thumbs.db", "x/README.md"]

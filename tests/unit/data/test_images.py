@@ -1,4 +1,4 @@
-"""One file to one array: modes, orientation, alpha, crop and size against values known beforehand."""
+"""Reading one file: modes, orientation, alpha, crop and size against known values."""
 
 import io
 from typing import Any

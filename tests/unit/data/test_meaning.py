@@ -1,4 +1,4 @@
-"""What the numbers of an image mean: white, bits, transparent colours and colour profiles, against known pixels."""
+"""Sample interpretation of images: white, bits and transparent colours, against known pixels."""
 
 import struct
 import zlib
@@ -108,7 +108,7 @@ def test_other_numbers_are_refused_as_what_they_are(bits: int, photometric: int,
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_significant_bits_of_a_png(bits: int) -> None:
-    """On the left, as the standard says, they change nothing; on the right they are scaled."""
+    """Left-aligned bits, as in the standard, change nothing; right-aligned ones are scaled."""
     top = 2**bits - 1
     values = np.rint(GREY / 255 * top).astype(np.uint16)
     declared = png_chunk(b"sBIT", bytes([bits]))

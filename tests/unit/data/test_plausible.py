@@ -1,4 +1,4 @@
-"""One look at a set as a whole: sets that were not meant so are refused or warned about, with the reason."""
+"""Plausibility of a whole set: implausible sets are refused or cause a warning, with the reason."""
 
 import json
 import shutil

@@ -42,7 +42,7 @@ def test_the_array_holds_the_images_in_order_of_their_paths(good: Files, folder:
 
 
 def test_the_result_depends_on_content_alone(good: Files, folder: Write, tmp_path: Path) -> None:
-    """Not on the place, the kind of source, the order of the files, their times, or what was there before."""
+    """It depends neither on location, type of source, order and times of the files, nor on earlier content."""
     plain = folder(good)
     run(plain, tmp_path / "one")
     shuffled = list(good.items())

@@ -1,4 +1,4 @@
-"""What is kept of a data set: exact numbers, whatever the machine, and the same bytes for the same images."""
+"""The profile of a data set: exact numbers on any machine, and the same bytes for the same images."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -31,7 +31,7 @@ def draw(batch: int = 6) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def textbook_output(prediction: str, x: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """What a perfect network puts out, in the coordinates of the papers."""
+    """Return the output of a perfect network, in the coordinates of the papers."""
     signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     return {"eps": noise, "x0": x, "v": signal * noise - spread * x}[prediction]
 
@@ -90,7 +90,7 @@ def test_the_score_prediction_is_denoising_score_matching() -> None:
 
 
 def published_weight(weighting: str, snr: Tensor) -> Tensor:
-    """Of the squared error of x0, as the papers write it; sigma_data 0.5."""
+    """Return the published weight of the squared error of x0; sigma_data is 0.5."""
     return {
         "simple": snr,
         "snr": snr,

@@ -77,7 +77,7 @@ def test_the_flow_gives_the_density_of_each_image_with_the_trace_exact_or_estima
 
 
 def exact_fraction(sigmas: Tensor, sigma: float) -> float:
-    """Where the exact variance of q(y_lower | y) lies between the logarithms of the small and the large one."""
+    """Return the position of the exact variance of q(y_lower | y) between the logarithms of small and large."""
     i = int((sigmas == sigma).nonzero()[0, 0])
     lower = sigmas[i - 1].item() if i else 0.0
     level = torch.tensor([[sigma], [lower]], dtype=torch.float64)
@@ -109,7 +109,7 @@ def bound_of(sigmas: Tensor, denoise: likelihood.WithFraction, x: Tensor) -> lik
 
 @pytest.mark.parametrize("total", [10, 100])
 def test_the_bound_is_tight_with_the_exact_variance(total: int) -> None:
-    """Of a Gaussian every step of the exact reverse chain is Gaussian, so nothing is lost, however few the steps."""
+    """For a Gaussian, every step of the exact reverse chain is Gaussian, so any number of steps is exact."""
     sigmas = schedule.sigmas(schedule.betas("linear", total))
     x = on_levels(30_000, 1, 2, 2)
     found = bound_of(sigmas, lambda y, sigma: (exact(y, sigma), torch.full_like(y, exact_fraction(sigmas, sigma))), x)

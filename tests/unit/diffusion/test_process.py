@@ -57,7 +57,7 @@ def test_the_chain_tells_its_index_and_draws_every_level_alike() -> None:
 
 
 def mean_and_spread(name: str, t: float) -> tuple[float, float]:
-    """Of x_t given x_0, by integrating the SDE of the paper: d m = -beta m / 2, d v = -beta v + g^2."""
+    """Integrate the paper's SDE for mean and spread of x_t given x_0: d m = -beta m / 2, d v = -beta v + g^2."""
 
     def beta(s: float) -> float:
         return 0.1 + 19.9 * s

@@ -30,7 +30,7 @@ def no_noise(step: int) -> Tensor:
 
 
 def flow(y: Tensor, sigma: float, lower: float = 0.0) -> Tensor:
-    """Where the probability flow brings y of level sigma: the exact solution of the ODE."""
+    """Solve the probability flow ODE exactly, from y at level sigma."""
     return MEAN + (y - MEAN) * math.sqrt((SPREAD**2 + lower**2) / (SPREAD**2 + sigma**2))
 
 

@@ -1,4 +1,4 @@
-"""What differs between two data sets, on sets whose difference is known."""
+"""Drift between data sets with known differences."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_two_samples_of_one_distribution_show_no_drift_in_95_percent_of_seeds() 
 
 
 def test_without_the_correction_there_would_be_more_false_alarms() -> None:
-    """So that the test above can fail."""
+    """This shows that the test above can fail."""
     pairs = [drift.compare(profile(seed), profile(seed + 1000)) for seed in range(200)]
     assert sum(any(test.p_value < drift.ALPHA for test in pair.tests) for pair in pairs) > 25
 
@@ -56,7 +56,7 @@ def test_without_the_correction_there_would_be_more_false_alarms() -> None:
 def test_each_kind_of_change_is_found_and_named_alone(changes: dict[str, Any], named: set[str]) -> None:
     result = drift.compare(profile(1), profile(2, **changes))
     assert found(result) == named
-    assert all(name in result.words(0.1) for name in named)
+    assert all(name in result.summary(0.1) for name in named)
 
 
 def test_effects_are_sizes_known_in_advance() -> None:
@@ -70,7 +70,7 @@ def test_effects_are_sizes_known_in_advance() -> None:
 
 def test_a_missing_and_a_new_class_are_named() -> None:
     result = drift.compare(profile(1), profile(2, classes=("a", "b", "c", "d", "x")))
-    assert "class missing: e; class new: x" in result.words(None)
+    assert "class missing: e; class new: x" in result.summary(None)
     assert result.classes["e"][1] == result.classes["x"][0] == 0
     assert result.effects()["classes"] == pytest.approx(0.2, abs=0.05)
 
@@ -97,7 +97,7 @@ def test_images_are_new_removed_kept_or_copies() -> None:
     rows = np.concatenate([old.rows[100:], old.rows[100:103], profile(2, 40).rows])
     new = Profile(rows, old.classes, old.modes, 16, 1, "new")
     assert drift.images(old, new) == {"new": 40, "removed": 100, "duplicates": 3, "kept": 500}
-    assert "40 new, 100 removed" in drift.compare(old, new).words(None)
+    assert "40 new, 100 removed" in drift.compare(old, new).summary(None)
 
 
 def test_images_prepared_in_another_shape_are_told_apart_by_their_files() -> None:
@@ -139,7 +139,7 @@ def test_a_feature_distance_counts_above_twice_its_floor() -> None:
     assert drift.compare(profile(1), profile(1), distance(1.9)).verdict(0.2) == "none"
     result = drift.compare(profile(1), profile(1), distance(2.1))
     assert (result.verdict(0.2), result.size) == ("beyond", 0.4)
-    assert "features 0.4: beyond prepare.max_drift = 0.2" in result.words(0.2)
+    assert "features 0.4: beyond prepare.max_drift = 0.2" in result.summary(0.2)
 
 
 def test_the_record_has_what_a_page_shows() -> None:

@@ -68,7 +68,7 @@ def test_fid_is_named_with_its_extractor_once() -> None:
 
 
 def test_chance_is_that_of_the_shares_in_which_classes_were_requested() -> None:
-    """Of images whose classes are drawn anew in shares of 0.7, 0.2 and 0.1, 0.54 have the class requested."""
+    """If classes are drawn independently with shares 0.7, 0.2 and 0.1, a share of 0.54 matches the request."""
     measured = {"class_histogram": {"a": 0.6, "b": 0.3, "c": 0.1}}
     assert ScoreRecord.from_json(measured).chance == pytest.approx(1 / 3)
     shares = {"class_shares_requested": {"a": 0.7, "b": 0.2, "c": 0.1}}

@@ -89,7 +89,7 @@ def test_the_features_depend_on_every_pixel_of_any_allowed_side(side):
 
 
 def test_an_older_classifier_is_rebuilt_as_it_was_trained():
-    """One of side 128 passed over pixels; its recorded features are compared with new ones of the same kind."""
+    """A classifier of side 128 skipped pixels; its recorded features are compared with those of a rebuilt one."""
     torch.manual_seed(0)
     model = classifier.Classifier(128, 1, 10, 4, downsampling=classifier.STRIDED).eval()
     old = {key: value for key, value in model.config.items() if key != "downsampling"}
@@ -103,7 +103,7 @@ def test_an_older_classifier_is_rebuilt_as_it_was_trained():
 
 @pytest.mark.parametrize("side", [4, 7, 15, 28, 32])
 def test_small_images_are_looked_at_as_before(side):
-    """To the bit, so that scores of the default data stay what they were."""
+    """Features are bit-identical, so scores of the default data do not change."""
     torch.manual_seed(0)
     model = classifier.Classifier(side, 1, 10, 8).eval()
     x = torch.rand(3, 1, side, side)

@@ -13,6 +13,7 @@ from ddpm.metrics import dinov2, frechet, record, scoring
 from ddpm.metrics.dinov2 import DinoV2Extractor, Shape, VisionTransformer
 from ddpm.metrics.extractors import ExtractorError
 from ddpm.metrics.record import Reference
+from tests.support.imagefiles import pattern
 
 SMALL = Shape(width=32, depth=2, heads=4)
 # Computed once by the publisher's vision transformer with `weights()`, of `pattern()`.
@@ -28,13 +29,6 @@ def weights() -> bytes:
     content = io.BytesIO()
     torch.save(state, content)
     return content.getvalue()
-
-
-def pattern() -> np.ndarray:
-    """A colour image (224, 224, 3) of waves, a ramp and a chessboard."""
-    y, x = np.mgrid[0:224, 0:224]
-    planes = (127 + 127 * np.sin(x / 9 + y / 23), x * 255 / 223, ((x // 28 + y // 28) % 2) * 200 + 20)
-    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from ddpm.evaluation import extractor_store
 from ddpm.metrics import efficientnet, frechet, published
 from ddpm.metrics.efficientnet import EfficientNetExtractor
 from ddpm.metrics.extractors import ExtractorError
+from tests.support.imagefiles import pattern
 
 WEIGHTS = Path(str(resources.files(published.EFFICIENTNET_MODULE))) / "models" / efficientnet.FILE
 DAISY, PALACE = 985, 698  # of the 1,000 ImageNet classes
@@ -22,13 +23,6 @@ SUM, SQUARES = 191.375549, 285.378693
 FEATURES = {4: 0.0574461743, 7: 0.763218701}
 LOGITS = (0.493688852, 2.90918756, 0.0482775159, -1.52620637, -1.94688272, 0.613140941)
 BEST = (906, 699, 811, 854, 556)
-
-
-def pattern() -> np.ndarray:
-    """A colour image (224, 224, 3) of waves, a ramp and a chessboard."""
-    y, x = np.mgrid[0:224, 0:224]
-    planes = (127 + 127 * np.sin(x / 9 + y / 23), x * 255 / 223, ((x // 28 + y // 28) % 2) * 200 + 20)
-    return np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

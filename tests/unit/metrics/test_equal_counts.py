@@ -44,7 +44,7 @@ def test_the_floor_of_equal_counts_is_what_new_images_score_whatever_their_numbe
 
 
 def test_the_inception_score_of_real_images_is_of_unseen_ones_in_parts_of_the_same_size(even):
-    """It depends on the size of its parts, so that of other sizes is no floor."""
+    """The score depends on part size, so a score of parts of another size is not a floor."""
     samples = Features(gaussian(2000, 7))
     for splits in (2, 10, 40):
         found = score_features(samples, None, Even(), even, splits=splits)

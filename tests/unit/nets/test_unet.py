@@ -23,7 +23,7 @@ def filled(net: torch.nn.Module) -> torch.nn.Module:
 
 
 def reference(**changes: Any) -> UNet2DModel:
-    """What diffusers has for the same settings."""
+    """Build diffusers' network with the same settings."""
     settings = {
         "sample_size": 16, "block_out_channels": (16, 32, 32), "layers_per_block": 2, "attention_head_dim": 8,
         "norm_num_groups": 8, "attn_norm_num_groups": 8,

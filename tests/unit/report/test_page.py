@@ -11,7 +11,7 @@ from tests.support.made_reports import METRICS, PNG, composed
 
 
 class Reader(HTMLParser):
-    """What a browser would see: tags, open ones, and text."""
+    """Parse a page as a browser does: tags, open tags, and text."""
 
     VOID = ("meta", "link", "img", "br")
 
@@ -66,9 +66,9 @@ def test_the_html_is_whole_and_made_for_phones_and_the_dark(read):
 
 def test_scores_stand_beside_those_of_real_images(read):
     for words in (
-        "↓ 4 times what equally many new real images score (0.803)", "0.803 equally many new images",
+        "↓ 4 times that of equally many new real images (0.803)", "0.803 equally many new images",
             "1.40 held-out", "1.07 halves", "9.10",
-        "± 0.20 between parts", "97.1%", "99.0% held-out", "8.10%", "0.98", "Conditions", "1000",
+        "± 0.20 between splits", "97.1%", "99.0% held-out", "8.10%", "0.98", "Conditions", "1000",
     ):  # fmt: skip
         assert words in read.text
 
@@ -90,7 +90,7 @@ def test_what_does_not_apply_is_left_out():
     ("change", "words"),
     [
         ({"memorisation_ratio": 0.3}, "look for copies"),
-        ({"conditions": METRICS["conditions"] | {"full_rank": False, "count": 90}}, "No more images (90 generated"),
+        ({"conditions": METRICS["conditions"] | {"full_rank": False, "count": 90}}, "Not more images (90 generated"),
     ],
 )
 def test_warnings_come_first(change, words):
@@ -103,12 +103,12 @@ def test_names_from_outside_are_escaped():
 
 
 def test_a_perfect_floor_does_not_divide_by_zero():
-    assert "↓ real images score 0" in html(METRICS | {"fid_equal_counts": 0.0, "fid_halves": 0.0})
+    assert "↓ 0 for real images" in html(METRICS | {"fid_equal_counts": 0.0, "fid_halves": 0.0})
 
 
 def test_the_fid_of_an_older_record_is_a_multiple_of_that_of_halves():
     older = {key: value for key, value in METRICS.items() if key != "fid_equal_counts"}
-    assert "↓ 3 times what two halves of real images score (1.07)" in html(older)
+    assert "↓ 3 times that of two halves of real images (1.07)" in html(older)
     assert "↓ not measured for real images" in html({key: older[key] for key in older if key != "fid_halves"})
 
 

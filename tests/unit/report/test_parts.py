@@ -49,7 +49,7 @@ def test_without_another_champion_there_is_no_column_for_it():
     assert (alone.comparison.champion, alone.comparison.rows[0].change) == ("", "")
     itself = composed(summary=made.summary(champion=METRICS))
     assert itself.comparison is not None
-    assert "is the champion itself" in itself.comparison.words
+    assert "is the champion itself" in itself.comparison.introduction
     told = html(summary=made.summary(champion=METRICS, heading="is the champion already: nothing to promote"))
     assert "It is the champion already" in told
     assert "Limit" in told
@@ -90,7 +90,7 @@ def test_what_is_no_number_is_not_shown_as_one():
 def test_copies_are_told_in_words():
     text = html(metrics=METRICS | MORE)
     assert "The samples contain copies of training images" in text
-    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected of as many" in text
+    assert "3 exact copies of training images; 21 near copies (nearer than 0.300), 20 expected for equally many" in text
     assert "p = 0.25" in text
 
 
@@ -137,7 +137,7 @@ def test_times_are_those_of_this_run_and_of_the_run_that_made_the_files():
 
 @pytest.fixture
 def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the stages leave, as far as the page needs it."""
+    """Write the outputs of the stages that the page needs."""
     monkeypatch.chdir(tmp_path)
     files.write_json(page.METRICS, METRICS)
     files.write_json(page.STATISTICS, made.STATISTICS)

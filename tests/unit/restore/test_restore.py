@@ -51,7 +51,7 @@ def test_denoising_is_better_than_the_median(sigma: float, noise: str) -> None:
 
 
 def test_noise_that_a_file_cut_off_does_not_make_black_brighter() -> None:
-    """Of flat pictures of every grey, a noisy black one: cut off at black, its mean is that of a much brighter one."""
+    """Clipping the noise of a black picture makes its mean that of a much brighter one."""
     flat = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(SIDE, 1).repeat(SIDE, 2)
     observed = noisy(flat[:1], 0.5)
     assert observed.mean() > 20
@@ -78,7 +78,7 @@ def test_a_noisy_small_picture_is_restored_better_when_its_noise_is_told() -> No
 
 
 def test_the_label_chooses_among_what_could_have_been() -> None:
-    """With all of a digit hidden, only its class decides."""
+    """With the whole digit hidden, only the class determines it."""
     known = np.zeros((SIDE, SIDE), dtype=bool)
     known[0] = True
     source = given(TRUTH[:1], TRUTH[:1], known)

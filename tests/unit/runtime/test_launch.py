@@ -1,4 +1,4 @@
-"""How many processes a stage starts. GPUs are pretended: there are none where the tests run."""
+"""Number of processes that a stage starts. GPUs are simulated."""
 
 import pytest
 import torch

@@ -80,7 +80,7 @@ def test_averages_do_not_change_the_training_by_a_bit(finished: tuple[state.Stat
 def test_a_resumed_training_has_the_same_snapshots_to_the_bit(
     finished: tuple[state.State, Path, list[Tensor]], tmp_path: Path, stop_at: int
 ) -> None:
-    """One of them is written again after the checkpoint that is resumed."""
+    """One snapshot is written again after resuming from the checkpoint."""
     hooks = {"save": lambda now: state.save(now, tmp_path, 2), "snapshot": lambda now: snapshots.write(now, tmp_path)}
     with pytest.raises(loop.TrainingStopped):
         run(averaging(), RECIPE, stop_at=stop_at, **hooks)
