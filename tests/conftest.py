@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import flows  # noqa: F401 - sets Prefect's variables, here once and before any test
+from ddpm.tracking import store
 from tests.support import records
 
 # The models of the tests are too small for threads, and files of tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Started behind `&` or nohup, pytest ignores SIGINT and so would the programs that tests stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+store.quiet()  # its variables too are set before any test
 
 
 IMPORT_PATH = list(sys.path)
@@ -33,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     rank = {here / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def environment_variables() -> Iterator[None]:
+    """The variables as they were: addresses of servers that a test started or named do not reach the tests after it.
+
+    The product sets some (`prefect_server.Server.use`, `store.quiet`), and so does `mlflow.set_tracking_uri`.
+    """
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)

@@ -22,16 +22,6 @@ def tools_on_path() -> None:
         os.environ |= {f"GIT_{who}_NAME": "Somebody", f"GIT_{who}_EMAIL": "somebody@example.org"}
 
 
-@pytest.fixture(autouse=True)
-def prefect_environment() -> Iterator[None]:
-    """Prefect's variables as they were: new threads read them, and a server that a test started is gone after it."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("PREFECT_") and name not in before]:
-        del os.environ[name]
-    os.environ.update(before)
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path:
     """A repository with tracked data, which its remote also has; copied for each test."""
