@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import flows  # noqa: F401 - sets Prefect's variables, here once and before any test
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     rank = {here / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, for `-n auto`
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time, a test waits for a server or for a process to end."""
+    return (psutil.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
