@@ -11,7 +11,7 @@ import pytest
 
 import flows  # noqa: F401 - sets Prefect's variables, here once and before any test
 from ddpm.tracking import store
-from tests.support import records
+from tests.support import databases, records
 
 # The models of the tests are too small for threads, and files of tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -72,7 +72,13 @@ def import_path() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables without content."""
-    return records.new_database(tmp_path_factory.mktemp("database"))
+    return databases.once(tmp_path_factory, "mlflow", records.new_database) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's tables without content, for `databases.give_prefect`."""
+    return databases.once(tmp_path_factory, "prefect", databases.make_prefect)
 
 
 @pytest.fixture(scope="session")

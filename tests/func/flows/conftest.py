@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import databases
 from tests.support.repositories import DVC_YAML, SHOUT, sh
 
 BIN = Path(sys.executable).parent
@@ -54,11 +55,15 @@ def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
+def prefect(prefect_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Prefect with a temporary server and database; one per session, because it takes 10 to 20 seconds to start."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
     import flows  # noqa: F401 - its settings come before Prefect's import
 
-    with prefect_test_harness(server_startup_timeout=600):
-        yield
+    folder = tmp_path_factory.mktemp("harness")
+    databases.give_prefect(folder, prefect_home, "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))  # where the harness has its database
+        with utilities.prefect_test_harness(server_startup_timeout=600):
+            yield
