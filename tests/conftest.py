@@ -24,10 +24,10 @@ IMPORT_PATH = list(sys.path)
 
 
 LONGEST = (
-    "func/flows/test_end_to_end.py", "func/docs/test_pages.py", "func/faults/test_surroundings.py",
-    "func/flows/test_service.py", "func/docker/test_team.py", "func/stages/test_train_processes.py",
-    "func/faults/test_crash_points.py", "func/serving/test_pyfunc.py", "func/stages/test_train.py",
-    "func/cli/test_data_use.py", "func/stages/test_presets.py",
+    "func/flows/test_end_to_end.py", "func/faults/test_killed.py", "func/flows/test_service.py",
+    "func/docs/test_pages.py", "func/docker/test_team.py", "func/stages/test_train_processes.py",
+    "func/faults/test_surroundings.py", "func/faults/test_crash_points.py", "func/serving/test_pyfunc.py",
+    "func/stages/test_train.py", "func/cli/test_data_use.py", "func/stages/test_presets.py",
 )  # fmt: skip
 """Files of minutes: they begin first, so that no core waits for one of them at the end."""
 
