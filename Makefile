@@ -44,7 +44,7 @@ ui: $(VENV)/.run ## Show MLflow's and Prefect's pages on 127.0.0.1 (MLFLOW_PORT,
 
 test: $(VENV)/.dev ## Run all tests (TESTS=tests/func/flows for a part).
 	@scripts/chromium.sh
-	@echo "make test: pytest $(TESTS), a file per core at a time"
+	@echo "make test: pytest $(TESTS), files of tests side by side"
 	@DDPM_SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-unit: $(VENV)/.dev ## Run the tests that start no process (three minutes).

@@ -6,24 +6,29 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support import records
+import flows  # noqa: F401 - sets Prefect's variables, here once and before any test
+from ddpm.tracking import store
+from tests.support import databases, records
 
 # The models of the tests are too small for threads, and files of tests run side by side.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Started behind `&` or nohup, pytest ignores SIGINT and so would the programs that tests stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+store.quiet()  # its variables too are set before any test
 
 
 IMPORT_PATH = list(sys.path)
 
 
 LONGEST = (
-    "func/flows/test_end_to_end.py", "func/docs/test_pages.py", "func/faults/test_surroundings.py",
-    "func/flows/test_service.py", "func/docker/test_team.py", "func/stages/test_train_processes.py",
-    "func/faults/test_crash_points.py", "func/serving/test_clean_environment.py", "func/stages/test_train.py",
-    "func/cli/test_data_interrupted.py", "func/cli/test_data_use.py", "func/stages/test_presets.py",
+    "func/flows/test_end_to_end.py", "func/faults/test_killed.py", "func/flows/test_service.py",
+    "func/docs/test_pages.py", "func/docker/test_team.py", "func/stages/test_train_processes.py",
+    "func/faults/test_surroundings.py", "func/faults/test_crash_points.py", "func/serving/test_clean_environment.py",
+    "func/stages/test_train.py", "func/cli/test_data_interrupted.py", "func/cli/test_data_use.py",
+    "func/stages/test_presets.py",
 )  # fmt: skip
 """Files of minutes: they begin first, so that no core waits for one of them at the end."""
 
@@ -33,6 +38,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     rank = {here / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, for `-n auto`
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time, a test waits for a server or for a process to end."""
+    return (psutil.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def environment_variables() -> Iterator[None]:
+    """The variables as they were: addresses of servers that a test started or named do not reach the tests after it.
+
+    The product sets some (`prefect_server.Server.use`, `store.quiet`), and so does `mlflow.set_tracking_uri`.
+    """
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +73,13 @@ def import_path() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables without content."""
-    return records.new_database(tmp_path_factory.mktemp("database"))
+    return databases.once(tmp_path_factory, "mlflow", records.new_database) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's tables without content, for `databases.give_prefect`."""
+    return databases.once(tmp_path_factory, "prefect", databases.make_prefect)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from flows.service import access, guard, server_process
 from flows.service.access import HOST, PREFECT, ServerRecord
 
 PORT = 4200
-PATIENCE = 120.0
-"""Seconds a server may take to answer; on a busy machine, its first start takes half a minute."""
+PATIENCE = 600.0
+"""Seconds a server may take to answer; on a busy machine, a first start takes two minutes."""
 APPLICATION = "prefect.server.api.server:create_app()"
 
 

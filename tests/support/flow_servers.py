@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.clones import environment
+from tests.support.databases import give_prefect
 from tests.support.repositories import DDPM
 
 ROOT = Path(__file__).parents[2]
@@ -58,8 +59,9 @@ class Servers:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Servers]:
-    """Both servers with a new state in `folder`; they end with the block."""
+def running(folder: Path, prefect_home: Path) -> Iterator[Servers]:
+    """Both servers with a new state in `folder`; they end with the block. prefect_home: Prefect's empty tables."""
+    give_prefect(folder / ".state/prefect", prefect_home)
     (folder / "flows").symlink_to(ROOT / "flows")
     (folder / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     told = environment(folder) | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}

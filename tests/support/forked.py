@@ -6,6 +6,7 @@ It imports none of the project's own modules, so a program uses those of the che
 import atexit
 import contextlib
 import functools
+import gc
 import json
 import os
 import runpy
@@ -172,34 +173,47 @@ def _serve(address: str) -> None:
     """Fork a process for each order."""
     for name in PRELOADED:
         __import__(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # so that no program looks through the objects of the packages
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen(64)
         print("ready", flush=True)
-        while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
-            connection, _ = server.accept()
-            if os.fork() == 0:
-                server.close()
-                _watch(connection)
-            connection.close()
+        while sys.stdin not in (ready := select.select([server, sys.stdin, ended], [], [])[0]):
+            if ended in ready:
+                os.read(ended, 4096)
+                _answer(running)
+            if server in ready:
+                connection, _ = server.accept()
+                _, files, _, _ = socket.recv_fds(connection, 1, 3)
+                order = json.loads(connection.makefile().readline())
+                child = os.fork()
+                if child == 0:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for each in (server, connection, *running.values()):
+                        each.close()
+                    for number in (ended, wake):
+                        os.close(number)
+                    _become(files, **order)
+                running[child] = connection
+                connection.sendall(f"{child}\n".encode())
+                for each in files:
+                    os.close(each)
 
 
-def _watch(connection: socket.socket) -> NoReturn:
-    """Fork the program, wait for it and answer with its exit status: negative for a signal, as in subprocess."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
-    order = json.loads(connection.makefile().readline())
-    child = os.fork()
-    if child == 0:
-        connection.close()
-        _become(files, **order)
-    connection.sendall(f"{child}\n".encode())
-    for each in files:
-        os.close(each)
-    _, status = os.waitpid(child, 0)
-    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
+def _answer(running: dict[int, socket.socket]) -> None:
+    """Send the exit status of each program that has ended: negative for a signal, as in subprocess."""
+    for child in list(running):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            with running.pop(child) as connection, contextlib.suppress(OSError):  # nobody waits for it any more
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _become(files: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:

@@ -18,6 +18,23 @@ import pytest
 MIB = 2**20
 MAKES = ("/runs/create", "/model-versions/create")
 """Requests to MLflow that make something new each time."""
+_NO_ROUTE = """
+import fcntl, os, socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+assert len(open("/proc/net/route").readlines()) == 1, "there is a route"
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def without_network() -> list[str] | None:
+    """A command in front of Python's arguments that runs Python in a network namespace with the loopback alone.
+
+    None where only root on Linux could make one.
+    """
+    if not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+        return None
+    return ["unshare", "--net", sys.executable, "-c", _NO_ROUTE]
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -29,8 +30,8 @@ ATTACK = """\
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with running(tmp_path_factory.mktemp("pages")) as found:
+def servers(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[Servers]:
+    with running(tmp_path_factory.mktemp("pages"), prefect_home) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-"""A fresh clone in which a small pipeline has run once, with everything that the pages use."""
+"""A fresh clone in which a small pipeline has run once, without network, with everything that the pages use."""
 
 import os
 import re
@@ -15,8 +15,10 @@ from PIL import Image
 
 from tests.support import forked
 from tests.support.clones import clone, environment
+from tests.support.databases import give_prefect
 from tests.support.fault_pipeline import write_params
 from tests.support.repositories import sh
+from tests.support.surroundings import without_network
 
 VERSIONS = """
 import json
@@ -36,10 +38,11 @@ for number in (2, 3, 4):  # the same weights, drawn with other settings
 
 @dataclass(frozen=True)
 class Project:
-    """The clone, and what the pipeline said at its end."""
+    """The clone, what the pipeline said, and whether it ran where there is no network but the loopback."""
 
     folder: Path
     said: str
+    offline: bool
 
     def run(self, command: str) -> str:
         """Run a command line in the project; what it said. The test fails with its words if it does."""
@@ -69,18 +72,22 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Project:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
         folder = clone(tmp_path_factory.mktemp("docs") / "clone")
     write_params(folder, {"promote": {"name": "ddpm-mnist"}, "sample": {"count": 100, "steps": 2, "strip": 2}})
-    project = Project(folder, "")
-    said = project.run("ddpm run")
+    give_prefect(folder / ".state/prefect", prefect_home)
+    isolated = without_network()
+    command = [*(isolated or [sys.executable]), "-m", "flows"]  # as `ddpm run`
+    first = subprocess.run(command, cwd=folder, env=surroundings(folder), capture_output=True, text=True, check=False)
+    project = Project(folder, first.stdout + first.stderr, offline=isolated is not None)
+    assert first.returncode == 0, project.said
     (folder / "versions.py").write_text(VERSIONS)
     project.run(f"{sys.executable} versions.py")
     (folder / "versions.py").unlink()
     pictures(project.run, folder)
-    return Project(folder, said)
+    return project
 
 
 def pictures(run: Callable[[str], str], folder: Path) -> None:

@@ -24,6 +24,14 @@ PYTHON = [each for each in ALL if each.kind == "python"]
 YAMLS = [each for each in ALL if each.kind == "yaml"]
 
 
+def test_without_any_network_a_fresh_clone_ends_with_a_champion(project: Project) -> None:
+    """The data, all servers and the check in a clean process need the loopback alone."""
+    assert "ddpm-mnist version 1 promoted: the first champion" in project.said
+    assert "Traceback" not in project.said
+    if not project.offline:
+        pytest.skip("only root on Linux can make a network namespace")
+
+
 def test_the_run_says_what_to_commit_and_then_dvc_can_compare(project: Project) -> None:
     project.run(hint(project.said))
     for command in ("dvc metrics diff", "dvc plots diff"):

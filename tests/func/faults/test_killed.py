@@ -27,6 +27,7 @@ from ddpm.registry.lock import file_lock
 from ddpm.tracking import store
 from tests.support import surroundings
 from tests.support.clones import clone, environment, states
+from tests.support.databases import give_prefect
 from tests.support.fault_pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
 from tests.support.records import free_port
 from tests.support.repositories import sh
@@ -66,11 +67,14 @@ def tools() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def world(tools: None, tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[World]:
+def world(
+    tools: None, tmp_path_factory: pytest.TempPathFactory, empty_database: Path, prefect_home: Path
+) -> Iterator[World]:
     home = tmp_path_factory.mktemp("killed")
     folder = clone(home / "clone")
     (home / "tmp").mkdir()
     shutil.copyfile(empty_database, home / "mlflow.db")
+    give_prefect(home / "prefect", prefect_home)
     ports = {name: free_port() for name in ("mlflow", "prefect")}
     told = environment(folder) | {
         "TMPDIR": str(home / "tmp"),  # locks of a named MLflow server are there

@@ -15,8 +15,7 @@ from ddpm.common import files
 from ddpm.tracking.spool import Spool
 from tests.support import forked, records
 from tests.support import training_project as stage
-from tests.support.clones import clone, environment
-from tests.support.fault_pipeline import MARK, marked, until, write_params
+from tests.support.fault_pipeline import MARK, marked, until
 from tests.support.surroundings import MAKES, MIB, fill, forgetful, small_disk
 from tests.support.training_project import newest, result
 
@@ -255,24 +254,3 @@ def test_what_was_made_before_the_answer_was_lost_is_found_and_not_made_twice(
         run = tracking.client().get_run(run_id)
         assert len(tracking.client().search_runs([run.info.experiment_id])) == 1
         assert asked == list(MAKES)
-
-
-NO_ROUTE = """
-import fcntl, os, socket, struct, sys
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
-assert len(open("/proc/net/route").readlines()) == 1, "there is a route"
-os.execv(sys.executable, [sys.executable, "-m", "flows"])  # as `ddpm run`
-"""
-
-
-def test_without_any_network_a_fresh_clone_ends_with_a_champion(tmp_path: Path) -> None:
-    """The namespace has only the loopback interface, for data, servers and the check in a clean process."""
-    if not shutil.which("unshare") or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
-        pytest.skip("only root on Linux can make a network namespace")
-    folder = clone(tmp_path / "clone")
-    write_params(folder, {})
-    command = ["unshare", "--net", sys.executable, "-c", NO_ROUTE]
-    run = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "ddpm-faults version 1 promoted: the first champion" in run.stdout

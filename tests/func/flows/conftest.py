@@ -11,6 +11,7 @@ import pytest
 
 from ddpm import registry, tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
+from tests.support import databases
 from tests.support.approving import BETTER, NAME, Asked, judged
 from tests.support.records import DIGEST
 from tests.support.repositories import DVC_YAML, SHOUT, sh
@@ -25,16 +26,6 @@ def tools_on_path() -> None:
     os.environ.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
     for who in ("AUTHOR", "COMMITTER"):
         os.environ |= {f"GIT_{who}_NAME": "Somebody", f"GIT_{who}_EMAIL": "somebody@example.org"}
-
-
-@pytest.fixture(autouse=True)
-def prefect_environment() -> Iterator[None]:
-    """Prefect's variables as they were: new threads read them, and a server that a test started is gone after it."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("PREFECT_") and name not in before]:
-        del os.environ[name]
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +60,18 @@ def make_repository(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
+def prefect(prefect_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Prefect with a temporary server and database; one per session, because it takes 10 to 20 seconds to start."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
     import flows  # noqa: F401 - its settings come before Prefect's import
 
-    with prefect_test_harness(server_startup_timeout=600):
-        yield
+    folder = tmp_path_factory.mktemp("harness")
+    databases.give_prefect(folder, prefect_home, "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))  # where the harness has its database
+        with utilities.prefect_test_harness(server_startup_timeout=600):
+            yield
 
 
 @pytest.fixture

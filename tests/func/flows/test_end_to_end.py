@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.service import prefect_server
 from tests.support import forked
 from tests.support.clones import clone, environment, left_over, states
+from tests.support.databases import give_prefect
 from tests.support.repositories import DDPM
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -77,6 +81,38 @@ def first(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Path
     return quarter(tmp_path_factory.mktemp("first") / "clone")
 
 
+@dataclass(frozen=True)
+class Pages:
+    """A running `ddpm ui`, its output up to the last line of its start, and the ports asked for."""
+
+    process: "subprocess.Popen[str]"
+    output: str
+    ports: tuple[int, int]
+
+
+@pytest.fixture(scope="module")
+def pages(first: Path) -> Iterator[Pages]:
+    """Both servers in the first clone: later runs there find Prefect's, and save its start."""
+    ports = prefect_server.free_port(), prefect_server.free_port()
+    process = subprocess.Popen(
+        [DDPM, "ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])],
+        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        yield Pages(process, "".join(lines), ports)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+
 def test_a_fresh_clone_ends_with_a_champion_and_a_summary(first: Path) -> None:
     output = finish(start(first))
     said = states(output)
@@ -91,19 +127,12 @@ def test_a_fresh_clone_ends_with_a_champion_and_a_summary(first: Path) -> None:
     assert left_over(first) == []
 
 
-def test_a_repeated_run_is_cached_and_does_nothing_twice(first: Path) -> None:
-    before, lock = counts(first), (first / "dvc.lock").read_text()
-    output = finish(start(first))
-    assert {states(output)[name] for name in STAGES} == {"Cached"}
-    assert states(output)["register"] == "Cached"
-    assert not {"verify", "champion", "promote"} & set(states(output))
-    assert counts(first) == before == [1, 1]
-    assert (first / "dvc.lock").read_text() == lock
-
-
-def test_a_run_stopped_in_training_saves_and_dvc_alone_gets_the_same_results(first: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_in_training_saves_and_dvc_alone_gets_the_same_results(
+    first: Path, prefect_home: Path, tmp_path: Path
+) -> None:
     """SIGTERM, then Ctrl-C, then `dvc repro`, in another clone: the lock files are byte-identical."""
     second = quarter(tmp_path / "clone")
+    give_prefect(second / ".state/prefect", prefect_home)
     for number, status in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
         run = start(second)
         assert run.stdout is not None
@@ -123,18 +152,21 @@ def test_a_run_stopped_in_training_saves_and_dvc_alone_gets_the_same_results(fir
     assert (second / "dvc.lock").read_text() == (first / "dvc.lock").read_text()
 
 
-def test_a_parameter_of_evaluate_runs_evaluate_only_and_is_kept(first: Path) -> None:
+def test_a_parameter_of_evaluate_runs_evaluate_only_and_is_kept(first: Path, pages: Pages) -> None:
+    """The champion itself is neither registered, verified nor judged again."""
     before = (first / "params.yaml").read_text()
     output = finish(start(first, "--set", "evaluate.grid=9"))
     said = states(output)
     assert [name for name in STAGES if said[name] != "Cached"] == ["evaluate"]
+    assert said["register"] == "Cached"
+    assert not {"verify", "champion", "promote"} & set(said)
     assert re.search(r"^evaluate\.grid +10 +9 *$", output, re.M)
     assert (first / "params.yaml").read_text() == before.replace("grid: 10 ", "grid: 9  ")
     assert "grid: 9\n" in (first / "dvc.lock").read_text()
     assert counts(first) == [1, 1]
 
 
-def test_a_worse_model_is_registered_compared_and_not_promoted(first: Path) -> None:
+def test_a_worse_model_is_registered_compared_and_not_promoted(first: Path, pages: Pages) -> None:
     change(first, "images: 4000 ", "images: 400 ")
     change(first, "warmup: 160 ", "warmup: 40 ")
     output = finish(start(first))
@@ -143,9 +175,15 @@ def test_a_worse_model_is_registered_compared_and_not_promoted(first: Path) -> N
     assert said["champion"] == "Completed"
     assert "version 2 not promoted: worse than the champion" in output
     assert aliases(first) == {"candidate": 2, "champion": 1}
-    again = states(finish(start(first)))
-    assert again["champion"] == again["register"] == again["verify"] == "Cached"
+
+
+def test_a_repeated_run_is_cached_and_does_nothing_twice(first: Path, pages: Pages) -> None:
+    lock = (first / "dvc.lock").read_text()
+    said = states(finish(start(first)))
+    assert {said[name] for name in STAGES} == {"Cached"}
+    assert said["champion"] == said["register"] == said["verify"] == "Cached"
     assert counts(first) == [2, 1]
+    assert (first / "dvc.lock").read_text() == lock
 
 
 def test_both_models_were_scored_in_one_process_and_the_evidence_is_kept(first: Path) -> None:
@@ -168,40 +206,11 @@ def test_both_models_were_scored_in_one_process_and_the_evidence_is_kept(first: 
     assert verdict["comparison"]["low"] > 0
 
 
-def test_retraining_skips_what_is_finished(first: Path) -> None:
+def test_retraining_skips_what_is_finished(first: Path, pages: Pages) -> None:
     once = [DDPM, "retrain"]
     done = subprocess.run(once, cwd=first, env=environment(first), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\S+ +Skipped: .*those of the last finished run", done.stdout, re.M)
-    assert left_over(first) == []
-
-
-def test_the_pages_answer_and_end_together(first: Path) -> None:
-    from flows.service import prefect_server
-
-    ports = {"--mlflow-port": prefect_server.free_port(), "--prefect-port": prefect_server.free_port()}
-    pages = subprocess.Popen(
-        [DDPM, "ui", *(str(word) for pair in ports.items() for word in pair)],
-        cwd=first, env=environment(first), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert pages.stdout is not None
-        said = []
-        for line in pages.stdout:
-            said.append(line)
-            if "Ctrl-C" in line:
-                break
-        for port in ports.values():
-            address = f"http://127.0.0.1:{port}"
-            assert address in "".join(said)
-            with urllib.request.urlopen(address, timeout=20) as page:
-                assert "<html" in page.read().decode().lower()
-    finally:
-        pages.send_signal(signal.SIGINT)
-        pages.communicate(timeout=60)
-    assert pages.returncode == 0
-    assert left_over(first) == []
 
 
 def test_invalid_settings_are_reported_before_anything_starts(first: Path) -> None:
@@ -211,6 +220,18 @@ def test_invalid_settings_are_reported_before_anything_starts(first: Path) -> No
     assert "Traceback" not in output
     assert "pipeline" not in states(output)
     change(first, "warmupp: 40 ", "warmup: 40 ")
+
+
+def test_the_pages_answer_and_end_together(first: Path, pages: Pages) -> None:
+    for port in pages.ports:
+        address = f"http://127.0.0.1:{port}"
+        assert address in pages.output
+        with urllib.request.urlopen(address, timeout=20) as page:
+            assert "<html" in page.read().decode().lower()
+    pages.process.send_signal(signal.SIGINT)
+    pages.process.communicate(timeout=60)
+    assert pages.process.returncode == 0
+    assert left_over(first) == []
 
 
 def change(folder: Path, old: str, new: str) -> None:

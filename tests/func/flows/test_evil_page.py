@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,8 +25,8 @@ SOCKETS = ("/api/events/in", "/api/events/out", "/api/logs/out")
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with running(tmp_path_factory.mktemp("pages")) as found:
+def servers(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path) -> Iterator[Servers]:
+    with running(tmp_path_factory.mktemp("pages"), prefect_home) as found:
         yield found
 
 

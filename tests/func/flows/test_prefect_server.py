@@ -18,6 +18,7 @@ import pytest
 from flows import ROOT
 from flows.service import access, guard, prefect_server, servers
 from flows.service.access import MLFLOW, PREFECT, Exposure, ServerRecord
+from tests.support.databases import give_prefect
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -50,9 +51,10 @@ def stranger() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout without servers."""
     monkeypatch.chdir(tmp_path)
+    give_prefect(tmp_path / ".state/prefect", prefect_home)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".state/prefect"))
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_URI"):
         monkeypatch.setenv(name, "")  # put back at the end, whatever is set meanwhile

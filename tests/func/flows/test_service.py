@@ -21,6 +21,7 @@ import pytest
 from ddpm.config import presets
 from flows.service import prefect_server
 from tests.support.clones import environment, left_over
+from tests.support.databases import give_prefect
 from tests.support.repositories import DDPM, sh
 
 ROOT = Path(__file__).parents[3]
@@ -107,11 +108,15 @@ def wait_until(done: Callable[[], Any], service: Service) -> None:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, tools_on_path: None) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, prefect_home: Path, tools_on_path: None) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service") / "clone"
     sh(ROOT, "git", "clone", "-q", str(ROOT), str(folder))
+    give_prefect(folder / ".state/prefect", prefect_home)
     text = presets.text(folder / "presets" / "quick.yaml")
-    for name, quick, quicker in (("images", 16000, 1600), ("warmup", 640, 160), ("checkpoint_every", 3200, 160)):
+    for name, quick, quicker in (
+        ("images", 16000, 1600), ("warmup", 640, 160), ("checkpoint_every", 3200, 160), ("images", 20000, 2000),
+        ("count", 500, 100), ("blocks", 10, 2), ("splits", 5, 2),
+    ):  # fmt: skip
         assert f" {name}: {quick} " in text
         text = text.replace(f" {name}: {quick} ", f" {name}: {quicker} ")
     (folder / "params.yaml").write_text(text)

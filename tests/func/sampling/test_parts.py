@@ -118,7 +118,7 @@ def test_two_processes_killed_and_three_that_go_on_draw_what_one_does(
 
     killed_after_three_parts(torchrun(2), tmp_path / "shared.npy.parts")
     assert not out.exists()
-    done = subprocess.run(torchrun(3), check=False, capture_output=True, text=True)
+    done = forked.run(torchrun(3))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("120 images of") == 1
     assert out.read_bytes() == whole

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from ddpm.stages import train
+from tests.support import forked
 from tests.support.training_project import (
     SMALL,
     newest,
@@ -36,9 +36,7 @@ class Stage:
 
     def __init__(self, project: Path) -> None:
         self.project, self.before = project, newest(project)
-        self.process = subprocess.Popen(
-            STAGE, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+        self.process = forked.start(STAGE, cwd=project)
         self.workers: list[psutil.Process] = []
 
     def until_it_saved(self) -> None:
@@ -78,6 +76,13 @@ def start(project: Path, stages: list[Stage]) -> Stage:
     return stages[-1]
 
 
+def finished(project: Path) -> str:
+    """The output of the stage, run to its end."""
+    done = forked.run(STAGE, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def rank_of(worker: psutil.Process) -> int:
     return int(worker.environ()["RANK"])
 
@@ -87,7 +92,7 @@ def test_killed_and_stopped_it_ends_with_the_bits_of_a_training_that_was_not(
     prepared: Path, tmp_path: Path, stages: list[Stage]
 ) -> None:
     whole, project = (Path(shutil.copytree(prepared, tmp_path / name)) for name in ("whole", "project"))
-    subprocess.run(STAGE, cwd=whole, check=True)
+    finished(whole)
 
     first = start(project, stages)
     first.until_it_saved()
@@ -116,14 +121,12 @@ def test_killed_and_stopped_it_ends_with_the_bits_of_a_training_that_was_not(
     assert newest(project) == f"step-{stopped_at // 8:09d}"
     other = Path(shutil.copytree(project, tmp_path / "other"))
 
-    done = subprocess.run(STAGE, cwd=project, check=True, capture_output=True, text=True)
-    assert f"resuming at image {stopped_at:,}" in done.stdout
+    assert f"resuming at image {stopped_at:,}" in finished(project)
     assert result(project) == result(whole)
     assert not list(project.glob(".state/train/*/.step-*"))
 
     write_params(other, {**TWO, "train": {**TWO["train"], "processes": 1}})
-    done = subprocess.run(STAGE, cwd=other, check=True, capture_output=True, text=True)
-    assert f"resuming at image {stopped_at:,}" in done.stdout
+    assert f"resuming at image {stopped_at:,}" in finished(other)
     two, one = (
         np.loadtxt(each / "out/train/history.csv", delimiter=",", skiprows=1, usecols=(0, 1)) for each in (whole, other)
     )

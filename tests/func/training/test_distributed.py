@@ -13,7 +13,7 @@ import torch
 from ddpm.common import files
 from ddpm.training import batches, state
 from ddpm.training.batches import EpochSampler
-from tests.support import several, tiny
+from tests.support import forked, several, tiny
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,9 +22,7 @@ def torchrun(count: int, *arguments: str | Path, cwd: Path = ROOT) -> subprocess
     """Run a program in so many processes, to its end."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*command, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    return forked.run([*command, *map(str, arguments)], cwd=cwd, env=environment)
 
 
 @pytest.fixture(scope="module")

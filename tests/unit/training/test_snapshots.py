@@ -110,8 +110,9 @@ def test_published_snapshots_are_read_again(finished: tuple[state.State, Path, l
     kept = power_ema.read(tmp_path / "ema")
     assert (kept.steps, kept.lengths, kept.digest) == (RECIPE.snapshot_steps, power_ema.LENGTHS, "d1")
     own = power_ema.Snapshots(finished[1] / state.SNAPSHOTS, RECIPE.snapshot_steps)
+    again = power_ema.reconstruct(kept, 0.1)
     for name, tensor in power_ema.reconstruct(own, 0.1).items():
-        assert torch.equal(power_ema.reconstruct(kept, 0.1)[name], tensor)
+        assert torch.equal(again[name], tensor)
 
 
 def test_the_length_with_the_lowest_loss_is_chosen(finished: tuple[state.State, Path, list[Tensor]]) -> None:
