@@ -17,6 +17,15 @@ def zeroed(layer: Layer) -> Layer:
     return layer
 
 
+def like_layout(x: Tensor, weight: Tensor) -> Tensor:
+    """x (B, C, H, W) in channels-last order if `weight`, of several input channels, is; else as it is.
+
+    A convolution of one input channel answers in the default order, which residual connections would keep.
+    """
+    ordered = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return x.contiguous(memory_format=torch.channels_last) if ordered else x
+
+
 def sinusoids(time: Tensor, dimension: int, *, reaches_last: bool = False) -> Tensor:
     """Cosines and sines of t at `dimension / 2` frequencies that fall geometrically from 1 towards 1/10000.
 
