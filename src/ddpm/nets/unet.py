@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ddpm.nets.group_norm import norm_silu
 from ddpm.nets.layers import Attention, Downsample, Embedding, ResidualBlock, Upsample, like_layout, zeroed
 
 
@@ -165,5 +166,5 @@ class UNet(nn.Module):
         x = self.middle(x, embedding)
         for level in self.decoder:
             x = level(x, embedding, kept)
-        x = self.conv_out(functional.silu(self.norm_out(x)))
+        x = self.conv_out(norm_silu(self.norm_out, x))
         return functional.pixel_shuffle(x, self.patch).float()
