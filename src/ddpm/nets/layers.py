@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ddpm.nets.group_norm import norm_silu
+
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
@@ -15,6 +17,15 @@ def zeroed(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def like_layout(x: Tensor, weight: Tensor) -> Tensor:
+    """x (B, C, H, W) in channels-last order if `weight`, of several input channels, is; else as it is.
+
+    A convolution of one input channel answers in the default order, which residual connections would keep.
+    """
+    ordered = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return x.contiguous(memory_format=torch.channels_last) if ordered else x
 
 
 def sinusoids(time: Tensor, dimension: int, *, reaches_last: bool = False) -> Tensor:
@@ -89,14 +100,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (B, inputs, H, W), embedding (B, E); returns (B, outputs, H, W), or with the sides resized."""
-        hidden = self.conv1(self.resize(functional.silu(self.norm1(x))))
-        embedded = self.embed(functional.silu(embedding))[:, :, None, None]
+        hidden = self.conv1(self.resize(norm_silu(self.norm1, x)))
+        embedded = self.embed(functional.silu(embedding))
         if self.scale_shift:
             scale, shift = embedded.chunk(2, dim=1)
-            hidden = self.norm2(hidden) * (1 + scale) + shift
+            hidden = norm_silu(self.norm2, hidden, scale, shift)
         else:
-            hidden = self.norm2(hidden + embedded)
-        result: Tensor = self.shortcut(self.resize(x)) + self.conv2(self.dropout(functional.silu(hidden)))
+            hidden = norm_silu(self.norm2, hidden + embedded[:, :, None, None])
+        result: Tensor = self.shortcut(self.resize(x)) + self.conv2(self.dropout(hidden))
         return result
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ddpm.nets.layers import Attention, Downsample, Embedding, ResidualBlock, Upsample, zeroed
+from ddpm.nets.group_norm import norm_silu
+from ddpm.nets.layers import Attention, Downsample, Embedding, ResidualBlock, Upsample, like_layout, zeroed
 
 
 class Layout(NamedTuple):
@@ -158,12 +159,12 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """See the class."""
         embedding = self.embedding(time, labels)
-        x = self.conv_in(functional.pixel_unshuffle(x, self.patch))
+        x = like_layout(self.conv_in(functional.pixel_unshuffle(x, self.patch)), self.conv_out.weight)
         kept = [x]
         for level in self.encoder:
             x = level(x, embedding, kept)
         x = self.middle(x, embedding)
         for level in self.decoder:
             x = level(x, embedding, kept)
-        x = self.conv_out(functional.silu(self.norm_out(x)))
+        x = self.conv_out(norm_silu(self.norm_out, x))
         return functional.pixel_shuffle(x, self.patch).float()

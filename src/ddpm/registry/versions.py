@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.registry import embedded
 from ddpm.sampling import options
 from ddpm.tracking import store
 
@@ -105,6 +106,8 @@ class Status:
 
 def status(name: str) -> Status:
     """Return aliases and versions; empty for a name that does not exist yet."""
+    if store.embedded() and (stored := embedded.read(store.database(), name)):
+        return Status(name, stored[0], tuple(_version(name, stored[0], *row) for row in stored[1]))
     connection = store.client()
     aliases = aliases_of(connection, name)
     found = connection.search_model_versions(f"name = '{name}'", max_results=1000) if aliases is not None else []
@@ -149,13 +152,25 @@ def aliases_of(connection: "MlflowClient", name: str) -> dict[str, int] | None:
 
 def to_version(found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
     """Convert a version of MLflow. aliases: version by alias."""
-    number = int(found.version)
+    tags = dict(found.tags)
+    return _version(found.name, aliases, int(found.version), found.creation_timestamp, found.run_id, found.source, tags)
+
+
+def _version(
+    name: str,
+    aliases: Mapping[str, int],
+    number: int,
+    milliseconds: int,
+    run_id: str | None,
+    source: str | None,
+    tags: Mapping[str, str],
+) -> Version:
     return Version(
-        name=found.name,
+        name=name,
         number=number,
-        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
-        run_id=found.run_id or "",
-        source=found.source or "",
+        created=datetime.fromtimestamp(milliseconds / 1000, UTC),
+        run_id=run_id or "",
+        source=source or "",
         aliases=tuple(sorted(alias for alias, there in aliases.items() if there == number)),
-        tags=dict(found.tags),
+        tags=tags,
     )

@@ -54,9 +54,11 @@ def _run(
     from ddpm.common.files import DiskFullError
     from ddpm.provenance import checkout
     from ddpm.runtime import torchrun
+    from ddpm.runtime.allocator import keep_freed_memory
     from ddpm.runtime.parent import die_with_parent
 
     die_with_parent()
+    keep_freed_memory()
     environment.complete()
     try:
         checkout.enter_experiment()

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.client
 import os
+import sys
 import urllib.error
 import urllib.request
 import uuid
@@ -33,12 +34,12 @@ class TrackingUnavailableError(TrackingError):
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI` in its normal form, or the embedded SQLite database as an absolute URI."""
-    return normalised(os.environ.get("MLFLOW_TRACKING_URI", "")) or addresses.sqlite(_database())
+    return normalised(os.environ.get("MLFLOW_TRACKING_URI", "")) or addresses.sqlite(database())
 
 
 def embedded() -> bool:
     """Return True if the record is the embedded database of this checkout."""
-    return tracking_uri() == addresses.sqlite(_database())
+    return tracking_uri() == addresses.sqlite(database())
 
 
 def artifact_root() -> Path:
@@ -84,7 +85,7 @@ def client() -> "MlflowClient":
     quiet()
     probe(uri)
     if embedded():
-        _create_database(_database())
+        _create_database(database())
     return _client(uri)
 
 
@@ -166,11 +167,12 @@ def experiment(connection: "MlflowClient", name: str) -> str:
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
     """MLflow's own errors inside the block as TrackingError, so that a command can show them without a traceback."""
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
+    except Exception as error:
+        exceptions = sys.modules.get("mlflow.exceptions")  # its import takes a second; without it, nothing has raised
+        if exceptions is None or not isinstance(error, exceptions.MlflowException):
+            raise
         raise TrackingError(f"MLflow at {redact_text(tracking_uri())} says: {redact_text(error.message)}") from error
 
 
@@ -207,7 +209,8 @@ def _settings(wanted: Mapping[str, str]) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _database() -> Path:
+def database() -> Path:
+    """The file of the embedded database."""
     return EMBEDDED.resolve() / "mlflow.db"
 
 

@@ -7,8 +7,9 @@ import torch
 from diffusers import UNet2DModel
 
 from ddpm.exchange import weights
-from ddpm.nets.layers import sinusoids
+from ddpm.nets.layers import ResidualBlock, sinusoids
 from ddpm.nets.unet import UNet
+from ddpm.runtime.device import channels_last
 
 PLAIN = {"channels": 16, "multipliers": (1, 2, 2), "blocks": 2, "attention": (8,), "head_channels": 8, "groups": 8,
          "scale_shift": False, "resample": "conv", "dropout": 0.0, "patch": 1}  # fmt: skip
@@ -110,3 +111,22 @@ def test_sinusoids_start_with_the_fastest_cosine() -> None:
     embedding = sinusoids(torch.tensor([0.0, torch.pi]), 8)
     assert embedding[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert embedding[1, 0].item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("resample", ["conv", "residual"])
+def test_one_channel_images_keep_the_channels_last_order(resample: str) -> None:
+    net = filled(UNet(1, 1, 16, 0, **{**PLAIN, "resample": resample}))
+    x, time = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([3.0, 700.0])
+    expected = net(x, time)
+    channels_last(net)
+    orders = []
+
+    def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+        orders.append(result.is_contiguous(memory_format=torch.channels_last))
+
+    for module in net.modules():
+        if isinstance(module, ResidualBlock):
+            module.register_forward_hook(note)
+    torch.testing.assert_close(net(x, time), expected, rtol=1e-4, atol=1e-4)
+    assert len(orders) > 10
+    assert all(orders)
