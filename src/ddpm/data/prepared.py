@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common.files import read_json, read_npy
+from ddpm.data.blocks import blocks
 from ddpm.data.errors import DataError
-
-BLOCK = 1024
+from ddpm.data.manifest import read_head
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,10 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
     """Open a prepared set. verify: hash it again. Raises DataError or FileNotFoundError with the remedy."""
     if not (folder / "statistics.json").exists():
         raise FileNotFoundError(f"{folder} has no prepared images. Run `dvc repro prepare` (or `make run`).")
-    manifest, statistics = read_json(folder / "manifest.json"), read_json(folder / "statistics.json")
+    head, statistics = read_head(folder), read_json(folder / "statistics.json")
     images = read_npy(folder / "images.npy", memory_map=True)
     labels, heldout = read_npy(folder / "labels.npy"), read_npy(folder / "heldout.npy")
-    side, channels = manifest["resolution"], manifest["channels"]
-    count = len(manifest["images"])
+    side, channels, count = head["resolution"], head["channels"], head["count"]
     if images.shape != (count, side, side, channels) or len(labels) != count or len(heldout) != count:
         raise DataError(
             f"{folder} is inconsistent: {count} images in the manifest, array of shape {images.shape}. {_AGAIN}"
@@ -57,7 +56,7 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
         raise DataError(
             f"{folder} was changed after it was prepared: its SHA-256 differs from statistics.json. {_AGAIN}"
         )
-    return PreparedSet(images, labels, heldout, tuple(manifest["classes"]), side, channels, statistics["sha256"])
+    return PreparedSet(images, labels, heldout, tuple(head["classes"]), side, channels, statistics["sha256"])
 
 
 _AGAIN = "Run `dvc repro --force prepare`."
@@ -66,8 +65,8 @@ _AGAIN = "Run `dvc repro --force prepare`."
 def identity(images: NDArray[np.uint8], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> str:
     """Compute the SHA-256 of shape, pixels, labels and split, independent of the machine's byte order."""
     digest = hashlib.sha256(repr(images.shape).encode())
-    for start in range(0, len(images), BLOCK):
-        digest.update(images[start : start + BLOCK].tobytes())
+    for _, block in blocks(images):
+        digest.update(block.tobytes())
     digest.update(labels.astype("<i8").tobytes())
     digest.update(heldout.astype("u1").tobytes())
     return digest.hexdigest()

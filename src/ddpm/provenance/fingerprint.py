@@ -19,8 +19,8 @@ INFRASTRUCTURE = (
     "__init__.py", "common/addresses.py", "common/environment.py", "common/faults.py", "common/files.py",
     "common/locks.py", "common/outside.py", "common/progress.py", "common/redact.py", "common/terminal.py",
     "common/units.py", "common/yaml_file.py", "config/", "data/errors.py", "data/prepared.py", "provenance/",
-    "runtime/parent.py", "runtime/process_start.py", "runtime/torchrun.py", "stages/__init__.py", "tracking/",
-    "training/stopping.py",
+    "runtime/parent.py", "runtime/process_start.py", "runtime/torchrun.py", "runtime/workers.py", "stages/__init__.py",
+    "tracking/", "training/stopping.py",
 )  # fmt: skip
 """Code without effect on results: reads parameters and files, starts processes, displays and records."""
 UNRELATED = {
