@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common.files import read_json, read_npy
+from ddpm.data import profile
 from ddpm.data.blocks import blocks
 from ddpm.data.errors import DataError
 from ddpm.data.manifest import read_head
@@ -18,7 +19,8 @@ class PreparedSet:
     """All images, sorted by path.
 
     images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), class index, or -1;
-    heldout: bool (N,), True for images excluded from training; sha256: identity of these three arrays.
+    heldout: bool (N,), True for images excluded from training; sha256: identity of these three arrays; folder: where
+    they lie.
     """
 
     images: NDArray[np.uint8]
@@ -28,6 +30,7 @@ class PreparedSet:
     resolution: int
     channels: int
     sha256: str
+    folder: Path
 
     @property
     def train_indices(self) -> NDArray[np.int64]:
@@ -38,6 +41,16 @@ class PreparedSet:
     def heldout_indices(self) -> NDArray[np.int64]:
         """Indices of the held-out images, ascending."""
         return np.flatnonzero(self.heldout)
+
+    def train_digests(self) -> frozenset[bytes]:
+        """First 16 bytes of the SHA-256 of the pixels of each training image, as `prepare` kept them.
+
+        Raises DataError if those kept are of another set.
+        """
+        kept = profile.load(self.folder)
+        if kept.data_sha256 != self.sha256 or len(kept.rows) != len(self.labels):
+            raise DataError(f"{self.folder} is inconsistent: its profile is of other images. {_AGAIN}")
+        return frozenset(kept.rows["pixels"][self.train_indices].tolist())
 
 
 def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSet:
@@ -56,7 +69,7 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
         raise DataError(
             f"{folder} was changed after it was prepared: its SHA-256 differs from statistics.json. {_AGAIN}"
         )
-    return PreparedSet(images, labels, heldout, tuple(head["classes"]), side, channels, statistics["sha256"])
+    return PreparedSet(images, labels, heldout, tuple(head["classes"]), side, channels, statistics["sha256"], folder)
 
 
 _AGAIN = "Run `dvc repro --force prepare`."

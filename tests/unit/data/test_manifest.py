@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpm.common import files
-from ddpm.data import manifest
+from ddpm.data import manifest, profile
 from ddpm.data.errors import DataError
 from ddpm.data.prepared import load
 from tests.support.imagefiles import encoded
@@ -73,3 +73,14 @@ def test_a_name_with_line_separators_stays_on_its_line(good: Files, folder: Writ
     paths = [entry["path"] for entry in manifest.read_images(tmp_path / "out")]
     assert odd in paths
     assert len(paths) == 241
+
+
+def test_digests_of_training_images_are_those_of_their_pixels(good: Files, folder: Write, tmp_path: Path) -> None:
+    run(folder(good), tmp_path / "out")
+    prepared = load(tmp_path / "out")
+    expected = {files.sha256_bytes(prepared.images[index].tobytes())[:32] for index in prepared.train_indices}
+    assert {digest.hex() for digest in prepared.train_digests()} == expected
+    kept = files.read_json(tmp_path / "out" / profile.HEAD)
+    files.write_json(tmp_path / "out" / profile.HEAD, kept | {"data_sha256": "0" * 64})
+    with pytest.raises(DataError, match="its profile is of other images"):
+        prepared.train_digests()
