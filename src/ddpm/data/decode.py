@@ -78,7 +78,7 @@ def decode(source: Source, decoder: Decoder, count: int, advance: Callable[[int]
     records: list[ImageRecord] = []
     rejected: list[Rejected] = []
     total = 0
-    for results in workers.map_in_order(decoder, _batches(source), count):
+    for results in workers.map_in_order(decoder, batches(source), count):
         for row, result in enumerate(results, total):
             if isinstance(result, Rejected):
                 rejected.append(result)
@@ -98,7 +98,7 @@ def worthwhile_workers(entries: Sequence[Entry]) -> int:
     return max(1, min(workers.available_cores(), int(seconds / SECONDS_PER_WORKER)))
 
 
-def _batches(source: Source) -> Iterator[Batch]:
+def batches(source: Source) -> Iterator[Batch]:
     """Read the files in the order of the source."""
     batch: Batch = []
     size = 0

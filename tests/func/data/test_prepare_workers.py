@@ -9,6 +9,8 @@ import pytest
 from ddpm.data import decode
 from ddpm.data.entries import Entry
 from ddpm.data.errors import DataError
+from ddpm.data.sources import find
+from ddpm.data.survey import survey
 from ddpm.runtime import workers
 from tests.support.imagefiles import encoded, zipped
 from tests.support.preparing import described, run, written
@@ -56,6 +58,13 @@ def test_errors_are_those_of_one_process(archive: Path, tmp_path: Path) -> None:
     assert messages[0] == messages[1]
     assert messages[0].index("a/000x.jpg") < messages[0].index("a/x.png") < messages[0].index("b/y.tif")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_survey_by_several_processes_finds_the_same(archive: Path) -> None:
+    found = [survey(find(archive), max_pixels=10_000, workers=count) for count in (1, 2)]
+    assert found[0] == found[1]
+    assert (found[0].count, len(found[0].bad), found[0].colour) == (200, 4, True)
+    assert list(found[0].sizes.items()) == list(found[1].sizes.items())
 
 
 @pytest.mark.parametrize(
