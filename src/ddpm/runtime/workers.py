@@ -2,15 +2,15 @@
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
-
-from ddpm.runtime.parent import die_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,13 +29,13 @@ def map_in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers:
 
     `work`, tasks and results must be picklable; they travel between these processes only. Tasks are taken from the
     iterable AHEAD per worker in advance. An exception of `work` or of the iterable is raised here at its place in the
-    order. The workers ignore SIGINT and end with this process, also when it is killed (Linux), or when the iteration
-    ends early, after their current task. Raises RuntimeError if a worker is killed.
+    order. The workers ignore SIGINT and end with this process, also when it is killed, or after their current task
+    when the iteration ends early. Raises RuntimeError if a worker is killed.
     """
     if workers == 1:
         yield from map(work, tasks)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=die_with_parent, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent)
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
@@ -52,6 +52,18 @@ def map_in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Start a thread that ends this worker when its parent has ended, for which the pool alone would wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ddpm.common.files import sha256_bytes
 from ddpm.data import decode
 from ddpm.data.entries import Entry
 from ddpm.data.errors import DataError
@@ -45,7 +46,9 @@ def test_any_number_of_workers_writes_the_same_bytes(
     first = written(tmp_path / "out1")
     assert written(tmp_path / "out3") == first
     assert sum(seen[1]) == sum(seen[3]) == 204
-    aside = described(tmp_path / "out3")["set_aside"]
+    found, images = described(tmp_path / "out3"), np.load(tmp_path / "out3" / "images.npy")
+    assert [entry["pixels_sha256"] for entry in found["images"]] == [sha256_bytes(row.tobytes()) for row in images]
+    aside = found["set_aside"]
     assert [each["path"] for each in aside] == ["a/000x.jpg", "a/x.png", "b/a.png", "b/y.tif"]
 
 
