@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm.data import manifest
 from ddpm.data.images import Picture, prepare_image
 from ddpm.data.prepare import prepare
 from ddpm.data.sources import find
@@ -32,6 +33,13 @@ def picture(content: bytes, name: str = "a.png", **changes: Any) -> Picture:
     """One prepared image of 8 x 8 pixels."""
     options = {"resolution": 8, "channels": 1, "background": 0, "max_pixels": 10_000_000} | changes
     return prepare_image(content, name, **options)
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """The whole manifest: its head, `images` and `duplicates`."""
+    return manifest.read_head(folder) | {
+        "images": list(manifest.read_images(folder)), "duplicates": manifest.read_duplicates(folder)
+    }  # fmt: skip
 
 
 def written(folder: Path) -> dict[str, bytes]:

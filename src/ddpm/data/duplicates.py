@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm.data.blocks import blocks
 
 GRID = 8
 CANDIDATES = 100_000
@@ -33,11 +36,13 @@ def groups(digests: Sequence[str], near_pairs: Sequence[tuple[int, int]]) -> lis
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
-    edges = [*near_pairs, *((first[digest], index) for index, digest in enumerate(digests))]
-    rows, columns = zip(*edges, strict=True)
     size = len(digests)
-    _, component = connected_components(coo_array((np.ones(len(edges)), (rows, columns)), (size, size)), directed=False)
+    first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
+    near = np.array(near_pairs, np.int64).reshape(-1, 2)
+    rows = np.concatenate([near[:, 0], [first[digest] for digest in digests]])
+    columns = np.concatenate([near[:, 1], np.arange(size)])
+    edges = np.ones(len(rows), np.int8)
+    _, component = connected_components(coo_array((edges, (rows, columns)), (size, size)), directed=False)
     least: dict[int, str] = {}
     for digest, part in zip(digests, component.tolist(), strict=True):
         least[part] = min(digest, least.get(part, digest))
@@ -58,8 +63,7 @@ def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candid
         return NearPairs([], True)
     tree = cKDTree(summaries(images)[kept])
     radius = limit * (1 + 1e-9) + 1e-6
-    counts = np.asarray(tree.query_ball_point(tree.data, radius, return_length=True, workers=-1), dtype=np.int64)
-    complete = int(counts.sum() - len(kept)) // 2 <= candidates
+    counts, complete = _count_candidates(tree, radius, candidates)
     busy = np.flatnonzero(counts > 1)
     if not complete:
         busy = busy[np.cumsum(counts[busy]) <= candidates]
@@ -69,6 +73,23 @@ def near(images: NDArray[np.uint8], limit: float, digests: Sequence[str], candid
         named = [(int(kept[index]), int(kept[other])) for other in others]
         pairs += [(one, two) for one, two in named if rms(images[one], images[two]) <= limit]
     return NearPairs(pairs, complete)
+
+
+def _count_candidates(tree: Any, radius: float, most: int) -> tuple[NDArray[np.int64], bool]:
+    """Count the points within `radius` of each point, itself included; and whether they make at most `most` pairs.
+
+    The count ends with the block of points that exceeds `most`, since those of a set of similar images (a film) would
+    take quadratic time. The points counted by then have more candidates than are compared.
+    """
+    counts = [np.zeros(0, np.int64)]
+    pairs = 0
+    for start in range(0, len(tree.data), BLOCK):
+        block = tree.data[start : start + BLOCK]
+        counts.append(np.asarray(tree.query_ball_point(block, radius, return_length=True, workers=-1), np.int64))
+        pairs += int(counts[-1].sum()) - len(block)
+        if pairs // 2 > most:
+            return np.concatenate(counts), False
+    return np.concatenate(counts), True
 
 
 def rms(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -86,10 +107,10 @@ def summaries(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     edges = np.unique(np.linspace(0, side, min(GRID, side) + 1).astype(int))
     shares = np.diff(edges) / side
     weights = np.sqrt(np.outer(shares, shares))
-    blocks = []
-    for start in range(0, len(images), BLOCK):
-        grey = images[start : start + BLOCK].mean(axis=3, dtype=np.float64)
+    found = []
+    for _, block in blocks(images, BLOCK):
+        grey = block.mean(axis=3, dtype=np.float64)
         sums = np.add.reduceat(np.add.reduceat(grey, edges[:-1], axis=1), edges[:-1], axis=2)
         means = sums / np.outer(np.diff(edges), np.diff(edges))
-        blocks.append((means * weights).reshape(len(grey), -1))
-    return np.concatenate(blocks)
+        found.append((means * weights).reshape(len(grey), -1))
+    return np.concatenate(found)

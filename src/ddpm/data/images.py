@@ -21,6 +21,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 FLAT = 8  # grey levels: a lower contrast is invisible
+PLAIN = {1: "L", 3: "RGB"}
+"""Modes of 8 bits without transparency, by number of channels."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601-2, as Pillow's own conversion
 
 
@@ -40,6 +42,13 @@ def prepare_image(
 ) -> Picture:
     """Decode one file and make it a square of `resolution` pixels with 1 or 3 channels. Raises BadImageError."""
     opened = open_image(content, path, max_pixels=max_pixels)
+    if (
+        opened.image.size == (resolution, resolution)
+        and opened.image.mode == PLAIN[channels]
+        and _is_plain(opened.image)
+    ):
+        pixels = np.array(opened.image).reshape(resolution, resolution, channels)
+        return Picture(pixels, opened.format, opened.mode, opened.size, opened.done)
     done = list(opened.done)
     squared = square_of_floats(opened.image, resolution, background, done)
     if "alpha" in done and np.ptp(squared) < FLAT and _shows_something(opened.image):
@@ -79,10 +88,14 @@ def square_of_floats(image: Image.Image, resolution: int | None, background: int
     resolution: None for no resize. Channels are resized one by one, so a large photograph needs memory for only one
     float channel.
     """
-    bands = _bands(image)
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
+    if _is_plain(image) and resolution not in (None, side):
+        done += ["crop"] * (width != height) + ["resize"]
+        square = image.crop((left, top, left + side, top + side))
+        return np.stack([_resized(band.convert("F"), resolution) for band in square.split()], axis=2)
+    bands = _bands(image)
     cut = [band[top : top + side, left : left + side] for band in bands]
     alpha = _alpha(cut)
     if alpha is not None:
@@ -114,8 +127,17 @@ def _channel(band: NDArray[np.generic], alpha: Floats | None, resolution: int | 
         values = values * alpha + background * (1 - alpha)
     if resolution in (None, values.shape[0]):
         return values
-    size = (resolution, resolution)
-    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC), np.float32)
+    return _resized(Image.fromarray(values), resolution)
+
+
+def _resized(image: Image.Image, resolution: int) -> Floats:
+    """Resize one channel of floats (mode F)."""
+    return np.asarray(image.resize((resolution, resolution), Image.Resampling.BICUBIC), np.float32)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Return True for grey or colour of 8 bits without transparency: its levels are exact floats as they are."""
+    return image.mode in PLAIN.values() and not image.has_transparency_data
 
 
 def _bands(image: Image.Image) -> list[NDArray[np.generic]]:

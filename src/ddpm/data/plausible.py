@@ -1,14 +1,13 @@
 """Plausibility checks of a prepared set as a whole."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.data.blocks import blocks
 from ddpm.data.errors import DataError
 
-BLOCK = 1024
 DARK = 64
 """Threshold of the warnings about a set's brightest pixel and the range of its pixels (0 to 255)."""
 SIXTEEN_BITS = "to-8-bits"
@@ -39,25 +38,25 @@ def copies(pixels_sha256: Sequence[str], done: Sequence[Sequence[str]], backgrou
     return f"{found}; {_invisible(invisible, total, background)}" if invisible else found
 
 
-def warnings(images: NDArray[np.uint8], about: Sequence[dict[str, Any]], background: int) -> list[str]:
-    """List warnings about images (N, H, W, C) and their manifest entries."""
+def warnings(images: NDArray[np.uint8], done: Sequence[Sequence[str]], background: int) -> list[str]:
+    """List warnings about images (N, H, W, C), given the conversions of each."""
     darkest, brightest = extremes(images)
     found = _range_of(int(darkest.min()), int(brightest.max()))
     if not found:
-        deep = np.array([SIXTEEN_BITS in each["done"] for each in about])
+        deep = np.array([SIXTEEN_BITS in each for each in done])
         if deep.any() and brightest[deep].max() < DARK:
             found.append(
                 f"the brightest pixel of the {int(deep.sum()):,} images of 16 bits is {brightest[deep].max()} of 255; "
                 f"{_LOST}"
             )
-    elif any(SIXTEEN_BITS in each["done"] for each in about):
+    elif any(SIXTEEN_BITS in each for each in done):
         found[0] += f"; {_LOST}"
-    invisible = sum("invisible" in each["done"] for each in about)
+    invisible = sum("invisible" in each for each in done)
     if invisible:
-        found.append(_invisible(invisible, len(about), background))
+        found.append(_invisible(invisible, len(done), background))
     flat = int((darkest == brightest).sum()) - invisible
-    if flat > len(about) / 10:
-        found.append(f"{flat:,} of {len(about):,} images have one colour in every pixel")
+    if flat > len(done) / 10:
+        found.append(f"{flat:,} of {len(done):,} images have one colour in every pixel")
     return found
 
 
@@ -69,8 +68,11 @@ _LOST = (
 
 def extremes(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the darkest and the brightest value (N,) of each image."""
-    blocks = [images[start : start + BLOCK].reshape(-1, images[0].size) for start in range(0, len(images), BLOCK)]
-    return np.concatenate([each.min(axis=1) for each in blocks]), np.concatenate([each.max(axis=1) for each in blocks])
+    darkest, brightest = np.empty(len(images), np.uint8), np.empty(len(images), np.uint8)
+    for start, block in blocks(images):
+        darkest[start : start + len(block)] = block.min(axis=(1, 2, 3))
+        brightest[start : start + len(block)] = block.max(axis=(1, 2, 3))
+    return darkest, brightest
 
 
 def _range_of(darkest: int, brightest: int) -> list[str]:

@@ -4,8 +4,9 @@ The result depends only on paths inside the source, file contents and arguments,
 (folder or archive), file order or file times.
 """
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common.class_names import in_order
-from ddpm.common.files import fresh_folder, new_npy, sha256_bytes, write_json, write_npy
-from ddpm.data import duplicates, plausible, profile, statistics
+from ddpm.common.files import fresh_folder, new_npy, write_json, write_npy, write_npy_rows
+from ddpm.data import decode, duplicates, plausible, profile, statistics
+from ddpm.data.blocks import BLOCK
 from ddpm.data.contact import contact_sheet
-from ddpm.data.errors import BadImageError, DataError, listing
-from ddpm.data.images import prepare_image
+from ddpm.data.errors import DataError, listing
+from ddpm.data.manifest import Contents, Rejected
 from ddpm.data.prepared import identity
 from ddpm.data.sources import Source
 from ddpm.data.split import is_held_out
 
 SMALLEST_SET = 50
 """Evaluation refuses to score fewer images; it needs that many held out, and in each half of the training split."""
-SCRATCH = "scratch.npy"
-"""Rows in reading order, before bad ones are known and the others sorted."""
-
-
-@dataclass(frozen=True)
-class GoodImage:
-    """A good image: its row in the scratch array and its manifest entry."""
-
-    row: int
-    path: str
-    sha256: str
-    pixels_sha256: str
-    format: str
-    mode: str
-    size: tuple[int, int]
-    done: tuple[str, ...]
+SCRATCH, IMAGES = "scratch.npy", "images.npy"
+"""Scratch: rows in reading order, before bad ones are known and the others sorted."""
 
 
 def prepare(
@@ -55,76 +43,50 @@ def prepare(
     max_bad_fraction: float,
     near_duplicate: float,
     min_train: int = 1,
+    workers: int | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Prepare the images of `source` into the folder `target`; return their statistics.
 
-    `labels`: "folders" or "none". `min_train`: minimum of training images, such as a batch. `advance(1)` is called
-    after each file. Raises DataError, leaving `target` unchanged.
+    `labels`: "folders" or "none". `min_train`: minimum of training images, such as a batch. `workers`: number of
+    processes that decode; None: as many as the files are worth. `advance(n)` is called after each n files. Raises
+    DataError, leaving `target` unchanged.
     """
     with fresh_folder(target) as folder:
         raw = new_npy(folder / SCRATCH, np.uint8, (len(source.entries), resolution, resolution, channels))
-        options = {"resolution": resolution, "channels": channels, "background": background, "max_pixels": max_pixels}
-        taken, bad = _decode(source, raw, options, advance)
-        _check_bad(source, bad, max_bad_fraction)
-        digests, done = [image.pixels_sha256 for image in taken], [image.done for image in taken]
+        decoder = decode.Decoder(folder / SCRATCH, raw.offset, resolution, channels, background, max_pixels)
+        found = decode.decode(source, decoder, workers or decode.worthwhile_workers(source.entries), advance)
+        _check_bad(source, found.rejected, max_bad_fraction)
+        records = found.records
+        digests, done = [record.pixels_sha256 for record in records], [record.done for record in records]
         plausible.check_different(digests, done, background)
-        classes, numbers = _labels(source, [image.path for image in taken], labels)
-        images = _in_order(raw, [image.row for image in taken], folder / "images.npy")
-        pairs = duplicates.near(images, near_duplicate, digests)
-        keys = duplicates.groups(digests, pairs.pairs)
+        classes, numbers = _labels(source, [record.path for record in records], labels)
+        images = _in_order(folder, found.rows, len(source.entries))
+        near = duplicates.near(images, near_duplicate, digests)
+        keys = duplicates.groups(digests, near.pairs)
         heldout = np.array([is_held_out(key, holdout) for key in keys])
         remarks = plausible.copies(digests, done, background), _near_copies(keys, digests)
         copies = ". ".join(filter(None, remarks))
         _check_counts(numbers, classes, heldout, holdout, min_train, copies)
-        (folder / SCRATCH).unlink()
         write_npy(folder / "labels.npy", numbers)
         write_npy(folder / "heldout.npy", heldout)
         contact_sheet(images, numbers, classes, digests).save(folder / "contact.png")
-        about = _about(taken, numbers, heldout)
-        manifest = {
-            "version": 1,
-            "resolution": resolution,
-            "channels": channels,
-            "classes": list(classes),
-            "warnings": plausible.warnings(images, about, background),
-            "images": about,
-            "set_aside": [{"path": path, "reason": reason} for path, reason in bad],
-            "duplicates": _named_duplicates(taken, pairs.pairs),
-        }
-        found = statistics.collect(images, manifest, pairs.complete) | {"sha256": identity(images, numbers, heldout)}
-        write_json(folder / "manifest.json", manifest)
-        write_json(folder / "statistics.json", found)
-        profile.collect(images, manifest, found["sha256"]).write(folder)
-    return found
+        warnings = plausible.warnings(images, done, background)
+        exact = duplicates.exact(digests)
+        contents = Contents(records, numbers, heldout, classes, exact, near, warnings, found.rejected)
+        contents.write(folder, resolution, channels)
+        sha256 = identity(images, numbers, heldout)
+        summary = statistics.collect(images, contents) | {"sha256": sha256}
+        write_json(folder / "statistics.json", summary)
+        profile.collect(images, contents, sha256).write(folder)
+    return summary
 
 
-def _decode(
-    source: Source, raw: NDArray[np.uint8], options: dict[str, int], advance: Callable[[int], None] | None
-) -> tuple[list[GoodImage], list[tuple[str, str]]]:
-    """Decode every file once; return the good images, sorted by path, and (path, reason) of the others."""
-    taken, bad = [], []
-    for row, (entry, content) in enumerate(source.read()):
-        try:
-            if isinstance(content, BadImageError):
-                raise content
-            picture = prepare_image(content, entry.path, **options)
-        except BadImageError as error:
-            bad.append((entry.path, str(error)))
-        else:
-            raw[row] = picture.pixels
-            digests = sha256_bytes(content), sha256_bytes(picture.pixels.tobytes())
-            taken.append(GoodImage(row, entry.path, *digests, picture.format, picture.mode, picture.size, picture.done))
-        if advance is not None:
-            advance(1)
-    return sorted(taken, key=lambda image: image.path), sorted(bad)
-
-
-def _check_bad(source: Source, bad: Sequence[tuple[str, str]], most: float) -> None:
+def _check_bad(source: Source, bad: Sequence[Rejected], most: float) -> None:
     """Raise DataError if the share of bad files exceeds `most`, or all are bad."""
     total = len(source.entries)
     if len(bad) > most * total or len(bad) == total:
-        named = listing([f"{path}: {reason}" for path, reason in bad])
+        named = listing([f"{each.path}: {each.reason}" for each in bad])
         raise DataError(
             f"{len(bad):,} of {total:,} files in {source.location} are not usable images, above "
             f"prepare.max_bad_fraction = {most}. Repair or remove them:\n{named}"
@@ -182,10 +144,8 @@ def _check_counts(
 
 def _near_copies(keys: Sequence[str], digests: Sequence[str]) -> str:
     """A remark about the largest group of near duplicates, if it is a tenth of the set or more; else empty."""
-    members: dict[str, set[str]] = {}
-    for key, digest in zip(keys, digests, strict=True):
-        members.setdefault(key, set()).add(digest)
-    largest = max(map(len, members.values()))
+    group = dict(zip(digests, keys, strict=True))  # equal images have equal keys
+    largest = max(Counter(group.values()).values())
     if largest < max(2, len(keys) / 10):
         return ""
     return (
@@ -194,37 +154,17 @@ def _near_copies(keys: Sequence[str], digests: Sequence[str]) -> str:
     )
 
 
-def _in_order(raw: NDArray[np.uint8], rows: Sequence[int], path: Path) -> NDArray[np.uint8]:
-    """Write the good rows of the scratch array, sorted by path, as the final array."""
-    images = new_npy(path, np.uint8, (len(rows), *raw.shape[1:]))
-    for position, row in enumerate(rows):
-        images[position] = raw[row]
-    images.flush()
+def _in_order(folder: Path, rows: Sequence[int], total: int) -> NDArray[np.uint8]:
+    """Make the good rows of the scratch array, sorted by path, the final array; return it as a read-only memory map."""
+    scratch, path = folder / SCRATCH, folder / IMAGES
+    if len(rows) == total and all(row == index for index, row in enumerate(rows)):
+        with scratch.open("r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    else:
+        raw = np.load(scratch, mmap_mode="r", allow_pickle=False)
+        starts = range(0, len(rows), BLOCK)
+        write_npy_rows(path, len(rows), (raw[rows[start : start + BLOCK]] for start in starts))
+        scratch.unlink()
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return images
-
-
-def _about(taken: Sequence[GoodImage], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Build the manifest entry of each image."""
-    return [
-        {
-            "path": image.path,
-            "sha256": image.sha256,
-            "pixels_sha256": image.pixels_sha256,
-            "format": image.format,
-            "mode": image.mode,
-            "size": list(image.size),
-            "label": int(label),
-            "heldout": bool(held),
-            "done": list(image.done),
-        }
-        for image, label, held in zip(taken, labels, heldout, strict=True)
-    ]
-
-
-def _named_duplicates(taken: Sequence[GoodImage], near: Sequence[tuple[int, int]]) -> dict[str, list[list[str]]]:
-    """Convert groups of exact and pairs of near duplicates to paths."""
-    exact = duplicates.exact([image.pixels_sha256 for image in taken])
-    return {
-        "exact": [[taken[index].path for index in group] for group in exact],
-        "near": [[taken[first].path, taken[second].path] for first, second in near],
-    }

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common.files import read_json, read_npy, write_json, write_npy
+from ddpm.data.blocks import blocks
 from ddpm.data.errors import DataError
+from ddpm.data.manifest import Contents
 
 ROWS, HEAD = "profile.npy", "profile.json"
 ROW = np.dtype(
@@ -29,7 +31,6 @@ ROW = np.dtype(
     ]
 )
 UNLABELLED = "(unlabelled)"
-BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -74,32 +75,30 @@ class Profile:
         write_json(folder / HEAD, head)
 
 
-def collect(images: NDArray[np.uint8], manifest: dict[str, Any], data_sha256: str) -> Profile:
-    """Build the profile of images (N, H, W, C) and their manifest."""
-    entries = manifest["images"]
-    modes = sorted({entry["mode"] for entry in entries})
-    rows = np.zeros(len(entries), ROW)
+def collect(images: NDArray[np.uint8], contents: Contents, data_sha256: str) -> Profile:
+    """Build the profile of images (N, H, W, C) from their records."""
+    records = contents.records
+    modes = sorted({record.mode for record in records})
+    rows = np.zeros(len(records), ROW)
     rows["brightness"], rows["contrast"] = grey_moments(images)
     for name, key in (("pixels", "pixels_sha256"), ("file", "sha256")):
-        digests = b"".join(bytes.fromhex(entry[key])[:16] for entry in entries)
+        digests = b"".join(bytes.fromhex(getattr(record, key))[:16] for record in records)
         rows[name] = np.frombuffer(digests, "V16")
-    rows["width"], rows["height"] = zip(*(entry["size"] for entry in entries), strict=True)
-    rows["mode"] = [modes.index(entry["mode"]) for entry in entries]
-    rows["label"] = [entry["label"] for entry in entries]
-    return Profile(
-        rows, tuple(manifest["classes"]), tuple(modes), manifest["resolution"], manifest["channels"], data_sha256
-    )
+    rows["width"] = [record.size[0] for record in records]
+    rows["height"] = [record.size[1] for record in records]
+    rows["mode"] = [modes.index(record.mode) for record in records]
+    rows["label"] = contents.labels
+    return Profile(rows, contents.classes, tuple(modes), images.shape[1], images.shape[3], data_sha256)
 
 
 def grey_moments(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute mean and standard deviation (N,) of each image, from integer sums: the same on every machine."""
-    flat = images.reshape(len(images), -1)
-    totals, squares = np.zeros(len(flat), np.int64), np.zeros(len(flat), np.int64)
-    for start in range(0, len(flat), BLOCK):
-        block = flat[start : start + BLOCK].astype(np.int64)
-        totals[start : start + BLOCK] = block.sum(axis=1)
-        squares[start : start + BLOCK] = (block * block).sum(axis=1)
-    count = flat.shape[1]
+    totals, squares = np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
+    for start, block in blocks(images):
+        values = block.reshape(len(block), -1).astype(np.int64)
+        totals[start : start + len(block)] = values.sum(axis=1)
+        squares[start : start + len(block)] = (values * values).sum(axis=1)
+    count = images[0].size
     return totals / count, np.sqrt(count * squares - totals * totals) / count
 
 

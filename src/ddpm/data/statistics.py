@@ -6,43 +6,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.data.blocks import blocks
+from ddpm.data.manifest import Contents
 from ddpm.data.survey import counted
 
-BLOCK = 1024
 MOST_COMMON = 20
 
 
-def collect(images: NDArray[np.uint8], manifest: dict[str, Any], near_complete: bool) -> dict[str, Any]:
+def collect(images: NDArray[np.uint8], contents: Contents) -> dict[str, Any]:
     """Collect counts, channel moments (0 to 255), sizes, modes, formats and duplicates of images (N, H, W, C)."""
-    entries = manifest["images"]
-    side = {entry["path"]: entry["heldout"] for entry in entries}
-    label = {entry["path"]: entry["label"] for entry in entries}
-    twins, pairs = manifest["duplicates"]["exact"], manifest["duplicates"]["near"]
+    records, label, held = contents.records, contents.labels, contents.heldout
     return {
-        "count": len(entries),
-        "train": sum(not entry["heldout"] for entry in entries),
-        "heldout": sum(entry["heldout"] for entry in entries),
-        "set_aside": len(manifest["set_aside"]),
-        "classes": _per_class(entries, manifest["classes"]),
+        "count": len(records),
+        "train": int((~held).sum()),
+        "heldout": int(held.sum()),
+        "set_aside": len(contents.rejected),
+        "classes": _per_class(contents),
         "channels": channel_moments(images),
-        "sizes": _common(f"{entry['size'][0]}x{entry['size'][1]}" for entry in entries),
-        "modes": _common(entry["mode"] for entry in entries),
-        "warnings": manifest["warnings"],
-        "formats": _common(entry["format"] for entry in entries),
+        "sizes": _common(f"{record.size[0]}x{record.size[1]}" for record in records),
+        "modes": _common(record.mode for record in records),
+        "warnings": list(contents.warnings),
+        "formats": _common(record.format for record in records),
         "duplicates": {
-            "exact": sum(len(group) - 1 for group in twins),
-            "exact_across_classes": sum(len({label[path] for path in group}) > 1 for group in twins),
-            "near": len(pairs),
-            "near_across_split": sum(side[first] != side[second] for first, second in pairs),
-            "near_complete": near_complete,
+            "exact": sum(len(group) - 1 for group in contents.exact),
+            "exact_across_classes": sum(len(set(label[group].tolist())) > 1 for group in contents.exact),
+            "near": len(contents.near.pairs),
+            "near_across_split": sum(bool(held[first] != held[second]) for first, second in contents.near.pairs),
+            "near_complete": contents.near.complete,
         },
     }
 
 
-def _per_class(entries: list[dict[str, Any]], classes: list[str]) -> dict[str, dict[str, int]]:
+def _per_class(contents: Contents) -> dict[str, dict[str, int]]:
     """Count training and held-out images of each class."""
-    counts = Counter((entry["label"], entry["heldout"]) for entry in entries)
-    return {name: {"train": counts[index, False], "heldout": counts[index, True]} for index, name in enumerate(classes)}
+    counts = Counter(zip(contents.labels.tolist(), contents.heldout.tolist(), strict=True))
+    return {
+        name: {"train": counts[index, False], "heldout": counts[index, True]}
+        for index, name in enumerate(contents.classes)
+    }
 
 
 def _common(values: Any) -> dict[str, int]:
@@ -59,8 +60,7 @@ def channel_moments(images: NDArray[np.uint8]) -> dict[str, list[float]]:
     """Compute mean and standard deviation per channel, from histograms, so independent of summation order."""
     channels = images.shape[3]
     histogram = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(images), BLOCK):
-        block = images[start : start + BLOCK]
+    for _, block in blocks(images):
         for channel in range(channels):
             histogram[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
     values = np.arange(256)

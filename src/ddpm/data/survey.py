@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ddpm.common.class_names import in_order
+from ddpm.data.decode import Batch, batches, worthwhile_workers
 from ddpm.data.errors import BadImageError, named
 from ddpm.data.images import open_image, square_of_floats
+from ddpm.data.manifest import Rejected
 from ddpm.data.sources import Source
+from ddpm.runtime.workers import map_in_order
 
 FEW = 5  # images of a class
 
@@ -36,32 +40,62 @@ class Survey:
         return int(np.repeat([side for side, _ in sides], [count for _, count in sides])[(self.count - 1) // 2])
 
 
-def survey(source: Source, *, max_pixels: int, advance: Callable[[int], None] | None = None) -> Survey:
-    """Decode every file of a source. Bad files are listed with their reasons, sorted; `advance(1)` after each file."""
+@dataclass(frozen=True)
+class Surveyed:
+    """A usable file: its path, size (width, height), mode and format."""
+
+    path: str
+    size: tuple[int, int]
+    mode: str
+    format: str
+
+
+def survey(
+    source: Source, *, max_pixels: int, workers: int | None = None, advance: Callable[[int], None] | None = None
+) -> Survey:
+    """Decode every file of a source, by `workers` processes (None: as many as the files are worth).
+
+    Bad files are listed with their reasons, sorted. `advance(n)` is called after each n files.
+    """
     sizes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     paths, bad, colour = [], [], False
-    for entry, content in source.read():
-        try:
-            if isinstance(content, BadImageError):
-                raise content
-            opened = open_image(content, entry.path, max_pixels=max_pixels)
-            colour = colour or _has_colour(square_of_floats(opened.image, None, 0, []))
-        except BadImageError as error:
-            bad.append((entry.path, str(error)))
-        else:
-            paths.append(entry.path)
-            sizes[opened.image.size] += 1
-            modes[opened.mode] += 1
-            formats[opened.format] += 1
+    count = workers or worthwhile_workers(source.entries)
+    for results, has_colour in map_in_order(partial(_look, max_pixels), batches(source), count):
+        colour = colour or has_colour
+        for each in results:
+            if isinstance(each, Rejected):
+                bad.append((each.path, each.reason))
+                continue
+            paths.append(each.path)
+            sizes[each.size] += 1
+            modes[each.mode] += 1
+            formats[each.format] += 1
         if advance is not None:
-            advance(1)
+            advance(len(results))
     classes = Counter(source.class_names(sorted(paths)))
     outside = classes.pop(None, 0)
     named = {name: classes[name] for name in in_order(name for name in classes if name is not None)}
     counts = _ranked(sizes), _ranked(modes), _ranked(formats)
     return Survey(len(paths), tuple(sorted(bad)), named, outside, *counts, colour, tuple(source.notes()))
+
+
+def _look(max_pixels: int, batch: Batch) -> tuple[list[Surveyed | Rejected], bool]:
+    """Decode a batch of files without resizing; return a result for each, and whether one of them has colour."""
+    found: list[Surveyed | Rejected] = []
+    colour = False
+    for _, path, content in batch:
+        try:
+            if isinstance(content, BadImageError):
+                raise content
+            opened = open_image(content, path, max_pixels=max_pixels)
+            colour = colour or _has_colour(square_of_floats(opened.image, None, 0, []))
+        except BadImageError as error:
+            found.append(Rejected(path, str(error)))
+        else:
+            found.append(Surveyed(path, opened.image.size, opened.mode, opened.format))
+    return found, colour
 
 
 def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:

@@ -87,7 +87,7 @@ def score(
         real,
         splits=splits,
         blocks=blocks,
-        exact_copies=count_copies(samples.images, data.images, data.train_indices),
+        exact_copies=_copies(samples, data),
         near=samples.near,
         shard=samples.shard,
     )
@@ -108,6 +108,16 @@ def score(
         real_accuracy = accuracy_of_real_images(samples.labels, extractor, real, data)
         metrics["floors"]["class_accuracy"] = {"heldout": significant(real_accuracy)}
     return metrics
+
+
+def _copies(samples: Samples, data: prepared.PreparedSet) -> int:
+    """Count samples that equal a training image. Raises ValueError for images of another shape."""
+    if samples.images.shape[1:] != data.images.shape[1:]:
+        shapes = f"{samples.images.shape[1:]} and {data.images.shape[1:]}"
+        raise ValueError(
+            f"images of {shapes} cannot be compared pixel by pixel. Run `dvc repro sample` (or `make run`)."
+        )
+    return count_copies(samples.images, data.train_digests())
 
 
 def accuracy_of_real_images(

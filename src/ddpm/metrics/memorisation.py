@@ -1,6 +1,7 @@
 """Memorisation of training images: nearest distances of samples and of unseen images (Carlini et al. 2023)."""
 
 import hashlib
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ SUSPICIOUS_RATIO = 0.5  # memorisation ratio below which the set is flagged
 WORST = 16  # pairs kept
 NEIGHBOURS = 16  # nearest training images considered; groups of near copies must be smaller
 GAP = 6.0  # ratio of distances to consecutive neighbours that separates near copies from other images
+DIGEST = 16  # leading bytes of the SHA-256 by which images are told apart
 FEWEST = 20  # held-out images required for a baseline
 
 
@@ -105,16 +107,9 @@ def _near(samples: Floats, unseen: Floats) -> dict[str, Any]:
     }
 
 
-def count_copies(images: NDArray[np.uint8], training: NDArray[np.uint8], indices: NDArray[np.int64]) -> int:
-    """Count the `images` (N, H, W, C) that equal one of `training[indices]` in every pixel, by hash.
+def count_copies(images: NDArray[np.uint8], training: Set[bytes]) -> int:
+    """Count images (N, H, W, C) that equal a training image in every pixel.
 
-    Raises ValueError for images of different shapes.
+    training: the first DIGEST bytes of the SHA-256 of the pixels of each training image, which has the same shape.
     """
-    if images.shape[1:] != training.shape[1:]:
-        raise ValueError(f"images of {images.shape[1:]} and {training.shape[1:]} cannot be compared pixel by pixel")
-    hashes = {_digest(training[index]) for index in indices}
-    return sum(_digest(image) in hashes for image in images)
-
-
-def _digest(image: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
+    return sum(hashlib.sha256(image.tobytes()).digest()[:DIGEST] in training for image in images)

@@ -10,11 +10,11 @@ DATA, OUT = Path("data"), Path("out/prepare")
 def main() -> None:
     """Prepare `data` by the parameters of section prepare; train.batch is the smallest training split allowed."""
     from ddpm.common import terminal
-    from ddpm.common.files import read_json
     from ddpm.common.progress import progress
     from ddpm.config import params
     from ddpm.data import statistics
     from ddpm.data.errors import listing
+    from ddpm.data.manifest import read_head
     from ddpm.data.prepare import prepare
     from ddpm.data.sources import find
 
@@ -27,7 +27,7 @@ def main() -> None:
         chosen = settings.prepare.model_dump(exclude={"max_drift"})
         found = prepare(source, OUT, **chosen, min_train=settings.train.batch, advance=shown.advance)
     terminal.echo(*statistics.lines(found))
-    if aside := read_json(OUT / "manifest.json")["set_aside"]:
+    if aside := read_head(OUT)["set_aside"]:
         bad = listing([f"{each['path']}: {each['reason']}" for each in aside])
         terminal.echo(f"set aside, {len(aside):,} files:", *bad.split("\n"))
 

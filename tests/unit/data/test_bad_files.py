@@ -1,6 +1,5 @@
 """Files that are no good image: what stops the preparation and what is set aside."""
 
-import json
 import os
 import struct
 import zlib
@@ -12,7 +11,7 @@ import pytest
 
 from ddpm.data.errors import DataError
 from tests.support.imagefiles import encoded
-from tests.support.preparing import NOISE, run, written
+from tests.support.preparing import NOISE, described, run, written
 
 Files = dict[str, bytes]
 Write = Callable[[Files], Path]
@@ -86,7 +85,7 @@ def test_bad_files_stop_or_are_set_aside(case: str, good: Files, folder: Write, 
     assert written(target) == {"old": b"as it was"}
 
     found = run(location, target, max_bad_fraction=0.01)
-    manifest = json.loads((target / "manifest.json").read_text())
+    manifest = described(target)
     assert [one["path"] for one in manifest["set_aside"]] == [name]
     assert remedy in manifest["set_aside"][0]["reason"]
     assert (found["count"], found["set_aside"]) == (240, 1)

@@ -9,7 +9,7 @@ import pytest
 from ddpm.data.classes import of_folders
 from ddpm.data.sources import find
 from tests.support.imagefiles import zipped
-from tests.support.preparing import run
+from tests.support.preparing import described, run
 
 Write = Callable[[dict[str, bytes]], Path]
 
@@ -130,7 +130,7 @@ def test_the_labels_of_dataset_json(
     location = zipped(tmp_path / "set.zip", files) if packed else folder(files)
     source = find(location)
     run(location, tmp_path / "out")
-    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    manifest = described(tmp_path / "out")
     assert manifest["classes"] == (["a", "b", "c"] if kind == "names" else ["0", "1", "2"])
     assert [one["label"] for one in manifest["images"]] == [number % 3 for number in range(240)]
     assert manifest["set_aside"] == []

@@ -143,6 +143,30 @@ def test_shrinking_is_antialiased() -> None:
     assert np.abs(found.astype(int) - 127.5).max() <= 8
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(40, 31), (31, 40), (8, 8), (8, 9), (5, 5)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_resizing_is_that_of_floats_to_the_bit(channels: int, shape: tuple[int, int], colour: bool) -> None:
+    """The definition: crop, floats, Pillow's bicubic resize of each channel, grey or repetition, one rounding."""
+    given = np.random.default_rng(5).integers(0, 256, (*shape, 3) if colour else shape, dtype=np.uint8)
+    side = min(shape)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    bands = np.atleast_3d(given)[top : top + side, left : left + side].astype(np.float32)
+    made = [Image.fromarray(np.ascontiguousarray(band)) for band in bands.transpose(2, 0, 1)]
+    values = np.stack([np.asarray(each.resize((8, 8), Image.Resampling.BICUBIC)) for each in made], axis=2)
+    if channels < values.shape[2]:
+        values = (values @ np.array([0.299, 0.587, 0.114], np.float32))[:, :, None]
+    expected = np.rint(np.repeat(values, channels // values.shape[2], axis=2).clip(0, 255)).astype(np.uint8)
+    found = picture(file(Image.fromarray(given)), channels=channels)
+    assert np.array_equal(found.pixels, expected)
+    assert (found.pixels.dtype, found.pixels.flags.c_contiguous) == (np.uint8, True)
+    assert found.done == (
+        *(["crop"] if shape[0] != shape[1] else []),
+        *(["resize"] if side != 8 else []),
+        *(["grey"] if colour and channels == 1 else ["colour"] if channels == 3 and not colour else []),
+    )
+
+
 @pytest.mark.parametrize("side", [5, 8, 13, 64])
 def test_a_flat_image_stays_flat_at_any_size(side: int) -> None:
     done = picture(file(Image.fromarray(np.full((side, side), 173, np.uint8))))

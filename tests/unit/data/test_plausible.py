@@ -1,6 +1,5 @@
 """Plausibility of a whole set: implausible sets are refused or cause a warning, with the reason."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from ddpm.data.prepared import load
 from ddpm.data.sources import find
 from ddpm.data.survey import survey
 from tests.support.imagefiles import encoded
-from tests.support.preparing import run
+from tests.support.preparing import described, run
 
 Files = dict[str, bytes]
 Write = Callable[[Files], Path]
@@ -38,7 +37,7 @@ def noise(random: np.random.Generator, low: int = 0, high: int = 256) -> np.ndar
 
 def warned(files: Files, folder: Write, tmp_path: Path, **changes: Any) -> list[str]:
     found = run(folder(files), tmp_path / "out", **changes)
-    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    manifest = described(tmp_path / "out")
     lines = [line.removeprefix("warning: ") for line in statistics.lines(found) if line.startswith("warning: ")]
     assert manifest["warnings"] == lines
     return lines
@@ -127,7 +126,7 @@ def test_classes_that_are_numbers_are_in_their_order(folder: Write, tmp_path: Pa
     prepared = load(tmp_path / "out")
     assert list(prepared.classes) == names
     assert list(survey(find(location), max_pixels=10_000).classes) == names
-    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    manifest = described(tmp_path / "out")
     assert all(int(each["path"].split("/")[0]) == each["label"] for each in manifest["images"])
 
 

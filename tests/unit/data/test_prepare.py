@@ -1,7 +1,6 @@
 """The stage's whole logic: what it writes, and what that depends on."""
 
 import io
-import json
 import os
 import random
 import tarfile
@@ -16,7 +15,7 @@ from PIL import Image
 from ddpm.data.errors import DataError
 from ddpm.data.prepared import load
 from tests.support.imagefiles import encoded, zipped
-from tests.support.preparing import NOISE, run, written
+from tests.support.preparing import NOISE, described, run, written
 
 Files = dict[str, bytes]
 Write = Callable[[Files], Path]
@@ -65,6 +64,8 @@ def test_the_result_depends_on_content_alone(good: Files, folder: Write, tmp_pat
         "labels.npy",
         "heldout.npy",
         "manifest.json",
+        "images.jsonl",
+        "duplicates.json",
         "statistics.json",
         "profile.npy",
         "profile.json",
@@ -81,7 +82,7 @@ def test_the_split_is_stable_when_images_come_go_and_move(
 ) -> None:
     def sides(location: Path) -> dict[str, bool]:
         run(location, tmp_path / "out", min_train=1)
-        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        manifest = described(tmp_path / "out")
         return {one["pixels_sha256"]: one["heldout"] for one in manifest["images"]}
 
     chance = np.random.default_rng(seed)
@@ -107,7 +108,7 @@ def test_copies_are_found_and_never_lie_on_both_sides(good: Files, folder: Write
     found = run(
         folder(good | copies | {"b/near.png": encoded(near), "b/twin.png": good["c/002.png"]}), tmp_path / "out"
     )
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = described(tmp_path / "out")
     side = {one["path"]: one["heldout"] for one in manifest["images"]}
     assert len(manifest["duplicates"]["exact"]) == 240
     assert all(len({side[path] for path in group}) == 1 for group in manifest["duplicates"]["exact"])
@@ -125,7 +126,7 @@ def test_near_copies_never_lie_on_both_sides(good: Files, folder: Write, tmp_pat
             frames[f"{name[:-4]}-{frame}.png"] = encoded(pixels)
             pixels[frame, 0] ^= 1
     found = run(folder(frames), tmp_path / "out")
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = described(tmp_path / "out")
     side = {one["path"]: one["heldout"] for one in manifest["images"]}
     assert found["duplicates"]["near"] == 6 * 240
     assert found["duplicates"]["near_across_split"] == 0
@@ -181,7 +182,7 @@ def test_prepare_asks_for_as_many_as_evaluation_does() -> None:
 
 def _manifest(location: Path, tmp_path: Path) -> Any:
     run(location, tmp_path / "probe")
-    return json.loads((tmp_path / "probe" / "manifest.json").read_text())
+    return described(tmp_path / "probe")
 
 
 def test_all_files_bad_is_an_error_whatever_share_is_allowed(folder: Write, tmp_path: Path) -> None:

@@ -68,6 +68,22 @@ def test_too_many_pairs_are_looked_at_in_part_and_told() -> None:
     assert 0 < len(found.pairs) <= 500
 
 
+@pytest.mark.parametrize("candidates", [20, 500, 4949, 4950])
+def test_counting_candidates_ends_early_with_the_same_pairs(candidates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,950 pairs of 100 images: what a film has too many of is not counted to its end."""
+    from scipy.spatial import cKDTree
+
+    images = np.zeros((100, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(100)
+    digests = [str(index) for index in range(100)]
+    whole = duplicates.near(images, 64.0, digests, candidates)
+    monkeypatch.setattr(duplicates, "BLOCK", 8)
+    assert duplicates.near(images, 64.0, digests, candidates) == whole
+    assert whole.complete == (candidates == 4950)
+    counts, _ = duplicates._count_candidates(cKDTree(duplicates.summaries(images)), 64.0, candidates)
+    assert len(counts) == {20: 8, 500: 16, 4949: 100, 4950: 100}[candidates]
+
+
 def test_a_limit_of_zero_switches_the_search_off() -> None:
     assert duplicates.near(np.zeros((3, 8, 8, 1), np.uint8), 0, ["a", "b", "c"]).pairs == []
 
