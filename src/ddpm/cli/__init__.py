@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "",
     "lineage": "",
     "reproduce": "",
+    "trial": "",
     "exchange": "",
     "doctor": "",
 }

@@ -16,6 +16,7 @@ BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|faile
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
 RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
+RUNNING = re.compile(r"^Running stage '([^']+)'")
 KILLED = re.compile(r"exited with (-9|137)\b")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"

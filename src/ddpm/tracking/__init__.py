@@ -15,6 +15,7 @@ from ddpm.tracking.data_record import (
     prepared_tags,
     record_drift,
 )
+from ddpm.tracking.outputs import record_outputs
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
@@ -43,6 +44,7 @@ __all__ = [
     "prepared_sha256",
     "prepared_tags",
     "record_drift",
+    "record_outputs",
     "replay",
     "run_of",
     "shown",

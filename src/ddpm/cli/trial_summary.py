@@ -1,0 +1,93 @@
+"""Terminal output of trials: the table of a result, and the list of all."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ddpm.common import terminal
+from ddpm.common.progress import duration
+
+if TYPE_CHECKING:
+    from ddpm.trials.records import Record
+    from ddpm.trials.request import Request, Result
+
+OTHERS = ("kid", "recall", "memorisation_ratio")
+
+
+def show(result: "Result") -> None:
+    """Print scores and speed of each variant, then the verdicts with their reasons."""
+    from ddpm.trials import rows as trial_rows
+
+    rows = trial_rows.rows(result)
+    if rows:
+        headings = ("", "FID", "KID", "recall", "memor.", "training", "img/s")
+        cells = [
+            (each.name, each.scores["fid"], *(_plain(each.scores[name]) for name in OTHERS), each.seconds, each.rate)
+            for each in rows
+        ]
+        _table(headings, cells)
+        extractor = next((each.extractor for each in rows if each.extractor), "")
+        terminal.echo(
+            f"FID {extractor} ± 95% interval {trial_rows.interval(result)}; training: time, images per second"
+        )
+    if warning := trial_rows.unequal(result):
+        terminal.echo(f"note: {warning}")
+    for each in result.records:
+        if each.state == "failed":
+            terminal.echo(f"{each.name} failed: {each.reason.splitlines()[0]}")
+        elif each.verdict:
+            reasons = "; ".join(each.verdict["reasons"])
+            _wrapped(f"{each.name}: {each.verdict['verdict']} than {each.against}" if each.verdict["verdict"] in
+                     {"better", "worse"} else f"{each.name}: {each.verdict['verdict']}", reasons)  # fmt: skip
+    names = [each.name for each in result.finished if each.changes]
+    if names:
+        terminal.echo(f"keep one: ddpm try --keep {names[0]}")
+
+
+def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
+    """Print all trials and what is in line."""
+    from ddpm.report import scores
+
+    if not found and not waiting:
+        terminal.echo("nothing was tried yet: ddpm try train.lr=0.001")
+    if found:
+        cells = [
+            (
+                each.name,
+                "kept" if each.kept else each.state,
+                str(each.verdict.get("verdict", "")),
+                scores.text(each.scores.fid),
+                duration(sum(each.seconds.values())) if each.seconds else "",
+            )
+            for each in found
+        ]
+        _table(("trial", "state", "gate", "FID", "time"), cells)
+    for each in waiting:
+        terminal.echo(f"in line: {' '.join(each.changes)}" + (f" --seeds {each.seeds}" if each.seeds > 1 else "")
+                      + (f" --budget {each.budget:g}" if each.budget != 1 else ""))  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Leave the interval out, for which the terminal has no room; the page has it."""
+    return text.partition(" ± ")[0]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        shown.add_column(heading, overflow="fold", no_wrap=heading != headings[0])
+    for row in rows:
+        shown.add_row(*(Text(terminal.field(cell)) for cell in row))
+    Console().print(shown)
+
+
+def _wrapped(first: str, text: str) -> None:
+    """Print a heading, and a text indented and wrapped to the terminal."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, 100)
+    terminal.echo(first, *textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  "))
