@@ -37,6 +37,7 @@ COMMANDS = {
     "lineage": "",
     "reproduce": "",
     "trial": "",
+    "study": "",
     "exchange": "",
     "doctor": "",
 }

@@ -24,7 +24,7 @@ def show(result: "Result") -> None:
             (each.name, each.scores["fid"], *(_plain(each.scores[name]) for name in OTHERS), each.seconds, each.rate)
             for each in rows
         ]
-        _table(headings, cells)
+        table(headings, cells)
         extractor = next((each.extractor for each in rows if each.extractor), "")
         terminal.echo(
             f"FID {extractor} ± 95% interval {trial_rows.interval(result)}; training: time, images per second"
@@ -60,7 +60,7 @@ def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
             )
             for each in found
         ]
-        _table(("trial", "state", "gate", "FID", "time"), cells)
+        table(("trial", "state", "gate", "FID", "time"), cells)
     for each in waiting:
         terminal.echo(f"in line: {' '.join(each.changes)}" + (f" --seeds {each.seeds}" if each.seeds > 1 else "")
                       + (f" --budget {each.budget:g}" if each.budget != 1 else ""))  # fmt: skip
@@ -71,7 +71,8 @@ def _plain(text: str) -> str:
     return text.partition(" ± ")[0]
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of plain text; only its first column wraps."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -23,7 +23,7 @@ CHATTER = re.compile(
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
     r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
-    r"|WARNING: stage: '.+' is frozen)"
+    r"|WARNING: stage: '.+' is frozen|WARNING: Process '.+' with \(Pid \d+\), in RWLock-file)"
 )
 """Progress and hints for interactive use."""
 ADVERTISEMENT = re.compile(r"\s*$|Having any troubles\?|.*https?://(error\.)?dvc\.org/\S*$")

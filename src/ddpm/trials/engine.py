@@ -86,7 +86,8 @@ def run(
     meter = Meter([each.images for each in todo])
     for number, trial in enumerate(todo, 1):
         meter.begin()
-        shown = _shown(f"{trial.name} ({number} of {len(todo)})", meter, log)
+        shown = _shown(f"{number} of {len(todo)}", meter, log)
+        shown(trial.name)
         record = records.new(trial, sandbox.commit)
         records.save(record)
         try:
@@ -162,7 +163,7 @@ def _failure(lines: Sequence[str], code: int) -> str:
 
 
 def _shown(prefix: str, meter: Meter, log: Callable[[str], None]) -> Callable[[str], None]:
-    """Log lines with the trial's name and the time left for all trials, which training progress updates."""
+    """Log lines with the trial's number and the time left for all trials, which training progress updates."""
 
     def shown(line: str) -> None:
         if found := TRAINED.match(line):

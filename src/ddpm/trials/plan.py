@@ -105,7 +105,7 @@ def make(
         first = values["train"]["seed"]
         for seed in range(first, first + seeds):
             own = config_changes.in_values(values, {"train.seed": seed}, source)
-            found.append(_trial(changes, seed, budget, own, inputs, numbered=seeds > 1))
+            found.append(_trial(changes, seed, budget, own, inputs, numbered=seed != first))
     names = [each.name for each in found]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise ParamsError(f"two variants are the same: {', '.join(twice)}.")
