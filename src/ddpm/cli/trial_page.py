@@ -75,7 +75,7 @@ def _context(result: "Result", names: list[str], conditions: dict[str, str]) -> 
     curves = {label: _curve(speed.heldout(group[0].training_digest)) for label, group in result.groups.items()}
     if result.champion is not None:
         curves = {result.champion.name: _curve(speed.heldout(result.champion.digest)), **curves}
-    names_of = [each.name for each in result.finished if each.changes]
+    tried = [each for each in result.finished if each.changes]
     return Context(
         _title(result),
         names,
@@ -85,9 +85,16 @@ def _context(result: "Result", names: list[str], conditions: dict[str, str]) -> 
         trial_rows.unequal(result),
         curves,
         conditions | trial_rows.parameters(result),
-        [("Keep it: params.yaml gets its parameters", f"ddpm try --keep {name}") for name in names_of]
-        + [("Remove it; nothing else changes", f"ddpm try --drop {name}") for name in names_of[:1]],
+        [_next(each) for each in tried] + [("Remove a trial; nothing else changes", "ddpm try --drop NAME")],
     )
+
+
+def _next(record: "Record") -> tuple[str, str]:
+    from ddpm.trials.plan import arguments
+
+    if record.budget != 1:
+        return f"Train {record.label} in full", f"ddpm try {arguments(record.changes)}"
+    return f"Keep {record.label}, seed {record.seed}", f"ddpm try --keep {record.name}"
 
 
 def _title(result: "Result") -> str:
@@ -96,10 +103,18 @@ def _title(result: "Result") -> str:
 
 
 def _judged(result: "Result") -> "list[Judged]":
-    """The verdicts, the best first: a promotion before all else, then the lower FID."""
+    """The verdicts, the best first: a promotion before all else, then the lower FID; before them those of all seeds."""
+    from ddpm.report.trial_page import Judged
+    from ddpm.trials import rows as trial_rows
+
     found = [each for each in result.finished if each.verdict]
     found.sort(key=lambda each: (not each.verdict["promote"], each.scores.fid or 0.0))
-    return [_verdict(each) for each in found]
+    groups = [
+        Judged(f"{label}, {len(group)} seeds", "plain", f"{label}, {len(group)} seeds", text)
+        for label, group in result.groups.items()
+        if (text := trial_rows.combined(group))
+    ]
+    return groups + [_verdict(each) for each in found]
 
 
 def _verdict(record: "Record") -> "Judged":

@@ -31,16 +31,31 @@ def show(result: "Result") -> None:
         )
     if warning := trial_rows.unequal(result):
         terminal.echo(f"note: {warning}")
+    for label, group in result.groups.items():
+        if text := trial_rows.combined(group):
+            _wrapped(f"{label}, {len(group)} seeds", text)
     for each in result.records:
         if each.state == "failed":
             terminal.echo(f"{each.name} failed: {each.reason.splitlines()[0]}")
         elif each.verdict:
-            reasons = "; ".join(each.verdict["reasons"])
-            _wrapped(f"{each.name}: {each.verdict['verdict']} than {each.against}" if each.verdict["verdict"] in
-                     {"better", "worse"} else f"{each.name}: {each.verdict['verdict']}", reasons)  # fmt: skip
-    names = [each.name for each in result.finished if each.changes]
-    if names:
-        terminal.echo(f"keep one: ddpm try --keep {names[0]}")
+            outcome = each.verdict["verdict"]
+            than = f" than {each.against}" if outcome in {"better", "worse"} else ""
+            _wrapped(f"{each.name}: {outcome}{than}", "; ".join(each.verdict["reasons"]))
+    _next(result)
+
+
+def _next(result: "Result") -> None:
+    """Print the command that keeps the best trial, or trains it in full."""
+    from ddpm.trials.plan import arguments
+
+    found = [each for each in result.finished if each.changes]
+    if not found:
+        return
+    best = min(found, key=lambda each: (not each.verdict.get("promote"), each.scores.fid or float("inf")))
+    if result.request.budget != 1:
+        terminal.echo(f"try the best in full: ddpm try {arguments(best.changes)}")
+    else:
+        terminal.echo(f"keep the best: ddpm try --keep {best.name}")
 
 
 def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:

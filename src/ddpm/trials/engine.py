@@ -32,6 +32,7 @@ class Reference:
 
     name: str
     folder: Path
+    is_champion: bool = False
 
 
 @dataclass
@@ -139,17 +140,18 @@ def _compare(
         raise TrialError(f"it was not scored against {reference.name}. {_failure(done.lines, done.code)}")
     if done.code:
         files.write_json(target, {"candidate": record.metrics, "champion": {"refused": last.removeprefix("error: ")}})
-    verdict = judge(files.read_json(target), params.parse(dict(trial.values)).promote)
+    verdict = judge(files.read_json(target), params.parse(dict(trial.values)).promote, reference)
     weights = files.sha256_file(reference.folder / checkpoint.WEIGHTS)
     return replace(record, against=reference.name, against_weights=weights, verdict=verdict)
 
 
-def judge(scores: Mapping[str, Any], promote: params.Promote) -> dict[str, Any]:
-    """Return the gate's verdict on `candidate` and `champion`, FID named with its extractor."""
+def judge(scores: Mapping[str, Any], promote: params.Promote, reference: Reference) -> dict[str, Any]:
+    """Return the gate's verdict on `candidate` and `champion`, which is `reference`; FID named with its extractor."""
     verdict = gate.decide(scores["candidate"], scores["champion"], **promote.model_dump(exclude=NOT_LIMITS))
     conditions = scores["candidate"].get("conditions", {})
     found = verdict.as_json()
-    found["reasons"] = [with_extractor(each, conditions) for each in verdict.reasons]
+    reasons = [with_extractor(each, conditions) for each in verdict.reasons]
+    found["reasons"] = [each if reference.is_champion else each.replace("champion", reference.name) for each in reasons]
     found["rows"] = [{**row, "name": with_extractor(row["name"], conditions)} for row in found["rows"]]
     return found
 

@@ -39,7 +39,7 @@ def require_keepable(record: records.Record) -> None:
     if record.budget != 1:
         raise TrialError(
             f"{record.name} was trained with a budget of {record.budget:g}; a kept model needs the whole. Try it "
-            f"without --budget, or apply its changes: ddpm run --set {' --set '.join(record.label.split(' '))}"
+            f"without --budget: ddpm try {plan.arguments(record.changes)}"
         )
     base = params.read_yaml(params.PARAMS_FILE)
     source = f"params.yaml with {record.label}"

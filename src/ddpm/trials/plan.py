@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ class Trial:
 def label(changes: Mapping[str, Any]) -> str:
     """Format changes as `train.lr=0.001 train.batch=64`; `current recipe` for none."""
     return " ".join(f"{key}={shown(value)}" for key, value in changes.items()) or "current recipe"
+
+
+def arguments(changes: Mapping[str, Any]) -> str:
+    """Format changes as arguments of a command, quoted for a shell."""
+    return " ".join(shlex.quote(f"{key}={shown(value)}") for key, value in changes.items())
 
 
 def shown(value: Any) -> str:

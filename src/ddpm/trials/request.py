@@ -119,7 +119,7 @@ def run(request: Request, execute: Execute, log: Callable[[str], None]) -> Resul
         if not request.changes or not trial.changes:
             return None
         if champion is not None:
-            return Reference(champion.name, champion.folder)
+            return Reference(champion.name, champion.folder, is_champion=True)
         name = own.get(trial.seed) or next(iter(own.values()))
         found = records.require(name)
         if found.state != "finished":

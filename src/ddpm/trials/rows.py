@@ -10,6 +10,7 @@ from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.report import model_comparison, scores
 from ddpm.trials import speed
 from ddpm.trials.plan import shown
+from ddpm.trials.records import Record
 from ddpm.trials.request import Result
 from ddpm.trials.speed import Speed
 
@@ -86,6 +87,28 @@ def changed(result: Result) -> dict[str, list[str]]:
         champion = [result.champion.parameters.get(key, "")] if result.champion is not None else []
         found[key] = [*champion, *own]
     return found
+
+
+def combined(group: Sequence[Record]) -> str:
+    """Summarise the comparisons of a variant's seeds: mean gain in FID with its interval, and number of promotions.
+
+    The gain is relative to the model compared with, drawn from the same seeds; "" with fewer than two comparisons.
+    """
+    gains = []
+    for each in group:
+        compared = each.compared
+        ours, theirs = (ScoreRecord.from_json(compared.get(side, {})).fid for side in ("candidate", "champion"))
+        if ours is not None and theirs:
+            gains.append(100 * (1 - ours / theirs))
+    if len(gains) < 2 or len(gains) < len(group):
+        return ""
+    found, promoted = seed_spread.spread(gains), sum(bool(each.verdict.get("promote")) for each in group)
+    direction = "lower" if found.mean > 0 else "higher"
+    sure = "" if abs(found.mean) > found.half else ", which may be chance"
+    return (
+        f"FID {abs(found.mean):.3g}% {direction} on average, ± {found.half:.2g}{sure}; "
+        f"the gate would promote {promoted} of {len(group)} seeds"
+    )
 
 
 def interval(result: Result) -> str:
