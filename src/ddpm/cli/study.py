@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm.cli import project
-from ddpm.cli.trial import execute
+from ddpm.cli.trial import execute, log
 from ddpm.common import terminal
 from ddpm.common.locks import locked
 
@@ -44,7 +44,7 @@ def study(
 
     limits = params.load().promote.model_dump(exclude=engine.NOT_LIMITS)
     with locked(records.LOCK, "another `ddpm try` is running in this project", patience=0), tracking.friendly_errors():
-        result = requested.run(requested.Request((), seeds, budget), execute, terminal.echo)
+        result = requested.run(requested.Request((), seeds, budget), execute, log(as_json=as_json))
     if result.failed:
         for each in result.records:
             if each.state == "failed":
@@ -78,7 +78,7 @@ def _content(found: "Study", records: "list[Record] | Any", limits: dict[str, An
 
 
 def _show(found: "Study", records: "list[Record] | Any", out: Path) -> None:
-    from ddpm.cli.trial_summary import table
+    from ddpm.cli.trial_summary import paragraph, table
     from ddpm.evaluation.score_record import fid_name
     from ddpm.report import scores
 
@@ -94,15 +94,15 @@ def _show(found: "Study", records: "list[Record] | Any", out: Path) -> None:
         f"{fid_name(records[0].scores.conditions)} of {records[0].scores.conditions.get('count', 0):,} images"
     )
     share = f"{found.promoted:.1%} of {found.pairs} ordered pairs of seeds"
-    terminal.echo(
+    paragraph(
         f"At promote.min_improvement = {found.min_improvement:g}, the gate promotes one seed over another in {share}."
     )
     if found.proposed is None:
         terminal.echo("With three seeds or more, a value is proposed.")
     else:
-        terminal.echo(
-            f"Proposed: promote.min_improvement = {found.proposed:g}. Chance of the seed then exceeds it in at most 5%",
-            "of comparisons, as far as these seeds show; more seeds show it better.",
+        paragraph(
+            f"Proposed: promote.min_improvement = {found.proposed:g}. Chance of the seed then exceeds it in at most 5% "
+            "of comparisons, as far as these seeds show; more seeds show it better."
         )
         if found.proposed != found.min_improvement:
             terminal.echo(f"apply it: ddpm run --set promote.min_improvement={found.proposed:g}")

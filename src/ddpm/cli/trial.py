@@ -1,6 +1,8 @@
 """`ddpm try`: train changed parameters and compare the results with the champion."""
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +20,35 @@ app = typer.Typer()
 PAGE = Path("out/report/trials.html")
 
 
+def keys(incomplete: str) -> list[str]:
+    """Complete `train.l` to the keys of params.yaml, each with its equals sign."""
+    from ddpm.config import params
+    from ddpm.config.params import ParamsError
+
+    try:
+        sections = params.read_yaml(params.PARAMS_FILE)
+    except ParamsError:
+        return []
+    found = [f"{section}.{key}=" for section, own in sections.items() if isinstance(own, dict) for key in own]
+    return [each for each in found if each.startswith(incomplete)]
+
+
+def names(incomplete: str) -> list[str]:
+    """Complete the name of a trial."""
+    from ddpm.trials import records
+
+    return [each.name for each in records.listing() if each.name.startswith(incomplete)]
+
+
 @app.command("try")
 def try_(
     changes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SECTION.KEY=VALUE]...",
+            metavar="SECTION.KEY=VALUE",
             help="Parameters to change; train.lr=0.001,0.002 makes two variants, several lists their product.",
             show_default=False,
+            autocompletion=keys,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Training seeds of each variant.", min=1, max=100)] = 1,
@@ -33,16 +56,20 @@ def try_(
     queue: Annotated[bool, typer.Option("--queue", help="Only put the variants in line, for --start.")] = False,
     start: Annotated[bool, typer.Option("--start", help="Run everything in line, one after the other.")] = False,
     keep: Annotated[
-        str, typer.Option(metavar="NAME", help="Apply a trial to params.yaml and register its model.")
+        str,
+        typer.Option(metavar="NAME", help="Apply a trial to params.yaml and register its model.", autocompletion=names),
     ] = "",
-    drop: Annotated[str, typer.Option(metavar="NAME", help="Remove a trial and its experiment.")] = "",
+    drop: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Remove a trial and its experiment.", autocompletion=names),
+    ] = "",
     listing: Annotated[bool, typer.Option("--list", help="List the trials and what is in line.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --list or a finished trial: print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and write no page.")] = False,
     out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = PAGE,
     count: Annotated[int, typer.Option(help="Images of each model on the page.", min=1)] = 32,
     device: options.Device = "auto",
 ) -> None:
-    """Train changed parameters, and compare the results with the champion.
+    """Train changed parameters and compare with the champion.
 
     params.yaml and the champion stay as they are. The same command continues after an interruption. Without a
     champion, or with a budget below 1, the current recipe is trained too, to compare with.
@@ -90,20 +117,32 @@ def run(requests: "list[Request]", page: _Page, *, as_json: bool = False, waitin
         return
     failed = False
     with locked(records.LOCK, "another `ddpm try` is running in this project", patience=0):
-        for request in requests:
-            with tracking.friendly_errors():
-                result = requested.run(request, execute, terminal.echo)
-                if as_json:
-                    terminal.echo_json(result.as_json(), indent=2)
-                else:
-                    trial_summary.show(result)
-                if result.finished:
-                    trial_page.write(result, page.out, page.count, page.device)
+        for number, request in enumerate(requests, 1):
+            out = page.out if len(requests) == 1 else page.out.with_stem(f"{page.out.stem}-{number}")
+            try:
+                with tracking.friendly_errors():
+                    result = requested.run(request, execute, log(as_json=as_json))
+                    if as_json:
+                        terminal.echo_json(result.as_json(), indent=2)
+                    else:
+                        trial_summary.show(result)
+                        trial_page.write(result, out, page.count, page.device)
+            except ValueError as error:
+                if not waiting:
+                    raise
+                terminal.error(f"{' '.join(request.changes)} stays in line: {error}")
+                failed = True
+                continue
             failed = failed or result.failed
             if waiting:
                 queue.remove(request)
     if failed:
         raise typer.Exit(1)
+
+
+def log(*, as_json: bool) -> Callable[[str], None]:
+    """Return the function that prints progress: to standard error if standard output is JSON."""
+    return partial(terminal.echo, file=sys.stderr) if as_json else terminal.echo
 
 
 def execute(

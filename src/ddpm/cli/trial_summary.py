@@ -1,5 +1,7 @@
 """Terminal output of trials: the table of a result, and the list of all."""
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from ddpm.trials.records import Record
     from ddpm.trials.request import Request, Result
 
+INDENT = "  "
 OTHERS = ("kid", "recall", "memorisation_ratio")
 
 
@@ -26,21 +29,21 @@ def show(result: "Result") -> None:
         ]
         table(headings, cells)
         extractor = next((each.extractor for each in rows if each.extractor), "")
-        terminal.echo(
-            f"FID {extractor} ± 95% interval {trial_rows.interval(result)}; training: time, images per second"
-        )
+        terminal.echo(f"FID {extractor} ± its 95% interval {trial_rows.interval(result)}")
     if warning := trial_rows.unequal(result):
-        terminal.echo(f"note: {warning}")
+        paragraph(f"note: {warning}")
     for label, group in result.groups.items():
         if text := trial_rows.combined(group):
-            _wrapped(f"{label}, {len(group)} seeds", text)
+            terminal.echo(f"{label}, {len(group)} seeds")
+            paragraph(text, INDENT)
     for each in result.records:
         if each.state == "failed":
             terminal.echo(f"{each.name} failed: {each.reason.splitlines()[0]}")
         elif each.verdict:
             outcome = each.verdict["verdict"]
             than = f" than {each.against}" if outcome in {"better", "worse"} else ""
-            _wrapped(f"{each.name}: {outcome}{than}", "; ".join(each.verdict["reasons"]))
+            terminal.echo(f"{each.name}: {outcome}{than}")
+            paragraph("; ".join(each.verdict["reasons"]), INDENT)
     _next(result)
 
 
@@ -61,6 +64,7 @@ def _next(result: "Result") -> None:
 def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
     """Print all trials and what is in line."""
     from ddpm.report import scores
+    from ddpm.trials import records
 
     if not found and not waiting:
         terminal.echo("nothing was tried yet: ddpm try train.lr=0.001")
@@ -68,7 +72,7 @@ def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
         cells = [
             (
                 each.name,
-                "kept" if each.kept else each.state,
+                records.shown_state(each),
                 str(each.verdict.get("verdict", "")),
                 scores.text(each.scores.fid),
                 duration(sum(each.seconds.values())) if each.seconds else "",
@@ -100,10 +104,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(shown)
 
 
-def _wrapped(first: str, text: str) -> None:
-    """Print a heading, and a text indented and wrapped to the terminal."""
-    import shutil
-    import textwrap
-
+def paragraph(text: str, indent: str = "") -> None:
+    """Print a text wrapped to the terminal."""
     width = min(shutil.get_terminal_size().columns, 100)
-    terminal.echo(first, *textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  "))
+    terminal.echo(*textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ddpm.common import files, outside
+from ddpm.common.locks import LockBusyError, locked
 from ddpm.config.params import ParamsError
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.trials.plan import Trial, label
@@ -124,6 +125,17 @@ def listing() -> list[Record]:
     """All records, in the order of their start."""
     found = [Record(**files.read_json(path)) for path in FOLDER.glob(f"*/{RECORD}")]
     return sorted(found, key=lambda each: (each.started, each.name))
+
+
+def shown_state(record: Record) -> str:
+    """Describe the state: `kept`, and `interrupted` for a trial that no process works on any more."""
+    if record.state != "running":
+        return "kept" if record.kept else record.state
+    try:
+        with locked(LOCK, "", patience=0):
+            return "interrupted"
+    except LockBusyError:
+        return "running"
 
 
 def remove(name: str) -> None:

@@ -86,6 +86,7 @@ def entry(record: Record) -> dict[str, Any]:
     left_out = {"values", "digest", "training_digest", "against_weights"}
     return {
         **{key: value for key, value in asdict(record).items() if key not in left_out},
+        "state": records.shown_state(record),
         "scores": scores(record.metrics),
     }
 

@@ -115,7 +115,7 @@ def test_a_killed_try_goes_on_and_touches_nothing(project: Project) -> None:
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
-    assert [each["state"] for each in project.trials().values()] == ["running"]
+    assert [each["state"] for each in project.trials().values()] == ["interrupted"]
 
     said = project.ddpm("try", "train.lr=0.001")
     assert re.search(r"train: resuming at image [\d,]+ of 800", said)
@@ -196,7 +196,7 @@ def test_a_kept_trial_is_applied_and_registered_and_nothing_is_left_to_do(projec
     assert "up to date" in project.run("dvc", "status")
     kept = project.folder / ".state/trials" / name / "model/weights.safetensors"
     assert kept.read_bytes() == (project.folder / "out/train/model/weights.safetensors").read_bytes()
-    assert project.trials()[name]["kept"]
+    assert project.trials()[name]["state"] == "kept"
 
 
 def test_what_the_project_would_not_make_is_not_kept(project: Project) -> None:
