@@ -93,8 +93,8 @@ def _next(record: "Record") -> tuple[str, str]:
     from ddpm.trials.plan import arguments
 
     if record.budget != 1:
-        return f"Train {record.label} in full", f"ddpm try {arguments(record.changes)}"
-    return f"Keep {record.label}, seed {record.seed}", f"ddpm try --keep {record.name}"
+        return f"Train {record.short} in full", f"ddpm try {arguments(record.changes)}"
+    return f"Keep {record.short}, seed {record.seed}", f"ddpm try --keep {record.name}"
 
 
 def _title(result: "Result") -> str:

@@ -56,6 +56,13 @@ def label(changes: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={shown(value)}" for key, value in changes.items()) or "current recipe"
 
 
+def short(changes: Mapping[str, Any]) -> str:
+    """Format changes as `lr=0.001 batch=64`, with the section only where two keys have one name."""
+    keys = [key.partition(".")[2] for key in changes]
+    named = (key if keys.count(own) > 1 else own for key, own in zip(changes, keys, strict=True))
+    return label(dict(zip(named, changes.values(), strict=True)))
+
+
 def arguments(changes: Mapping[str, Any]) -> str:
     """Format changes as arguments of a command, quoted for a shell."""
     return " ".join(shlex.quote(f"{key}={shown(value)}") for key, value in changes.items())

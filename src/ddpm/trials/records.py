@@ -12,7 +12,7 @@ from ddpm.common import files, outside
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.config.params import ParamsError
 from ddpm.evaluation.score_record import ScoreRecord
-from ddpm.trials.plan import Trial, label
+from ddpm.trials.plan import Trial, label, short
 
 FOLDER = Path(".state/trials")
 LOCK = FOLDER / "lock"
@@ -66,6 +66,11 @@ class Record:
     def label(self) -> str:
         """Its changes as text."""
         return label(self.changes)
+
+    @property
+    def short(self) -> str:
+        """Its changes as text, without sections."""
+        return short(self.changes)
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -66,10 +66,10 @@ class Result:
 
     @property
     def groups(self) -> dict[str, list[Record]]:
-        """The finished trials of each variant, by its label, in order: its seeds."""
+        """The finished trials of each variant, its seeds, by its short label, in order."""
         found: dict[str, list[Record]] = {}
         for each in self.finished:
-            found.setdefault(each.label, []).append(each)
+            found.setdefault(each.short, []).append(each)
         return found
 
     def as_json(self) -> dict[str, Any]:

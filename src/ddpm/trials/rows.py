@@ -90,25 +90,32 @@ def changed(result: Result) -> dict[str, list[str]]:
 
 
 def combined(group: Sequence[Record]) -> str:
-    """Summarise the comparisons of a variant's seeds: mean gain in FID with its interval, and number of promotions.
+    """Summarise the comparisons of a variant's seeds: mean change of FID with its interval, and number of promotions.
 
-    The gain is relative to the model compared with, drawn from the same seeds; "" with fewer than two comparisons.
+    The change is relative to the model compared with, drawn from the same seeds, and averaged over its logarithm; ""
+    with fewer than two comparisons.
     """
-    gains = []
+    changes = []
     for each in group:
         compared = each.compared
         ours, theirs = (ScoreRecord.from_json(compared.get(side, {})).fid for side in ("candidate", "champion"))
-        if ours is not None and theirs:
-            gains.append(100 * (1 - ours / theirs))
-    if len(gains) < 2 or len(gains) < len(group):
+        if ours and theirs and ours > 0 and theirs > 0:
+            changes.append(math.log(ours / theirs))
+    if len(changes) < 2 or len(changes) < len(group):
         return ""
-    found, promoted = seed_spread.spread(gains), sum(bool(each.verdict.get("promote")) for each in group)
-    direction = "lower" if found.mean > 0 else "higher"
-    sure = "" if abs(found.mean) > found.half else ", which may be chance"
+    found, promoted = seed_spread.spread(changes), sum(bool(each.verdict.get("promote")) for each in group)
+    chance = "" if abs(found.mean) > found.half else ", which may be chance"
     return (
-        f"FID {abs(found.mean):.3g}% {direction} on average, ± {found.half:.2g}{sure}; "
-        f"the gate would promote {promoted} of {len(group)} seeds"
+        f"FID is {_relative(found.mean)} on average, 95% interval {_relative(found.mean - found.half)} to "
+        f"{_relative(found.mean + found.half)}{chance}; the gate would promote {promoted} of {len(group)} seeds"
     )
+
+
+def _relative(change: float) -> str:
+    """Format a change of a logarithm as `12% lower`, or `3.1 times` from a factor of 2 on."""
+    if change > math.log(2):
+        return f"{math.exp(change):.3g} times"
+    return f"{abs(math.expm1(change)):.0%} {'lower' if change < 0 else 'higher'}"
 
 
 def interval(result: Result) -> str:

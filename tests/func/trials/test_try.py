@@ -147,11 +147,11 @@ def test_the_verdict_is_that_of_the_pipeline(project: Project) -> None:
 def test_the_page_and_dvc_show_it(project: Project) -> None:
     page = (project.folder / "out/report/trials.html").read_text()
     (name,) = project.trials()
-    assert "train.lr=0.001: is it better?" in page
+    assert "lr=0.001: is it better?" in page
     assert f"ddpm try --keep {name}" in page
     assert page.count("data:image/png") == 3
     assert re.search(r'train.lr</th><td data-name="champion \(version 1\)">0.002</td>'
-                     r'<td data-name="train.lr=0.001">0.001</td>', page)  # fmt: skip
+                     r'<td data-name="lr=0.001">0.001</td>', page)  # fmt: skip
     assert re.search(rf"^{name},.*\b0\.001\b", project.run("dvc", "exp", "show", "--csv"), re.M)
 
 

@@ -87,6 +87,14 @@ def test_seeds_count_up_and_more_of_them_keep_the_names_of_the_first() -> None:
     assert plan.make(BASE, [{}])[0].name == three[0].name
 
 
+def test_a_label_names_the_section_only_where_it_must() -> None:
+    changes = {"train.lr": 0.001, "net.multipliers": [1, 2], "sample.guidance_interval": None}
+    assert plan.short(changes) == "lr=0.001 multipliers=[1, 2] guidance_interval=null"
+    assert plan.short({"train.batch": 1, "sample.batch": 2}) == "train.batch=1 sample.batch=2"
+    assert plan.short({}) == "current recipe"
+    assert plan.arguments(changes).startswith("train.lr=0.001 'net.multipliers=[1, 2]' ")
+
+
 @pytest.mark.parametrize("share", [1 / 3, 0.05, 0.002])
 def test_a_budget_scales_images_and_what_must_fit_in_them(share: float) -> None:
     made = plan.budgeted(BASE, share, "quick")["train"]
