@@ -31,7 +31,7 @@ def show(result: "Result") -> None:
         extractor = next((each.extractor for each in rows if each.extractor), "")
         terminal.echo(f"FID {extractor} ± its 95% interval {trial_rows.interval(result)}")
     if warning := trial_rows.unequal(result):
-        paragraph(f"note: {warning}")
+        paragraph(f"Note: {warning[0].lower()}{warning[1:]}.")
     for label, group in result.groups.items():
         if text := trial_rows.combined(group):
             terminal.echo(f"{label}, {len(group)} seeds")

@@ -47,7 +47,7 @@ def unequal(result: Result) -> str:
     names = model_comparison.unequal([each for each in records if each.conditions])
     if not names:
         return ""
-    return f"these evaluations differ in {', '.join(names).replace('_', ' ')}: compare by the gate's verdicts only"
+    return f"These evaluations differ in {', '.join(names).replace('_', ' ')}: compare by the gate's verdicts only"
 
 
 def _row(name: str, records: Sequence[ScoreRecord], speeds: Sequence[Speed]) -> Row:
@@ -112,9 +112,9 @@ def combined(group: Sequence[Record]) -> str:
 
 
 def _relative(change: float) -> str:
-    """Format a change of a logarithm as `12% lower`, or `3.1 times` from a factor of 2 on."""
+    """Format a change of a logarithm as `12% lower`, or `3.1 times as high` from a factor of 2 on."""
     if change > math.log(2):
-        return f"{math.exp(change):.3g} times"
+        return f"{math.exp(change):.3g} times as high"
     return f"{abs(math.expm1(change)):.0%} {'lower' if change < 0 else 'higher'}"
 
 

@@ -37,7 +37,7 @@ def test_the_mean_change_has_the_interval_over_seeds() -> None:
 def test_a_clear_change_is_not_called_chance_and_a_large_one_is_a_factor() -> None:
     group = [record("one", 3.0, 1.0, promote=False), record("two", 3.03, 1.0, promote=False)]
     text = rows.combined(group)
-    assert text.startswith("FID is 3.01 times on average")
+    assert text.startswith("FID is 3.01 times as high on average")
     assert "chance" not in text
 
 
