@@ -58,8 +58,8 @@ def _models(result: "Result") -> "list[Compared]":
 def _context(result: "Result", names: list[str], conditions: dict[str, str]) -> "Context":
     from ddpm.report import scores
     from ddpm.report.trial_page import Context, Line
+    from ddpm.trials import records, speed
     from ddpm.trials import rows as trial_rows
-    from ddpm.trials import speed
 
     rows = trial_rows.rows(result)[:MOST_MODELS]
     extractor = next((each.extractor for each in rows if each.extractor), "")
@@ -72,7 +72,9 @@ def _context(result: "Result", names: list[str], conditions: dict[str, str]) -> 
     lines += [Line("Memorisation ratio", "", "", [each.scores["memorisation_ratio"] for each in rows]),
               Line("Training time", "", "", [each.seconds for each in rows]),
               Line("Training images per second", "", "", [each.rate for each in rows])]  # fmt: skip
-    curves = {label: _curve(speed.heldout(group[0].training_digest)) for label, group in result.groups.items()}
+    curves = {
+        label: _curve(speed.heldout_of(group[0].folder / records.HELDOUT)) for label, group in result.groups.items()
+    }
     if result.champion is not None:
         curves = {result.champion.name: _curve(speed.heldout(result.champion.digest)), **curves}
     tried = [each for each in result.finished if each.changes]

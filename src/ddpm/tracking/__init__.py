@@ -19,7 +19,7 @@ from ddpm.tracking.outputs import record_outputs
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
-from ddpm.tracking.sync import replay, run_of
+from ddpm.tracking.sync import replay, run_of, tag_training
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "replay",
     "run_of",
     "shown",
+    "tag_training",
     "tracking_uri",
 ]

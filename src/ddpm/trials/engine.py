@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ddpm import tracking
 from ddpm.common import faults, files
 from ddpm.common.progress import duration
 from ddpm.config import params
 from ddpm.data import dvc
-from ddpm.evaluation import gate
+from ddpm.evaluation import gate, score_record
 from ddpm.evaluation.score_record import with_extractor
 from ddpm.model import checkpoint
+from ddpm.tracking.record import NOTE_TAG
 from ddpm.trials import records, speed
 from ddpm.trials.plan import Trial
 from ddpm.trials.records import Record
@@ -22,6 +24,10 @@ from ddpm.trials.sandbox import Execute, Sandbox, TrialError, prepare
 NOT_LIMITS = {"name", "approval", "approval_hours"}
 """Parameters of section promote that are not arguments of the gate."""
 TRAINED = re.compile(r"^train: ([\d,]+) of ([\d,]+) images\b")
+TRIAL_TAG = "ddpm.trial"
+TRAINING_ALREADY = "another process is training this model already"
+"""From a trainer that a kill has left saving its state, or from a run of the project with the same parameters."""
+PATIENCE, SECONDS_BETWEEN_TRIES = 60.0, 3.0
 TARGET = "evaluate"
 KEPT_LINES = 12
 
@@ -80,7 +86,7 @@ def run(
     None for no comparison. A trial that fails does not stop the others. Raises TrialError if no trial can start.
     """
     before = {each.name: records.find(each.name) for each in trials}
-    todo = [each for each in trials if not _finished(before[each.name])]
+    todo = [each for each in trials if not _finished(each, before[each.name])]
     if not todo:
         return [each for each in before.values() if each]
     sandbox = prepare(execute, log)
@@ -101,8 +107,8 @@ def run(
     return [found for each in trials if (found := records.find(each.name))]
 
 
-def _finished(record: Record | None) -> bool:
-    return record is not None and record.state == "finished"
+def _finished(trial: Trial, record: Record | None) -> bool:
+    return record is not None and record.state == "finished" and record.digest == trial.digest
 
 
 def _run(
@@ -113,6 +119,10 @@ def _run(
     clock = _StageClock(dict(record.seconds), log)
     try:
         done = sandbox.dvc("repro", TARGET, log=clock)
+        deadline = time.monotonic() + PATIENCE
+        while done.code and TRAINING_ALREADY in "\n".join(done.lines) and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_TRIES)
+            done = sandbox.dvc("repro", TARGET, log=clock)
     finally:
         record = replace(record, seconds=clock.stop())
         records.save(record)
@@ -124,6 +134,7 @@ def _run(
     if reference is not None:
         record = _compare(trial, record, sandbox, reference, log)
     sandbox.save_experiment(trial.name, lambda line: None)
+    _name_run(record, log)
     log(f"finished in {duration(sum(record.seconds.values()))}")
     return replace(record, state="finished", reason="", ended=records.now())
 
@@ -143,6 +154,15 @@ def _compare(
     verdict = judge(files.read_json(target), params.parse(dict(trial.values)).promote, reference)
     weights = files.sha256_file(reference.folder / checkpoint.WEIGHTS)
     return replace(record, against=reference.name, against_weights=weights, verdict=verdict)
+
+
+def _name_run(record: Record, log: Callable[[str], None]) -> None:
+    """Tag the training's MLflow run with the trial's name, and describe it by its FID and changes."""
+    note = f"{score_record.description(record.metrics)}; trial {record.name}: {record.label}"
+    try:
+        tracking.tag_training(record.training_digest, {TRIAL_TAG: record.name, NOTE_TAG: note})
+    except ValueError as error:  # MLflow does not answer; the results are on disk
+        log(f"its MLflow run has no name: {error}")
 
 
 def judge(scores: Mapping[str, Any], promote: params.Promote, reference: Reference) -> dict[str, Any]:

@@ -117,6 +117,8 @@ def prepare(execute: Execute, log: Log) -> Sandbox:
     made_from = {"commit": commit, "patch": changed.tag, "data": _hash("data.dvc"), "local": _hash(".dvc/config.local")}
     found = Sandbox(FOLDER, commit, execute)
     if FOLDER.is_dir() and MADE.is_file() and files.read_json(MADE) == made_from:
+        # Of a killed `ddpm try`: its processes ended with it, but DVC takes one that nobody has reaped for alive.
+        files.remove(FOLDER / ".dvc/tmp/rwlock")
         return found
     log("copying the project")
     MADE.unlink(missing_ok=True)

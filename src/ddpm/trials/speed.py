@@ -1,5 +1,6 @@
 """Duration, rate and held-out losses of a training, from the events that it recorded on this machine."""
 
+import csv
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,12 @@ def speed(digest: str, folder: Path = SPOOLS) -> Speed:
         return Speed()
     spans = (later["time"] - event["time"] for event, later in pairwise(events) if later["event"] != "start")
     return Speed(sum(spans) / 1000, rates[-1])
+
+
+def heldout_of(table: Path) -> list[dict[str, float]]:
+    """Read the same rows from the heldout_loss.csv of a trial."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return loss_gap.measured(list(csv.DictReader(file)))
 
 
 def heldout(digest: str, folder: Path = SPOOLS) -> list[dict[str, float]]:

@@ -35,6 +35,12 @@ assert registry.register(Path("out/train/model"), "ddpm-faults", run_id, metrics
 registry.annotate("ddpm-faults", 1, {VERIFIED_TAG: json.dumps({})})
 registry.promote("ddpm-faults", 1, why="first", expected_champion=None)
 """
+TAGS = """
+import json, sys
+from ddpm import tracking
+run = tracking.client().search_runs(["1"], "tags.`ddpm.trial` != ''")
+print(json.dumps({each.data.tags["ddpm.trial"]: each.data.tags["mlflow.note.content"] for each in run}))
+"""
 STATUS = """
 import json
 from ddpm import registry
@@ -152,6 +158,9 @@ def test_the_page_and_dvc_show_it(project: Project) -> None:
     assert page.count("data:image/png") == 3
     assert re.search(r'train.lr</th><td data-name="champion \(version 1\)">0.002</td>'
                      r'<td data-name="lr=0.001">0.001</td>', page)  # fmt: skip
+    tagged = json.loads(project.python(TAGS))
+    assert list(tagged) == [name]
+    assert re.fullmatch(rf"FID \(classifier\) .* of 300 images; trial {name}: train.lr=0.001", tagged[name])
     assert re.search(rf"^{name},.*\b0\.001\b", project.run("dvc", "exp", "show", "--csv"), re.M)
 
 
