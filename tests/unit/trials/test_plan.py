@@ -85,6 +85,15 @@ def test_seeds_count_up_and_more_of_them_keep_the_names_of_the_first() -> None:
     assert [each.values["train"]["seed"] for each in three] == [0, 1, 2, 7, 8, 9]
     assert len({each.name for each in three}) == 6
     assert plan.make(BASE, [{}])[0].name == three[0].name
+    assert [each.name.rpartition("-")[0] for each in three[:3]] == ["recipe", "recipe-seed-1", "recipe-seed-2"]
+
+
+def test_other_data_make_another_trial(tmp_path: Path) -> None:
+    found = []
+    for md5 in ("a" * 32, "b" * 32):
+        (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {md5}.dir\n  path: data\n")
+        found.append(plan.inputs_digest(tmp_path))
+    assert found[0] != found[1]
 
 
 def test_a_label_names_the_section_only_where_it_must() -> None:
@@ -106,6 +115,12 @@ def test_a_budget_scales_images_and_what_must_fit_in_them(share: float) -> None:
     for key in ("ema", "log_every", "checkpoint_every"):
         assert made[key] == max(1, round(share * before[key]))
     assert {key for key in made if made[key] != before[key]} <= set(plan.SCALED)
+
+
+def test_a_warmup_of_the_whole_training_still_fits_after_rounding() -> None:
+    base = BASE | {"train": BASE["train"] | {"warmup": BASE["train"]["images"]}}
+    made = plan.budgeted(base, 0.0028, "quick")["train"]  # 44.8 images, of which one batch is kept
+    assert (made["images"], made["warmup"]) == (32, 32)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
