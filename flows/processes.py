@@ -50,10 +50,12 @@ def run(
     grace: float = GRACE,
     environment: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    folder: Path | None = None,
 ) -> ProcessResult:
     """Run `command` to its end, calling `log` with each line as it arrives (from another thread).
 
-    pass_fds: open file descriptors that it inherits, under the same numbers.
+    pass_fds: open file descriptors that it inherits, under the same numbers. folder: its current folder, by default
+    that of this process.
 
     After `limit` seconds the whole group is stopped. An exception in the waiting thread (Ctrl-C, SIGTERM turned into an
     exception, cancellation) stops the group too, and propagates. No process of the group is left running.
@@ -66,6 +68,7 @@ def run(
         start_new_session=True,
         env=environment,
         pass_fds=pass_fds,
+        cwd=folder,
         text=True,
         encoding="utf-8",
         errors="replace",

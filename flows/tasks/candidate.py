@@ -26,9 +26,9 @@ from flows.registry_lock import registry_lock
 from flows.tasks.outcome import finish
 
 MODEL = Path("out/train/model")
-HISTORY = Path("out/train/history.csv")
+
 METRICS = Path("out/evaluate/metrics.json")
-PICTURES = Path("out/evaluate/pictures")
+
 RESCORED = Path(".state/champion")
 NO_LIMITS = {"name", "approval", "approval_hours"}
 """Parameters of promotion that are not limits of the gate."""
@@ -39,18 +39,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     """Complete the MLflow run of this training; returns its ID."""
     from ddpm import tracking
 
-    digest = files.read_json(MODEL / "config.json")["digest"]
-    weights = {"ddpm.weights": files.sha256_file(MODEL / "weights.safetensors")}
-    changed = tracking.changes()
-    run_id = tracking.complete(
-        digest,
-        metrics,
-        [PICTURES, *tracking.data_record_files()],
-        tracking.lineage(changed) | weights | tracking.prepared_tags(),
-        params=params.flatten(settings),
-        history=HISTORY,
-        patch=changed.content,
-    )
+    run_id = tracking.record_outputs(settings, metrics)
     if drifted is not None:
         tracking.record_drift(run_id, drifted)
     return finish("record", "Completed", f"MLflow run {run_id}", run_id)

@@ -35,6 +35,10 @@ ELSEWHERE: dict[str, str] = {
         "func/serving/test_clean_environment.py",
     "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{\"dataframe_split\": "
     '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "func/serving/test_clean_environment.py",
+    # trainings, one or several for each command
+    "ddpm try train.lr=0.001": "func/trials/test_try.py",
+    "nohup ddpm try --start > tried.log 2>&1 &": "func/trials/test_try.py",
+    "ddpm study --seeds 8": "func/trials/test_try.py",
     # an environment of its own, built by pip
     "ddpm reproduce models:/ddpm-mnist@champion": "func/reproduce/test_reproduce.py",
     "ddpm reproduce models:/ddpm-mnist/3 --here --into /tmp/again": "func/reproduce/test_reproduce.py",

@@ -36,6 +36,8 @@ COMMANDS = {
     "compare": "",
     "lineage": "",
     "reproduce": "",
+    "trial": "",
+    "study": "",
     "exchange": "",
     "doctor": "",
 }

@@ -111,9 +111,9 @@ def write_page(
     from ddpm.common import files
     from ddpm.report import model_comparison
 
-    drawn, weights = _draw(models, batch, count, seed, device)
+    drawn, weights = draw(models, batch, count, seed, device)
     records = [each.record for each in models]
-    conditions = _conditions(models, weights, seed, count)
+    conditions = conditions_of(models, weights, seed, count)
     context = model_comparison.Context(title, paragraph, records, conditions, commands)
     files.write_text(out, model_comparison.page(drawn, context))
 
@@ -148,7 +148,7 @@ def _evaluation(folder: Path) -> ScoreRecord | None:
     return record if own else None
 
 
-def _draw(
+def draw(
     models: Sequence[Compared], batch: int, count: int, seed: int, device: str
 ) -> tuple["Drawn", list[str]]:  # fmt: skip
     """Draw the images; return them and the SHA-256 of each model's weights.
@@ -189,7 +189,7 @@ def _draw(
     return Drawn([each.name for each in models], images, np.array(every), classes), weights
 
 
-def _conditions(models: Sequence[Compared], weights: Sequence[str], seed: int, count: int) -> dict[str, str]:
+def conditions_of(models: Sequence[Compared], weights: Sequence[str], seed: int, count: int) -> dict[str, str]:
     """List seeds, sampling settings (by model where they differ), and hashes of the weights."""
     found = {"seeds": f"{seed} to {seed + count - 1}"}
     settings = [{**asdict(each.sampling), "guide": each.guide or "none"} for each in models]

@@ -193,6 +193,7 @@ def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bo
     """Print or apply parameters that suit the data, and print the next commands."""
     from ddpm.cli import edit
     from ddpm.cli.proposal import propose
+    from ddpm.config import changes as config_changes
     from ddpm.config import params
     from ddpm.data import dvc_settings
 
@@ -205,7 +206,8 @@ def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bo
         text = params.PARAMS_FILE.read_text(encoding="utf-8")
         missing = edit.missing_files(text, {change.key: change.value for change in changes})
         if changes and apply:
-            edit.write(params.PARAMS_FILE, edit.changed(text, {change.key: change.value for change in changes}))
+            made = config_changes.in_text(text, {change.key: change.value for change in changes})
+            edit.write(params.PARAMS_FILE, made)
             terminal.echo("params.yaml was changed:")
         elif changes:
             terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")

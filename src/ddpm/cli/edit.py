@@ -1,6 +1,5 @@
-"""Change params.yaml without losing comments, and show differences."""
+"""Write params.yaml after validation, and show differences."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from ddpm.common import terminal, yaml_file
 from ddpm.common.files import write_text
 from ddpm.common.values import flatten
+from ddpm.config import changes as config_changes
 from ddpm.config import params
 
 
@@ -23,22 +23,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[st
     return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
-def changed(text: str, changes: Mapping[str, Any]) -> str:
-    """Change some flat keys of a YAML text; comments, order and layout stay."""
-    yaml = yaml_file.writer()
-    document = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
-    for key, value in changes.items():
-        section, name = key.split(".")
-        if isinstance(value, list | tuple):
-            document[section][name] = yaml.seq(value)
-            document[section][name].fa.set_flow_style()
-        else:
-            document[section][name] = value
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
-
-
 def write(path: Path, text: str) -> None:
     """Validate and write a params file. Raises ParamsError without changing the file."""
     params.parse(yaml_file.parse(text, f"the new {path}"), f"the new {path}")
@@ -48,7 +32,7 @@ def write(path: Path, text: str) -> None:
 def missing_files(text: str, changes: Mapping[str, Any]) -> list[str]:
     """List the missing files that the parameters, with some flat keys changed, refer to. Raises ParamsError."""
     source = "params.yaml with these changes"
-    return params.parse(yaml_file.parse(changed(text, changes), source), source).missing_files()
+    return params.parse(yaml_file.parse(config_changes.in_text(text, changes), source), source).missing_files()
 
 
 def table(rows: Sequence[tuple[str, Any, Any]]) -> None:

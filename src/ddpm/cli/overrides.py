@@ -4,7 +4,6 @@ The change is permanent, because DVC hashes params.yaml, git tracks it and the r
 only, dvc.lock and the next run would disagree. Nothing is written unless the whole result is valid.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import typer
 from ddpm.cli import edit
 from ddpm.common import terminal, yaml_file
 from ddpm.common.locks import locked
+from ddpm.config import changes as config_changes
 from ddpm.config import params
 
 SOURCE = "params.yaml with --set"
@@ -28,13 +28,13 @@ def apply(assignments: Sequence[str]) -> None:
     changes = parse(assignments)
     with locked(RUN_LOCK, "params.yaml is not changed: another run is active in this checkout", patience=0):
         before = params.read_yaml(params.PARAMS_FILE)
-        after = changed(before, changes)
+        after = config_changes.in_values(before, changes, SOURCE)
         params.parse(after, SOURCE).require_files()
         if after == before:
             terminal.echo("params.yaml already has these values.")
             return
         path = params.PARAMS_FILE
-        text = edit.changed(yaml_file.decode(path.read_bytes(), str(path)), changes)
+        text = config_changes.in_text(yaml_file.decode(path.read_bytes(), str(path)), changes)
         if yaml_file.parse(text, SOURCE) != after:  # a section shared by an alias
             raise params.ParamsError("--set cannot change values that YAML aliases (&, *) share. Edit params.yaml.")
         edit.write(path, text)
@@ -55,15 +55,3 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
             raise typer.BadParameter(f"{terminal.field(key)} is set twice.")
         changes[key] = yaml_file.parse(value, f"--set {key}")
     return changes
-
-
-def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections with some keys changed. Raises ParamsError for a section that is not a mapping."""
-    made = copy.deepcopy(values)
-    for key, value in changes.items():
-        section, _, name = key.partition(".")
-        keys = made.setdefault(section, {})
-        if not isinstance(keys, dict):
-            raise params.ParamsError(f"{SOURCE} is not valid: {section} must be a mapping.")
-        keys[name] = value
-    return made

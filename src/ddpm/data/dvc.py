@@ -16,13 +16,14 @@ BUSY = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|faile
 CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
 RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
+RUNNING = re.compile(r"^Running stage '([^']+)'")
 KILLED = re.compile(r"exited with (-9|137)\b")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
     r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
-    r"|WARNING: stage: '.+' is frozen)"
+    r"|WARNING: stage: '.+' is frozen|WARNING: Process '.+' with \(Pid \d+\), in RWLock-file)"
 )
 """Progress and hints for interactive use."""
 ADVERTISEMENT = re.compile(r"\s*$|Having any troubles\?|.*https?://(error\.)?dvc\.org/\S*$")

@@ -104,6 +104,18 @@ def patch_of(lineage: Lineage) -> bytes:
     return content
 
 
+def parameters_of(run_id: str) -> dict[str, str]:
+    """Return the parameters of a run by key (`train.lr`), as text; empty if it does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(store.client().get_run(run_id).data.params)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return {}
+        raise
+
+
 def checkpoint_of(lineage: Lineage) -> Path | None:
     """Download the registered checkpoint, hash checked; None for a run without a version."""
     return download(f"models:/{lineage.version.name}/{lineage.version.number}") if lineage.version else None

@@ -68,15 +68,15 @@ def page(drawn: Drawn, context: Context) -> str:
     differences = np.max([drawn.differences(number) for number in range(1, len(drawn.names))], axis=0)
     farthest = np.argsort(-differences, kind="stable")[:COLUMNS]
     by_class = [
-        (f"Class {name}", _sheet(drawn, np.flatnonzero(drawn.labels == number), most, f"Class {name}"))
+        (f"Class {name}", sheet(drawn, np.flatnonzero(drawn.labels == number), most, f"Class {name}"))
         for number, name in enumerate(drawn.classes)
         if (drawn.labels == number).any()
     ]
     all_seeds = "All pairs" if len(drawn.names) == 2 else "All seeds"
-    everything = by_class or [(all_seeds, _sheet(drawn, np.arange(len(differences)), most, all_seeds))]
+    everything = by_class or [(all_seeds, sheet(drawn, np.arange(len(differences)), most, all_seeds))]
     return html.fill(
         "model_comparison.html.jinja", context=context, names=drawn.names, figures=_figures(drawn, differences),
-        most=[("Most different", _sheet(drawn, farthest, most, "The images that differ most, of all"))],
+        most=[("Most different", sheet(drawn, farthest, most, "The images that differ most, of all"))],
         every=everything, everything=f"All {len(differences)} {'pairs' if len(drawn.names) == 2 else 'seeds'}",
         models=[_model_row(drawn, number) for number in range(1, len(drawn.names))], rows=_rows(drawn, differences),
         scores=score_rows(context.records), unequal=unequal(context.records), scale=f"{most:g}",
@@ -94,7 +94,7 @@ def score_rows(records: Sequence[ScoreRecord | None]) -> list[tuple[str, str, st
     """Format the scores that at least one model has: name, arrow, better direction, values with intervals by model."""
     found = []
     for kind in scores.KINDS:
-        values = [_with_interval(each, kind.key, share=kind.share) if each else "" for each in records]
+        values = [with_interval(each, kind.key, share=kind.share) if each else "" for each in records]
         if any(values):
             found.append((kind.name, *scores.ARROWS[kind.better], values))
     return found
@@ -107,7 +107,7 @@ def unequal(records: Sequence[ScoreRecord | None]) -> list[str]:
     return [name for name in names if any(each.get(name) != conditions[0].get(name) for each in conditions)]
 
 
-def _with_interval(record: ScoreRecord, key: str, *, share: bool) -> str:
+def with_interval(record: ScoreRecord, key: str, *, share: bool) -> str:
     """Format a score and the half width of its interval, by Student's t from the deviation between seed blocks."""
     text = scores.text(record.value(key), share=share)
     deviation, blocks = record.spread.get(key), len(record.fid_blocks)
@@ -156,9 +156,9 @@ def _rows(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, str
     return found
 
 
-def _sheet(drawn: Drawn, chosen: NDArray[np.int64], most: float, title: str) -> Picture:
-    """Draw the chosen seeds, a row for each model; for two models also their difference."""
-    difference = _gaps(drawn, 1) if len(drawn.names) == 2 else None
+def sheet(drawn: Drawn, chosen: NDArray[np.int64], most: float, title: str, *, difference: bool = True) -> Picture:
+    """Draw the chosen seeds, a row for each model; for two models also their difference, unless it is not wanted."""
+    gaps = _gaps(drawn, 1) if difference and len(drawn.names) == 2 else None
     rows: list[sheets.SheetRow] = []
     groups: list[int] = []
     for start in range(0, len(chosen), COLUMNS):
@@ -167,8 +167,8 @@ def _sheet(drawn: Drawn, chosen: NDArray[np.int64], most: float, title: str) -> 
         rows += [
             sheets.SheetRow([each[i] for i in some], name) for name, each in zip(drawn.names, drawn.images, strict=True)
         ]
-        if difference is not None:
-            rows.append(sheets.SheetRow([uncertainty.heat(difference[i], most) for i in some], "difference"))
-    under = " and their difference" if difference is not None else ""
+        if gaps is not None:
+            rows.append(sheets.SheetRow([uncertainty.heat(gaps[i], most) for i in some], "difference"))
+    under = " and their difference" if gaps is not None else ""
     alt = f"{title}: {len(chosen)} images of each of {', '.join(drawn.names)}, a row for each model{under}"
     return Picture(sheets.sheet(rows, row_groups=groups), title, "", alt)

@@ -18,6 +18,7 @@ from ddpm.imaging.labels import label
 from ddpm.metrics import loss_gap
 
 GREY, BLUE, ORANGE = "#7a7f87", "#3b82d6", "#e0802a"
+LINES = (GREY, BLUE, ORANGE, "#2e9e6b", "#b5539c", "#c7453c", "#8a6fd1", "#a08a1f")
 WIDTH, HEIGHT, DPI = 9.0, 3.1, 160
 MOST_NAMES = 24  # more class names than this overlap
 
@@ -63,6 +64,26 @@ def heldout(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -> byt
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     figure.supxlabel("training images seen", color=GREY, fontsize=10)
+    return png(figure)
+
+
+def losses(curves: Mapping[str, Sequence[tuple[float, float]]]) -> bytes:
+    """Plot held-out losses over one another: points (images seen, loss) by model, in order; the first stands out."""
+    figure = Figure(figsize=(WIDTH, 1.2 * HEIGHT), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, points) in enumerate(curves.items()):
+        axes.plot(
+            [images for images, _ in points], [loss for _, loss in points],
+            color=LINES[number % len(LINES)], linewidth=2.4 if number == 0 else 1.6, label=label(name),
+            linestyle="-" if number < len(LINES) else "--", marker="o" if len(points) < 3 else None,
+        )  # fmt: skip
+    _tidy(axes)
+    axes.set_title("held-out loss", loc="left", color=GREY, fontsize=11)
+    axes.set_xlabel("training images seen", color=GREY)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.set_xlim(left=0)
+    axes.legend(loc="upper right", frameon=False, labelcolor=GREY, fontsize=10)
     return png(figure)
 
 

@@ -15,10 +15,11 @@ from ddpm.tracking.data_record import (
     prepared_tags,
     record_drift,
 )
+from ddpm.tracking.outputs import record_outputs
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
-from ddpm.tracking.sync import replay, run_of
+from ddpm.tracking.sync import replay, run_of, tag_training
 from ddpm.tracking.tracker import Tracker
 
 __all__ = [
@@ -43,8 +44,10 @@ __all__ = [
     "prepared_sha256",
     "prepared_tags",
     "record_drift",
+    "record_outputs",
     "redact_text",
     "replay",
     "run_of",
+    "tag_training",
     "tracking_uri",
 ]

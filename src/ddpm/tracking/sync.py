@@ -6,6 +6,7 @@ steps, values and times, which MLflow's database stores once. The offset kept in
 that saves reading: it may be old or missing.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,13 @@ def run_of(digest: str) -> str | None:
     connection = store.client()
     found = find_run(connection, store.experiment(connection, store.experiment_name()), digest)
     return found.info.run_id if found else None
+
+
+def tag_training(digest: str, tags: Mapping[str, str]) -> None:
+    """Set tags on the run of a training, if it has one. Raises TrackingUnavailableError when MLflow does not answer."""
+    run_id = run_of(digest)
+    if run_id is not None:
+        log_tags(store.client(), run_id, tags)
 
 
 def find_run(connection: "MlflowClient", experiment: str, digest: str) -> "Run | None":

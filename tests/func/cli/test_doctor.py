@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ddpm.cli import app, edit, machine_checks, project_checks
+from ddpm.cli import app, machine_checks, project_checks
 from ddpm.cli.findings import Finding
+from ddpm.config import changes
 
 ROOT = Path(__file__).parents[3]
 
@@ -87,12 +88,12 @@ def test_images_without_classes_are_told_before_any_work(
     assert all(wrong in text and "features.extractor: auto" in text for text in told)
     unlabelled = {"prepare.labels": "none", "promote.min_class_share": None}
     unguided = {"sample.guidance": 1.0, "sample.guidance_interval": None}
-    text = edit.changed(Path("params.yaml").read_text(), unlabelled | unguided)
+    text = changes.in_text(Path("params.yaml").read_text(), unlabelled | unguided)
     Path("params.yaml").write_text(text)
     first, *others = project_checks.scores()
     assert (first.state, first.text) == ("ok", "from features of efficientnet-lite0")
     assert all(found.state == "note" for found in others)
-    Path("params.yaml").write_text(edit.changed(text, {"features.extractor": "inception"}))
+    Path("params.yaml").write_text(changes.in_text(text, {"features.extractor": "inception"}))
     assert [
         "ddpm weights inception" in found.text for found in project_checks.scores() if found.state == "missing"
     ] == [True]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm.cli import edit
 from ddpm.common import files
-from ddpm.config import params, presets
+from ddpm.config import changes, params, presets
 from ddpm.evaluation import reference
 from ddpm.metrics import efficientnet, floors
 from ddpm.stages import evaluate, features, prepare, sample, train
@@ -63,7 +62,7 @@ def test_a_flat_folder_is_trained_on_and_scored(
     assert "refuse to begin" not in said
     assert "pip install" not in said
     monkeypatch.chdir(checkout)
-    params.PARAMS_FILE.write_text(edit.changed(params.PARAMS_FILE.read_text(), TINY))
+    params.PARAMS_FILE.write_text(changes.in_text(params.PARAMS_FILE.read_text(), TINY))
     settings = params.load()
     assert (settings.prepare.labels, settings.features.extractor) == ("none", "auto")
     assert not settings.missing_files()

@@ -108,7 +108,7 @@ FLOORS = (
     {"serving", "tracking"},
     {"registry", "training"},
     {"reproduce", "notifications"},
-    {"stages"},
+    {"stages", "trials"},
     {"flows"},
     {"flows/tasks"},
     {"flows (recipes)"},

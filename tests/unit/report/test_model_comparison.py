@@ -58,7 +58,7 @@ def test_without_classes_all_pairs_are_one_sheet() -> None:
 
 def test_the_sheet_has_champion_candidate_and_difference_in_this_order() -> None:
     pairs = made()
-    sheet = model_comparison._sheet(pairs, np.array([5, 0]), 10.0, "x")
+    sheet = model_comparison.sheet(pairs, np.array([5, 0]), 10.0, "x")
     found = np.asarray(Image.open(io.BytesIO(sheet.png)))
     side = 8 * (sheets.CELL // 8)
     left = found.shape[1] - 2 * side - sheets.GAP
@@ -90,7 +90,7 @@ def test_any_number_of_models_are_compared_with_the_first() -> None:
     rows = re.findall(rf'<tr><th scope="row">([^<]+)</th>{cells}', text)
     assert rows == [("version 3", "0", "10", "22"), ("ema-0.1", "3", "3", "0")]
     assert "Each block shows, from top to bottom: version 2, version 3, ema-0.1." in text
-    sheet = Image.open(io.BytesIO(model_comparison._sheet(three(), np.arange(8), 10.0, "x").png))
+    sheet = Image.open(io.BytesIO(model_comparison.sheet(three(), np.arange(8), 10.0, "x").png))
     assert sheet.height == 3 * 8 * (sheets.CELL // 8) + 2 * sheets.GAP, "a row for each model"
 
 
