@@ -7,8 +7,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from ddpm.cli.edit import changed, flat
-from ddpm.config import params
+from ddpm.cli.edit import flat
+from ddpm.config import changes, params
 from ddpm.config.sections.diffusion import Ddpm
 from ddpm.diffusion.conditioning import CONDITIONS
 from ddpm.sampling.options import OPTIONS, Sampler, Sampling, Spacing, Variance
@@ -145,8 +145,8 @@ def test_flatten_has_every_key_as_text() -> None:
 
 def test_editing_keeps_every_other_byte() -> None:
     text = (ROOT / "params.yaml").read_text()
-    assert changed(text, {}) == text
-    edited = changed(
+    assert changes.in_text(text, {}) == text
+    edited = changes.in_text(
         text, {"prepare.resolution": 64, "net.attention": [8], "promote.max_fid": None, "train.flip": True}
     )
     before, after = text.splitlines(), edited.splitlines()
