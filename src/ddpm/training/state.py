@@ -6,11 +6,12 @@ newer one is safe. The digest covers parameters, data and code, so that a change
 """
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from ddpm.common import files, terminal
 from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
-from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
+from ddpm.runtime.sharded_tensors import distribute_like, full_tensor, local_tensor
 
 TENSORS, PROGRESS, SNAPSHOTS = "state.safetensors", "progress.json", "snapshots"
 DIGESTS_KEPT = 3
@@ -26,6 +27,14 @@ DIGESTS_KEPT = 3
 
 class StateError(ValueError):
     """A training state cannot be read or written; the message gives the reason and the remedy."""
+
+
+class Tracked(NamedTuple):
+    """The weights and their averages as lists of equal order, which share the memory of the state's tensors."""
+
+    weights: list[Tensor]
+    ema: list[Tensor]
+    averages: dict[float, list[Tensor]]
 
 
 @dataclass
@@ -43,6 +52,13 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     averages: dict[float, dict[str, Tensor]] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def tracked(self) -> Tracked:
+        """This process's part of the weights and averages; tensors are updated in place, so it is made once."""
+        each = [self.denoiser.state_dict(), self.ema, *self.averages.values()]
+        weights, ema, *averages = ([local_tensor(tensors[name]) for name in self.ema] for tensors in each)
+        return Tracked(weights, ema, dict(zip(self.averages, averages, strict=True)))
 
 
 def digest(params: Mapping[str, Any], data: str, code: str) -> str:
