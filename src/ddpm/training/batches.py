@@ -186,7 +186,7 @@ class Loader:
         mine = torch.arange(size).view(config.accumulation, group.count, -1)[:, group.rank].flatten()
         chosen = chosen[mine]
         choice = Choice(
-            chosen if data.images.device == self.where and self.where.type != "cpu" else data.images[chosen],
+            data.images[chosen] if data.images.device.type == "cpu" else chosen,
             self.levels(u[mine]),
             flipped[mine],
             step * size + mine,

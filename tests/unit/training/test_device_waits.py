@@ -73,6 +73,15 @@ def test_steps_read_nothing_from_their_device(optimizer: str, config: dict[str, 
             }
 
 
+def test_a_set_on_the_device_is_indexed_there() -> None:
+    training, data = on_meta(tiny.CONFIG, "adamw"), tiny.data()
+    there = replace(data, images=data.images.to("meta"))
+    with Loader(there, RECIPE, training.denoiser.process.draw, torch.device("meta")) as loader, Transfers() as seen:
+        (batch,) = loader.batches(0)
+    assert batch.x.shape == (8, 1, 8, 8)
+    assert seen.seen == {"cpu to meta": 5}  # indices in place of images
+
+
 def test_numbers_are_read_at_log_points_only() -> None:
     at: list[int] = []
     training = tiny.training()
