@@ -28,7 +28,6 @@ from ddpm.model import build
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.training import batches, loop, state
-from ddpm.training.batches import EpochSampler
 from ddpm.training.config import TrainConfig
 
 BATCH, SIDE, STEPS = 64, 32, 1000
@@ -65,11 +64,11 @@ def ours() -> Contestant:
         label_dropout=0.0, flip=False, precision="fp32", weighting="simple", condition_scale=0,
         log_every=1, sample_every=1, checkpoint_every=1,
     )  # fmt: skip
-    order = EpochSampler(0, 2048)
+    loader = batches.Loader(data, recipe, denoiser.process.draw, torch.device("cpu"))
     sample = torch.zeros(1, 1, SIDE, SIDE)
 
     def step() -> None:
-        loop.train_step(training, data, recipe, order)
+        loop.train_step(training, loader.batches(training.step), recipe)
 
     return Contestant(
         step,

@@ -18,7 +18,7 @@ from ddpm.model import build
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import local_tensor
 from ddpm.training import data_parallel, loop, state
-from ddpm.training.batches import EpochSampler
+from ddpm.training.batches import Loader
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss, Plan
 from tests.support import tiny
@@ -90,7 +90,8 @@ def exchanges(group: data_parallel.DDPGroup, training: state.State, recipe: Trai
         return work.get_future().then(lambda done: done.value()[0])
 
     group.replica.register_comm_hook(None, hook)
-    loop.train_step(training, tiny.data(), recipe, EpochSampler(recipe.seed, 27), group)
+    loader = Loader(tiny.data(), recipe, training.denoiser.process.draw, torch.device("cpu"), group)
+    loop.train_step(training, loader.batches(0), recipe, group)
     return calls.count(0)
 
 

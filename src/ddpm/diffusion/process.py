@@ -5,6 +5,7 @@ Every process here is `x_t = s_t (x_0 + sigma_t eps)` (Karras et al. 2022, equat
 and a process is defined by its levels.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ def chain(betas: Tensor) -> Process:
     """
     sigmas = schedules.sigmas(betas)
     last = len(sigmas) - 1
+    table_on = functools.cache(sigmas.to)  # copied to a device once: a copy in every pass would wait for it
 
     def draw(u: Tensor) -> Tensor:
         return sigmas[(u * len(sigmas)).long().clamp(max=last)]
@@ -56,7 +58,7 @@ def chain(betas: Tensor) -> Process:
     def time(sigma: Tensor) -> Tensor:
         if last == 0:
             return torch.zeros_like(sigma, dtype=torch.float32)
-        table = sigmas.to(sigma.device)
+        table = table_on(sigma.device)
         above = torch.searchsorted(table, sigma.double().contiguous()).clamp(1, last)
         low, high = table[above - 1], table[above]
         fraction = ((sigma.double() / low).log() / (high / low).log()).clamp(0, 1)

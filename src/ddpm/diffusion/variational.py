@@ -13,7 +13,7 @@ HALF_BIN = 1 / 255
 """Half the distance of two neighbouring uint8 levels in [-1, 1]."""
 
 
-def log_variances(sigma: Tensor, lower: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
+def log_variances(sigma: Tensor, lower: Tensor, smallest: Tensor | float) -> tuple[Tensor, Tensor]:
     """Logarithms of the small and the large variance of a step (Ho et al. 2020, section 3.2), shaped like sigma.
 
     The small one is 0 on the last step, where lower = 0; `smallest` stands for it there (Nichol and Dhariwal 2021,
@@ -24,12 +24,12 @@ def log_variances(sigma: Tensor, lower: Tensor, smallest: float) -> tuple[Tensor
     return torch.where(lower > 0, small, smallest).log(), large.log()
 
 
-def smallest_variance(sigmas: Tensor) -> float:
+def smallest_variance(sigmas: Tensor) -> Tensor:
     """The small variance of the step before the last, of an ascending table of levels, in units of the image."""
     if len(sigmas) == 1:
-        return (sigmas[0] ** 2 / (1 + sigmas[0] ** 2)).item()  # one step only: its large variance
+        return sigmas[0] ** 2 / (1 + sigmas[0] ** 2)  # one step only: its large variance
     lower, sigma = sigmas[0], sigmas[1]
-    return (lower**2 * (1 - (lower / sigma) ** 2) / (1 + lower**2)).item()
+    return lower**2 * (1 - (lower / sigma) ** 2) / (1 + lower**2)
 
 
 def interpolated(fraction: Tensor, small: Tensor, large: Tensor) -> Tensor:

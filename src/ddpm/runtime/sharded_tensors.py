@@ -1,6 +1,7 @@
 """The same calls for sharded tensors (DTensor) and ordinary tensors."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,19 @@ def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A sharded tensor gathered on every rank (all ranks must call this); any other tensor unchanged."""
     full: torch.Tensor = tensor.full_tensor() if isinstance(tensor, _sharded()) else tensor
     return full
+
+
+def gather_to_host(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[str, torch.Tensor]:
+    """Gather tensors one at a time; return copies on the CPU. All ranks must call this.
+
+    keep: False on ranks that only contribute their shards; they get an empty dict and never hold more than one tensor.
+    """
+    copies = {}
+    for name, tensor in tensors.items():
+        full = full_tensor(tensor)
+        if keep:
+            copies[name] = full.detach().to("cpu", copy=True)
+    return copies
 
 
 def local_tensor(tensor: torch.Tensor) -> torch.Tensor:

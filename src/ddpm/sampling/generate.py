@@ -1,5 +1,6 @@
 """Sampling images from a model. Image i depends only on seed + i, not on batch size or number of processes."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
 from ddpm.model.config import ModelConfig
-from ddpm.runtime import randomness
+from ddpm.runtime import philox
 from ddpm.runtime.device import choose_device
 from ddpm.sampling.checks import NO_LABEL, check
 from ddpm.sampling.options import Sampling
@@ -65,7 +66,7 @@ def generate(
     for start in range(0, count, batch):
         stop = min(start + batch, count)
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
-        noise = _noise_of(range(seed + start, seed + stop), images.shape[1:], where)
+        noise = noise_of(torch.arange(seed + start, seed + stop, device=where), images.shape[1:])
         network = denoiser.with_variance if learned else denoiser
         small = None if low_res is None else torch.from_numpy(low_res[start:stop]).to(where)
         given = _given(model, network, small)
@@ -215,12 +216,15 @@ def guided(
     return guidance.clip_x0(denoise) if sampling.clamp else denoise
 
 
-def _noise_of(seeds: range, shape: tuple[int, ...], where: torch.device) -> samplers.Noise:
-    """Build noise(i): standard normal (B, C, H, W), from one generator per image; i is unused, calls are in order."""
-    generators = [randomness.generator(seed, "sample") for seed in seeds]
+def noise_of(seeds: Tensor, shape: tuple[int, int, int]) -> samplers.Noise:
+    """Build noise(i): standard normal (B, C, H, W), from (seed, number of the call); i is unused, calls are in order.
+
+    seeds: (B,) int64 on the device to draw on. shape: (H, W, C).
+    """
     height, width, channels = shape
+    draws = itertools.count()
 
     def noise(step: int) -> Tensor:
-        return torch.stack([torch.randn(channels, height, width, generator=each) for each in generators]).to(where)
+        return philox.normal(("sample",), seeds, next(draws), (channels, height, width))
 
     return noise

@@ -12,7 +12,6 @@ from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
 from ddpm.model.config import ModelConfig
-from ddpm.runtime import randomness
 from ddpm.runtime.device import choose_device
 from ddpm.sampling import generate
 from ddpm.sampling.options import Sampling
@@ -64,8 +63,8 @@ def between(
 
     def noise(given: Images | int) -> Tensor:
         if isinstance(given, int):
-            size = (model.channels, model.resolution, model.resolution)
-            return denoiser.process.prior * torch.randn(size, generator=randomness.generator(given, "sample")).to(where)
+            shape = (model.resolution, model.resolution, model.channels)
+            return denoiser.process.prior * generate.noise_of(torch.tensor([given], device=where), shape)(-1)[0]
         return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
 
     with torch.inference_mode():

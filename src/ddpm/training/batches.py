@@ -1,7 +1,13 @@
-"""Training images and their order: the micro-batches of a step, a function of (seed, step)."""
+"""Training images and their order: the micro-batches of a step, a function of (seed, step).
 
-from collections.abc import Iterable
+The host chooses images, noise levels and labels; noise is drawn on the network's device. On a GPU, a thread prepares
+the next step in pinned memory while this one is computed, and no copy waits for the GPU.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -9,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm.diffusion.pixels import to_tensor
-from ddpm.runtime import randomness
+from ddpm.runtime import philox, randomness
 from ddpm.training.config import TrainConfig
 from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 
@@ -49,9 +55,12 @@ class EpochSampler:
 
     def at(self, first: int, size: int) -> Tensor:
         """Indices of the images at positions first .. first + size: (size,) int64."""
-        positions = torch.arange(first, first + size)
-        epochs = positions // self.count
-        return torch.stack([self._epoch(int(e))[int(p) % self.count] for p, e in zip(positions, epochs, strict=True)])
+        parts = []
+        while size > 0:
+            epoch, start = divmod(first, self.count)
+            parts.append(self._epoch(epoch)[start : start + size])
+            first, size = first + len(parts[-1]), size - len(parts[-1])
+        return torch.cat(parts)
 
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self.permutations:
@@ -63,30 +72,124 @@ class EpochSampler:
         return self.permutations[epoch]
 
 
-def batches(
-    data: TrainingSet, config: TrainConfig, order: EpochSampler, step: int, group: ProcessGroup = SINGLE_PROCESS
-) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-    """Yield this process's part of each micro-batch of one step: (x, u, noise, labels).
+class Batch(NamedTuple):
+    """A micro-batch on the network's device.
 
-    Every process draws the whole batch from (seed, step), then takes its part.
-
-    u in [0, 1) selects the noise level. The values of one batch are stratified: uniform, with lower variance than
-    independent draws (Kingma et al. 2021, appendix I.1).
+    x: (B, C, H, W) in [-1, 1]. sigma: (B,) float64. noise: standard normal, like x. labels: (B,) int64 or None.
     """
-    generator = randomness.generator(config.seed, "batch", step)
-    size = config.batch
-    chosen = data.indices[order.at(step * size, size)]
-    offset = torch.rand(1, generator=generator, dtype=torch.float64)
-    u = (torch.arange(size) + offset) / size
-    noise = torch.randn(size, *[data.images.shape[i] for i in (3, 1, 2)], generator=generator)
-    flipped = torch.rand(size, generator=generator) < 0.5
-    hidden = torch.rand(size, generator=generator) < config.label_dropout
-    labels = None if data.labels is None else torch.where(hidden, data.null_label, data.labels[chosen])
-    micro = size // config.accumulation
-    share = micro // group.count
-    for i in range(group.rank * share, size, micro):
-        part = slice(i, i + share)
-        x = to_tensor(data.images[chosen[part].to(data.images.device)])
-        if config.flip:
-            x = torch.where(flipped[part].view(-1, 1, 1, 1).to(x.device), x.flip(3), x)
-        yield x, u[part], noise[part], None if labels is None else labels[part]
+
+    x: Tensor
+    sigma: Tensor
+    noise: Tensor
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One process's part of one step, chosen on the host, in the order of its micro-batches.
+
+    images: uint8 (B, H, W, C), or their indices (B,) in a set on the device. sigma: (B,) float64. flipped: (B,) bool.
+    positions: (B,) int64, of the images in the training, which select their noise. labels: (B,) int64 or None.
+    """
+
+    images: Tensor
+    sigma: Tensor
+    flipped: Tensor
+    positions: Tensor
+    labels: Tensor | None
+
+    def pinned(self) -> "Choice":
+        """Copy to pinned memory, from which a copy to a GPU does not wait."""
+        return self._each(Tensor.pin_memory)
+
+    def to(self, where: torch.device) -> "Choice":
+        """Copy to a device without waiting for it."""
+        return self._each(lambda tensor: tensor.to(where, non_blocking=True))
+
+    def part(self, chosen: slice) -> "Choice":
+        """The part for one micro-batch."""
+        return self._each(lambda tensor: tensor[chosen])
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> "Choice":
+        images, sigma, flipped, positions = map(function, (self.images, self.sigma, self.flipped, self.positions))
+        return Choice(images, sigma, flipped, positions, None if self.labels is None else function(self.labels))
+
+
+class Loader:
+    """The batches of one process of a training, by step. A context manager: its thread ends with the block.
+
+    levels: maps u (B,) float64 in [0, 1) to the noise levels of an image. ahead: prepare the next step in a thread;
+    by default on a GPU only, since on a CPU the network needs all cores.
+    """
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        config: TrainConfig,
+        levels: Callable[[Tensor], Tensor],
+        where: torch.device,
+        group: ProcessGroup = SINGLE_PROCESS,
+        *,
+        ahead: bool | None = None,
+    ) -> None:
+        self.data, self.config, self.levels, self.where, self.group = data, config, levels, where, group
+        self.order = EpochSampler(config.seed, len(data.indices))
+        threaded = where.type == "cuda" if ahead is None else ahead
+        self.thread = ThreadPoolExecutor(1, "next batch") if threaded else None
+        self.next: tuple[int, Future[Choice]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.thread:
+            self.thread.shutdown(cancel_futures=True)
+
+    def batches(self, step: int) -> Iterator[Batch]:
+        """Yield this process's part of each micro-batch of a step."""
+        choice, config, data = self._chosen(step).to(self.where), self.config, self.data
+        share = config.batch // config.accumulation // self.group.count
+        for number in range(config.accumulation):
+            part = choice.part(slice(number * share, (number + 1) * share))
+            x = to_tensor(part.images if part.images.ndim > 1 else data.images[part.images])
+            if config.flip:
+                x = torch.where(part.flipped.view(-1, 1, 1, 1), x.flip(3), x)
+            noise = philox.normal((config.seed, "noise"), part.positions, 0, tuple(x.shape[1:]))
+            yield Batch(x, part.sigma, noise, part.labels)
+
+    def _chosen(self, step: int) -> Choice:
+        """The choice for a step, prepared before if possible; also starts to prepare the next step."""
+        if self.thread is None:
+            return self.choose(step)
+        at, future = self.next or (-1, None)
+        choice = future.result() if future else None  # waits, since the order is not shared between threads
+        if choice is None or at != step:
+            choice = self.choose(step)
+        if step + 1 < self.config.steps:
+            self.next = step + 1, self.thread.submit(self.choose, step + 1)
+        return choice
+
+    def choose(self, step: int) -> Choice:
+        """Choose images, noise levels and labels of this process for one step.
+
+        Every process chooses the whole batch from (seed, step), then takes its part. The u of one batch are stratified:
+        uniform, with lower variance than independent draws (Kingma et al. 2021, appendix I.1).
+        """
+        config, data, group = self.config, self.data, self.group
+        size, generator = config.batch, randomness.generator(config.seed, "batch", step)
+        chosen = data.indices[self.order.at(step * size, size)]
+        offset = torch.rand(1, generator=generator, dtype=torch.float64)
+        u = (torch.arange(size) + offset) / size
+        flipped = torch.rand(size, generator=generator) < 0.5
+        hidden = torch.rand(size, generator=generator) < config.label_dropout
+        labels = None if data.labels is None else torch.where(hidden, data.null_label, data.labels[chosen])
+        mine = torch.arange(size).view(config.accumulation, group.count, -1)[:, group.rank].flatten()
+        chosen = chosen[mine]
+        choice = Choice(
+            data.images[chosen] if data.images.device.type == "cpu" else chosen,
+            self.levels(u[mine]),
+            flipped[mine],
+            step * size + mine,
+            None if labels is None else labels[mine],
+        )
+        return choice.pinned() if self.where.type == "cuda" else choice

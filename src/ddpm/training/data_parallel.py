@@ -47,13 +47,20 @@ class ProcessGroup:
         """Part of the dropout seed that differs between processes."""
         return () if self.count == 1 else (self.rank,)
 
-    def all_reduce_mean(self, value: float) -> float:
-        """Mean of a number over the processes; not finite if one of them is not."""
-        return value if self.count == 1 else _reduced(value, torch.float64, distributed.ReduceOp.SUM) / self.count
+    def all_reduce_mean(self, values: Tensor) -> Tensor:
+        """Mean of numbers on the CPU over the processes; not finite if one of them is not."""
+        if self.count > 1:
+            values = values.contiguous()
+            distributed.all_reduce(values, distributed.ReduceOp.SUM)
+        return values / self.count
 
     def all_reduce_max(self, value: int) -> int:
         """Maximum of a number over the processes."""
-        return value if self.count == 1 else int(_reduced(value, torch.int64, distributed.ReduceOp.MAX))
+        if self.count == 1:
+            return value
+        tensor = torch.tensor([value])
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return int(tensor)
 
     def all_gather(self, values: Tensor) -> Tensor:
         """Concatenate the tensors of all processes along the first axis, on the CPU."""
@@ -147,9 +154,3 @@ def peer_loss_explained() -> Iterator[None]:
                 f"({str(error).splitlines()[0][:200]}). Run the same command to resume from the last checkpoint."
             ) from error
         raise
-
-
-def _reduced(value: float, kind: torch.dtype, operation: Any) -> float:
-    tensor = torch.tensor([value], dtype=kind)
-    distributed.all_reduce(tensor, operation)
-    return tensor.item()

@@ -23,7 +23,7 @@ from ddpm.model.config import ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
 from ddpm.runtime.process_group import process_group
-from ddpm.runtime.sharded_tensors import full_tensor
+from ddpm.runtime.sharded_tensors import gather_to_host
 from ddpm.sampling import generate
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.tracking import Tracker, changes, lineage, machine
@@ -31,6 +31,7 @@ from ddpm.training import batches, data_parallel, loop, setup, snapshots, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss
+from ddpm.training.saver import Saver
 from ddpm.training.stopping import StopRequest
 
 OUT = Path("out/train")
@@ -117,22 +118,23 @@ class Job:
         keep, leads = self.settings.train.keep, self.group.is_main
 
         def preview(images: int, now: state.State) -> None:
-            ema = {name: full_tensor(tensor) for name, tensor in now.ema.items()}
+            ema = gather_to_host(now.ema, keep=leads)
             if leads:
                 picture(images, preview_grid(ema, self.config, self.settings.sample))
 
-        loop.fit(
-            self.training,
-            self.data,
-            self.train_config,
-            log=log,
-            preview=preview,
-            save=lambda now: state.save(now, self.folder, keep, writes=leads),
-            should_stop=lambda: self.stop.agreed(self.group),
-            snapshot=lambda now: snapshots.write(now, self.folder, writes=leads),
-            group=self.group,
-            heldout=self.heldout,
-        )
+        with Saver(self.folder, keep, writes=leads) as saver:
+            loop.fit(
+                self.training,
+                self.data,
+                self.train_config,
+                log=log,
+                preview=preview,
+                save=saver.save,
+                should_stop=lambda: self.stop.agreed(self.group),
+                snapshot=lambda now: snapshots.write(now, self.folder, writes=leads),
+                group=self.group,
+                heldout=self.heldout,
+            )
 
     def finish(self) -> None:
         """Write the outputs; if `train.ema` is auto, choose the average first."""
@@ -228,10 +230,7 @@ def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = 
     heldout_loss.csv repeats the rows with a measurement, because DVC plots an empty cell as 0. writes: as in
     `state.save`.
     """
-    ema, raw = (
-        {name: full_tensor(tensor) for name, tensor in each.items()}
-        for each in (training.ema, training.denoiser.state_dict())
-    )
+    ema, raw = (gather_to_host(each, keep=writes) for each in (training.ema, training.denoiser.state_dict()))
     if not writes:
         return
     checkpoint.save(OUT / "model", config, ema, raw)

@@ -2,29 +2,30 @@
 
 Data order, noise, label dropout and dropout depend only on (seed, step), so an interrupted and resumed run produces
 bit-identical weights. With several processes, each computes its part of the batch that a single process would see.
+
+A step never waits for its device. Losses and gradient norms stay there until a log point, a snapshot, a preview or a
+checkpoint needs them; one that is not finite ends the training there, before anything is written.
 """
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
 
 from ddpm.diffusion import conditioning
 from ddpm.runtime import randomness
 from ddpm.runtime.device import autocast
-from ddpm.runtime.sharded_tensors import full_tensor, local_tensor
+from ddpm.runtime.sharded_tensors import full_tensor
 from ddpm.training import snapshots
-from ddpm.training.batches import EpochSampler, TrainingSet, batches
+from ddpm.training.batches import Batch, Loader, TrainingSet
 from ddpm.training.config import TrainConfig
 from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 from ddpm.training.heldout_loss import HeldoutLoss
 from ddpm.training.state import State
+from ddpm.training.unread import NotFiniteError, StepValues, UnreadSteps
 
-
-class NotFiniteError(ArithmeticError):
-    """The loss or the gradient is not finite; the message gives step and sigma."""
+__all__ = ["NotFiniteError", "TrainingStopped", "fit", "learning_rate", "train_step", "update_ema"]
 
 
 class TrainingStopped(Exception):  # noqa: N818  # no error: it was asked for
@@ -52,35 +53,40 @@ def fit(
     at some of the log points, without effect on the training. Raises NotFiniteError in every process.
     """
     config.require_shares(group.count)
-    order, kept = EpochSampler(config.seed, len(data.indices)), set(config.snapshot_steps)
-    while state.step < config.steps:
-        if should_stop():
-            save(state)
-            raise TrainingStopped(f"stopped at image {state.step * config.batch}; the state is saved")
-        loss, norm = train_step(state, data, config, order, group)
-        images = state.step * config.batch
-        if state.step in kept:
-            snapshot(state)
-        state.losses.append(loss)
-        if config.passes(config.log_every, state.step) or state.step == config.steps:
-            mean_loss = math.fsum(state.losses) / len(state.losses)
-            row = {"images": images, "loss": mean_loss, "lr": learning_rate(config, images), "grad_norm": norm}
-            if heldout and heldout.due(state.step):
-                row |= heldout.measure(state, group)
-            state.history.append(row)
-            state.losses.clear()
-            log(images, {key: value for key, value in row.items() if key != "images"})
-        if config.passes(config.sample_every, state.step) or state.step == config.steps:
-            preview(images, state)
-        if config.passes(config.checkpoint_every, state.step) and state.step < config.steps:
-            save(state)
+    kept, where = set(config.snapshot_steps), state.denoiser.sigmas.device
+    unread = UnreadSteps(group)
+    with Loader(data, config, state.denoiser.process.draw, where, group) as loader:
+        while state.step < config.steps:
+            if should_stop():
+                state.losses += unread.read()
+                save(state)
+                raise TrainingStopped(f"stopped at image {state.step * config.batch}; the state is saved")
+            unread.add(train_step(state, loader.batches(state.step), config, group))
+            images, last = state.step * config.batch, state.step == config.steps
+            logs, previews, saves = (
+                config.passes(every, state.step)
+                for every in (config.log_every, config.sample_every, config.checkpoint_every)
+            )
+            if last or logs or previews or saves or state.step in kept:
+                state.losses += unread.read()
+            if state.step in kept:
+                snapshot(state)
+            if logs or last:
+                _log(state, config, unread.norm, log, heldout, group)
+            if previews or last:
+                preview(images, state)
+            if saves and not last:
+                save(state)
     save(state)
 
 
 def train_step(
-    state: State, data: TrainingSet, config: TrainConfig, order: EpochSampler, group: ProcessGroup = SINGLE_PROCESS
-) -> tuple[float, float]:
-    """Take one optimiser step; return its mean loss and the gradient norm before clipping. Raises NotFiniteError."""
+    state: State, batches: Iterable[Batch], config: TrainConfig, group: ProcessGroup = SINGLE_PROCESS
+) -> StepValues:
+    """Take one optimiser step; return its loss and the gradient norm before clipping, which may not be finite.
+
+    batches: the micro-batches of the step. Does not wait for the device.
+    """
     denoiser, optimizer = state.denoiser, state.optimizer
     where = denoiser.sigmas.device
     denoiser.train()
@@ -90,37 +96,41 @@ def train_step(
         param_group["lr"] = learning_rate(config, state.step * config.batch)
     optimizer.zero_grad(set_to_none=True)
     loss_of = group.loss(denoiser)
-    total, seen = 0.0, []
-    for number, (x, u, noise, labels) in enumerate(batches(data, config, order, state.step, group), start=1):
-        last = number == config.accumulation
-        sigma = denoiser.process.draw(u).to(where)
-        x = x.to(where)  # noqa: PLW2901  # the batch, on the network's device
+    seen = []
+    for number, (x, sigma, noise, labels) in enumerate(batches, start=1):
         condition = conditioning.low_resolution(x, config.condition_scale) if config.condition_scale else None
-        with contextlib.nullcontext() if last else group.no_sync():
+        with contextlib.nullcontext() if number == config.accumulation else group.no_sync():
             with autocast(where, config.precision):
-                losses = loss_of(
-                    x, sigma, noise.to(where), None if labels is None else labels.to(where), config.weighting, condition
-                )
+                losses = loss_of(x, sigma, noise, labels, config.weighting, condition)
             loss = losses.mean() / config.accumulation
-            total += loss.item()
-            seen.append((losses.detach(), sigma))
-            if last:
-                total = group.all_reduce_mean(total)  # not finite in any process: all stop together
-            if not math.isfinite(total) and (last or group.count == 1):
-                all_losses, all_sigmas = (group.all_gather(torch.cat(each)) for each in zip(*seen, strict=True))
-                raise NotFiniteError(_where_not_finite(all_losses, all_sigmas, state.step))
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-    norm = full_tensor(torch.nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip)).item()
-    if not math.isfinite(norm):
-        raise NotFiniteError(
-            f"the gradient is not finite at step {state.step} (sigma from {sigma.min():.3g} to {sigma.max():.3g}). "
-            "Lower train.lr or train.clip, or use precision fp32."
-        )
+        seen.append((losses.detach(), sigma))
+    norm = full_tensor(torch.nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip))
     optimizer.step()
     state.step += 1
     update_ema(state, config)
     snapshots.update(state)
-    return total, norm
+    all_losses, all_sigmas = (torch.cat(each) for each in zip(*seen, strict=True))
+    return StepValues(state.step - 1, all_losses.mean(), norm, all_losses, all_sigmas)
+
+
+def _log(
+    state: State,
+    config: TrainConfig,
+    norm: float,
+    log: Callable[[int, dict[str, float]], None],
+    heldout: HeldoutLoss | None,
+    group: ProcessGroup,
+) -> None:
+    """Add a row to the history: mean loss since the last row, learning rate, last gradient norm, held-out loss."""
+    images = state.step * config.batch
+    mean_loss = math.fsum(state.losses) / len(state.losses)
+    row = {"images": images, "loss": mean_loss, "lr": learning_rate(config, images), "grad_norm": norm}
+    if heldout and heldout.due(state.step):
+        row |= heldout.measure(state, group)
+    state.history.append(row)
+    state.losses.clear()
+    log(images, {key: value for key, value in row.items() if key != "images"})
 
 
 def learning_rate(config: TrainConfig, images: int) -> float:
@@ -140,17 +150,4 @@ def update_ema(state: State, config: TrainConfig) -> None:
     """
     horizon = min(config.ema, state.step * config.batch / 10)
     weight = 1 - math.exp(-config.batch / horizon) if horizon else 1.0
-    current = state.denoiser.state_dict()
-    names = list(state.ema)
-    averages, weights = ([local_tensor(each[name]) for name in names] for each in (state.ema, current))
-    torch._foreach_lerp_(averages, weights, weight)
-
-
-def _where_not_finite(losses: Tensor, sigmas: Tensor, step: int) -> str:
-    bad = [
-        f"{sigma:.4g}" for loss, sigma in zip(losses.tolist(), sigmas.tolist(), strict=True) if not math.isfinite(loss)
-    ]
-    return (
-        f"the loss is not finite at step {step}, for sigma {', '.join(bad[:5])}. "
-        "Lower train.lr or train.clip, or use precision fp32."
-    )
+    torch._foreach_lerp_(state.tracked.ema, state.tracked.weights, weight)

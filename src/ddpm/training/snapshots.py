@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ddpm.common import files
 from ddpm.model import power_ema
-from ddpm.runtime.sharded_tensors import distribute_like, full_tensor, local_tensor
+from ddpm.runtime.sharded_tensors import distribute_like, gather_to_host
 from ddpm.training.state import SNAPSHOTS, State
 
 AUTO_LENGTHS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.25)
@@ -29,10 +29,8 @@ SALT = b"ddpm images set aside for the choice of an average, version 1\0"
 @torch.no_grad()
 def update(state: State) -> None:
     """Add the current weights to each power-function average."""
-    current = state.denoiser.state_dict()
-    for length, average in state.averages.items():
-        averages, weights = ([local_tensor(each[name]) for name in average] for each in (average, current))
-        torch._foreach_lerp_(averages, weights, power_ema.new_share(length, state.step))
+    for length, average in state.tracked.averages.items():
+        torch._foreach_lerp_(average, state.tracked.weights, power_ema.new_share(length, state.step))
 
 
 def write(state: State, folder: Path, *, writes: bool = True) -> None:
@@ -40,11 +38,12 @@ def write(state: State, folder: Path, *, writes: bool = True) -> None:
 
     writes: as in `state.save`. Raises DiskFullError.
     """
-    tensors = {
-        power_ema.key(length, name): full_tensor(tensor)
+    each = {
+        power_ema.key(length, name): tensor
         for length, average in state.averages.items()
         for name, tensor in average.items()
     }
+    tensors = gather_to_host(each, keep=writes)
     if not writes:
         return
     path = folder / SNAPSHOTS / power_ema.file_name(state.step)

@@ -6,11 +6,12 @@ newer one is safe. The digest covers parameters, data and code, so that a change
 """
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from ddpm.common import files, terminal, units
 from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
-from ddpm.runtime.sharded_tensors import distribute_like, full_tensor
+from ddpm.runtime.sharded_tensors import distribute_like, gather_to_host, local_tensor
 
 TENSORS, PROGRESS, SNAPSHOTS = "state.safetensors", "progress.json", "snapshots"
 DIGESTS_KEPT = 3
@@ -26,6 +27,14 @@ DIGESTS_KEPT = 3
 
 class StateError(ValueError):
     """A training state cannot be read or written; the message gives the reason and the remedy."""
+
+
+class Tracked(NamedTuple):
+    """The weights and their averages as lists of equal order, which share the memory of the state's tensors."""
+
+    weights: list[Tensor]
+    ema: list[Tensor]
+    averages: dict[float, list[Tensor]]
 
 
 @dataclass
@@ -43,6 +52,13 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     averages: dict[float, dict[str, Tensor]] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def tracked(self) -> Tracked:
+        """This process's part of the weights and averages; tensors are updated in place, so it is made once."""
+        each = [self.denoiser.state_dict(), self.ema, *self.averages.values()]
+        weights, ema, *averages = ([local_tensor(tensors[name]) for name in self.ema] for tensors in each)
+        return Tracked(weights, ema, dict(zip(self.averages, averages, strict=True)))
 
 
 def digest(params: Mapping[str, Any], data: str, code: str) -> str:
@@ -63,15 +79,33 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A copy of a state on the CPU, to be written while training goes on."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    progress: dict[str, Any]
+
+
 def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
     """Write a resumable checkpoint, then prune older ones to `keep`. An intact one of the same step is left as it is.
 
     writes: False in processes that only contribute their part of a divided model. Raises StateError or DiskFullError
     when the disk is too full; earlier checkpoints stay intact.
     """
-    target = folder / f"step-{state.step:09d}"
-    if _is_whole(target):
-        return
+    checkpoint = copy(state, folder, writes=writes)
+    if checkpoint:
+        write(checkpoint, folder, keep)
+
+
+def copy(state: State, folder: Path, *, writes: bool = True) -> Checkpoint | None:
+    """Copy a state for `write`; None if it is written already, or not by this process.
+
+    writes: as in `save`. Raises StateError when the disk is too full.
+    """
+    if _is_whole(_place(folder, state.step)):
+        return None
     optimizer = {
         f"{index}.{name}": value
         for index, values in state.optimizer.state_dict()["state"].items()
@@ -80,15 +114,27 @@ def save(state: State, folder: Path, keep: int, *, writes: bool = True) -> None:
     }
     parts = {"weights": state.denoiser.state_dict(), "ema": state.ema, "optimizer": optimizer}
     parts |= {_average(length): average for length, average in state.averages.items()}
-    tensors = {f"{part}/{name}": full_tensor(value) for part, values in parts.items() for name, value in values.items()}
+    each = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+    tensors = gather_to_host(each, keep=writes)
     if not writes:
-        return
+        return None
     _need_space(folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
+    progress = {
+        "step": state.step, "losses": list(state.losses), "history": list(state.history),
+        "snapshots": dict(state.snapshots),
+    }  # fmt: skip
+    return Checkpoint(state.step, tensors, progress)
+
+
+def write(checkpoint: Checkpoint, folder: Path, keep: int) -> None:
+    """Write a checkpoint, renamed to its place when it is complete, then prune older ones to `keep`.
+
+    Raises DiskFullError.
+    """
+    target = _place(folder, checkpoint.step)
     with files.fresh_folder(target) as new:
-        files.write_tensors(new / TENSORS, tensors)
-        progress = {
-            "step": state.step, "losses": state.losses, "history": state.history, "snapshots": state.snapshots,
-        }  # fmt: skip
+        files.write_tensors(new / TENSORS, checkpoint.tensors)
+        progress = checkpoint.progress
         hashes = {"tensors": files.sha256_file(new / TENSORS), "progress": files.sha256_json(progress)}
         files.write_json(new / PROGRESS, {**progress, "sha256": hashes})
     there = sorted(folder.glob("step-*"))
@@ -126,6 +172,11 @@ def prune_digests(root: Path, current: str) -> None:
     for old in others[DIGESTS_KEPT - 1 :]:
         with contextlib.suppress(StateError), owned(old):
             shutil.rmtree(old)
+
+
+def _place(folder: Path, step: int) -> Path:
+    """The folder of the checkpoint of a step."""
+    return folder / f"step-{step:09d}"
 
 
 def _is_whole(folder: Path) -> bool:

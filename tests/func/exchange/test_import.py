@@ -18,7 +18,7 @@ from ddpm.model import checkpoint
 from ddpm.sampling import generate
 from ddpm.serving import pack
 from ddpm.training import loop
-from ddpm.training.batches import EpochSampler
+from ddpm.training.batches import Loader
 from tests.support import tiny
 from tests.support.sharing import CONFIG, SMALL, STEPS, our_image, published, random_unet, their_image
 
@@ -137,7 +137,9 @@ def test_what_was_taken_is_a_checkpoint_like_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "packed" / "MLmodel").is_file()
     training = tiny.training(dict(model.config.source))
     training.denoiser.load_state_dict(files.read_tensors(tmp_path / "model" / checkpoint.RAW))
-    loop.train_step(training, tiny.data(labelled=False), tiny.TRAIN_CONFIG, EpochSampler(0, 27))
+    levels, cpu = training.denoiser.process.draw, torch.device("cpu")
+    loader = Loader(tiny.data(labelled=False), tiny.TRAIN_CONFIG, levels, cpu)
+    loop.train_step(training, loader.batches(0), tiny.TRAIN_CONFIG)
     assert training.step == 1
 
 
