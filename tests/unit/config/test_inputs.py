@@ -37,7 +37,7 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
     ("changes", "told"),
     [
         ({"features__extractor": "inception"}, "features.weights = '' is not a file"),
-        ({"features__extractor": "inception", "features__weights": "none.pth"}, "`ddpm weights inception` downloads it"),
+        ({"features__extractor": "inception", "features__weights": "none.pth"}, "weights inception` downloads it"),
         ({"features__extractor": "inception", "features__weights": "."}, "features.weights = '.' is not a file"),
         (
             {
