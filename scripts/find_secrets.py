@@ -33,9 +33,7 @@ def main() -> int:
         if accept:
             secrets.trim()
             BASELINE.write_text(json.dumps(stable(baseline.format_for_output(secrets)), indent=2) + "\n")
-            print(
-                f"secrets: {BASELINE} accepts {sum(1 for _ in secrets)} places; review its diff before you commit it"
-            )
+            print(f"secrets: {BASELINE} accepts {sum(1 for _ in secrets)} places; review its diff before you commit it")
             return 0
     accepted = {(name, one["type"], one["hashed_secret"]) for name, many in known["results"].items() for one in many}
     new = [(name, one) for name, one in secrets if (name, one.type, one.secret_hash) not in accepted]
