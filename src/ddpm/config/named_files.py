@@ -44,7 +44,7 @@ def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: 
 
 
 def _weights(extractor: str, weights: str, file: str, sha256: str) -> Iterator[str]:
-    path, get = Path(weights), f"`ddpm weights {extractor}` gets it"
+    path, get = Path(weights), f"`ddpm weights {extractor}` downloads it"
     if not weights or not path.is_file():
         if weights and Path(f"{weights}.dvc").is_file():
             get = f"`dvc pull {weights}.dvc` fetches it"

@@ -110,8 +110,8 @@ def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_thei
     (["--real", "real", "--fake", "nowhere"], "nowhere does not exist"),
     (["--real", "real", "--fake", "fake", "--resize", "bilinear"], "possible: clean, legacy"),
     (["--real", "real", "--fake", "fake", "--extractor", "torchscript:x"], "unknown; possible: efficientnet-lite0, cl"),
-    (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` gets it"),
-    (["--real", "real", "--fake", "fake", "--extractor", "dinov2:none.pth"], "`ddpm weights dinov2` gets it"),
+    (["--real", "real", "--fake", "fake", "--extractor", "inception"], "`ddpm weights inception` downloads"),
+    (["--real", "real", "--fake", "fake", "--extractor", "dinov2:none.pth"], "`ddpm weights dinov2` downloads"),
     (["--real", "real", "--fake", "fake", "--extractor", "own:real"], "unknown; possible: efficientnet-lite0, cl"),
     (["--real", "real", "--fake", "fake", "--extractor", "classifier:real"], "real has no extractor"),
 ])  # fmt: skip

@@ -37,7 +37,7 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
     ("changes", "told"),
     [
         ({"features__extractor": "inception"}, "features.weights = '' is not a file"),
-        ({"features__extractor": "inception", "features__weights": "none.pth"}, "`ddpm weights inception` gets it"),
+        ({"features__extractor": "inception", "features__weights": "none.pth"}, "weights inception` downloads it"),
         ({"features__extractor": "inception", "features__weights": "."}, "features.weights = '.' is not a file"),
         (
             {
@@ -45,7 +45,7 @@ def test_the_default_and_the_presets_for_labelled_images_name_nothing() -> None:
                 "features__weights": "none.pth",
                 "promote__min_inception_score": None,
             },
-            "`ddpm weights dinov2` gets it",
+            "`ddpm weights dinov2` downloads it",
         ),
         ({"train__initial": "none"}, "train.initial = 'none' is not a folder"),
         ({"train__initial": "."}, "train.initial = '.' has no config.json and no weights.safetensors"),

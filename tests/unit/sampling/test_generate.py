@@ -58,7 +58,7 @@ def test_an_image_of_no_class_is_what_guidance_zero_draws(model: checkpoint.Mode
     np.testing.assert_array_equal(none, generate.generate(model, 3, Sampling(steps=4, guidance=0.0), seed=2))
     by_class = tiny.typed({**tiny.enlarging(), "image": tiny.CONFIG["image"] | {"label_dropout": 0.0}})
     for labels in (None, [0, generate.NO_LABEL]):
-        with pytest.raises(ValueError, match=r"by their class only .* give a label of 0 \(dark\), 1 \(light\)"):
+        with pytest.raises(ValueError, match=r"needs a class for each .* label of 0 \(dark\), 1 \(light\)"):
             generate.check(by_class, Sampling(), 2, labels, low_res=(2, 4, 4, 1))
     generate.check(by_class, Sampling(), 2, [0, 1], low_res=(2, 4, 4, 1))
 

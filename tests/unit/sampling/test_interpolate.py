@@ -120,7 +120,7 @@ def test_commands_write_what_was_asked(tmp_path: Path, tiny_checkpoint: Path) ->
     (["sample", "--frames", "30", "--out", "a.gif", "--steps", "5", "--count", "4"], "5 steps have 6 frames"),
     (["sample", "--out", "a.gif", "--count", "101"], "an animation has at most 100 images"),
     (["sample", "--from", "nothing.png", "--to", "1"], "neither a picture nor a seed"),
-    (["sample", "--from", "2", "--to", "1", "--count", "1"], "count = 1: from 2"),
+    (["sample", "--from", "2", "--to", "1", "--count", "1"], "count = 1: must be 2 or more"),
     (["sample", "--from", "2", "--to", "1", "--steps", "51"], "this model has T = 50"),
     (["sample", "--from", "2", "--to", "1", "--label", "grey"], "dark, light"),
     (["sample", "--from", "2", "--to", "1", "--out", "a.jpg"], "must end with one of .png"),
