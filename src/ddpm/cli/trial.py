@@ -180,11 +180,13 @@ def _list(as_json: bool) -> None:
 
 def _keep(name: str) -> None:
     """Keep a trial, holding the run lock, because params.yaml and out/ change."""
-    from ddpm import tracking
-    from ddpm.trials import keep, records
-    from flows import RUN_LOCK
+    from ddpm.trials import records
 
     record = records.require(name)
+    from ddpm import tracking
+    from ddpm.trials import keep
+    from flows import RUN_LOCK
+
     keep.require_keepable(record)
     busy = "nothing was kept: another run is active in this checkout"
     with locked(RUN_LOCK, busy, patience=0), tracking.friendly_errors():

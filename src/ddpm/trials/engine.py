@@ -14,7 +14,7 @@ from ddpm.config import params
 from ddpm.data import dvc
 from ddpm.evaluation import gate, score_record
 from ddpm.evaluation.score_record import with_extractor
-from ddpm.model import checkpoint
+from ddpm.serving import pack
 from ddpm.tracking.record import NOTE_TAG
 from ddpm.trials import records, speed
 from ddpm.trials.plan import Trial
@@ -152,7 +152,7 @@ def _compare(
     if done.code:
         files.write_json(target, {"candidate": record.metrics, "champion": {"refused": last.removeprefix("error: ")}})
     verdict = judge(files.read_json(target), params.parse(dict(trial.values)).promote, reference)
-    weights = files.sha256_file(reference.folder / checkpoint.WEIGHTS)
+    weights = files.sha256_file(reference.folder / pack.WEIGHTS)
     return replace(record, against=reference.name, against_weights=weights, verdict=verdict)
 
 

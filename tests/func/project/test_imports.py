@@ -193,7 +193,8 @@ def _nearest(target: str, modules: Mapping[str, Path]) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["ddpm.cli", "ddpm.config.params", "ddpm.evaluation.gate", "flows.service.foreground"]
+    "module",
+    ["ddpm.cli", "ddpm.config.params", "ddpm.evaluation.gate", "ddpm.trials.request", "flows.service.foreground"],
 )
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     heavy = ("torch", "mlflow", "matplotlib", "prefect", "dvc", "scipy", "sklearn")
