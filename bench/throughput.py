@@ -5,8 +5,11 @@
 
 Every contestant trains a U-Net of about 1.6 million parameters on 1x32x32 images in float32, batch 64, each with the
 loop its own project recommends: draw noise, one optimiser step of Adam(W), gradient clipping, weight average. They run
-in turns, a block of steps each, so that a slow moment of the machine meets all of them; the ratios are formed turn by
-turn. The data are random numbers: throughput does not depend on them.
+in turns of changing order, a block of steps each, so that a slow moment of the machine meets all of them; the ratios
+are formed turn by turn and given with 95 % intervals. The data are random numbers: throughput does not depend on them.
+
+This project runs as its train stage does, with deterministic kernels, which the others do without. All share the
+stage's setting of the memory allocator, since it belongs to the process; `--default-allocator` leaves it alone for all.
 """
 
 import argparse
@@ -16,17 +19,19 @@ import statistics
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import paired
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ddpm.model import build
 from ddpm.model.config import ModelConfig
-from ddpm.runtime.device import channels_last
+from ddpm.runtime.allocator import keep_freed_memory
+from ddpm.runtime.device import channels_last, deterministic
 from ddpm.training import batches, loop, state
 from ddpm.training.config import TrainConfig
 
@@ -68,7 +73,9 @@ def ours() -> Contestant:
     sample = torch.zeros(1, 1, SIDE, SIDE)
 
     def step() -> None:
+        deterministic()  # a setting of the process, so it is taken back for the others
         loop.train_step(training, loader.batches(training.step), recipe)
+        torch.set_deterministic_debug_mode("default")
 
     return Contestant(
         step,
@@ -131,8 +138,10 @@ def lucidrains() -> Contestant:
     return Contestant(step, count(net), gflop(lambda: net(images[:1], torch.zeros(1))))
 
 
+OURS = "this project"
+Rows = dict[str, list[float]]  # seconds by contestant and turn
 CONTESTANTS: dict[str, Callable[[], Contestant]] = {
-    "this project": ours,
+    OURS: ours,
     "diffusers": diffusers,
     "denoising-diffusion-pytorch": lucidrains,
 }
@@ -161,36 +170,58 @@ def gflop(forward: Callable[[], object]) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
+def measure(contestants: dict[str, Contestant], turns: int, steps: int) -> tuple[Rows, Rows]:
+    """Elapsed and CPU seconds of one step by contestant and turn."""
+    elapsed: Rows = {name: [] for name in contestants}
+    cpu: Rows = {name: [] for name in contestants}
+    for turn in range(turns):
+        for name in list(contestants)[:: 1 if turn % 2 == 0 else -1]:
+            started, used = time.perf_counter(), time.process_time()
+            for _ in range(steps):
+                contestants[name].step()
+            elapsed[name].append((time.perf_counter() - started) / steps)
+            cpu[name].append((time.process_time() - used) / steps)
+    return elapsed, cpu
+
+
+def best(rows: Rows, names: Sequence[str]) -> list[float]:
+    """Shortest time of any of `names`, turn by turn."""
+    return [min(turn) for turn in zip(*(rows[name] for name in names), strict=True)]
+
+
 def main() -> None:
     """Run the contestants in turns and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=5, help="optimiser steps in a turn")
+    parser.add_argument("--turns", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=3, help="optimiser steps in a turn")
+    parser.add_argument("--peers", nargs="+", choices=list(CONTESTANTS)[1:], default=list(CONTESTANTS)[1:])
+    parser.add_argument("--default-allocator", action="store_true", help="memory allocator as the system sets it")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     arguments = parser.parse_args()
+    kept = not arguments.default_allocator and keep_freed_memory()
     torch.manual_seed(0)
-    contestants = {name: make() for name, make in CONTESTANTS.items()}
+    contestants = {name: CONTESTANTS[name]() for name in (OURS, *arguments.peers)}
     for contestant in contestants.values():
-        contestant.step()
-    rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(arguments.turns):
-        for name, contestant in contestants.items():
-            started = time.perf_counter()
-            for _ in range(arguments.steps):
-                contestant.step()
-            rates[name].append(arguments.steps * BATCH / (time.perf_counter() - started))
-    best = [max(turn) for turn in zip(*(rates[name] for name in list(contestants)[1:]), strict=True)]
-    ratios = [mine / other for mine, other in zip(rates["this project"], best, strict=True)]
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, batch {BATCH}, {arguments.turns} turns")
+        for _ in range(2):
+            contestant.step()
+    elapsed, cpu = measure(contestants, arguments.turns, arguments.steps)
+    print(
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, batch {BATCH}, {arguments.turns} turns of "
+        f"{arguments.steps} steps, freed memory {'kept' if kept else 'returned'}"
+    )
     for name, contestant in contestants.items():
-        print(
+        line = (
             f"{name:28} {contestant.parameters / 1e6:.2f} M parameters  {contestant.gflop:.2f} GFLOP  "
-            f"median {statistics.median(rates[name]):6.1f} images/s"
+            f"median {BATCH / statistics.median(elapsed[name]):6.1f} images/s"
         )
-    print(f"this project / best peer, turn by turn: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
-    print(f"median ratio {statistics.median(ratios):.2f}")
+        if name != OURS:
+            times, used = (paired.text(rows[name], rows[OURS]) for rows in (elapsed, cpu))
+            line += f"  this project is {times} times as fast, CPU time {used}"
+        print(line)
+    times, used = (paired.text(best(rows, arguments.peers), rows[OURS]) for rows in (elapsed, cpu))
+    print(f"this project / best peer of each turn: {times}, CPU time {used}")
     if arguments.out:
-        arguments.out.write_text(json.dumps({"rates": rates, "ratios": ratios}, indent=2) + "\n")
+        arguments.out.write_text(json.dumps({"elapsed": elapsed, "cpu": cpu}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

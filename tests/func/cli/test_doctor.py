@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ddpm.cli import app, machine_checks, project_checks
 from ddpm.cli.findings import Finding
 from ddpm.config import changes
+from ddpm.runtime import hardware
 
 ROOT = Path(__file__).parents[3]
 
@@ -97,3 +98,25 @@ def test_images_without_classes_are_told_before_any_work(
     assert [
         "ddpm weights inception" in found.text for found in project_checks.scores() if found.state == "missing"
     ] == [True]
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16", "amx_bf16"),
+        ("flags\t\t: fpu avx512f avx512_bf16", "avx512_bf16"),
+        ("flags\t\t: fpu avx512f avx512_bf16x", ""),
+        ("Features\t: fp asimd", ""),
+        (None, ""),
+    ],
+)
+def test_bf16_is_suggested_where_the_cpu_has_instructions_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, named: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
+    suggested = [each.text for each in machine_checks.device() if "bf16" in each.text]
+    assert len(suggested) == bool(named)
+    assert all(f"has {named}:" in text and "train.precision: bf16" in text for text in suggested)
