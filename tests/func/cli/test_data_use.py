@@ -58,6 +58,22 @@ def test_a_folder_of_colour_images(checkout: Path, tmp_path: Path) -> None:
     assert "does not exist" in done.stderr
 
 
+def test_hard_links_to_the_cache_keep_one_copy_of_each_image(checkout: Path, tmp_path: Path) -> None:
+    source = folder(tmp_path / "pets", images(count=160, side=8))
+    run("dvc", "config", "--local", "cache.type", "hardlink,copy", cwd=checkout)
+    run("ddpm", "data", "use", str(source), cwd=checkout)
+    used = list((checkout / "data").rglob("*.png"))
+    cached = {path.stat().st_ino for path in (checkout / ".dvc/cache").rglob("*") if path.is_file()}
+    assert len(used) == 160
+    assert all(path.stat().st_nlink == 2 and path.stat().st_ino in cached for path in used)
+    assert all(path.stat().st_nlink == 1 for path in source.rglob("*.png"))  # its owner may edit it
+    (source / "a/0.png").unlink()
+    run("ddpm", "data", "update", cwd=checkout)  # replaces write-protected files
+    assert not (checkout / "data/a/0.png").exists()
+    assert state(checkout)["beside"] == ["data", "data.dvc"]
+    assert json.loads(run("dvc", "status", "--json", "data.dvc", cwd=checkout).stdout) == {}
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_archive_of_grey_images_by_a_relative_path(kind: str, checkout: Path, tmp_path: Path) -> None:
     files = images(side=28, channels=1)
