@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-REVISION = "dc11669786a5"
+REVISION = "dc11669786a5"  # pragma: allowlist secret
 """Schema that is read here, as Alembic names it: that of the locked MLflow."""
 DELETED = "Deleted_Internal"  # stage of a deleted version, whose row MLflow keeps
 PATIENCE = 5.0  # seconds to wait for a process that is writing
