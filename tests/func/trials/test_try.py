@@ -192,21 +192,21 @@ def test_the_queue_keeps_requests_until_they_are_done(project: Project) -> None:
 
 
 def test_a_budget_compares_variants_with_the_current_recipe_at_that_budget(project: Project) -> None:
-    said = project.ddpm("try", "train.lr=0.003,0.004", "--budget", "0.25")
+    said = project.ddpm("try", "train.lr=0.003", "--budget", "0.25")
     found = [each for each in project.trials().values() if each["budget"] == 0.25]
-    assert [each["changes"] for each in found] == [{}, {"train.lr": 0.003}, {"train.lr": 0.004}]
-    assert [each["against"] for each in found] == ["", "current recipe", "current recipe"]
-    assert re.search(r"3 of 3: finished", said)
+    assert [each["changes"] for each in found] == [{}, {"train.lr": 0.003}]
+    assert [each["against"] for each in found] == ["", "current recipe"]
+    assert re.search(r"2 of 2: finished", said)
     assert "champion" not in said
-    assert "try the best in full: ddpm try train.lr=" in said
-    recipe, one, _ = (project.folder / ".state/trials" / each["name"] for each in found)
+    assert "try the best in full: ddpm try train.lr=0.003" in said
+    recipe, one = (project.folder / ".state/trials" / each["name"] for each in found)
     compared = files.read_json(one / "comparison.json")["champion"]["conditions"]["weights_sha256"]
     assert compared == files.sha256_file(recipe / "model/weights.safetensors")
     history = (one / "history.csv").read_text().splitlines()
-    assert history[-1].startswith("224,")  # 200 images in whole batches of 32
+    assert history[-1].startswith("192,")  # 200 images in whole batches of 32
     assert "needs the whole" in project.ddpm("try", "--keep", one.name, status=1)
     page = (project.folder / "out/report/trials.html").read_text()
-    assert "lr=0.003, lr=0.004: is it better?" in page
+    assert "lr=0.003: is it better?" in page
 
 
 def test_a_kept_trial_is_applied_and_registered_and_nothing_is_left_to_do(project: Project) -> None:
