@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from ddpm.common.files import sha256_bytes
+from ddpm.common.markdown import escape
 from ddpm.report.page import PAGE
-from flows.markdown import escape
 from flows.summary import PipelineResult, to_markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
