@@ -15,6 +15,7 @@ from ddpm.tracking.data_record import (
     prepared_tags,
     record_drift,
 )
+from ddpm.tracking.page import run_page
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
@@ -45,6 +46,7 @@ __all__ = [
     "record_drift",
     "replay",
     "run_of",
+    "run_page",
     "shown",
     "tracking_uri",
 ]
