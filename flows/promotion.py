@@ -1,4 +1,4 @@
-"""Promotion, from finished stages to a judged model: record, register, verify, rescore, judge, approve, promote."""
+"""Promotion of what the stages made: record, register, verify, rescore, judge, approve, promote, describe."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +41,7 @@ def promote(
     if verdict.promote:
         consent = approval.evidence(name, number, champion)
         _step("promote", candidate.move, name, number, verdict, champion, consent)
+    _step("card", candidate.describe, name, number)
     aliases = _aliases(name)
     own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
     return PipelineResult(

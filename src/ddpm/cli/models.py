@@ -36,6 +36,7 @@ def promote(
     model = model_name(name)
     with tracking.friendly_errors():
         move = registry.force_promote(model, version, why, log=terminal.echo)
+        registry.describe(model, move.target)
     terminal.echo(move)
     _notify(move)
 
@@ -57,6 +58,7 @@ def rollback(
 
     with tracking.friendly_errors():
         move = registry.rollback(model_name(name), to, why=why)
+        registry.describe(move.name, move.target)
     terminal.echo(move)
     _notify(move)
 

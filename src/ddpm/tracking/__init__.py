@@ -13,6 +13,7 @@ from ddpm.tracking.data_record import (
     download_data_record,
     prepared_sha256,
     prepared_tags,
+    record_dataset,
     record_drift,
 )
 from ddpm.tracking.page import run_page
@@ -43,6 +44,7 @@ __all__ = [
     "machine",
     "prepared_sha256",
     "prepared_tags",
+    "record_dataset",
     "record_drift",
     "replay",
     "run_of",
