@@ -93,7 +93,7 @@ def card(found: Version, run: "Run") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def fidescape(scores: ScoreRecord) -> str:
+def fid_text(scores: ScoreRecord) -> str:
     """Format FID with its conditions, `FID (classifier, 2,000 images) 30.12`; "" without FID."""
     return "" if scores.fid is None else f"FID ({_conditions(scores)}) {scores.fid:.4g}"
 
@@ -101,7 +101,7 @@ def fidescape(scores: ScoreRecord) -> str:
 def _conditions(scores: ScoreRecord) -> str:
     count = scores.conditions.get("count")
     images = [f"{count:,} images"] if isinstance(count, int) else []
-    return ", ".join([escape(scores.conditions.get("extractor", "unknown extractor")), *images])
+    return ", ".join([field(scores.conditions.get("extractor", "unknown extractor")), *images])
 
 
 def _verdict(found: Version) -> str:
@@ -115,7 +115,7 @@ def _verdict(found: Version) -> str:
 def _score_table(scores: ScoreRecord) -> str:
     """The main scores with their spread over blocks of seeds, and the same score of real images."""
     lines = [
-        f"Measured with {_conditions(scores)}.",
+        f"Measured with {escape(_conditions(scores))}.",
         "",
         "| score | value | spread | real images |",
         "|---|--:|--:|--:|",
@@ -161,7 +161,7 @@ def _dataset(run: "Run") -> Mapping[str, Any]:
 def _describe_run(connection: "MlflowClient", run: "Run", found: Version, text: str) -> None:
     """Name, describe and tag a run. Capitals put these tags before the others on MLflow's page."""
     tags, run_id = run.data.tags, run.info.run_id
-    score = fidescape(found.scores)
+    score = fid_text(found.scores)
     title = ", ".join(filter(None, [f"{found.name} v{found.number}", score]))
     written = {first_name(tags.get(DIGEST_TAG, "")), tags.get(NAME_TAG)}
     if run.info.run_name in written and run.info.run_name != title:
