@@ -9,7 +9,7 @@ from ddpm.evaluation.gate import Verdict
 from flows import approval
 from flows.dvc import StageRun
 from flows.summary import PipelineResult, RegisteredVersion
-from flows.tasks import candidate, commit
+from flows.tasks import candidate, commit, model_tag
 
 
 def promote(
@@ -43,6 +43,8 @@ def promote(
         _step("promote", candidate.move, name, number, verdict, champion, consent)
     _step("card", candidate.describe, name, number)
     aliases = _aliases(name)
+    if commit_result and aliases.get("champion") == number:
+        _step("tag", model_tag.tag_champion, name, number)
     own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
     return PipelineResult(
         stages,
