@@ -159,7 +159,7 @@ def _dataset(run: "Run") -> Mapping[str, Any]:
 
 
 def _describe_run(connection: "MlflowClient", run: "Run", found: Version, text: str) -> None:
-    """Name, describe and tag a run. Capitals put these tags before the others on MLflow's page."""
+    """Name and describe a run, and set the tags that people read."""
     tags, run_id = run.data.tags, run.info.run_id
     score = fid_text(found.scores)
     title = ", ".join(filter(None, [f"{found.name} v{found.number}", score]))

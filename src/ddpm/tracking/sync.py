@@ -15,7 +15,7 @@ from ddpm.common.locks import locked
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.log import METRICS_PER_BATCH, log_metrics, log_params, log_tags
-from ddpm.tracking.names import CURVES
+from ddpm.tracking.names import CURVES, TAGS_FOR_READERS
 from ddpm.tracking.spool import SPOOLS, Event, Spool
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class _Replay:
             return self.connection.create_run(
                 self.experiment,
                 start_time=first["time"] if first else None,
-                tags={DIGEST_TAG: self.spool.digest, **source},
+                tags={**TAGS_FOR_READERS, DIGEST_TAG: self.spool.digest, **source},
                 run_name=first_name(self.spool.digest),
             )
 

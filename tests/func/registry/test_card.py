@@ -10,6 +10,7 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.data import profile
 from ddpm.registry import card
+from ddpm.tracking.names import TAGS_FOR_READERS
 from tests.support import hostile, tiny
 from tests.support.records import DIGEST
 
@@ -77,6 +78,7 @@ def test_run_version_model_and_packed_model_have_the_same_text(make: Callable[[]
     assert run.info.run_name == "digits v1, FID (classifier, 2,000 images) 30.12"
     wanted = {"Model": "digits", "Version": "1", "Verdict": "better", "Data": "500 images"}
     assert wanted.items() <= run.data.tags.items()
+    assert set(TAGS_FOR_READERS) == set(list(run.data.tags)[: len(TAGS_FOR_READERS)]), "before the hashes"
 
 
 def test_describing_again_changes_nothing(make: Callable[[], int]) -> None:
