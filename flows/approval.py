@@ -21,11 +21,12 @@ from prefect.runtime import flow_run
 from prefect.states import Paused, Running
 from pydantic import Field
 
+from ddpm.common import markdown
 from ddpm.config import params
 from ddpm.evaluation import gate
 from ddpm.evaluation.gate import Verdict
 from ddpm.notifications import redacted
-from flows import markdown, notify, run_liveness
+from flows import notify, run_liveness
 from flows.console import reporter
 from flows.registry_lock import registry_lock
 from flows.tasks.outcome import finish

@@ -8,7 +8,7 @@ from ddpm.config import params
 from flows import dvc, notify, promotion, run_lock, up_to_date
 from flows.console import reporter
 from flows.summary import PipelineResult
-from flows.tasks import artifacts, data_update, drift, report, stage
+from flows.tasks import artifacts, data_update, drift, report, stage, title
 
 
 @flow(
@@ -41,5 +41,6 @@ def pipeline(stop_on_drift: bool = False, commit_result: bool = False) -> Pipeli
     result.seconds = time.monotonic() - started
     report.write_page(result, return_state=True).result()
     artifacts.publish(result)
+    title.set_result(result)
     up_to_date.record_finished(before)
     return result

@@ -1,4 +1,4 @@
-"""Promotion, from finished stages to a judged model: record, register, verify, rescore, judge, approve, promote."""
+"""Promotion of what the stages made: record, register, verify, rescore, judge, approve, promote, describe."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from ddpm.evaluation.gate import Verdict
 from flows import approval
 from flows.dvc import StageRun
 from flows.summary import PipelineResult, RegisteredVersion
-from flows.tasks import candidate, commit
+from flows.tasks import candidate, commit, model_tag
 
 
 def promote(
@@ -41,7 +41,10 @@ def promote(
     if verdict.promote:
         consent = approval.evidence(name, number, champion)
         _step("promote", candidate.move, name, number, verdict, champion, consent)
+    _step("card", candidate.describe, name, number)
     aliases = _aliases(name)
+    if commit_result and aliases.get("champion") == number:
+        _step("tag", model_tag.tag_champion, name, number)
     own = tuple(sorted(alias for alias, version in aliases.items() if version == number))
     return PipelineResult(
         stages,

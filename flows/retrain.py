@@ -12,7 +12,7 @@ from ddpm.config import params
 from flows import console, notify, run_lock, up_to_date
 from flows.pipeline import pipeline
 from flows.summary import PipelineResult
-from flows.tasks import commit, data_update, stage
+from flows.tasks import commit, data_update, stage, title
 from flows.tasks.outcome import finish
 
 
@@ -43,6 +43,7 @@ def retrain(force: bool = False, accept_drift: bool = False) -> PipelineResult |
         commit.push_result.with_options(name="push", task_run_name="push")(return_state=True).result()
     if result:
         return result
+    title.set_skipped("nothing changed")
     return finish("retrain", "Skipped", reason)
 
 

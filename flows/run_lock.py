@@ -20,6 +20,7 @@ from ddpm.common import files
 from ddpm.common.locks import LockBusyError, locked
 from ddpm.provenance import checkout
 from flows import RUN_LOCK, crash_recovery, run_liveness
+from flows.tasks import title
 from flows.tasks.outcome import finish
 
 HOLDER = Path(".state/turn.json")
@@ -45,6 +46,7 @@ def one_at_a_time(work: Callable[P, R]) -> Callable[P, R | State[None]]:
             try:
                 held.enter_context(_hold_run_lock())
             except LockBusyError:
+                title.set_skipped("another run was active")
                 return finish("pipeline", SKIPPED, f"another run is active in this checkout: {_holder()}")
             return work(*arguments, **named)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common import terminal
+from ddpm.common.markdown import escape
 from ddpm.common.units import duration
 from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_record import ScoreRecord, fid_name
 from ddpm.evaluation.score_table import ScoreRow
 from ddpm.report.page import PAGE
 from flows.dvc import StageRun
-from flows.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

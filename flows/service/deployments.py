@@ -47,7 +47,10 @@ def _with_run(why: str) -> str:
 
 
 def _finish(move: "Move") -> State[None]:
-    """Log a move, notify of it, and return the final state."""
+    """Log a move, describe the new champion, notify of the move, and return the final state."""
+    from ddpm import registry
+
+    registry.describe(move.name, move.target)
     get_run_logger().info("%s", move)
     notify.send_move(move)
     return Completed(message=str(move))

@@ -1,13 +1,14 @@
-"""Artifacts on Prefect's page: scores, samples, and links."""
+"""Artifacts on Prefect's page: samples, verdict, scores and links on one page, and the history of samples."""
 
 import base64
 import re
 from pathlib import Path
 
 from ddpm.common.files import sha256_bytes
+from ddpm.common.markdown import escape
+from ddpm.common.terminal import field
 from ddpm.report.page import PAGE
-from flows.markdown import escape
-from flows.summary import PipelineResult, to_markdown
+from flows.summary import PipelineResult, heading, to_markdown
 
 PICTURE = Path("out/evaluate/pictures/samples.png")
 LARGEST_PICTURE = 512 * 1024
@@ -18,11 +19,19 @@ def publish(result: PipelineResult) -> None:
     """Create the artifacts of this flow run; equal keys form a history over runs."""
     from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-    name = slug(result.registered.name)
-    create_markdown_artifact(key=f"{name}-scores", markdown=to_markdown(result), description="Scores against the gate")
-    create_markdown_artifact(key=f"{name}-links", markdown=links(result), description="Where to look next")
+    name, made = slug(result.registered.name), result.registered
+    title = f"{made.name} version {made.version}: {heading(result.verdict)[1]}"
     if PICTURE.exists():
         create_image_artifact(key=f"{name}-samples", image_url=picture_url(PICTURE), description="Samples")
+    create_markdown_artifact(key=f"{name}-scores", markdown=page(result), description=field(title))
+
+
+def page(result: PipelineResult) -> str:
+    """The samples, then verdict, scores and links, in Markdown; a large picture is left to its own artifact."""
+    parts = [to_markdown(result), links(result)]
+    if PICTURE.exists() and PICTURE.stat().st_size <= LARGEST_PICTURE:
+        parts.insert(0, f"![samples]({picture_url(PICTURE)})")
+    return "\n\n".join(parts)
 
 
 def slug(name: str) -> str:
@@ -39,12 +48,13 @@ def picture_url(path: Path) -> str:
 
 
 def links(result: PipelineResult) -> str:
-    """Links to the report page, the model and its run."""
+    """Where the model, its run and the report are; a link where a server has the page."""
+    from ddpm import tracking
+
     made = result.registered
-    return "\n".join(
-        [
-            f"- Report: [{PAGE}]({PAGE.resolve().as_uri()}), opens from disk",
-            f"- Model: {escape(f'models:/{made.name}/{made.version}')}",
-            f"- MLflow run: {escape(made.run_id)} (`ddpm ui` shows it)",
-        ]
-    )
+    model, run = escape(f"models:/{made.name}/{made.version}"), f"MLflow run {escape(made.run_id)}"
+    if address := tracking.run_page(made.run_id):
+        run = f"[MLflow run {escape(made.run_id)}]({address})"
+    else:
+        run += ", which `ddpm ui` shows"
+    return "\n".join([f"- Model: {model}", f"- {run}", f"- Report: {PAGE} in the project, and in that run"])

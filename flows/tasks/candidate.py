@@ -40,6 +40,7 @@ def record(settings: params.Params, metrics: Mapping[str, Any], drifted: Mapping
     from ddpm import tracking
 
     run_id = tracking.record_outputs(settings, metrics)
+    tracking.record_dataset(run_id)
     if drifted is not None:
         tracking.record_drift(run_id, drifted)
     return finish("record", "Completed", f"MLflow run {run_id}", run_id)
@@ -157,6 +158,15 @@ def move(name: str, number: int, verdict: Verdict, champion: int | None, approva
     why = "; ".join(verdict.reasons)
     done = registry.promote(name, number, why=why, expected_champion=champion, evidence=evidence, lock=registry_lock)
     return finish("promote", "Completed", str(done))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def describe(name: str, number: int) -> Any:
+    """Write the model card to MLflow's pages and to the packed model."""
+    from ddpm import registry
+
+    registry.describe(name, number)
+    return finish("card", "Completed", f"model card of version {number} in MLflow")
 
 
 def scoring_key(champion: Path, settings: params.Params) -> str:

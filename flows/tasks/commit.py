@@ -6,7 +6,6 @@ on other machines: if something cannot be pushed, a file records that, and the n
 """
 
 import re
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from ddpm.provenance import git
 from ddpm.provenance.patch import CREDENTIALS
 from flows import dvc, processes
 from flows.console import reporter
+from flows.tasks.model_tag import COMMIT_TAG, TAGS
 from flows.tasks.outcome import finish
 
 KEPT = ("data.dvc", "dvc.lock", "params.yaml", "dvc.yaml")
 """The files that, with the code, define the model. Other changes of the tree are not committed."""
 PENDING_PUSH = Path(".state/owed.json")
 """Exists while something is to be pushed; names the branch."""
-COMMIT_TAG = "ddpm.commit"
 EMBEDDED_STORE = Path("assets/dvcstore")
 PUSH_SECONDS = 600.0
 
@@ -102,7 +101,7 @@ def _advance(branch: str, here: str, tree: str, tips: list[str], message: str) -
     sha = parents[0]
     if new:
         named = [word for parent in parents for word in ("-p", parent)]
-        sha = git.require("commit-tree", tree, *named, "-m", message, variables=_identity())
+        sha = git.require("commit-tree", tree, *named, "-m", message, variables=git.identity("retrain"))
     if sha != here:
         git.require("update-ref", "-m", "retrain", f"refs/heads/{branch}", sha, here)
     return sha, new
@@ -209,7 +208,15 @@ def _push_branch(branch: str) -> tuple[bool, str]:
     done = _network("push", "--quiet", remote, f"refs/heads/{branch}:refs/heads/{branch}")
     if done.code or done.timed_out:
         return False, f"branch {branch}: not pushed to {remote} ({_reason(done)}); the next run tries again"
-    return True, f"branch {branch}: pushed to {remote}"
+    return True, f"branch {branch}: pushed to {remote}{_push_tags(remote)}"
+
+
+def _push_tags(remote: str) -> str:
+    """Push the tags of promoted versions; return a remark if that fails, which is not tried again by itself."""
+    if not git.text("for-each-ref", TAGS):
+        return ""
+    done = _network("push", "--quiet", remote, f"{TAGS}:{TAGS}")
+    return f" without all tags ({_reason(done)})" if done.code or done.timed_out else " with its tags"
 
 
 def _network(*arguments: str) -> processes.ProcessResult:
@@ -237,11 +244,3 @@ def _reason(done: processes.ProcessResult) -> str:
         return f"stopped after {PUSH_SECONDS:.0f} s"
     errors = [line for line in done.lines if re.match(r"(fatal|error|ERROR|remote|!|\s*!)", line)] or list(done.lines)
     return tracking.redact_text(errors[0]) if errors else f"exit status {done.code}"
-
-
-def _identity() -> dict[str, str]:
-    """Environment that names this machine as author and committer, if git knows none; else empty."""
-    if git.text("var", "GIT_COMMITTER_IDENT") and git.text("var", "GIT_AUTHOR_IDENT"):
-        return {}
-    who = {"NAME": "retrain", "EMAIL": f"retrain@{socket.gethostname()}"}
-    return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}

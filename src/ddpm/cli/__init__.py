@@ -6,8 +6,8 @@ dvc) are local to functions, so `ddpm --help` is quick.
 
 import os
 import sys
-from importlib import import_module
-from typing import Any
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -75,7 +75,18 @@ def _app() -> typer.Typer:
     return top
 
 
-def _about() -> None:
+def _print_version(wanted: bool) -> None:
+    """Print the installed version and end."""
+    if wanted:
+        terminal.echo(f"ddpm {metadata.version('ddpm')}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Train, evaluate, promote and reproduce diffusion models of your images.
 
     `ddpm run` runs the whole pipeline, from images to a promoted model.

@@ -1,6 +1,8 @@
 """`ddpm doctor`: check machine and project, with a remedy for each problem."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -27,11 +29,15 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False) -> None:
     """Check machine and project, and name a remedy for each problem.
 
     Exit status 1 if anything required is missing.
     """
+    if as_json:
+        findings = [found for check in CHECKS for found in check()]
+        terminal.echo_json([asdict(each) for each in findings], indent=2)
+        raise typer.Exit(any(each.state == "missing" for each in findings))
     from rich.console import Console
     from rich.text import Text
 

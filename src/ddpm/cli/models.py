@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddpm.cli import model_tables
 from ddpm.common import terminal
 from ddpm.common.class_names import listed
 from ddpm.common.redact import redact_address
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from ddpm.evaluation.score_record import ScoreRecord
-    from ddpm.registry import Move, Version
+    from ddpm.registry import Move
 
 app = typer.Typer()
 
@@ -22,6 +20,7 @@ Name = Annotated[
     typer.Option("--name", help="The registered model; by default promote.name of params.yaml.", show_default=False),
 ]
 Why = Annotated[str, typer.Option("--why", help="The reason; it is kept in the audit trail.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 
 @app.command()
@@ -37,6 +36,7 @@ def promote(
     model = model_name(name)
     with tracking.friendly_errors():
         move = registry.force_promote(model, version, why, log=terminal.echo)
+        registry.describe(model, move.target)
     terminal.echo(move)
     _notify(move)
 
@@ -58,25 +58,30 @@ def rollback(
 
     with tracking.friendly_errors():
         move = registry.rollback(model_name(name), to, why=why)
+        registry.describe(move.name, move.target)
     terminal.echo(move)
     _notify(move)
 
 
 @app.command()
-def status(name: Name = "") -> None:
-    """List the registered versions with scores, verdict and origin."""
-    from rich.console import Console
+def status(name: Name = "", as_json: Json = False) -> None:
+    """List the registered versions with scores, verdict and origin.
 
+    A narrow terminal shows fewer columns.
+    """
     from ddpm import registry, tracking
 
     model = model_name(name)
     with tracking.friendly_errors():
         found = registry.status(model)
+    if as_json:
+        terminal.echo_json(model_tables.versions_json(found, redact_address(tracking.tracking_uri())), indent=2)
+        return
     terminal.echo(f"{model} at {redact_address(tracking.tracking_uri())}")
     if not found.versions:
         terminal.echo("no version is registered yet: `make run` trains and registers one")
         return
-    Console().print(_versions(found.versions))
+    model_tables.show_versions(found.versions)
     if found.champion:
         if found.champion.classes:
             terminal.echo(f"classes of the champion: {listed(found.champion.classes, indices=False)}")
@@ -88,19 +93,20 @@ def status(name: Name = "") -> None:
 
 
 @app.command()
-def history(name: Name = "") -> None:
+def history(name: Name = "", as_json: Json = False) -> None:
     """List every change of champion: time, versions, user, reason."""
-    from rich.console import Console
-
     from ddpm import registry, tracking
 
     model = model_name(name)
     with tracking.friendly_errors():
         moves = registry.history(model)
+    if as_json:
+        terminal.echo_json(model_tables.moves_json(model, moves), indent=2)
+        return
     if not moves:
         terminal.echo(f"the champion of {model} has never changed")
         return
-    Console().print(_moves(moves))
+    model_tables.show_moves(moves)
 
 
 @app.command()
@@ -128,74 +134,6 @@ def _notify(move: "Move") -> None:
 
     if message := notifications.champion_moved(move):
         notifications.deliver(message, lambda text: terminal.error(text, label="warning: "))
-
-
-def _versions(versions: tuple["Version", ...]) -> "Table":
-    from rich.text import Text
-
-    table = _table("version", "aliases", "registered", "FID (extractor)", "IS", "gate", "loads", "code", "data")
-    for each in versions:
-        scores = each.scores
-        cells = (
-            each.number,
-            ", ".join(each.aliases),
-            f"{each.created.astimezone():%Y-%m-%d %H:%M}",
-            _fid(scores),
-            _score(scores.inception_score),
-            _verdict(each),
-            "yes" if each.verified else "no" if "ddpm.failed" in each.tags else "untried",
-            each.tags.get("ddpm.git_sha", "")[:8] + ("+" if each.tags.get("ddpm.git_dirty") == "true" else ""),
-            each.tags.get("ddpm.data_hash", "")[:8],
-        )
-        style = "bold" if "champion" in each.aliases else ""
-        table.add_row(*(Text(terminal.field(cell)) for cell in cells), style=style)
-    return table
-
-
-def _moves(moves: list["Move"]) -> "Table":
-    from rich.text import Text
-
-    table = _table("#", "when", "move", "from", "to", "by", "why", "outcome")
-    for each in moves:
-        cells = (
-            each.sequence,
-            f"{each.when.astimezone():%Y-%m-%d %H:%M:%S}",
-            each.kind,
-            each.origin or "-",
-            each.target,
-            each.who,
-            each.why,
-            each.outcome,
-        )
-        table.add_row(*(Text(terminal.field(cell)) for cell in cells))
-    return table
-
-
-def _table(*headings: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _fid(scores: "ScoreRecord") -> str:
-    """Format FID with its extractor, such as `3.21 (classifier)`."""
-    extractor = scores.conditions.get("extractor")
-    return " ".join(filter(None, (_score(scores.fid), extractor and f"({extractor})")))
-
-
-def _verdict(version: "Version") -> str:
-    """Return the gate's verdict, and the state of the approval if one was requested."""
-    from ddpm.registry import approval
-
-    asked = approval.read(version)
-    return ", ".join(word for word in (version.tags.get("ddpm.verdict"), asked.state if asked else None) if word)
 
 
 def model_name(given: str) -> str:

@@ -69,11 +69,14 @@ def parse(text: str, source: str) -> Any:
 
 
 def writer() -> YAML:
-    """A round-trip reader and writer that keeps comments, quotes and layout, and constructs no tagged objects."""
+    """A round-trip reader and writer that keeps comments, quotes and layout, and constructs no tagged objects.
+
+    New values are written in ruamel's own form (nothing for null, single quotes, an item per line), as by
+    `dvc exp run -S`: otherwise each of the two would rewrite what the other wrote.
+    """
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
-    yaml.representer.add_representer(type(None), lambda it, _: it.represent_scalar("tag:yaml.org,2002:null", "null"))
     return yaml
 
 

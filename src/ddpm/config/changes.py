@@ -32,7 +32,6 @@ def in_text(text: str, changes: Mapping[str, Any]) -> str:
         section, name = key.split(".")
         if isinstance(value, list | tuple):
             document[section][name] = yaml.seq(value)
-            document[section][name].fa.set_flow_style()
         else:
             document[section][name] = value
     buffer = io.StringIO()

@@ -8,7 +8,6 @@ from inspect import get_annotations
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from ddpm.common import yaml_file
 from ddpm.config.params import Params
@@ -16,7 +15,6 @@ from ddpm.config.sections import Section
 from ddpm.sampling.options import LARGEST_SHOWN
 
 COLUMN = 28
-PLAIN = re.compile(r"[\w.+/-]+")
 LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 """Text for the limits of JSON Schema."""
 
@@ -76,11 +74,8 @@ def _ordered(section: type[Section]) -> list[str]:
 
 def _node(value: Any) -> Any:
     if isinstance(value, tuple):
-        items = CommentedSeq(map(_node, value))
-        items.fa.set_flow_style()
-        return items
-    quoted = isinstance(value, str) and not PLAIN.fullmatch(value)
-    return DoubleQuotedScalarString(value) if quoted else value
+        return CommentedSeq(map(_node, value))
+    return value
 
 
 def _dumped(document: CommentedMap) -> str:

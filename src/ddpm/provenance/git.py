@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,14 @@ def require(*arguments: str, folder: Path = HERE, variables: Mapping[str, str] |
 def failure(*arguments: str, folder: Path = HERE, content: bytes = b"", limit: float | None = PATIENCE) -> str:
     """Run git; return its last message, without credentials, if it fails, else an empty text."""
     return error_output(run(*arguments, folder=folder, content=content, limit=limit))
+
+
+def identity(name: str) -> dict[str, str]:
+    """Return environment variables that name `name` on this machine as author and committer; empty if git knows one."""
+    if text("var", "GIT_COMMITTER_IDENT") and text("var", "GIT_AUTHOR_IDENT"):
+        return {}
+    who = {"NAME": name, "EMAIL": f"{name}@{socket.gethostname()}"}
+    return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
 
 
 def trouble(folder: Path = HERE) -> str:

@@ -6,6 +6,7 @@ replaced. Only `promote` and `rollback` move champion and previous, one process 
 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
+from ddpm.registry.card import describe
 from ddpm.registry.download import download, download_with_settings, require_files, resolve
 from ddpm.registry.evidence import load_evidence, save_evidence
 from ddpm.registry.force_promote import force_promote
@@ -26,6 +27,7 @@ __all__ = [
     "WithdrawnError",
     "annotate",
     "content_sha256",
+    "describe",
     "download",
     "download_with_settings",
     "force_promote",

@@ -13,9 +13,11 @@ from ddpm.tracking.data_record import (
     download_data_record,
     prepared_sha256,
     prepared_tags,
+    record_dataset,
     record_drift,
 )
 from ddpm.tracking.outputs import record_outputs
+from ddpm.tracking.page import run_page
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
@@ -43,11 +45,13 @@ __all__ = [
     "machine",
     "prepared_sha256",
     "prepared_tags",
+    "record_dataset",
     "record_drift",
     "record_outputs",
     "redact_text",
     "replay",
     "run_of",
+    "run_page",
     "tag_training",
     "tracking_uri",
 ]

@@ -4,12 +4,15 @@ The prepared images themselves stay with DVC. The run gets their profile, the ex
 moments of the training images' features; and, once the run is recorded, how its data differed from the champion's.
 """
 
+import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.data import profile
 from ddpm.tracking import store
 from ddpm.tracking.log import log_scores
 
@@ -20,10 +23,54 @@ FEATURES = (
     "features/reference.safetensors",
 )  # fmt: skip
 
+MOST_CLASSES = 1000
+
 
 def data_record_files(out: Path = Path("out")) -> list[Path]:
     """The data files to keep with a run. Inception and DINOv2 are kept without their weights."""
     return [out / name for name in (*PROFILE, *FEATURES) if (out / name).exists() or name in PROFILE]
+
+
+def record_dataset(run_id: str, out: Path = Path("out")) -> None:
+    """Name the data set of a training on its run's page: digest, source, schema and counts of images; once per run.
+
+    The digest is DVC's hash of the data, as in `data.dvc`; without that file, the first half of the hash of the
+    prepared images.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    connection = store.client()
+    run = connection.get_run(run_id)
+    if run.inputs and run.inputs.dataset_inputs:
+        return
+    tags, found = run.data.tags, profile.load(out / "prepare")
+    digest = tags.get("ddpm.data_hash", "none").removesuffix(".dir")
+    counts = {"images": len(found.rows), "resolution": found.resolution, "channels": found.channels}
+    source = {"file": "data.dvc", "md5": tags.get("ddpm.data_hash"), "commit": tags.get("ddpm.git_sha")}
+    dataset = Dataset(
+        name="data",
+        digest=digest if digest != "none" else found.data_sha256[:32],
+        source_type="dvc",
+        source=json.dumps(source),
+        schema=json.dumps(_schema(found)),
+        profile=json.dumps(counts | {"classes": dict(sorted(_class_counts(found).items()))}, ensure_ascii=False),
+    )
+    connection.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _schema(found: profile.Profile) -> dict[str, Any]:
+    """The arrays that a training reads, in MLflow's form: images uint8 (N, H, W, C) and labels int64 (N,)."""
+    side, shapes = found.resolution, {}
+    for part, dtype, shape in (("features", "uint8", [side, side, found.channels]), ("targets", "int64", [])):
+        if part == "features" or found.classes:
+            tensor = {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
+            shapes[part] = json.dumps([tensor])
+    return {"mlflow_tensorspec": shapes}
+
+
+def _class_counts(found: profile.Profile) -> Counter[str]:
+    """Images by class; MLflow keeps a megabyte, so many classes are left to the artifact."""
+    return found.class_counts() if len(found.classes) <= MOST_CLASSES else Counter()
 
 
 def prepared_tags(out: Path = Path("out")) -> dict[str, str]:

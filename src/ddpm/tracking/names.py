@@ -7,6 +7,18 @@ from ddpm.common.files import sha256_bytes
 
 LONGEST = 250
 """Characters that MLflow keeps."""
+CURVES, SCORES = "train/", "eval/"
+"""Sections of a run's page, by prefix: values over a training, and the main scores of its evaluation."""
+TAGS_FOR_READERS = {
+    "Model": "not registered", "Version": "not registered", "Verdict": "not judged", "Score": "not measured",
+    "Data": "not recorded",
+}  # fmt: skip
+"""Tags of a new run with their first values. MLflow's page shows tags in the order of their creation, so these lead."""
+MAIN_SCORES = (
+    "fid", "fid_equal_counts", "kid", "precision", "recall", "density", "coverage", "inception_score",
+    "class_accuracy", "memorisation_ratio",
+)  # fmt: skip
+"""The numbers of metrics.json that become metrics of the run; the artifact metrics.json has all of them."""
 
 
 def metric_name(name: str) -> str:

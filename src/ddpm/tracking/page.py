@@ -1,7 +1,9 @@
-"""MLflow's server over the record of this checkout: which application, and what its process needs to know."""
+"""MLflow's pages: the server over the record of this checkout, and the address of a run on a named server."""
 
 import uuid
+from urllib.parse import quote
 
+from ddpm.common.redact import redact_address
 from ddpm.tracking import store
 
 APPLICATION = "mlflow.server.fastapi_app:app"
@@ -30,6 +32,20 @@ def environment(address: str) -> dict[str, str]:
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{address}",
         "MLFLOW_SERVER_X_FRAME_OPTIONS": "SAMEORIGIN",
     }
+
+
+def run_page(run_id: str) -> str:
+    """The address of a run's page on the server that MLFLOW_TRACKING_URI names; "" for a database or an unknown run."""
+    from mlflow.exceptions import MlflowException
+
+    server = redact_address(store.tracking_uri()).rstrip("/")
+    if not server.startswith(("http://", "https://")):
+        return ""
+    try:
+        experiment = store.client().get_run(run_id).info.experiment_id
+    except MlflowException:
+        return ""
+    return f"{server}/#/experiments/{quote(experiment, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 def _hosts(address: str) -> tuple[str, ...]:

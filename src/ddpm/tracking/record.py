@@ -7,11 +7,12 @@ from typing import Any
 
 from ddpm.common import files, validation
 from ddpm.common.locks import LockBusyError
-from ddpm.common.values import flatten, is_number
+from ddpm.common.values import is_number
 from ddpm.evaluation import score_record
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.log import log_scores, log_tags
+from ddpm.tracking.names import MAIN_SCORES, SCORES
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.sync import is_synced, sync
 
@@ -56,10 +57,10 @@ def complete(
     """Add what evaluation found to the run of this training, and return the run's id.
 
     Sends unsent events of the training first. Without a record here (DVC restored the stages from its cache) it is made
-    from `params`, `history` (out/train/history.csv) and `patch` (the difference from the commit). metrics: nested
-    numbers become `a.b`, at the last image count; the whole mapping is kept as metrics.json. artifacts: files and
-    folders; those under out/ keep their path in it. Lineage tags of the run are kept: they are those of the training.
-    Equal content again does nothing.
+    from `params`, `history` (out/train/history.csv) and `patch` (the difference from the commit). metrics: the main
+    scores become metrics `eval/...`, at the last image count; the whole mapping is kept as metrics.json. artifacts:
+    files and folders; those under out/ keep their path in it. Lineage tags of the run are kept: they are those of the
+    training. Equal content again does nothing.
 
     Raises TrackingUnavailableError when MLflow does not answer, FileNotFoundError for a missing artifact, LockBusyError
     when the training is running.
@@ -84,7 +85,7 @@ def complete(
         parent = str(Path(name).parent)
         connection.log_artifact(run_id, str(path), None if parent == "." else parent)
     connection.log_dict(run_id, dict(metrics), "metrics.json")
-    log_scores(connection, run_id, "scores", fingerprint, dict(_numbers(metrics)), spool.progress().images)
+    log_scores(connection, run_id, "scores", fingerprint, dict(_scores(metrics)), spool.progress().images)
     log_tags(connection, run_id, {**new, RECORD_TAG: fingerprint})  # last: it says that all of the above is there
     return run_id
 
@@ -122,10 +123,11 @@ def _rows(history: Path) -> Iterator[tuple[int, dict[str, float]]]:
                 raise ValueError(f"{history} is damaged at {row}. Run the train stage again.") from error
 
 
-def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Finite numbers by dotted name, without `conditions`, which are not scores."""
-    scores = {key: value for key, value in metrics.items() if key != "conditions"}
-    yield from ((name, float(value)) for name, value in flatten(scores) if is_number(value))
+def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The main scores that are finite numbers, by their names in the run."""
+    for name in MAIN_SCORES:
+        if is_number(metrics.get(name)):
+            yield SCORES + name, float(metrics[name])
 
 
 def contents(artifacts: Sequence[Path]) -> Iterator[tuple[str, Path]]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path(".state/mlflow")
 PROBE_SECONDS = 5.0
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of a new experiment, by which MLflow's page shows trainings and not the tools for language models."""
 
 
 class TrackingError(ValueError):
@@ -152,7 +154,7 @@ def experiment(connection: "MlflowClient", name: str) -> str:
     if found is None:
         location = f"{artifact_root().as_uri()}/{name}" if embedded() else None
         try:
-            return str(connection.create_experiment(name, artifact_location=location))
+            return str(connection.create_experiment(name, artifact_location=location, tags=KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -6,6 +6,7 @@ steps, values and times, which MLflow's database stores once. The offset kept in
 that saves reading: it may be old or missing.
 """
 
+import getpass
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ddpm.common.locks import locked
 from ddpm.provenance.tags import LINEAGE_TAGS
 from ddpm.tracking import store
 from ddpm.tracking.log import METRICS_PER_BATCH, log_metrics, log_params, log_tags
+from ddpm.tracking.names import CURVES, TAGS_FOR_READERS
 from ddpm.tracking.spool import SPOOLS, Event, Spool
 
 if TYPE_CHECKING:
@@ -66,6 +68,11 @@ def sync(spool: Spool) -> str:
     connection = store.client()
     with locked(spool.folder / "ship.lock", "another process is shipping this record to MLflow", patience=PATIENCE):
         return _Replay(spool, connection).run()
+
+
+def first_name(digest: str) -> str:
+    """The name of a run before its model is registered."""
+    return f"train-{digest[:10]}"
 
 
 def is_synced(spool: Spool) -> bool:
@@ -123,12 +130,13 @@ class _Replay:
 
     def _new_run(self) -> "Run":
         first = next((event for event, _ in self.spool.read(0)), None)
+        source = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "ddpm run", "mlflow.source.type": "LOCAL"}
         with store.once():
             return self.connection.create_run(
                 self.experiment,
                 start_time=first["time"] if first else None,
-                tags={DIGEST_TAG: self.spool.digest},
-                run_name=f"train-{self.spool.digest[:10]}",
+                tags={**TAGS_FOR_READERS, DIGEST_TAG: self.spool.digest, **source},
+                run_name=first_name(self.spool.digest),
             )
 
     def _send(self) -> None:
@@ -144,7 +152,8 @@ class _Replay:
         """Queue the points that follow the last step of their metric."""
         from mlflow.entities import Metric
 
-        for key, value in event["values"].items():
+        for name, value in event["values"].items():
+            key = name if name in self.last_steps else CURVES + name  # runs of older versions have no sections
             if event["images"] > self.last_steps.get(key, -1):
                 self.last_steps[key] = event["images"]
                 self.waiting.append(Metric(key, value, event["time"], event["images"]))

@@ -251,7 +251,7 @@ def test_nothing_is_recorded_twice_or_left_open(world: World) -> None:
     assert {run.info.status for found in runs.values() for run in found} == {"FINISHED"}
     assert len(runs["ddpm"]) == CYCLES
     for run in runs["ddpm"]:
-        steps = [metric.step for metric in connection.get_metric_history(run.info.run_id, "loss")]
+        steps = [metric.step for metric in connection.get_metric_history(run.info.run_id, "train/loss")]
         assert sorted(steps) == list(range(320, 3201, 320))
 
 

@@ -169,7 +169,7 @@ def test_without_mlflow_training_completes_and_the_record_is_made_once_later(
         assert tracking.replay(digest) == run_id
         run = tracking.client().get_run(run_id)
         assert run.info.status == "FINISHED"
-        assert [step for step, _ in records.points(run_id, "loss")] == list(range(80, 481, 80))
+        assert [step for step, _ in records.points(run_id, "train/loss")] == list(range(80, 481, 80))
         assert len(tracking.client().list_artifacts(run_id, "images")) == 4
         assert len(tracking.client().search_runs([run.info.experiment_id])) == 1
 

@@ -4,12 +4,13 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ddpm.common import files
 from ddpm.provenance import git as git_process
-from flows.tasks import commit
+from flows.tasks import commit, model_tag
 from tests.support.repositories import sh
 
 Make = Callable[..., Path]
@@ -194,3 +195,20 @@ def test_uncommitted_files_are_listed_and_none_without_git(
     (tmp_path / "nowhere").mkdir()
     monkeypatch.chdir(tmp_path / "nowhere")
     assert commit.uncommitted() == ()
+
+
+def test_the_champion_is_tagged_once_and_its_tag_is_pushed(
+    repository: Path, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha, _ = committed()
+    versions = {3: {model_tag.COMMIT_TAG: sha}, 4: {}, 5: {model_tag.COMMIT_TAG: "0" * 40}}
+    monkeypatch.setattr("ddpm.registry.version", lambda name, number: SimpleNamespace(tags=versions[number]))
+    states = [model_tag.tag_champion.fn("digits", number).name for number in (3, 3, 4, 5)]
+    assert states == ["Completed", "Cached", "Skipped", "Skipped"]
+    assert git(repository, "for-each-ref", "--format=%(refname) %(objecttype)", "refs/tags") == (
+        "refs/tags/model@v3.0.0 tag"
+    )
+    assert git(repository, "rev-parse", "model@v3.0.0^{commit}") == sha
+    files.write_json(commit.PENDING_PUSH, {"branch": "retrain"})
+    assert "retrain: pushed to origin with its tags" in commit.push(lambda line: None)
+    assert git(bare, "rev-parse", "model@v3.0.0^{commit}") == sha

@@ -92,6 +92,9 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_has_ended(run: 
     state = second(return_state=True)
     assert (state.name, state.is_completed(), worked) == ("Skipped", True, [])
     assert f"another run is active in this checkout: retrain ({first}), process {run.pid}, since " in state.message
+    with client() as connection:
+        skipped = connection.read_flow_run(state.state_details.flow_run_id)
+    assert (skipped.name, skipped.tags) == ("second: skipped, another run was active", ["skipped"])
     kill(run)
     assert second(text="then", return_state=True).name == "Completed"
     assert worked == ["then"]

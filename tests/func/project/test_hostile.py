@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from ddpm import registry, tracking
 from ddpm.cli import app, doctor, edit, models
 from ddpm.cli.findings import Finding
+from ddpm.common.markdown import escape
 from ddpm.data import statistics, survey
 from ddpm.data.errors import listing
 from ddpm.evaluation.gate import decide
@@ -22,7 +23,7 @@ from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.audit import PREFIX, experiment_name
 from ddpm.registry.versions import CONTENT_TAG, EVIDENCE_TAG, VERIFIED_TAG
 from ddpm.report import model_comparison, page
-from flows import console, markdown, summary
+from flows import console, summary
 from flows.dvc import StageResult, StageRun
 from flows.tasks import artifacts
 from tests.support import hostile
@@ -200,8 +201,8 @@ def test_logs_and_their_tracebacks_are_text(caplog: pytest.LogCaptureFixture) ->
 def test_markdown_on_the_page_of_prefect_is_text() -> None:
     for of in (summary.to_markdown, artifacts.links):
         hostile.markdown(of(report(TEXT)), len(of(report("plain")).splitlines()))
-    assert markdown.escape("1. a") == "1\\. a"
-    assert markdown.escape("- a_b # c") == "\\- a\\_b \\# c"
+    assert escape("1. a") == "1\\. a"
+    assert escape("- a_b # c") == "\\- a\\_b \\# c"
 
 
 def test_pages_show_hostile_text_as_it_is() -> None:

@@ -64,9 +64,9 @@ def test_a_training_that_is_continued_yesterday_is_one_run_with_every_point(
     run_id = tracking.run_of(DIGEST)
     assert run_id is not None
     assert tracking.complete(DIGEST, {"fid": 30.0}) == run_id
-    assert points(run_id, "loss") == [(100, 0.01), (200, 0.005)]
+    assert points(run_id, "train/loss") == [(100, 0.01), (200, 0.005)]
     run = tracking.client().get_run(run_id)
-    assert run.data.metrics["loss"] == 0.005  # the last by images, not by time
+    assert run.data.metrics["train/loss"] == 0.005  # the last by images, not by time
     assert run.info.status == "FINISHED"
 
 

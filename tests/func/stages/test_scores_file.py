@@ -92,12 +92,14 @@ def test_every_condition_of_measuring_tells_scores_apart(name: str) -> None:
 def test_a_line_of_dvc_fits_a_terminal_of_80_columns(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     scores = {"kid": 0.0162345, "inception_score": 9.38765, "recall": 0.701234, "precision": 0.64}
+    scores["memorisation_ratio"] = 1.01234
     files.write_json(evaluate.SCORES, score_folder.comparable(metrics(2.83123, 2000) | scores))
     for command in ("show", "diff"):
         shown = sh("dvc", "metrics", command)
         assert max(map(len, shown.splitlines())) <= 80, shown
-        for name, value in (("fid", "2.83"), ("is", "9.38"), ("kid", "0.016"), ("recall", "0.701")):
+        for name, value in (("fid", "2.83"), ("is", "9.38"), ("kid", "0.016"), ("rec", "0.701"),
+                            ("mr", "1.01")):  # fmt: skip
             assert f".{name}" in shown
             assert value in shown
     table = sh("dvc", "exp", "show", "--csv").splitlines()[0].split(",")
-    assert [name.partition(".")[2] for name in table if "." in name][:4] == ["fid", "is", "kid", "recall"]
+    assert [name.partition(".")[2] for name in table if "." in name][:5] == ["fid", "is", "kid", "rec", "mr"]

@@ -1,12 +1,16 @@
 """The data record of a run: restored unchanged from a real record; drift is recorded once."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mlflow.types import Schema
 
 from ddpm import tracking
 from ddpm.common import files
+from ddpm.data import profile
 from tests.support.records import DIGEST, points
 
 FOUND: dict[str, Any] = {
@@ -88,3 +92,37 @@ def test_the_first_comparison_of_a_run_stays(outputs: Path) -> None:
     }  # fmt: skip
     assert points(run_id, "drift.size") == [(0, 0.3)]
     assert files.read_json(Path(tracking.client().download_artifacts(run_id, "drift.json"))) == FOUND
+
+
+@pytest.mark.usefixtures("project")
+def test_the_page_of_a_run_names_its_data_set_once(tmp_path: Path) -> None:
+    rows = np.zeros(5, profile.ROW)
+    rows["label"] = [0, 1, 1, 1, -1]
+    profile.Profile(rows, ("猫", "dog"), ("L",), 8, 1, "d" * 64).write(Path("out/prepare"))
+    run_id = tracking.complete(DIGEST, {"fid": 30.0}, tags={"ddpm.data_hash": "c0b6.dir", "ddpm.git_sha": "abc"})
+    for _ in range(2):
+        tracking.record_dataset(run_id)
+    (found,) = tracking.client().get_run(run_id).inputs.dataset_inputs
+    dataset = found.dataset
+    assert (dataset.name, dataset.digest, dataset.source_type) == ("data", "c0b6", "dvc")
+    assert json.loads(dataset.source) == {"file": "data.dvc", "md5": "c0b6.dir", "commit": "abc"}
+    assert json.loads(dataset.profile) == {
+        "images": 5, "resolution": 8, "channels": 1, "classes": {"(unlabelled)": 1, "dog": 3, "猫": 1},
+    }  # fmt: skip
+    schema = json.loads(dataset.schema)["mlflow_tensorspec"]
+    read = Schema.from_json(schema["features"]).inputs[0]
+    assert (read.type, read.shape) == (np.dtype(np.uint8), (-1, 8, 8, 1))
+    assert Schema.from_json(schema["targets"]).inputs[0].shape == (-1,)
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "training")]
+
+
+@pytest.mark.usefixtures("project")
+def test_data_without_a_hash_of_dvc_are_named_by_their_images() -> None:
+    rows = np.zeros(5, profile.ROW)
+    rows["label"] = -1
+    profile.Profile(rows, (), ("L",), 8, 1, "d" * 64).write(Path("out/prepare"))
+    run_id = tracking.complete(DIGEST, {"fid": 30.0}, tags={"ddpm.data_hash": "none"})
+    tracking.record_dataset(run_id)
+    (found,) = tracking.client().get_run(run_id).inputs.dataset_inputs
+    assert found.dataset.digest == "d" * 32
+    assert set(json.loads(found.dataset.schema)["mlflow_tensorspec"]) == {"features"}

@@ -56,11 +56,11 @@ def run_id(project: Path) -> str:
 def test_scores() -> None:
     run_killed(complete, "ddpm.tracking.record", "ddpm.record")
     run_id = complete()
-    assert points(run_id, "fid") == [(0, 30.5)]
-    assert points(run_id, "kid") == [(0, 0.1)]
+    assert points(run_id, "eval/fid") == [(0, 30.5)]
+    assert points(run_id, "eval/kid") == [(0, 0.1)]
     tracking.complete(DIGEST, {"fid": 20.5})
-    assert points(run_id, "fid") == [(0, 20.5), (0, 30.5)]
-    assert tracking.client().get_run(run_id).data.metrics["fid"] == 20.5
+    assert points(run_id, "eval/fid") == [(0, 20.5), (0, 30.5)]
+    assert tracking.client().get_run(run_id).data.metrics["eval/fid"] == 20.5
 
 
 def test_what_is_attached(run_id: str) -> None:

@@ -40,7 +40,7 @@ def test_the_record_is_completed_once_after_an_outage(
         run_id = tracking.replay(DIGEST)
         assert run_id
         assert tracking.replay(DIGEST) == run_id
-        assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300, 400, 500, 600]
+        assert [step for step, _ in points(run_id, "train/loss")] == [100, 200, 300, 400, 500, 600]
         run = tracking.client().get_run(run_id)
         assert run.info.status == "FINISHED"
         assert run.data.params == {"train.lr": "0.1"}

@@ -45,10 +45,11 @@ def test_a_restored_training_gets_its_run_from_the_history(outputs: list[Path]) 
     assert run.info.status == "FINISHED"
     assert run.data.params == {"a.b": "1"}
     assert run.data.tags["ddpm.git_sha"] == "abc"
-    assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
-    assert points(run_id, "fid") == [(200, 30.5)]
-    assert points(run_id, "class_histogram.a/b_u3a_c") == [(200, 0.1)]
-    assert "conditions.steps" not in run.data.metrics
+    assert points(run_id, "train/loss") == [(100, 0.5), (200, 0.25)]
+    assert points(run_id, "eval/fid") == [(200, 30.5)]
+    assert set(run.data.metrics) == {"train/loss", "train/lr", "train/grad_norm", "eval/fid"}, (
+        "all else in the artifact"
+    )
     assert artifacts(run_id) == {
         "report/index.html", "evaluate/pictures/samples.png", "evaluate/pictures/deep/curve.png", "metrics.json",
     }  # fmt: skip
@@ -74,7 +75,7 @@ def test_completing_again_does_nothing(outputs: list[Path], monkeypatch: pytest.
     before = tracking.client().get_run(run_id).to_dictionary()
     assert tracking.complete(DIGEST, METRICS, outputs, {"ddpm.git_sha": "abc"}, history=history) == run_id
     assert tracking.client().get_run(run_id).to_dictionary() == before
-    assert points(run_id, "fid") == [(200, 30.5)]
+    assert points(run_id, "eval/fid") == [(200, 30.5)]
 
 
 def test_a_new_evaluation_of_the_same_training_goes_to_the_same_run(outputs: list[Path]) -> None:
@@ -85,10 +86,10 @@ def test_a_new_evaluation_of_the_same_training_goes_to_the_same_run(outputs: lis
     )
     assert again == run_id
     run = tracking.client().get_run(run_id)
-    assert run.data.metrics["fid"] == 28.0
+    assert run.data.metrics["eval/fid"] == 28.0
     assert run.data.tags["ddpm.weights"] == "w"
     assert run.data.tags["ddpm.git_sha"] == "abc", "lineage is that of the training"
-    assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
+    assert points(run_id, "train/loss") == [(100, 0.5), (200, 0.25)]
 
 
 def test_a_half_recorded_training_is_filled_in(outputs: list[Path]) -> None:
@@ -99,7 +100,7 @@ def test_a_half_recorded_training_is_filled_in(outputs: list[Path]) -> None:
         spool.finish("KILLED")
     run_id = syncing.sync(spool)
     assert tracking.complete(DIGEST, METRICS, outputs, history=Path("out/train/history.csv")) == run_id
-    assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
+    assert points(run_id, "train/loss") == [(100, 0.5), (200, 0.25)]
     assert tracking.client().get_run(run_id).info.status == "FINISHED"
 
 
@@ -119,3 +120,20 @@ def test_a_running_training_is_not_completed(outputs: list[Path], monkeypatch: p
     monkeypatch.setattr("ddpm.tracking.record.PATIENCE", 0.0)
     with Spool(tracking.SPOOLS / DIGEST).writing(), pytest.raises(LockBusyError):
         tracking.complete(DIGEST, METRICS, outputs)
+
+
+def test_a_curve_of_an_older_version_goes_on_under_its_name(project: Path) -> None:
+    """Its run has `loss`, without section; a curve in two pieces would be none."""
+    spool = Spool(tracking.SPOOLS / DIGEST)
+    with spool.writing():
+        spool.start({}, {})
+        spool.metrics(100, {"loss": 0.5})
+        spool.metrics(200, {"loss": 0.25, "lr": 0.1})
+    connection = tracking.client()
+    experiment = tracking.store.experiment(connection, "ddpm")
+    run = connection.create_run(experiment, tags={syncing.DIGEST_TAG: DIGEST})
+    connection.log_metric(run.info.run_id, "loss", 0.5, step=100)
+    assert syncing.sync(spool) == run.info.run_id
+    assert points(run.info.run_id, "loss") == [(100, 0.5), (200, 0.25)]
+    assert points(run.info.run_id, "train/lr") == [(200, 0.1)]
+    assert points(run.info.run_id, "train/loss") == []

@@ -64,7 +64,7 @@ def test_a_training_is_one_run_with_everything(project: Path) -> None:
     assert run.data.params == {"train.lr": "0.1"}
     assert run.data.tags["ddpm.digest"] == DIGEST
     assert run.data.tags["ddpm.git_sha"] == "abc"
-    assert points(run_id, "loss") == [(100, 0.5), (200, 0.25)]
+    assert points(run_id, "train/loss") == [(100, 0.5), (200, 0.25)]
     assert len(tracking.client().list_artifacts(run_id, "images")) == 2
 
 
@@ -81,7 +81,7 @@ def test_a_killed_training_goes_on_in_the_same_run_without_a_double_point(projec
     assert trainer(2000, last + 3000).wait() == 0  # from its last checkpoint
     run_id = tracking.replay(DIGEST)
     assert run_id
-    for key in ("loss", "rate"):
+    for key in ("train/loss", "train/rate"):
         steps = [step for step, _ in points(run_id, key)]
         assert steps == list(range(100, last + 3001, 100))
     assert status(run_id) == "FINISHED"
@@ -101,7 +101,7 @@ def test_shipping_again_from_an_old_position_doubles_nothing(project: Path) -> N
     assert syncing.sync(spool) == run_id
     position.unlink()
     assert syncing.sync(spool) == run_id
-    assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300]
+    assert [step for step, _ in points(run_id, "train/loss")] == [100, 200, 300]
 
 
 def test_a_trainer_that_goes_back_repeats_nothing_in_mlflow(project: Path) -> None:
@@ -114,8 +114,8 @@ def test_a_trainer_that_goes_back_repeats_nothing_in_mlflow(project: Path) -> No
             spool.picture("samples", np.full((4, 4), first, np.uint8), 200)
         time.sleep(0.002)
         run_id = syncing.sync(spool) if synced else ""
-    assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300, 400]
-    assert [step for step, _ in points(run_id, "rate")] == [200, 300, 400]
+    assert [step for step, _ in points(run_id, "train/loss")] == [100, 200, 300, 400]
+    assert [step for step, _ in points(run_id, "train/rate")] == [200, 300, 400]
     assert len(tracking.client().list_artifacts(run_id, "images")) == 2
     assert tracking.client().get_run(run_id).data.tags["ddpm.git_sha"] == "100", "where the training began"
 
@@ -128,7 +128,7 @@ def test_a_second_clone_that_trains_the_same_adds_nothing(project: Path, tmp_pat
     monkeypatch.chdir(elsewhere)
     time.sleep(0.002)
     assert syncing.sync(spooled(100, 200, 300)) == run_id
-    assert [step for step, _ in points(run_id, "loss")] == [100, 200, 300]
+    assert [step for step, _ in points(run_id, "train/loss")] == [100, 200, 300]
 
 
 def test_a_run_deleted_in_mlflow_is_made_anew(project: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_run_deleted_in_mlflow_is_made_anew(project: Path) -> None:
     tracking.client().delete_run(run_id)
     again = syncing.sync(spool)
     assert again != run_id
-    assert [step for step, _ in points(again, "loss")] == [100]
+    assert [step for step, _ in points(again, "train/loss")] == [100]
 
 
 def test_a_changed_parameter_is_kept_beside_the_first(project: Path) -> None:

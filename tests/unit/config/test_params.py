@@ -153,9 +153,9 @@ def test_editing_keeps_every_other_byte() -> None:
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
     assert [line.split("#")[0].strip() for line in differing] == [
         "resolution: 64",
-        "attention: [8]",
+        "- 8",
         "flip: true",
-        "max_fid: null",
+        "max_fid:",
     ]
     assert [line.partition("#")[2] for line in before] == [line.partition("#")[2] for line in after]
 

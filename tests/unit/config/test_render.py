@@ -1,12 +1,15 @@
 """params.yaml is written from the fields of its sections: each with a comment, and read back as it was."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
+from ddpm.cli import edit
 from ddpm.common import yaml_file
-from ddpm.config import params, render
+from ddpm.config import params, presets, render
 from ddpm.config.sections import diffusion, net, sample
 from ddpm.sampling.options import OPTIONS
 
@@ -15,6 +18,7 @@ SECTIONS: list[type[BaseModel]] = [
     for field in params.Params.model_fields.values()
     for kind in (get_args(field.annotation) if field.discriminator else (field.annotation,))
 ]
+PRESETS = presets.paths(Path(__file__).parents[3] / "presets")
 FIELDS = [(section, name) for section in SECTIONS for name in section.model_fields]
 
 
@@ -71,10 +75,10 @@ def test_every_kind_is_read_back_with_its_defaults(kind: Any) -> None:
     ("section", "key", "value", "written"),
     [
         ("promote", "name", "123", "'123'"), ("promote", "name", "null", "'null'"), ("promote", "name", "1e5", "'1e5'"),
-        ("flow", "branch", "", '""'), ("flow", "cron", "@daily", '"@daily"'),
-        ("train", "initial", "a # b: c", '"a # b: c"'),
-        ("train", "initial", 'say "ä"\\', '"say \\"ä\\"\\\\"'), ("train", "weight_decay", 1e-9, "1e-09"),
-        ("net", "attention", (), "[]"), ("net", "multipliers", (1, 2), "[1, 2]"), ("promote", "max_fid", None, "null"),
+        ("flow", "branch", "", "''"), ("flow", "cron", "@daily", "'@daily'"),
+        ("train", "initial", "a # b: c", "'a # b: c'"),
+        ("train", "initial", 'say "ä"\\', 'say "ä"\\'), ("train", "weight_decay", 1e-9, "1e-09"),
+        ("net", "attention", (), "[]"), ("net", "multipliers", (1, 2), " "), ("promote", "max_fid", None, " "),
         ("train", "flip", True, "true"), ("train", "initial", "x" * 4000, "x" * 4000),
     ],
 )  # fmt: skip
@@ -84,3 +88,26 @@ def test_values_that_look_like_others_are_read_back(section: str, key: str, valu
     text = render.text(made, [])
     assert any(line.startswith(f"  {key}: {written}") for line in text.splitlines())
     assert getattr(getattr(params.parse(yaml_file.parse(text, "any")), section), key) == value
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_an_experiment_of_dvc_changes_one_line_of_the_file(name: str, tmp_path: Path) -> None:
+    """`dvc exp run -S` reads and writes the whole file, in ruamel's own form."""
+    file = tmp_path / "params.yaml"
+    file.write_text(presets.text(PRESETS[name]))
+    before = file.read_text().splitlines()
+    apply_overrides(file, ["train.images=12345"])
+    after = file.read_text().splitlines()
+    assert len(after) == len(before)
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [line.split("#")[0].strip() for line in changed] == ["images: 12345"]
+
+
+def test_a_value_changed_by_this_program_is_written_as_by_dvc(tmp_path: Path) -> None:
+    texts = {"flow.branch": "", "flow.cron": "0 4 * * *"}
+    changes = {"promote.max_fid": None, "train.lr": 0.0005, "net.multipliers": [1, 4]} | texts
+    file = tmp_path / "params.yaml"
+    file.write_text(edit.changed(presets.text(PRESETS["mnist"]), changes))
+    ours = file.read_text()
+    apply_overrides(file, ["train.lr=0.0005"])
+    assert file.read_text() == ours

@@ -1,4 +1,4 @@
-"""Escape untrusted text for the Markdown of Prefect's pages: no markup, links or HTML."""
+"""Escape untrusted text for Markdown: no markup, links or HTML."""
 
 import re
 
