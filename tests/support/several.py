@@ -17,7 +17,7 @@ from ddpm.metrics.shards import Shard
 from ddpm.model import build
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import local_tensor
-from ddpm.training import data_parallel, loop, state
+from ddpm.training import data_parallel, loop, optimizers, state
 from ddpm.training.batches import EpochSampler
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss, Plan
@@ -56,7 +56,7 @@ def shards(rank: int, count: int) -> tuple[state.State, data_parallel.FSDPGroup]
     torch.manual_seed(0)
     denoiser = build.denoiser(tiny.typed(CONFIG))
     data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
-    optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
+    optimizer = optimizers.optimizer(denoiser, "adamw", optimizers.Settings(lr=1e-3, weight_decay=0.01, beta2=0.99))
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     return state.State(denoiser, ema, optimizer), data_parallel.FSDPGroup(rank, count, denoiser)
 

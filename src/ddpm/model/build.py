@@ -1,9 +1,8 @@
-"""Construction of networks, processes and optimisers: the only place that maps names to objects."""
+"""Construction of networks and processes: the only place that maps their names to objects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from ddpm.diffusion import process as processes
@@ -50,18 +49,3 @@ def units(network: nn.Module) -> list[nn.Module]:
 
 UNITS = (Attention, Block, ResidualBlock, Stack)
 NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
-
-
-def optimizer(module: nn.Module, name: str, *, lr: float, weight_decay: float, beta2: float) -> torch.optim.Optimizer:
-    """adam, adamw (decoupled weight decay) or sgd (momentum 0.9)."""
-    parameters = list(module.parameters())
-    fused = parameters[0].device.type in {"cpu", "cuda"}
-    match name:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay, fused=fused)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay, fused=fused)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay, fused=fused)
-        case _:
-            raise KeyError(f"optimizer {name} is not one of adam, adamw, sgd")
