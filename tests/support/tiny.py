@@ -32,6 +32,8 @@ TRAIN_CONFIG = TrainConfig(
     log_every=24, sample_every=80, checkpoint_every=40,
 )  # fmt: skip
 
+OPTIMIZER = optimizers.Settings(lr=2e-3, weight_decay=0.01, beta2=0.99, muon_lr=0.02)
+
 
 def typed(config: dict[str, Any] = CONFIG) -> ModelConfig:
     """As a checkpoint has it."""
@@ -62,7 +64,7 @@ def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state
     denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    chosen = optimizers.optimizer(denoiser, optimizer, optimizers.Settings(lr=1e-3, weight_decay=0.01, beta2=0.99))
+    chosen = optimizers.optimizer(denoiser, optimizer, OPTIMIZER)
     return state.State(denoiser, ema, chosen)
 
 

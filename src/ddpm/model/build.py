@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.model.config import ModelConfig
 from ddpm.nets.dit import Block, DiT
-from ddpm.nets.layers import Attention, ResidualBlock
+from ddpm.nets.layers import Attention, Embedding, ResidualBlock
 from ddpm.nets.plain import Plain, Stack
 from ddpm.nets.unet import UNet
 
@@ -47,5 +47,22 @@ def units(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, UNITS)]
 
 
+def hidden_weights(network: nn.Module) -> list[Tensor]:
+    """The weights of hidden convolutions and linear layers: 4-D or 2-D, without embeddings, first and last layers."""
+    outer = next(layers for kind, layers in OUTER.items() if isinstance(network, kind))  # FSDP derives classes
+    excluded = {*outer(network)}
+    for module in network.modules():
+        if isinstance(module, Embedding):
+            excluded |= {*module.modules()}
+    layers = (module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    return [layer.weight for layer in layers if layer not in excluded]
+
+
 UNITS = (Attention, Block, ResidualBlock, Stack)
 NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
+OUTER: dict[type[nn.Module], Callable[[Any], tuple[nn.Module, ...]]] = {
+    # the first and last layers of each kind: those that read or write pixels
+    UNet: lambda net: (net.conv_in, net.conv_out),
+    DiT: lambda net: (net.patchify, net.modulation, net.project),
+    Plain: lambda net: ((*net.encoder, net.middle)[0].convs[0], net.conv_out),
+}

@@ -6,14 +6,17 @@ from typing import NamedTuple
 import torch
 
 from ddpm.diffusion.denoiser import Denoiser
+from ddpm.model import build
+from ddpm.training.muon import Muon
 
 
 class Settings(NamedTuple):
-    """Settings that optimisers share. lr: the peak learning rate."""
+    """Settings that optimisers share. Learning rates are peaks; muon_lr is that of the matrices which Muon updates."""
 
     lr: float
     weight_decay: float = 0.0
     beta2: float = 0.999
+    muon_lr: float = 0.02
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -45,13 +48,25 @@ def sgd(denoiser: Denoiser, settings: Settings, fused: bool) -> torch.optim.Opti
     )
 
 
-OPTIMIZERS: dict[str, Make] = {"adam": adam, "adamw": adamw, "sgd": sgd}
+def muon(denoiser: Denoiser, settings: Settings, fused: bool) -> torch.optim.Optimizer:
+    """Muon for hidden matrices and AdamW for all other parameters (Jordan et al. 2024)."""
+    hidden = build.hidden_weights(denoiser.net)
+    chosen = set(map(id, hidden))
+    others = [parameter for parameter in denoiser.parameters() if id(parameter) not in chosen]
+    return Muon(
+        hidden, others, muon_lr=settings.muon_lr, lr=settings.lr, betas=settings.betas,
+        weight_decay=settings.weight_decay, fused=fused,
+    )  # fmt: skip
+
+
+OPTIMIZERS: dict[str, Make] = {"adam": adam, "adamw": adamw, "sgd": sgd, "muon": muon}
 
 
 def optimizer(denoiser: Denoiser, name: str, settings: Settings) -> torch.optim.Optimizer:
     """The optimiser of a row. Raises KeyError for an unknown name.
 
-    Create it after sharding and after a move to another device.
+    The loop sets the learning rate of each group: its schedule of `train.lr`, times the group's `lr_factor` if it has
+    one. Create the optimiser after sharding and after a move to another device.
     """
     fused = next(denoiser.parameters()).device.type in {"cpu", "cuda"}
     return OPTIMIZERS[name](denoiser, settings, fused)

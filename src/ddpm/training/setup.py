@@ -62,7 +62,7 @@ def new_state(
     if settings.compile:
         torch.use_deterministic_algorithms(True)  # the compiler's own kernels too
         denoiser.net.compile()
-    values = optimizers.Settings(settings.lr, settings.weight_decay, settings.beta2)
+    values = optimizers.Settings(settings.lr, settings.weight_decay, settings.beta2, settings.muon_lr)
     optimizer = optimizers.optimizer(denoiser, settings.optimizer, values)
     weights = denoiser.state_dict()
     ema = {name: tensor.clone() for name, tensor in weights.items()}

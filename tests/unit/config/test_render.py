@@ -36,7 +36,7 @@ def test_every_field_has_a_default_and_a_comment_with_all_its_choices(section: A
     [
         (params.Train, "lr", "peak learning rate (above 0, at most 10)"),
         (params.Train, "clip", "largest norm of the gradient"),
-        (params.Train, "optimizer", "optimiser: adam, adamw, sgd"),
+        (params.Train, "optimizer", "optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"),
         (params.Prepare, "channels", "1 grey, 3 colour"),
         (params.Prepare, "labels", "folders: sub-folders are classes; none: unlabelled"),
         (params.Flow, "retries", "further attempts after a transient failure, such as a busy DVC lock (0 to 10)"),

@@ -20,12 +20,15 @@ class Train(Section):
     images: Count = Field(102_400, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adamw", description="optimiser")
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = Field(
+        "adamw", description="optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"
+    )
     lr: float = Field(0.002, gt=0, le=10, description="peak learning rate")
+    muon_lr: float = Field(0.02, gt=0, le=10, description="muon: peak learning rate of hidden layers")
     warmup: int = Field(1600, ge=0, description="images over which the learning rate rises")
     decay: Fraction = Field(0.5, description="share of the run, at its end, over which the learning rate falls to zero")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw")
-    beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw: decay of the squared-gradient average")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw and muon")
+    beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw, muon: decay of the squared-gradient average")
     clip: float = Field(1.0, gt=0, le=1e9, description="largest norm of the gradient")
     ema: Literal["auto"] | Annotated[int, Field(ge=0, le=10**12)] = Field(
         9600,
