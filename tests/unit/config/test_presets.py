@@ -23,6 +23,7 @@ def test_the_promised_presets_are_there() -> None:
         "vp-sde",
         "ve-sde",
         "edm",
+        "flow",
         "dit",
     }
 
