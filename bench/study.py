@@ -4,7 +4,7 @@
     python bench/study.py --out study.jsonl            # all variants, one after the other
     python bench/study.py --out study.jsonl deep wide  # two of them
     python bench/study.py --out study.jsonl vp-sde edm --pictures docs    # presets, as they are
-    python bench/study.py --out study.jsonl muon-x0 --seeds 0 1 2 --steps 12 20 --guidance 1.15 1.35
+    python bench/study.py --out study.jsonl default muon-x0 --seeds 0 1 2 --steps 12 20 --guidance 1.15 1.35
     python bench/study.py --out study.jsonl --table                       # means over seeds, as Markdown
 
 A variant is a row of VARIANTS: the keys of params.yaml, or whole sections, that it changes; any other name is that of a
@@ -46,10 +46,13 @@ NO_ATTENTION = {"net.attention": [], "net.middle_attention": False}
 ONE_LEVEL = {"net.multipliers": [1], "net.channels": 64, "net.head_channels": 64}
 
 LEAN = NO_ATTENTION | {"net.resample": "residual"}
-MUON = LEAN | {"train.optimizer": "muon"}
+ADAMW = {
+    "net.attention": [7], "net.middle_attention": True, "net.resample": "conv", "train.optimizer": "adamw",
+}  # fmt: skip
+"""A recipe with AdamW and attention, from which the rows of BY_ADAMW differ."""
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
+BY_ADAMW: dict[str, dict[str, Any]] = {
+    "adamw-v": {},
     "linear-eps": {"diffusion.schedule": "linear", "diffusion.prediction": "eps"},
     "cosine-eps": {"diffusion.prediction": "eps"},
     "cosine-x0": {"diffusion.prediction": "x0"},
@@ -69,11 +72,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-attention-above": {"net.attention": []},
     "dropout": {"net.dropout": 0.1},
     "residual-resample": {"net.resample": "residual"},
-    # The optimiser, and what it allows.
-    "lean": LEAN,
-    "muon": MUON,
-    "muon-x0": MUON | {"diffusion.prediction": "x0"},
-    # What attention, scales and skips bring: as many parameters as the default's 758 thousand, within a tenth.
+    # What attention, scales and skips bring: as many parameters as adamw-v's 758 thousand, within a tenth.
     "no-attention": NO_ATTENTION,
     "one-level": ONE_LEVEL | {"net.attention": [14]},
     "one-level-no-attention": ONE_LEVEL | NO_ATTENTION,
@@ -82,6 +81,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain-one-level": {"net": PLAIN | {"levels": 1, "channels": 80, "blocks": 4}},
     "dit-4": {"net": DIT},
     "dit-2": {"net": DIT | {"patch": 2}},
+}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "muon-conv": {"net.resample": "conv"},
+    "muon-x0": {"diffusion.prediction": "x0"},
+    "muon-x0-batch-64": {"diffusion.prediction": "x0", "train.batch": 64},
+    "adamw-v-lean": ADAMW | LEAN,
+    "adamw-x0-lean": ADAMW | LEAN | {"diffusion.prediction": "x0"},
+    **{name: ADAMW | changes for name, changes in BY_ADAMW.items()},
 }
 
 

@@ -22,15 +22,15 @@ class UNet(Section):
         description="width of each level, in multiples of channels; each further level halves the side",
     )  # fmt: skip
     blocks: int = Field(1, ge=1, le=16, description="residual blocks per level")
-    attention: tuple[Count, ...] = Field((7,), max_length=8, description="sides at which self-attention is used")
-    middle_attention: bool = Field(True, description="also in the middle of the network, at its smallest side")
+    attention: tuple[Count, ...] = Field((), max_length=8, description="sides at which self-attention is used")
+    middle_attention: bool = Field(False, description="also in the middle of the network, at its smallest side")
     head_channels: int = Field(32, ge=1, le=1024, description="channels of one attention head")
     groups: Count = Field(8, description="groups of GroupNorm")
     scale_shift: bool = Field(
         True, description="time and class scale and shift the normalised features (ADM), not only add to them"
     )
     resample: Literal["conv", "residual"] = Field(
-        "conv", description="halves and doubles sides: conv (convolutions) or residual (blocks of ADM)"
+        "residual", description="halves and doubles sides: conv (convolutions) or residual (blocks of ADM)"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every residual block")
     patch: Patch = Field(2, description=PATCH)

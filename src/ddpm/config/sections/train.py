@@ -17,11 +17,11 @@ class Train(Section):
     initial: Place = Field(
         "", description='checkpoint folder whose averaged weights training starts from (fine-tuning); "": none'
     )
-    images: Count = Field(102_400, description="budget: training images seen")
+    images: Count = Field(94_400, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = Field(
-        "adamw", description="optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"
+        "muon", description="optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"
     )
     lr: float = Field(0.002, gt=0, le=10, description="peak learning rate")
     muon_lr: float = Field(0.02, gt=0, le=10, description="muon: peak learning rate of hidden layers")
