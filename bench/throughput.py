@@ -32,7 +32,7 @@ from ddpm.model import build
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.allocator import keep_freed_memory
 from ddpm.runtime.device import channels_last, deterministic
-from ddpm.training import batches, loop, state
+from ddpm.training import batches, loop, optimizers, state
 from ddpm.training.config import TrainConfig
 
 BATCH, SIDE, STEPS = 64, 32, 1000
@@ -59,7 +59,7 @@ def ours() -> Contestant:
     }  # fmt: skip
     denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
-    optimizer = build.optimizer(denoiser, "adamw", lr=1e-4, weight_decay=0.0, beta2=0.999)
+    optimizer = optimizers.optimizer(denoiser, "adamw", optimizers.Settings(lr=1e-4, weight_decay=0.0, beta2=0.999))
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     training = state.State(denoiser, ema, optimizer)
     images = np.random.default_rng(0).integers(0, 256, (2048, SIDE, SIDE, 1), dtype=np.uint8)

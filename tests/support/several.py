@@ -3,6 +3,7 @@
 The first of them leaves what it found in FOLDER.
 """
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ddpm.metrics.shards import Shard
 from ddpm.model import build
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import local_tensor
-from ddpm.training import data_parallel, loop, state
+from ddpm.training import data_parallel, loop, optimizers, state
 from ddpm.training.batches import Loader
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss, Plan
@@ -45,20 +46,20 @@ def fit(
     loop.fit(training, tiny.data(), recipe, group=group, **chosen)
 
 
-def replicas(rank: int, count: int) -> tuple[state.State, data_parallel.DDPGroup]:
+def replicas(rank: int, count: int, optimizer: str = "adamw") -> tuple[state.State, data_parallel.DDPGroup]:
     """A training of which every process holds a whole."""
-    training = tiny.training(CONFIG)
+    training = tiny.training(CONFIG, optimizer)
     return training, data_parallel.DDPGroup(rank, count, training.denoiser)
 
 
-def shards(rank: int, count: int) -> tuple[state.State, data_parallel.FSDPGroup]:
+def shards(rank: int, count: int, optimizer: str = "adamw") -> tuple[state.State, data_parallel.FSDPGroup]:
     """A training that the processes divide."""
     torch.manual_seed(0)
     denoiser = build.denoiser(tiny.typed(CONFIG))
     data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
-    optimizer = build.optimizer(denoiser, "adamw", lr=1e-3, weight_decay=0.01, beta2=0.99)
+    chosen = optimizers.optimizer(denoiser, optimizer, tiny.OPTIMIZER)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, ema, optimizer), data_parallel.FSDPGroup(rank, count, denoiser)
+    return state.State(denoiser, ema, chosen), data_parallel.FSDPGroup(rank, count, denoiser)
 
 
 def heldout() -> HeldoutLoss:
@@ -144,6 +145,22 @@ def main(folder: Path) -> None:
         state.restore(divided, folder / "stopped")
         fit(divided, shared)
         leave(folder / "shards_resumed", divided, shared)
+
+        for name, make in (("muon_replicas", replicas), ("muon_shards", shards)):
+            trained, shared = make(rank, count, "muon")
+            fit(trained, shared)
+            leave(folder / name, trained, shared)
+        trained, shared = shards(rank, count, "muon")
+        with contextlib.suppress(loop.TrainingStopped):
+            fit(
+                trained, shared, save=lambda now: leave(folder / "muon_stopped", now, shared),
+                should_stop=lambda: trained.step == STOPPED_AT,
+            )  # fmt: skip
+        shared.barrier()  # the first process has written it
+        trained, shared = shards(rank, count, "muon")
+        state.restore(trained, folder / "muon_stopped")
+        fit(trained, shared)
+        leave(folder / "muon_resumed", trained, shared)
 
         tiny.draw(folder / "model", folder / "drawn", SAMPLE, shard=Shard(rank, count, gather))
         if rank == 0:

@@ -10,7 +10,7 @@ from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
 from ddpm.sampling.to_folder import sample_to_folder
-from ddpm.training import batches, state
+from ddpm.training import batches, optimizers, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
 
@@ -31,6 +31,8 @@ TRAIN_CONFIG = TrainConfig(
     flip=True, precision="fp32", weighting="output", condition_scale=0,
     log_every=24, sample_every=80, checkpoint_every=40,
 )  # fmt: skip
+
+OPTIMIZER = optimizers.Settings(lr=2e-3, weight_decay=0.01, beta2=0.99, muon_lr=0.02)
 
 
 def typed(config: dict[str, Any] = CONFIG) -> ModelConfig:
@@ -62,7 +64,7 @@ def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state
     denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
+    chosen = optimizers.optimizer(denoiser, optimizer, OPTIMIZER)
     return state.State(denoiser, ema, chosen)
 
 

@@ -49,12 +49,19 @@ def edm(sigma: Tensor, sigma_data: float) -> Coefficients:
     return Coefficients(sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt())
 
 
+def flow(sigma: Tensor, sigma_data: float) -> Coefficients:
+    """F predicts the velocity `eps - x0` of `x_t = (1 - t) x0 + t eps`, sigma = t / (1 - t) (Liu et al. 2023)."""
+    scale = 1 / (1 + sigma)
+    return Coefficients(scale, -sigma * scale, scale)
+
+
 PREDICTIONS: dict[str, Callable[[Tensor, float], Coefficients]] = {
     "eps": eps,
     "x0": x0,
     "v": v,
     "score": score,
     "edm": edm,
+    "flow": flow,
 }
 
 # Weights of the squared error of x0, at sigma (B,). With SNR = 1 / sigma^2, and D's error = out * F's error.

@@ -18,9 +18,9 @@ from ddpm.diffusion import schedule as schedules
 TIMES = 999.0
 """The network's clock runs from 0 to this where t is continuous, as it does for a table of 1000 steps."""
 FIRST_TIME = 1e-3
-"""Where sampling of a VP process ends, in t (Song et al. 2021, appendix C: below it, the score is unstable)."""
+"""Where sampling of a VP process or a flow ends, in t (Song et al. 2021, appendix C: the score is unstable below)."""
 FIRST_TRAINED = 1e-5
-"""Where training of a VP process begins, in t (Song et al. 2021, appendix C)."""
+"""Where training of a VP process or a flow begins, in t (Song et al. 2021, appendix C)."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,27 @@ def edm(steps: int, sigma_min: float, sigma_max: float, p_mean: float, p_std: fl
     return Process(sigmas, draw, time, sigma_max)
 
 
+def flow(steps: int) -> Process:
+    """Rectified flow (Liu et al. 2023, equation 1): `x_t = (1 - t) x_0 + t eps`, so `sigma = t / (1 - t)`, s = 1 - t.
+
+    Levels of samplers lie evenly in t, FIRST_TIME from either end, where sigma is 0 and infinite; t is uniform in
+    training, FIRST_TRAINED from either end.
+    """
+
+    def sigma_at(t: Tensor) -> Tensor:
+        return t / (1 - t)
+
+    def draw(u: Tensor) -> Tensor:
+        return sigma_at(FIRST_TRAINED + u * (1 - 2 * FIRST_TRAINED))
+
+    def time(sigma: Tensor) -> Tensor:
+        sigma = sigma.double()
+        return (TIMES * sigma / (1 + sigma)).float()
+
+    sigmas = sigma_at(_grid(FIRST_TIME, 1 - FIRST_TIME, steps))
+    return Process(sigmas, draw, time, (1 + sigmas[-1] ** 2).sqrt().item())
+
+
 PROCESSES: dict[str, tuple[Callable[..., Process], tuple[str, ...]]] = {
     # name: its function, and the parameters that it takes
     "ddpm": (ddpm, ("steps", "schedule", "beta_start", "beta_end")),
@@ -149,6 +170,7 @@ PROCESSES: dict[str, tuple[Callable[..., Process], tuple[str, ...]]] = {
     "sub-vp-sde": (sub_vp_sde, ("steps", "beta_min", "beta_max")),
     "ve-sde": (ve_sde, ("steps", "sigma_min", "sigma_max")),
     "edm": (edm, ("steps", "sigma_min", "sigma_max", "p_mean", "p_std")),
+    "flow": (flow, ("steps",)),
 }
 
 

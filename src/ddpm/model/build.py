@@ -1,16 +1,15 @@
-"""Construction of networks, processes and optimisers: the only place that maps names to objects."""
+"""Construction of networks and processes: the only place that maps their names to objects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ddpm.diffusion import process as processes
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.model.config import ModelConfig
 from ddpm.nets.dit import Block, DiT
-from ddpm.nets.layers import Attention, ResidualBlock
+from ddpm.nets.layers import Attention, Embedding, ResidualBlock
 from ddpm.nets.plain import Plain, Stack
 from ddpm.nets.unet import UNet
 
@@ -48,20 +47,22 @@ def units(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, UNITS)]
 
 
+def hidden_weights(network: nn.Module) -> list[Tensor]:
+    """The weights of hidden convolutions and linear layers: 4-D or 2-D, without embeddings, first and last layers."""
+    outer = next(layers for kind, layers in OUTER.items() if isinstance(network, kind))  # FSDP derives classes
+    excluded = {*outer(network)}
+    for module in network.modules():
+        if isinstance(module, Embedding):
+            excluded |= {*module.modules()}
+    layers = (module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    return [layer.weight for layer in layers if layer not in excluded]
+
+
 UNITS = (Attention, Block, ResidualBlock, Stack)
 NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
-
-
-def optimizer(module: nn.Module, name: str, *, lr: float, weight_decay: float, beta2: float) -> torch.optim.Optimizer:
-    """adam, adamw (decoupled weight decay) or sgd (momentum 0.9)."""
-    parameters = list(module.parameters())
-    fused = parameters[0].device.type in {"cpu", "cuda"}
-    match name:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay, fused=fused)
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay, fused=fused)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=weight_decay, fused=fused)
-        case _:
-            raise KeyError(f"optimizer {name} is not one of adam, adamw, sgd")
+OUTER: dict[type[nn.Module], Callable[[Any], tuple[nn.Module, ...]]] = {
+    # the first and last layers of each kind: those that read or write pixels
+    UNet: lambda net: (net.conv_in, net.conv_out),
+    DiT: lambda net: (net.patchify, net.modulation, net.project),
+    Plain: lambda net: ((*net.encoder, net.middle)[0].convs[0], net.conv_out),
+}

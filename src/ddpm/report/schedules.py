@@ -22,6 +22,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "edm, karras": {
         "process": "edm", "steps": 1000, "sigma_min": 0.002, "sigma_max": 80.0, "p_mean": -1.2, "p_std": 1.2,
     },
+    "flow, straight": {"process": "flow", "steps": 1000},
 }  # fmt: skip
 """Every process with its published values."""
 

@@ -93,7 +93,7 @@ def train_step(
     # dropout draws from the global generator
     torch.manual_seed(randomness.key_seed(config.seed, "dropout", state.step, *group.dropout_key()))
     for param_group in optimizer.param_groups:
-        param_group["lr"] = learning_rate(config, state.step * config.batch)
+        param_group["lr"] = learning_rate(config, state.step * config.batch) * param_group.get("lr_factor", 1.0)
     optimizer.zero_grad(set_to_none=True)
     loss_of = group.loss(denoiser)
     seen = []

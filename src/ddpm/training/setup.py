@@ -9,7 +9,7 @@ from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
-from ddpm.training import data_parallel, state
+from ddpm.training import data_parallel, optimizers, state
 from ddpm.training.config import TrainConfig
 
 
@@ -62,9 +62,8 @@ def new_state(
     if settings.compile:
         torch.use_deterministic_algorithms(True)  # the compiler's own kernels too
         denoiser.net.compile()
-    optimizer = build.optimizer(
-        denoiser, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay, beta2=settings.beta2
-    )
+    values = optimizers.Settings(settings.lr, settings.weight_decay, settings.beta2, settings.muon_lr)
+    optimizer = optimizers.optimizer(denoiser, settings.optimizer, values)
     weights = denoiser.state_dict()
     ema = {name: tensor.clone() for name, tensor in weights.items()}
     lengths = power_ema.LENGTHS if settings.snapshots else ()

@@ -213,7 +213,7 @@ def _fill(state: State, content: Mapping[str, Any]) -> None:
     for part, average in averages.items():
         for name, tensor in average.items():
             tensor.copy_(distribute_like(content[part][name], tensor))
-    parameters = list(state.denoiser.parameters())
+    parameters = [each for group in state.optimizer.param_groups for each in group["params"]]
     nested: dict[int, dict[str, Tensor]] = {}
     for key, value in content["optimizer"].items():
         index, name = key.split(".", 1)

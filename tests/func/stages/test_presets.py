@@ -78,7 +78,7 @@ def registered(name: str, prepared: Path, project: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vp-sde", "ve-sde", "edm", "dit"])
+@pytest.mark.parametrize("name", ["vp-sde", "ve-sde", "edm", "flow", "dit"])
 def test_a_preset_learns_digits_and_its_model_is_registered(name: str, prepared: Path, project: Path) -> None:
     write_params(name)
     number = registered(name, prepared, project)

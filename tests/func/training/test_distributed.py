@@ -16,6 +16,8 @@ from ddpm.training.batches import Loader
 from tests.support import forked, several, tiny
 
 ROOT = Path(__file__).parents[3]
+BY_MUON = {"rel": 1e-3, "atol": 1e-3}
+"""Tolerances for Muon, whose steps are ten times as long and raise small singular values five hundred times."""
 
 
 def torchrun(count: int, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -50,23 +52,23 @@ def one() -> state.State:
     return training
 
 
-def read(folder: Path) -> state.State:
-    training = tiny.training(several.CONFIG)
+def read(folder: Path, optimizer: str = "adamw") -> state.State:
+    training = tiny.training(several.CONFIG, optimizer)
     assert state.restore(training, folder)
     return training
 
 
-def assert_close(a: state.State, b: state.State) -> None:
+def assert_close(a: state.State, b: state.State, rel: float = 1e-5, atol: float = 5e-5) -> None:
     """The same losses and gradients at every step, and nearly the same weights.
 
     Adam divides by the size of a gradient: where that is rounding, so is the direction of the step.
     """
     assert [row["images"] for row in a.history] == [row["images"] for row in b.history]
     for key in ("loss", "grad_norm"):
-        assert [row[key] for row in a.history] == pytest.approx([row[key] for row in b.history], rel=1e-5)
+        assert [row[key] for row in a.history] == pytest.approx([row[key] for row in b.history], rel=rel)
     for one, other in [(a.denoiser.state_dict(), b.denoiser.state_dict()), (a.ema, b.ema)]:
         for name, tensor in one.items():
-            torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=5e-5)
+            torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=atol)
 
 
 def test_parts_of_all_processes_are_the_batch_of_one() -> None:
@@ -103,6 +105,34 @@ def test_one_process_goes_on_where_two_stopped(two: Path, one: state.State, name
     assert training.step == (several.STOPPED_AT if name == "stopped" else several.TRAIN_CONFIG.steps)
     several.fit(training, several.data_parallel.SINGLE_PROCESS)
     assert_close(training, one)
+
+
+@pytest.fixture(scope="module")
+def one_by_muon() -> state.State:
+    """The training by Muon in one process."""
+    training = tiny.training(several.CONFIG, "muon")
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
+    return training
+
+
+@pytest.mark.parametrize("name", ["muon_replicas", "muon_shards"])
+def test_two_processes_train_by_muon_what_one_does(two: Path, one_by_muon: state.State, name: str) -> None:
+    """Matrices that the processes divide are orthogonalised whole."""
+    assert_close(read(two / name, "muon"), one_by_muon, **BY_MUON)
+
+
+def test_a_divided_training_by_muon_resumes_to_the_bit(two: Path) -> None:
+    assert read(two / "muon_stopped", "muon").step == several.STOPPED_AT
+    resumed, whole = read(two / "muon_resumed", "muon"), read(two / "muon_shards", "muon")
+    assert resumed.history == whole.history
+    for one, other in ((resumed.denoiser.state_dict(), whole.denoiser.state_dict()), (resumed.ema, whole.ema)):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_one_process_goes_on_where_two_stopped_by_muon(two: Path, one_by_muon: state.State) -> None:
+    training = read(two / "muon_stopped", "muon")
+    several.fit(training, several.data_parallel.SINGLE_PROCESS)
+    assert_close(training, one_by_muon, **BY_MUON)
 
 
 def test_gradients_are_exchanged_once_a_step_however_many_micro_batches(found: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ def test_what_is_no_file_of_parameters_is_one_sentence(content: bytes, told: str
 @pytest.mark.parametrize("value", ["2020-01-01", "!!binary aGk=", "!!set {a}", "0x10", "[1]", "{a: 1}", "10", "true"])
 def test_another_type_than_text_is_refused_where_text_is_asked_for(value: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT.replace("optimizer: adamw ", f"optimizer: {value} "))
+    path.write_text(TEXT.replace("optimizer: muon ", f"optimizer: {value} "))
     with pytest.raises(params.ParamsError, match=r"train\.optimizer = "):
         params.load(path)
 

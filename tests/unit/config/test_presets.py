@@ -18,11 +18,13 @@ def test_the_promised_presets_are_there() -> None:
         "quick",
         "mnist",
         "mnist-long",
+        "mnist-x0",
         "cifar10",
         "images64",
         "vp-sde",
         "ve-sde",
         "edm",
+        "flow",
         "dit",
     }
 

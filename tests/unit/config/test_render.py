@@ -7,9 +7,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
-from ddpm.cli import edit
 from ddpm.common import yaml_file
-from ddpm.config import params, presets, render
+from ddpm.config import changes, params, presets, render
 from ddpm.config.sections import diffusion, net, sample
 from ddpm.sampling.options import OPTIONS
 
@@ -40,7 +39,7 @@ def test_every_field_has_a_default_and_a_comment_with_all_its_choices(section: A
     [
         (params.Train, "lr", "peak learning rate (above 0, at most 10)"),
         (params.Train, "clip", "gradient clipping: largest norm"),
-        (params.Train, "optimizer", "optimiser: adam, adamw, sgd"),
+        (params.Train, "optimizer", "optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"),
         (params.Prepare, "channels", "1 grey, 3 colour"),
         (params.Prepare, "labels", "folders: sub-folders are classes; none: unlabelled"),
         (params.Flow, "retries", "further attempts after a transient failure, such as a busy DVC lock (0 to 10)"),
@@ -105,9 +104,9 @@ def test_an_experiment_of_dvc_changes_one_line_of_the_file(name: str, tmp_path: 
 
 def test_a_value_changed_by_this_program_is_written_as_by_dvc(tmp_path: Path) -> None:
     texts = {"flow.branch": "", "flow.cron": "0 4 * * *"}
-    changes = {"promote.max_fid": None, "train.lr": 0.0005, "net.multipliers": [1, 4]} | texts
+    changed = {"promote.max_fid": None, "train.lr": 0.0005, "net.multipliers": [1, 4]} | texts
     file = tmp_path / "params.yaml"
-    file.write_text(edit.changed(presets.text(PRESETS["mnist"]), changes))
+    file.write_text(changes.in_text(presets.text(PRESETS["mnist"]), changed))
     ours = file.read_text()
     apply_overrides(file, ["train.lr=0.0005"])
     assert file.read_text() == ours

@@ -56,6 +56,37 @@ def test_edm_row_is_karras_table_1() -> None:
     torch.testing.assert_close(row.scale, 1 / (sigma**2 + data**2).sqrt())
 
 
+def test_flow_row_predicts_the_velocity_of_the_straight_line() -> None:
+    """The perfect output is `eps - x0` of the input `(1 - t) x0 + t eps`, and D is `x_t - t F` (Liu et al. 2023)."""
+    x, noise, step = draw()
+    levels = process.flow(1000)
+    sigma = levels.sigmas[step]
+    t = (sigma / (1 + sigma)).view(-1, 1, 1, 1)
+    net = Oracle(noise - x)
+    denoiser = Denoiser(net, levels, "flow", 0.5)
+    assert denoiser.loss(x, sigma, noise, None, "output").max() < 1e-20
+    torch.testing.assert_close(net.x, (1 - t) * x + t * noise)
+    torch.testing.assert_close(denoiser(x + sigma.view(-1, 1, 1, 1) * noise, sigma), x, rtol=1e-9, atol=1e-9)
+    net.output = torch.zeros_like(x)  # flow matching: the plain squared error of the velocity
+    expected = (noise - x).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(denoiser.loss(x, sigma, noise, None, "output"), expected)
+
+
+def test_flow_with_the_exact_velocity_of_a_gaussian_is_its_exact_denoiser() -> None:
+    """For x0 ~ N(m, c): E[eps - x0 | x_t] in closed form gives the posterior mean m + c / (c + sigma^2) (y - m)."""
+    mean, variance = 0.3, 0.2
+    sigma = process.flow(1000).sigmas[torch.tensor([0, 300, 900, 999])]
+    t = (sigma / (1 + sigma)).view(-1, 1, 1, 1)
+    spread = (1 - t) ** 2 * variance + t**2  # of x_t
+    y = torch.linspace(-2, 2, 16, dtype=torch.float64).view(1, 1, 4, 4).expand(4, 1, 4, 4) * (
+        1 + sigma.view(-1, 1, 1, 1)
+    )
+    velocity = (t - (1 - t) * variance) / spread * ((1 - t) * y - (1 - t) * mean) - mean
+    denoiser = Denoiser(Oracle(velocity), process.flow(1000), "flow", 0.5)
+    exact = mean + variance / (variance + sigma.view(-1, 1, 1, 1) ** 2) * (y - mean)
+    torch.testing.assert_close(denoiser(y, sigma), exact)
+
+
 @pytest.mark.parametrize("prediction", list(PREDICTIONS))
 def test_simple_weighting_is_the_squared_error_of_the_noise(prediction: str) -> None:
     x, noise, step = draw()

@@ -16,6 +16,7 @@ EXAMPLES = {
     "sub-vp-sde": process.sub_vp_sde(1000, 0.1, 20.0),
     "ve-sde": process.ve_sde(1000, 0.01, 50.0),
     "edm": process.edm(1000, 0.002, 80.0, -1.2, 1.2),
+    "flow": process.flow(1000),
 }
 EVEN = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
 
@@ -111,3 +112,17 @@ def test_edm_is_karras_table_1() -> None:
     logs = found.draw(EVEN).log().numpy()
     assert stats.kstest(logs, "norm", (-1.2, 1.2)).statistic < 1e-4
     torch.testing.assert_close(found.time(found.sigmas), (1000 * found.sigmas.log() / 4).float())
+
+
+def test_flow_is_a_straight_line_from_image_to_noise() -> None:
+    """`x_t = (1 - t) x0 + t eps` (Liu et al. 2023, equation 1): s = 1 - t and s sigma = t; t is even and uniform."""
+    found = EXAMPLES["flow"]
+    t = torch.linspace(0.001, 0.999, 1000, dtype=torch.float64)
+    s = 1 / (1 + found.sigmas)
+    torch.testing.assert_close(s, 1 - t)
+    torch.testing.assert_close(s * found.sigmas, t)
+    torch.testing.assert_close(found.time(found.sigmas), (999 * t).float())
+    drawn = found.draw(EVEN)
+    assert stats.kstest((drawn / (1 + drawn)).numpy(), "uniform").statistic < 1e-4
+    assert found.prior * s[-1].item() == pytest.approx(1, abs=2e-3)
+    assert process.flow(1).sigmas.tolist() == pytest.approx([999])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddpm.diffusion import process as processes
 from ddpm.diffusion import schedule
 from ddpm.diffusion.samplers import table as samplers
 from tests.support.gaussian import HIGH, LOW, MEAN, SPREAD, exact, geometric
@@ -236,3 +237,13 @@ def test_with_fraction_keeps_the_fraction_of_the_labels_asked_for() -> None:
     x0, fraction = samplers.with_fraction(model, guided)(torch.zeros(2, 3, dtype=torch.float64), 1.0)
     assert (x0 == 1).all()
     assert fraction.tolist() == [[0.0] * 3, [1.0] * 3]
+
+
+@pytest.mark.parametrize("draw", [samplers.euler, samplers.dpm_solver_pp, samplers.dpm_solver_pp_sde, samplers.ddpm])
+def test_samplers_draw_the_gaussian_over_the_levels_of_a_flow(draw: Draw) -> None:
+    """All of them, from the start that the process gives: no sampler knows which process made its levels."""
+    process = processes.flow(1000)
+    sigmas = schedule.sampling_sigmas("log-snr", process.sigmas, 300)
+    mean, spread = law(draw, sigmas, 0.0, process.prior**2)
+    assert mean == pytest.approx(MEAN, abs=0.01)
+    assert spread == pytest.approx(SPREAD, rel=0.03)

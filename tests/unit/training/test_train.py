@@ -37,7 +37,7 @@ def assert_same(a: state.State, b: state.State) -> None:
     assert a.history == b.history
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "muon"])
 @pytest.mark.parametrize("stop_at", [1, 5, 11, 19])
 def test_stopped_and_resumed_equals_uninterrupted_to_the_bit(tmp_path: Path, optimizer: str, stop_at: int) -> None:
     whole = tiny.training(optimizer=optimizer)

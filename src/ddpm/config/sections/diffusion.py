@@ -10,7 +10,7 @@ from ddpm.config.sections.base import Section
 
 LARGEST_SIGMA = 1e15  # its square is still a number of half the range of float32
 Level = Annotated[float, Field(gt=0, le=10000)]
-PROCESSES = "ddpm (discrete, T steps), vp-sde, sub-vp-sde, ve-sde or edm; each has its own keys"
+PROCESSES = "ddpm (discrete, T steps), vp-sde, sub-vp-sde, ve-sde, edm or flow; each has its own keys"
 
 
 def ascending(low: str, high: str) -> Callable[[Section], Section]:
@@ -40,7 +40,7 @@ class Process(Section):
     steps: int = Field(
         1000, ge=1, le=5000, description="T: diffusion steps, or number of noise levels available to samplers"
     )
-    prediction: Literal["eps", "x0", "v", "score", "edm"] = Field("v", description="what the network predicts")
+    prediction: Literal["eps", "x0", "v", "score", "edm", "flow"] = Field("v", description="what the network predicts")
     sigma_data: float = Field(0.5, gt=0, le=10, description="edm: standard deviation of the images in [-1, 1]")
     weighting: Literal["simple", "snr", "truncated-snr", "min-snr", "p2", "edm", "output"] = Field(
         "output", description="loss weighting (simple: Ho et al.; output: unweighted error of the network output)"
@@ -140,4 +140,11 @@ class Edm(Levels):
         return self
 
 
-Diffusion = Annotated[Ddpm | VpSde | VeSde | Edm, Field(discriminator="process")]
+class RectifiedFlow(Process):
+    """Rectified flow (Liu et al. 2023)."""
+
+    process: Literal["flow"] = Field("flow", description=PROCESSES)
+    schedule: Literal["straight"] = Field("straight", description="of time: from image to noise in a straight line")
+
+
+Diffusion = Annotated[Ddpm | VpSde | VeSde | Edm | RectifiedFlow, Field(discriminator="process")]

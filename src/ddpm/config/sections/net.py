@@ -22,15 +22,15 @@ class UNet(Section):
         description="width of each level, in multiples of channels; each level halves the resolution",
     )  # fmt: skip
     blocks: int = Field(1, ge=1, le=16, description="residual blocks per level")
-    attention: tuple[Count, ...] = Field((7,), max_length=8, description="resolutions with self-attention")
-    middle_attention: bool = Field(True, description="self-attention in the middle block")
+    attention: tuple[Count, ...] = Field((), max_length=8, description="resolutions with self-attention")
+    middle_attention: bool = Field(False, description="self-attention in the middle block")
     head_channels: int = Field(32, ge=1, le=1024, description="channels per attention head")
     groups: Count = Field(8, description="groups of GroupNorm")
     scale_shift: bool = Field(
         True, description="condition on time and class by scale and shift (ADM) instead of addition"
     )
     resample: Literal["conv", "residual"] = Field(
-        "conv", description="down- and upsampling: conv (convolutions) or residual (blocks of ADM)"
+        "residual", description="down- and upsampling: conv (convolutions) or residual (blocks of ADM)"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every residual block")
     patch: Patch = Field(2, description=PATCH)

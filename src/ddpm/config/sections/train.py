@@ -17,15 +17,18 @@ class Train(Section):
     initial: Place = Field(
         "", description='checkpoint folder whose EMA weights training starts from (fine-tuning); "": none'
     )
-    images: Count = Field(102_400, description="budget: training images seen")
+    images: Count = Field(94_400, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adamw", description="optimiser")
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = Field(
+        "muon", description="optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"
+    )
     lr: float = Field(0.002, gt=0, le=10, description="peak learning rate")
+    muon_lr: float = Field(0.02, gt=0, le=10, description="muon: peak learning rate of hidden layers")
     warmup: int = Field(1600, ge=0, description="images of linear learning-rate warmup")
     decay: Fraction = Field(0.5, description="final share of the training over which the learning rate decays to zero")
-    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw")
-    beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw: decay of the squared-gradient average")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled for adamw and muon")
+    beta2: float = Field(0.99, gt=0, lt=1, description="adam, adamw, muon: decay of the squared-gradient average")
     clip: float = Field(1.0, gt=0, le=1e9, description="gradient clipping: largest norm")
     ema: Literal["auto"] | Annotated[int, Field(ge=0, le=10**12)] = Field(
         9600,
