@@ -1,5 +1,6 @@
 """Untrusted text in every field, against every output: it is never interpreted."""
 
+import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ddpm import registry, tracking
-from ddpm.cli import app, doctor, edit, models
+from ddpm.cli import app, doctor, edit, model_tables
 from ddpm.cli.findings import Finding
 from ddpm.common.markdown import escape
 from ddpm.data import statistics, survey
@@ -146,7 +147,11 @@ def stated(text: str) -> str:
 
 def moves(text: str) -> str:
     move = registry.Move(text, 1, "promote", None, 1, text, datetime.now(UTC), text, "done", text)
-    return rich_text(models._moves([move])) + rich_lines([str(move)])
+    seen = io.StringIO()
+    with contextlib.redirect_stdout(seen), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "4000")
+        model_tables.show_moves([move])
+    return seen.getvalue() + rich_lines([str(move)])
 
 
 @pytest.mark.parametrize("output", [shown_summary, shown_line, survey_of, stated, moves, lambda text: listing([text])])

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm.model import build
-from ddpm.training import loop, state
+from ddpm.training import loop, optimizers, state
 from ddpm.training.batches import Batch, Loader
 from ddpm.training.data_parallel import SINGLE_PROCESS
 from ddpm.training.unread import UnreadSteps
@@ -48,11 +48,11 @@ def on_meta(config: dict[str, Any], optimizer: str) -> state.State:
     with torch.device("cpu"):
         denoiser = build.denoiser(tiny.typed(config)).to("meta")
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    chosen = build.optimizer(denoiser, optimizer, lr=1e-3, weight_decay=0.01, beta2=0.99)
+    chosen = optimizers.optimizer(denoiser, optimizer, optimizers.Settings(lr=1e-3, weight_decay=0.01, beta2=0.99))
     return state.State(denoiser, ema, chosen)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", list(optimizers.OPTIMIZERS))
 @pytest.mark.parametrize(
     "config",
     [tiny.CONFIG, tiny.enlarging(), {**tiny.CONFIG, "diffusion": LEARNED}],
@@ -127,7 +127,7 @@ def broken_at(training: state.State, step: int) -> None:
     next(training.denoiser.parameters()).register_hook(broken)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", list(optimizers.OPTIMIZERS))
 @pytest.mark.parametrize(
     ("point", "every"), [("save", "checkpoint_every"), ("preview", "sample_every"), ("log", "log_every")]
 )
