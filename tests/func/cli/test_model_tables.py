@@ -29,7 +29,7 @@ def record(project: Path) -> None:
         scores = {"fid": fid, "inception_score": 7.654321, "conditions": {"extractor": "classifier", "count": 2000}}
         tags = {
             CONTENT_TAG: content, VERIFIED_TAG: "{}", EVIDENCE_TAG: json.dumps(scores), "ddpm.verdict": verdict,
-            "ddpm.git_sha": "0123456789", "ddpm.git_dirty": "true", "ddpm.data_hash": "fedcba9876543210",
+            "ddpm.git_sha": 5 * "5e", "ddpm.git_dirty": "true", "ddpm.data_hash": 8 * "da",
         }  # fmt: skip
         connection.create_model_version("digits", (project / content).as_uri(), tags=tags)
     registry.promote("digits", 1, why="the first model", expected_champion=None)
