@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, str] = {
         "func/serving/test_clean_environment.py",
     "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{\"dataframe_split\": "
     '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "func/serving/test_clean_environment.py",
+    "sbatch scripts/slurm.sh": "func/project/test_slurm.py",  # needs a cluster
     # trainings, one or several for each command
     "ddpm try train.lr=0.001": "func/trials/test_try.py",
     "nohup ddpm try --start > tried.log 2>&1 &": "func/trials/test_try.py",
@@ -84,7 +85,7 @@ IN_TEXT = (
     "ddpm report", "ddpm doctor", "ddpm --help", "ddpm preset", "ddpm status", "ddpm history", "ddpm data status",
     "dvc repro", "dvc metrics show", "dvc metrics diff", "dvc plots show", "dvc plots diff",
     "dvc exp run -S train.lr=0.001", "dvc exp show --only-changed",
-    "dvc exp show --only-changed --drop 'out|src|Created|.*[.](rec|mr)$'", "dvc metrics diff",
+    "dvc exp show --only-changed --drop 'out|src|Created|.*rec$|.*mr$'", "dvc metrics diff",
 )  # fmt: skip
 """Whole commands that stand in a sentence, in the order in which they are run here."""
 

@@ -9,6 +9,7 @@ from ddpm.sampling.options import OPTIONS, default
 ModelOption = Annotated[
     str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
 ]
+LONGEST_NUMBER = 10
 TRAINED = "out/train/model"
 """Checkpoint of the last training."""
 RecordedArgument = Annotated[
@@ -24,7 +25,8 @@ def address(model: str, name: str = "") -> str:
     """Expand a version number to `models:/NAME/VERSION`, by default of promote.name; return anything else unchanged."""
     from ddpm.config import params
 
-    return f"models:/{name or params.model_name()}/{model}" if model.isdecimal() else model
+    number = model.isdecimal() and len(model) < LONGEST_NUMBER  # the id of a run may have digits only
+    return f"models:/{name or params.model_name()}/{model}" if number else model
 
 
 def sampler_option(name: str, fallback: str = "") -> Any:

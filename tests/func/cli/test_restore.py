@@ -75,7 +75,7 @@ def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: 
     assert "it supports super-resolution by 2, not denoise" in words
     done = CliRunner().invoke(app, ["sample", "--model", str(model), "--out", str(folder / "a.png")])
     assert done.exit_code == 1
-    assert "give it some with `ddpm restore super-resolution --model" in done.output
+    assert "use `ddpm restore super-resolution --model" in done.output
 
 
 def test_a_version_without_settings_says_what_it_restores_with(project: Path, folder: Path) -> None:

@@ -50,7 +50,10 @@ def test_every_sampler_option_is_one_of_the_command_with_its_description_and_ran
     offered = {each.name: each for each in commands["sample"].params}
     for name, option in OPTIONS.items():
         assert option.described.lower() in offered[name].help.lower()
-    assert "ddim: 0 deterministic, 1 as noisy as ddpm (0 to 1).  [default: 0.0]" in offered["eta"].help
+    assert (
+        "ddim: stochasticity; 0: deterministic, 1: as much noise as ddpm (0 to 1).  [default: 0.0]"
+        in offered["eta"].help
+    )
     restored = {each.name: each.help for each in commands["restore"].params}
     assert all(OPTIONS[name].described[1:] in restored[name] for name in ("sampler", "steps"))
 

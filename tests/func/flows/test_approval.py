@@ -12,8 +12,10 @@ import pytest
 from ddpm import registry, tracking
 from ddpm.common import files
 from ddpm.config import presets
+from ddpm.data import profile
 from ddpm.registry import approval as questions
 from ddpm.registry.versions import VERIFIED_TAG
+from ddpm.tracking import outputs
 from tests.support.approving import (
     NAME,
     PATIENCE,
@@ -131,10 +133,9 @@ def test_the_whole_promotion_waits_for_approval(tiny_checkpoint: Path) -> None:
     metrics = {"fid": 3.0, "conditions": {"weights_sha256": "x"}}
     shutil.copytree(tiny_checkpoint, candidate.MODEL)
     files.write_json(candidate.METRICS, metrics)
-    files.write_text(candidate.HISTORY, "images,loss\n1,0.5\n")
-    candidate.PICTURES.mkdir()
-    files.write_json(Path("out/prepare/profile.json"), {"data_sha256": "x"})
-    files.write_npy(Path("out/prepare/profile.npy"), np.zeros(1))
+    files.write_text(outputs.HISTORY, "images,loss\n1,0.5\n")
+    outputs.PICTURES.mkdir()
+    profile.Profile(np.zeros(1, profile.ROW), ("dark",), ("L",), 8, 1, "d" * 64).write(Path("out/prepare"))
     run_id = tracking.complete(files.read_json(candidate.MODEL / "config.json")["digest"], metrics)
     number = registry.register(candidate.MODEL, "first", run_id, metrics)
     registry.annotate("first", number, {VERIFIED_TAG: json.dumps({"shape": [2, 8, 8, 1], "dtype": "uint8"})})

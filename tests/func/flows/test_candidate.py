@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tool
         sample.main()
         evaluate.main()
         run_id = tracking.complete(DIGEST, {"fid": 30.0})
-        candidates = [model(Path("one"), 0.2), Path("out/train/model"), model(Path("three"), 1.0, classes=["a", "b"])]
+        candidates = [model(Path("one"), 4.0), Path("out/train/model"), model(Path("three"), 1.0, classes=["a", "b"])]
         for number, each in enumerate(candidates, 1):
             metrics = files.read_json(evaluate.METRICS)
             if number == 1:
@@ -97,7 +97,7 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
     verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "regressed", "worse"}, verdict.reasons
     assert [row.name for row in verdict.rows][:1] == ["FID (classifier)"]
-    gap = next(row for row in verdict.rows if row.name == "gap of held-out to training loss")
+    gap = next(row for row in verdict.rows if row.name == "held-out loss gap")
     assert (gap.candidate, gap.champion) == (pytest.approx(0.02), 0.25), "each as its own training measured it"
     assert not re.search(
         r"\bFID\b(?! \(classifier\))", " ".join([*verdict.reasons, *(row.name for row in verdict.rows)])

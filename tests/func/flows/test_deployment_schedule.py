@@ -70,14 +70,14 @@ def test_a_deployment_switched_off_on_the_page_stays_off(stops: bool) -> None:
     for cron in ("0 3 * * *", "0 3 * * *", "0 4 * * *"):
         if stops:
             runner.pause()
-            assert "is switched off on Prefect's page, and stays off" in describe(cron)
+            assert "is switched off on Prefect's page and stays off" in describe(cron)
         found = recorded(cron)
         assert [each.active for each in found["retrain"].schedules] == [False]
         assert [each.schedule.cron for each in found["retrain"].schedules] == [cron]
         assert {name: each.paused for name, each in found.items()} == {
             "retrain": False, "promote": True, "rollback": False
         }  # fmt: skip
-        assert "is switched off on Prefect's page, and stays off" in describe(cron)
+        assert "is switched off on Prefect's page and stays off" in describe(cron)
     with client() as connection:
         (schedule,) = found["retrain"].schedules
         connection.update_deployment_schedule(found["retrain"].id, schedule.id, active=True)

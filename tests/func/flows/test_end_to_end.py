@@ -198,7 +198,8 @@ def test_both_models_were_scored_in_one_process_and_the_evidence_is_kept(first: 
         seeds.append(each["conditions"]["seed"])
     assert seeds[0] == seeds[1]
     evidence = registry(first, "registry.load_evidence('ddpm-digits', 2)")
-    assert evidence["scores"] == scores
+    own = registry(first, "registry.version('ddpm-digits', 1).evidence")["generalisation"]
+    assert evidence["scores"] == scores | {"champion": scores["champion"] | {"generalisation": own}}
     assert evidence["versions"] == {"name": "ddpm-digits", "candidate": 2, "champion": 1}
     assert evidence["limits"]["confidence"] == 0.95
     verdict = evidence["verdict"]

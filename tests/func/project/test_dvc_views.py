@@ -64,7 +64,7 @@ def test_an_experiment_reads_well_at_80_columns_and_changes_one_line(repository:
     after = Path("params.yaml").read_text().splitlines()
     changed = [new.split("#")[0].strip() for old, new in zip(before, after, strict=True) if old != new]
     assert changed == ["lr: 0.0005"]
-    shown = sh("dvc", "exp", "show", "--no-pager", "--only-changed", "--drop", "out|src|Created|.*[.](rec|mr)$")
+    shown = sh("dvc", "exp", "show", "--no-pager", "--only-changed", "--drop", "out|src|Created|.*rec$|.*mr$")
     assert max(map(len, shown.splitlines())) <= 80, shown
     assert "…" not in shown
     for word in ("k3fq.fid", "k3fq.kid", "k3fq.is", "train.lr", "2.8005", "0.0005", "2.802", "0.002"):

@@ -29,7 +29,7 @@ def test_a_broken_model_answers_with_a_server_s_error(tmp_path: Path, tiny_check
     checkpoint.save(tmp_path / "broken", loaded.config, weights, weights)
     pack.pack(tmp_path / "broken", tmp_path / "packed", CONDITIONS)
     broken = mlflow.pyfunc.load_model(str(tmp_path / "packed"))
-    with pytest.raises(MlflowException, match=r"sampler ddim: evaluation 1 .* not finite") as raised:
+    with pytest.raises(MlflowException, match=r"sampled with ddim: evaluation 1 .* not finite") as raised:
         broken.predict(pd.DataFrame({"label": [1]}))
     assert raised.value.get_http_status_code() == 500
 

@@ -159,7 +159,10 @@ def test_the_average_is_chosen_by_heldout_loss_and_any_other_is_made_afterwards(
     assert files.read_npy(Path("x.npy")).shape == (2, 8, 8, 1)
     index = Path("out/train/ema/index.json")
     files.write_json(index, files.read_json(index) | {"digest": "0" * 64})
-    assert "snapshots of another training" in CliRunner().invoke(app, ["ema", "--length", "0.07"]).stderr
+    assert (
+        "the snapshots and the model in out/train are from different trainings"
+        in CliRunner().invoke(app, ["ema", "--length", "0.07"]).stderr
+    )
     files.write_json(index, files.read_json(index) | {"digest": checkpoint.read_config(MODEL).digest})
     for arguments, said in ((["0.1"], "ema-0.1 exists already"), (["0.3"], "below 0.2887"), (["0.005"], "snapshots")):
         refused = CliRunner().invoke(app, ["ema", "--length", *arguments])

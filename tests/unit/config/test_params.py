@@ -147,13 +147,13 @@ def test_editing_keeps_every_other_byte() -> None:
     text = (ROOT / "params.yaml").read_text()
     assert changes.in_text(text, {}) == text
     edited = changes.in_text(
-        text, {"prepare.resolution": 64, "net.attention": [8], "promote.max_fid": None, "train.flip": True}
+        text, {"prepare.resolution": 64, "net.multipliers": [1, 4], "promote.max_fid": None, "train.flip": True}
     )
     before, after = text.splitlines(), edited.splitlines()
     differing = [new for old, new in zip(before, after, strict=True) if old != new]
     assert [line.split("#")[0].strip() for line in differing] == [
         "resolution: 64",
-        "- 8",
+        "- 4",
         "flip: true",
         "max_fid:",
     ]
