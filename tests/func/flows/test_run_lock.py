@@ -1,6 +1,7 @@
 """Run lock, liveness locks and recovery of dead runs, with real processes that are killed."""
 
 import asyncio
+import contextvars
 import os
 import subprocess
 import sys
@@ -143,7 +144,8 @@ def test_of_several_processes_that_find_a_killed_run_one_notifies(
         monkeypatch.setenv("DDPM_WEBHOOK_URL", web.url)
         monkeypatch.setenv("DDPM_WEBHOOK_SECRET", SECRET)
         monkeypatch.setattr(run_liveness, "is_alive", seen_by_both)
-        found = [each.result() for each in (pool.submit(look), pool.submit(look))]
+        looks = [pool.submit(contextvars.copy_context().run, look) for _ in range(2)]  # with Prefect's settings
+        found = [each.result() for each in looks]
         message = web.next()
         assert web.empty()
     assert sorted(found) == [[], [first]]
