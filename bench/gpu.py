@@ -1,4 +1,4 @@
-"""Training images per second and model FLOP utilisation on this machine's GPU, beside diffusers' loop.
+"""Training images per second and model FLOP utilisation on this machine's GPU, compared with diffusers' loop.
 
     pip install '.[peers]'
     python bench/gpu.py                          # a table for docs/results.md

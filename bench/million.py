@@ -3,7 +3,7 @@
     python bench/million.py [--images 5000 80000] [--workers 1] [--folder DIR] [--out FILE]
 
 For `prepare`, a set is written as PNG files first; without it, the prepared set is written directly, in seconds and not
-minutes (--folder keeps both). Each part runs in a process of its own. Prints a row for each part and number of images:
+minutes (--folder keeps both). Each part runs in a separate process. Prints a row for each part and number of images:
 seconds summed over cores and of the clock, and the peak resident memory of the process without its workers, which
 includes pages of memory-mapped files. `--images 1000000` needs 3 GB of disk, and 12 GB with `prepare`.
 """
@@ -73,9 +73,10 @@ def prepare(folder: Path, workers: int) -> None:
     from ddpm.data.prepare import prepare
     from ddpm.data.sources import find
 
-    options = {"resolution": SIDE, "channels": 3, "labels": "folders", "background": 0, "holdout": 0.2}
-    limits = {"max_pixels": 10_000, "max_bad_fraction": 0.0, "near_duplicate": LIMIT}
-    prepare(find(folder / "images"), folder / "prepare", **options, **limits, workers=workers or None)  # type: ignore[arg-type]
+    prepare(
+        find(folder / "images"), folder / "prepare", resolution=SIDE, channels=3, labels="folders", background=0,
+        holdout=0.2, max_pixels=10_000, max_bad_fraction=0.0, near_duplicate=LIMIT, workers=workers or None,
+    )  # fmt: skip
 
 
 def load(folder: Path, workers: int) -> None:
@@ -127,7 +128,7 @@ PARTS: dict[str, Callable[[Path, int], None]] = {
 
 
 def measure(part: str, folder: Path, workers: int) -> dict[str, float]:
-    """Run one part in a process of its own."""
+    """Run one part in a separate process."""
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder), "--workers", str(workers)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -9,7 +9,7 @@
 Every row draws `sample.count` images with the guidance of params.yaml and is scored with the extractor and reference of
 the features stage. Evaluations are counted, not computed: with guidance, a level costs two. Rows of at most
 `--cheap` evaluations, and the reference (ancestral sampling over all T levels), are drawn from several seeds, `count`
-apart, so that their spread is known. A line of the file is one row with one seed; a stopped run goes on where it was.
+apart, so that their spread is known. A line of the file is one row with one seed; a stopped run resumes where it was.
 """
 
 import argparse

@@ -12,37 +12,24 @@ import time
 from collections.abc import Callable
 
 import paired
+import published
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler
 
 from ddpm.exchange import weights
 from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.sampling import generate
 
-SIDE, STEPS = 32, 1000
-CONFIG = {
-    "image": {"resolution": SIDE, "channels": 1, "classes": [], "label_dropout": 0.0},
-    "net": {"kind": "unet", "channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,),
-            "middle_attention": True, "head_channels": 32, "groups": 8, "scale_shift": False, "resample": "conv",
-            "dropout": 0.0, "patch": 1, "layout": "adm"},
-    "diffusion": {"process": "ddpm", "steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
-                  "prediction": "eps", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
-}  # fmt: skip
-
 
 def samplers(levels: int, batch: int) -> dict[str, Callable[[], object]]:
     """Functions that draw one batch each."""
-    config = ModelConfig.from_json(CONFIG)
+    config = ModelConfig.from_json(published.CONFIG)
     denoiser = build.denoiser(config).requires_grad_(requires_grad=False).eval()
     model = checkpoint.Model(denoiser, config, "")
-    net = UNet2DModel(
-        sample_size=SIDE, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64), layers_per_block=2,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), attention_head_dim=32, norm_num_groups=8,
-    )  # fmt: skip
+    net = published.diffusers_unet()
     net.load_state_dict(weights.theirs(denoiser.net.state_dict()))
-    pipeline = DDIMPipeline(net.eval(), DDIMScheduler(STEPS))
+    pipeline = DDIMPipeline(net.eval(), DDIMScheduler(published.STEPS))
     pipeline.set_progress_bar_config(disable=True)
     options = generate.Sampling(sampler="ddim", steps=levels, spacing="uniform")
     return {

@@ -1,10 +1,10 @@
-"""One training step of this checkout beside that of another commit, or of other settings, on the CPU.
+"""CPU time of a training step of this checkout, compared with another commit or other settings.
 
     python bench/step.py HEAD~3                         # this checkout against a commit
     python bench/step.py HEAD --env MALLOC_TRIM_THRESHOLD_=131072   # against itself with a variable set
     OMP_NUM_THREADS=1 python bench/step.py HEAD~1 --nets params
 
-Each side is a process of its own that trains as the train stage does, deterministic kernels and allocator included.
+Each side is a separate process that trains as the train stage does, deterministic kernels and allocator included.
 Both run in turns, in changing order, so that a slow moment of the machine meets both; ratios are formed turn by turn
 and given with 95 % intervals. CPU time is less disturbed by other programs than elapsed time, but does not show idle
 threads.

@@ -25,7 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import paired
+import published
 import torch
+from published import SIDE, STEPS
 from torch.utils.flop_counter import FlopCounterMode
 
 from ddpm.model import build
@@ -35,7 +37,7 @@ from ddpm.runtime.device import channels_last, deterministic
 from ddpm.training import batches, loop, optimizers, state
 from ddpm.training.config import TrainConfig
 
-BATCH, SIDE, STEPS = 64, 32, 1000
+BATCH = 64
 
 
 @dataclass
@@ -49,15 +51,7 @@ class Contestant:
 
 def ours() -> Contestant:
     """The published layout, as `ddpm.training.loop` trains it."""
-    config = {
-        "image": {"resolution": SIDE, "channels": 1, "classes": [], "label_dropout": 0.0},
-        "net": {"kind": "unet", "channels": 32, "multipliers": (1, 2, 2), "blocks": 2, "attention": (16,),
-                "middle_attention": True, "head_channels": 32, "groups": 8, "scale_shift": False, "resample": "conv",
-                "dropout": 0.0, "patch": 1, "layout": "adm"},
-        "diffusion": {"process": "ddpm", "steps": STEPS, "schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
-                      "prediction": "eps", "sigma_data": 0.5, "variance": "fixed", "condition": "none"},
-    }  # fmt: skip
-    denoiser = build.denoiser(ModelConfig.from_json(config))
+    denoiser = build.denoiser(ModelConfig.from_json(published.CONFIG))
     channels_last(denoiser)
     optimizer = optimizers.optimizer(denoiser, "adamw", optimizers.Settings(lr=1e-4, weight_decay=0.0, beta2=0.999))
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
@@ -86,14 +80,10 @@ def ours() -> Contestant:
 
 def diffusers() -> Contestant:
     """`UNet2DModel` of the same layout, in the loop of diffusers' unconditional training example."""
-    from diffusers import DDPMScheduler, UNet2DModel
+    from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
 
-    net = UNet2DModel(
-        sample_size=SIDE, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64), layers_per_block=2,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), attention_head_dim=32, norm_num_groups=8,
-    )  # fmt: skip
+    net = published.diffusers_unet()
     scheduler = DDPMScheduler(STEPS)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.0)
     average = EMAModel(net.parameters(), decay=0.9999)

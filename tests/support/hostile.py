@@ -20,7 +20,7 @@ STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u20
 
 
 def lines(text: str) -> None:
-    """Text on a terminal or in a log: nothing steers it, no line is forged, no secret is told."""
+    """Text on a terminal or in a log: no control sequence, no forged line, no secret."""
     assert not STEERS.search(text), f"{STEERS.search(text)} in {text!r}"
     assert not re.search(r"^error: everything", text, re.MULTILINE), text
     assert "SECRET" not in text, text

@@ -28,7 +28,7 @@ def ddpm(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["score", *arguments, *chosen])
 
 
-def told(*arguments: str) -> dict[str, object]:
+def printed_scores(*arguments: str) -> dict[str, object]:
     done = ddpm(*arguments, "--json")
     assert done.exit_code == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -53,8 +53,8 @@ def try_(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Training seeds of each variant.", min=1, max=100)] = 1,
     budget: Annotated[float, typer.Option(help="Share of the training images (above 0, at most 1).")] = 1.0,
-    queue: Annotated[bool, typer.Option("--queue", help="Only put the variants in line, for --start.")] = False,
-    start: Annotated[bool, typer.Option("--start", help="Run everything in line, one after the other.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Only queue the variants, for --start.")] = False,
+    start: Annotated[bool, typer.Option("--start", help="Run the queue, one request after the other.")] = False,
     keep: Annotated[
         str,
         typer.Option(metavar="NAME", help="Apply a trial to params.yaml and register its model.", autocompletion=names),
@@ -63,7 +63,7 @@ def try_(
         str,
         typer.Option(metavar="NAME", help="Remove a trial and its experiment.", autocompletion=names),
     ] = "",
-    listing: Annotated[bool, typer.Option("--list", help="List the trials and what is in line.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the trials and the queue.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and write no page.")] = False,
     out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = PAGE,
     count: Annotated[int, typer.Option(help="Images of each model on the page.", min=1)] = 32,
@@ -113,7 +113,7 @@ def run(requests: "list[Request]", page: _Page, *, as_json: bool = False, waitin
     from ddpm.trials import request as requested
 
     if not requests:
-        terminal.echo("nothing is in line; `ddpm try SECTION.KEY=VALUE --queue` puts a variant there")
+        terminal.echo("the queue is empty; `ddpm try SECTION.KEY=VALUE --queue` adds a variant")
         return
     failed = False
     with locked(records.LOCK, "another `ddpm try` is running in this project", patience=0):
@@ -130,7 +130,7 @@ def run(requests: "list[Request]", page: _Page, *, as_json: bool = False, waitin
             except ValueError as error:
                 if not waiting:
                     raise
-                terminal.error(f"{' '.join(request.changes)} stays in line: {error}")
+                terminal.error(f"{' '.join(request.changes)} stays in the queue: {error}")
                 failed = True
                 continue
             failed = failed or result.failed
@@ -157,13 +157,13 @@ def execute(
 
 
 def _queue(request: "Request") -> None:
-    """Check a request and put it in line."""
+    """Validate a request and queue it."""
     from ddpm.trials import queue
     from ddpm.trials import request as requested
 
     trials = requested.planned(request, with_reference=False)
     queue.add(request)
-    terminal.echo(f"in line: {', '.join(each.name for each in trials)}", "`ddpm try --start` runs everything in line")
+    terminal.echo(f"queued: {', '.join(each.name for each in trials)}", "`ddpm try --start` runs the queue")
 
 
 def _list(as_json: bool) -> None:

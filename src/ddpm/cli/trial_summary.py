@@ -62,7 +62,7 @@ def _next(result: "Result") -> None:
 
 
 def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
-    """Print all trials and what is in line."""
+    """Print all trials and the queue."""
     from ddpm.report import scores
     from ddpm.trials import records
 
@@ -81,7 +81,7 @@ def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
         ]
         table(("trial", "state", "gate", "FID", "time"), cells)
     for each in waiting:
-        terminal.echo(f"in line: {' '.join(each.changes)}" + (f" --seeds {each.seeds}" if each.seeds > 1 else "")
+        terminal.echo(f"queued: {' '.join(each.changes)}" + (f" --seeds {each.seeds}" if each.seeds > 1 else "")
                       + (f" --budget {each.budget:g}" if each.budget != 1 else ""))  # fmt: skip
 
 

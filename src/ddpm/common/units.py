@@ -1,4 +1,4 @@
-"""Durations, rates and sizes as people read them: the one place that formats them."""
+"""Formats of durations, numbers, rates and sizes for readers."""
 
 import math
 
@@ -15,13 +15,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def number(value: float) -> str:
+    """Format with three significant digits, never in powers of ten: `5,400`, `12.3`, `0.315`."""
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{max(0, min(digits, 6))}f}"
+
+
 def rate(per_second: float) -> str:
-    """Format items per second with three significant digits, never in powers of ten: `5,400/s`, `121/s`, `0.31/s`."""
-    if per_second <= 0:
-        return "0/s"
-    digits = 2 - math.floor(math.log10(per_second))
-    rounded = round(per_second, digits)
-    return f"{rounded:,.{max(0, min(digits, 6))}f}/s"
+    """Format items per second: `5,400/s`, `121/s`, `0.315/s`."""
+    return f"{number(per_second)}/s"
 
 
 def size(count: int) -> str:

@@ -22,7 +22,7 @@ HEAD, LINES, DUPLICATES = "manifest.json", "images.jsonl", "duplicates.json"
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One file and what became of it: digests (SHA-256, hex), format, mode and (width, height) of the file.
+    """A prepared file: digests (SHA-256, hex), format, mode and (width, height) of the file.
 
     done: conversions, such as `crop`.
     """

@@ -68,7 +68,7 @@ def heldout(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -> byt
 
 
 def losses(curves: Mapping[str, Sequence[tuple[float, float]]]) -> bytes:
-    """Plot held-out losses over one another: points (images seen, loss) by model, in order; the first stands out."""
+    """Plot held-out losses of several models: points (images seen, loss) by model; the first is emphasised."""
     figure = Figure(figsize=(WIDTH, 1.2 * HEIGHT), layout="constrained")
     axes = figure.subplots()
     for number, (name, points) in enumerate(curves.items()):

@@ -1,4 +1,4 @@
-"""Trials beside the model that they were compared with, in one HTML file: samples, scores, curves and verdicts."""
+"""Trials and the model they were compared with, in one HTML file: samples, scores, curves and verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

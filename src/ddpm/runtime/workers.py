@@ -55,7 +55,7 @@ def map_in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers:
 
 
 def _end_with_parent() -> None:
-    """Start a thread that ends this worker when its parent has ended, for which the pool alone would wait for ever."""
+    """Start a thread that ends this worker when its parent has ended, since the pool alone would leave it running."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()

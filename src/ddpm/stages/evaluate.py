@@ -13,6 +13,7 @@ PICTURES = Path("out/evaluate/pictures")
 def main() -> None:
     """Score out/sample and draw the pictures; under torchrun, processes share the scores."""
     from ddpm.common import files, terminal
+    from ddpm.common.units import number
     from ddpm.config import params
     from ddpm.data import prepared
     from ddpm.evaluation import history, reference, score_folder
@@ -38,8 +39,8 @@ def main() -> None:
             )
             files.write_json(METRICS, metrics)
             files.write_json(SCORES, score_folder.comparable(metrics))
-            floor = f"equally many new real images {metrics['fid_equal_counts']:.3g}"
-            fid = f"FID ({extractor.name}) {metrics['fid']:.3g} ({floor})"
+            floor = f"equally many new real images {number(metrics['fid_equal_counts'])}"
+            fid = f"FID ({extractor.name}) {number(metrics['fid'])} ({floor})"
             terminal.echo(f"evaluate: {fid}; `ddpm report` makes the page")
 
 

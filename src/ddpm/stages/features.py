@@ -8,6 +8,7 @@ from ddpm.stages import run
 def main() -> None:
     """Make or open the extractor, extract features of all prepared images, and write out/features."""
     from ddpm.common import files, terminal
+    from ddpm.common.units import number
     from ddpm.config import params
     from ddpm.data import prepared
     from ddpm.evaluation import features, reference
@@ -22,9 +23,9 @@ def main() -> None:
     note = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = summary["floors"]["fid"]
     terminal.echo(
-        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: {fid['heldout']:.3g} "
-        f"between training and held-out split, {fid['halves']:.3g} between halves of the training split; of noise: "
-        f"{fid['noise']:.3g}"
+        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: "
+        f"{number(fid['heldout'])} between training and held-out split, {number(fid['halves'])} between halves of the training split; of noise: "
+        f"{number(fid['noise'])}"
     )
 
 

@@ -41,7 +41,7 @@ class Tracker:
         self._thread: threading.Thread | None = None
 
     def start(self, params: Mapping[str, str], tags: Mapping[str, str], patch: bytes = b"") -> None:
-        """The training begins or goes on; a run that was killed continues under the same id. patch: kept with it."""
+        """Start or continue the record of a training; a killed run continues under the same id. patch: kept with it."""
         self.spool.start(params, tags, patch)
         self._running = True
         self._thread = threading.Thread(target=self._sync_until_stopped, name="mlflow", daemon=True)

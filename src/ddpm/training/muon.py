@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,42 +18,43 @@ MOMENTUM = 0.95
 EPSILON = 1e-7  # of the norm; a gradient of zeros stays zero
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Move all singular values of a matrix (rows, columns) to about 1 by five quintic Newton-Schulz steps.
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Move all singular values of matrices (N, rows, columns) to about 1 by five quintic Newton-Schulz steps.
 
     A step is `X <- (a + b A + c A^2) X` with `A = X X^T`. All factors are polynomials of the first A and commute, so
     that the steps are taken on the small square A alone, and X is multiplied by their product once.
     """
-    rows, columns = matrix.shape
-    x = matrix.T if rows > columns else matrix
-    x = x / (x.norm() + EPSILON)
-    gram = x @ x.T
+    rows, columns = matrices.shape[1:]
+    x = matrices.mT if rows > columns else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + EPSILON)
+    gram = x @ x.mT
     product = factor = _factor(gram)
     for _ in range(STEPS - 1):
         gram = factor @ (factor @ gram)
         factor = _factor(gram)
         product = factor @ product
     result: Tensor = product @ x
-    return result.T if rows > columns else result
+    return result.mT if rows > columns else result
 
 
 def _factor(gram: Tensor) -> Tensor:
     """`a + b A + c A^2`."""
     a, b, c = COEFFICIENTS
-    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-    factor.diagonal().add_(a)
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
     return factor
 
 
-def direction(update: Tensor) -> Tensor:
-    """Orthogonalise the update of a weight, with its scale: the same shape and memory format.
+def directions(updates: Sequence[Tensor]) -> list[Tensor]:
+    """Orthogonalise updates of one shape together, with their scale: the same shapes and memory formats.
 
-    update: (out, in) or (out, in, height, width), taken as (out, in * height * width). A matrix with more rows than
-    columns gets the factor sqrt(rows / columns).
+    updates: (out, in) or (out, in, height, width), taken as (out, in * height * width). Matrices with more rows than
+    columns get the factor sqrt(rows / columns).
     """
-    matrix = update.flatten(1)
-    scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-    return torch.empty_like(update).copy_((scale * orthogonalised(matrix)).view(update.shape))
+    matrices = torch.stack([each.flatten(1) for each in updates])
+    scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+    found = (scale * orthogonalised(matrices)).unbind()
+    return [torch.empty_like(each).copy_(new.view(each.shape)) for each, new in zip(updates, found, strict=True)]
 
 
 class Muon(torch.optim.Optimizer):
@@ -83,17 +85,28 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: no loss is needed
         """Update all parameters that have a gradient once."""
         matrices, others = self.param_groups
-        for weight in matrices["params"]:
-            if weight.grad is not None:
-                self._step_matrix(weight, weight.grad, matrices["lr"], matrices["weight_decay"])
+        weights = [weight for weight in matrices["params"] if weight.grad is not None]
+        for group in _together(weights):
+            updates = [full_tensor(self._momentum(weight)) for weight in group]
+            for weight, update in zip(group, directions(updates), strict=True):
+                weight.mul_(1 - matrices["lr"] * matrices["weight_decay"])
+                local_tensor(weight).add_(local_tensor(distribute_like(update, weight)), alpha=-matrices["lr"])
         self.adamw.param_groups, self.adamw.state = [others], self.state  # loading a state has replaced both
         self.adamw.step()
 
-    def _step_matrix(self, weight: Tensor, gradient: Tensor, lr: float, weight_decay: float) -> None:
+    def _momentum(self, weight: Tensor) -> Tensor:
+        """Update the momentum of a weight, and return its Nesterov update."""
         state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
-        momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
-        update = direction(full_tensor(torch.lerp(gradient, momentum, MOMENTUM)))
-        weight.mul_(1 - lr * weight_decay)
-        local_tensor(weight).add_(local_tensor(distribute_like(update, weight)), alpha=-lr)
+        momentum = state["momentum_buffer"].lerp_(weight.grad, 1 - MOMENTUM)
+        return torch.lerp(cast(Tensor, weight.grad), momentum, MOMENTUM)
+
+
+def _together(weights: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Group weights by shape, for fewer and larger products; sharded ones stay alone, to be gathered one at a time."""
+    groups: dict[object, list[Tensor]] = {}
+    for number, weight in enumerate(weights):
+        sharded = local_tensor(weight) is not weight
+        groups.setdefault(number if sharded else weight.shape, []).append(weight)
+    return list(groups.values())

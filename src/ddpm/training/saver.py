@@ -1,4 +1,4 @@
-"""Checkpoints written by a thread while training goes on."""
+"""Writes checkpoints in a thread while training continues."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path

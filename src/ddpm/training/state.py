@@ -81,7 +81,7 @@ def owned(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A copy of a state on the CPU, to be written while training goes on."""
+    """A copy of a state on the CPU, to be written while training continues."""
 
     step: int
     tensors: dict[str, Tensor]

@@ -19,7 +19,7 @@ from ddpm.tracking.record import NOTE_TAG
 from ddpm.trials import records, speed
 from ddpm.trials.plan import Trial
 from ddpm.trials.records import Record
-from ddpm.trials.sandbox import Execute, Sandbox, TrialError, prepare
+from ddpm.trials.sandbox import Execute, Sandbox, TrialError, last_lines, prepare
 
 NOT_LIMITS = {"name", "approval", "approval_hours"}
 """Parameters of section promote that are not arguments of the gate."""
@@ -29,7 +29,6 @@ TRAINING_ALREADY = "another process is training this model already"
 """From a trainer that a kill has left saving its state, or from a run of the project with the same parameters."""
 PATIENCE, SECONDS_BETWEEN_TRIES = 60.0, 3.0
 TARGET = "evaluate"
-KEPT_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -177,11 +176,8 @@ def judge(scores: Mapping[str, Any], promote: params.Promote, reference: Referen
 
 
 def _failure(lines: Sequence[str], code: int) -> str:
-    """Describe a failed command by DVC's or the stage's last lines."""
-    if why := faults.killed(code):
-        return why
-    last = [line for line in dvc.message_lines(lines) if not dvc.ADVERTISEMENT.match(line)][-KEPT_LINES:]
-    return "Its last lines:\n" + "\n".join(f"  {line}" for line in last)
+    """Describe a failed command: what killed it, or its last lines."""
+    return faults.killed(code) or last_lines(lines)
 
 
 def _shown(prefix: str, meter: Meter, log: Callable[[str], None]) -> Callable[[str], None]:

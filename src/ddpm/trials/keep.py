@@ -90,8 +90,7 @@ def _restore(record: records.Record, execute: Execute, log: Callable[[str], None
         environment=dvc.environment(),
     )  # fmt: skip
     if done.code:
-        last = "\n".join(f"  {line}" for line in dvc.message_lines(done.lines)[-6:])
-        raise TrialError(f"the results of {record.name} could not be restored. DVC's last lines:\n{last}")
+        raise TrialError(f"the results of {record.name} could not be restored. {sandbox.last_lines(done.lines)}")
     config = files.read_json(MODEL / "config.json")
     if config["digest"] != record.training_digest:
         raise TrialError(f"DVC made another training than that of {record.name}. Run the same `ddpm try` again.")

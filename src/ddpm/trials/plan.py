@@ -30,7 +30,7 @@ LONGEST_SLUG = 40
 class Trial:
     """One training to run. changes: by key (`train.lr`); empty for the current recipe.
 
-    values: all parameters. budget: share of the images to train on. digest: SHA-256 of all that shapes the result.
+    values: all parameters. budget: share of the images to train on. digest: SHA-256 of all that affects the result.
     """
 
     name: str
@@ -154,7 +154,7 @@ def inputs_digest(folder: Path = Path()) -> str:
 
 
 def digest(values: Mapping[str, Any], inputs: str) -> str:
-    """Compute the SHA-256 of all that shapes a trial's result. inputs: as from `inputs_digest`."""
+    """Compute the SHA-256 of all that affects a trial's result. inputs: as from `inputs_digest`."""
     return files.sha256_json({"params": _shaping(values), "inputs": inputs})
 
 

@@ -1,6 +1,6 @@
-"""Requests in line for `ddpm try --start`: `.state/trials/queue.json`.
+"""Queued requests of `ddpm try --queue`: `.state/trials/queue.json`.
 
-The line holds requests, not copies of the project: they run with the code and parameters of the time when they start.
+The queue holds requests, not copies of the project: they run with the code and parameters at their start.
 DVC's own queue was not used: its worker is a daemon that outlives the terminal, a kill loses the task that it works on,
 and it stashes the working tree (`ddpm.trials`).
 """
@@ -15,14 +15,14 @@ LOCK = records.FOLDER / "queue.lock"
 
 
 def read() -> list[Request]:
-    """The requests in line, oldest first."""
+    """Read the queued requests, oldest first."""
     if not FILE.is_file():
         return []
     return [Request(tuple(each["changes"]), each["seeds"], each["budget"]) for each in files.read_json(FILE)]
 
 
 def add(request: Request) -> None:
-    """Put a request at the end; one that is in line already keeps its place."""
+    """Append a request; one that is queued already keeps its place."""
     with locked(LOCK, "another `ddpm try` is changing the queue"):
         found = read()
         if request not in found:
@@ -30,7 +30,7 @@ def add(request: Request) -> None:
 
 
 def remove(request: Request) -> None:
-    """Take a request out of line."""
+    """Remove a request."""
     with locked(LOCK, "another `ddpm try` is changing the queue"):
         _write([each for each in read() if each != request])
 

@@ -30,7 +30,7 @@ class UnknownTrialError(ParamsError):
 
 @dataclass(frozen=True)
 class Record:
-    """A trial and what became of it.
+    """A trial with its state and results, as stored in its folder.
 
     seconds: by stage, of wall clock, summed over interrupted attempts. training_digest: names its checkpoints and its
     MLflow run. against: the model that the gate compared it with. verdict: as `gate.Verdict.as_json`, empty without

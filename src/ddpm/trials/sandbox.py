@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ NAMED_FILES = (("features", "weights"), ("train", "initial"), ("sample", "guide"
 """Parameters that name files, which git and DVC may not have."""
 CACHE_TYPES = "reflink,hardlink,copy"
 """Links save copying the data. Symbolic links are refused when images are read."""
+KEPT_LINES = 12
 Log = Callable[[str], None]
 
 
@@ -150,8 +151,9 @@ def _fetch_data(sandbox: Sandbox, log: Log) -> None:
         return
     done = sandbox.dvc("pull", "--quiet", "data.dvc", log=lambda _: None)
     if done.code:
-        last = "\n".join(dvc.message_lines(done.lines)[-6:])
-        raise TrialError(f"the data that data.dvc names are not in the cache; `dvc repro` adds them. DVC said:\n{last}")
+        raise TrialError(
+            f"the data that data.dvc names are not in the cache; `dvc repro` adds them. {last_lines(done.lines)}"
+        )
 
 
 def _link_named(name: str, folder: Path) -> None:
@@ -174,10 +176,15 @@ def _environment(folder: Path | None = None) -> dict[str, str]:
     return found
 
 
+def last_lines(lines: Sequence[str]) -> str:
+    """Quote the last lines of a failed command, without DVC's chatter."""
+    last = [line for line in dvc.message_lines(lines) if not dvc.ADVERTISEMENT.match(line)][-KEPT_LINES:]
+    return "Its last lines:\n" + "\n".join(f"  {line}" for line in last)
+
+
 def _require(done: Done, what: str) -> None:
     if done.code:
-        last = "\n".join(f"  {line}" for line in dvc.message_lines(done.lines)[-6:])
-        raise TrialError(f"{what} failed in {FOLDER}. Its last lines:\n{last}")
+        raise TrialError(f"{what} failed in {FOLDER}. {last_lines(done.lines)}")
 
 
 def _hash(name: str) -> str:
@@ -186,4 +193,4 @@ def _hash(name: str) -> str:
     return "none"
 
 
-__all__ = ["FOLDER", "Execute", "Sandbox", "TrialError", "experiment_ref", "prepare", "remove_experiment"]
+__all__ = ["FOLDER", "Execute", "Sandbox", "TrialError", "experiment_ref", "last_lines", "prepare", "remove_experiment"]

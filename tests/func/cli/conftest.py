@@ -108,7 +108,7 @@ def folder(path: Path, files: Files) -> Path:
 
 
 def special(path: Path, name: str) -> Path:
-    """A named pipe in a folder: whoever reads it waits for ever."""
+    """A named pipe in a folder, which blocks its readers."""
     os.mkfifo(path / name)
     return path / name if name == "pipe" else path
 

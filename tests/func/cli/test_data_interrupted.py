@@ -88,7 +88,7 @@ def test_stopped_at_any_step_of_the_swap(
 
 
 def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL of the command alone, while DVC waits for ever at a pipe: DVC ends too, and the lock is free."""
+    """SIGKILL of the command alone, while a pipe blocks DVC: DVC ends too, and the lock is free."""
     source = special(folder(tmp_path / "pets", images(3)), "a/0.pipe")
     before = state(checkout)
     program = f"from ddpm.data import replace\nwith replace.clean():\n    replace.fetch({str(source)!r})"
@@ -115,7 +115,7 @@ def test_a_killed_command_takes_dvc_with_it(checkout: Path, tmp_path: Path, monk
 
 
 def test_commands_at_the_same_time(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one changes the data, the others are told so and leave its half-done work alone."""
+    """While one changes the data, the others are refused and leave its unfinished work alone."""
     source = folder(tmp_path / "pets", images(200, side=8))
     monkeypatch.chdir(checkout)
     with replace.clean():

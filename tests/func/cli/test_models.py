@@ -25,7 +25,7 @@ def ddpm(*arguments: str) -> Result:
 
 
 def refused(*arguments: str) -> str:
-    """The message of a command that must fail in words."""
+    """The error message of a command that must fail."""
     result = ddpm(*arguments)
     assert result.exit_code == 1, result.output
     assert result.stderr.startswith("error: ")

@@ -13,7 +13,7 @@ from ddpm.common import files
 from ddpm.evaluation import extractor_store, reference
 from ddpm.metrics import efficientnet, frechet
 from ddpm.metrics.extractors import ClassifierExtractor
-from tests.support.scored import FAKE, REAL, ddpm, noise, told, write
+from tests.support.scored import FAKE, REAL, ddpm, noise, printed_scores, write
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def here(scored_sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
-    said = [told("--real", f"real{ending}", "--fake", f"fake{ending}") for ending in ("", ".npy")]
+    said = [printed_scores("--real", f"real{ending}", "--fake", f"fake{ending}") for ending in ("", ".npy")]
     extractor = extractor_store.from_folder(Path("out/features"), "cpu")
     expected = frechet.frechet_distance(frechet.moments(extractor(FAKE)), frechet.moments(extractor(REAL)))
     assert said[0]["fid"] == pytest.approx(expected, rel=1e-5)
@@ -32,7 +32,7 @@ def test_files_and_arrays_get_the_numbers_that_the_scores_give() -> None:
 
 
 def test_conditions_say_what_was_measured_and_what_needs_a_held_out_set_is_left_out() -> None:
-    said = told("--real", "real", "--fake", "fake")
+    said = printed_scores("--real", "real", "--fake", "fake")
     conditions = said["conditions"]
     assert isinstance(conditions, dict)
     assert (conditions["extractor"], conditions["resize"], conditions["sizes"]) == ("classifier", "none", "8x8")
@@ -40,14 +40,14 @@ def test_conditions_say_what_was_measured_and_what_needs_a_held_out_set_is_left_
     assert (conditions["count"], conditions["reference_count"]) == (240, 240)
     assert "fid_halves" in said
     assert not {"fid_floor", "memorisation_ratio", "nearest_heldout_baseline"} & said.keys()
-    more = told("--real", "real", "--fake", "fake", "--heldout", "real.npy")
+    more = printed_scores("--real", "real", "--fake", "fake", "--heldout", "real.npy")
     assert "fid_floor" in more
     assert "nearest_heldout_baseline" not in more, "copies of the real images tell nothing of new ones"
     assert more["memorisation"]["heldout_with_near_copy"] == 240  # type: ignore[index]
 
 
 def test_the_same_set_twice_is_at_distance_zero_and_is_called_a_copy() -> None:
-    said = told("--real", "real", "--fake", "real.npy")
+    said = printed_scores("--real", "real", "--fake", "real.npy")
     assert said["fid"] == pytest.approx(0, abs=1e-4)
     assert said["nearest_train_distance"] == 0
 
@@ -67,7 +67,7 @@ def test_a_person_sees_progress_scores_and_conditions() -> None:
 
 def test_a_count_takes_as_many_of_each_and_the_seed_says_which() -> None:
     first, again, other = (
-        told("--real", "real", "--fake", "fake", "--count", "60", "--seed", seed) for seed in ("0", "0", "1")
+        printed_scores("--real", "real", "--fake", "fake", "--count", "60", "--seed", seed) for seed in ("0", "0", "1")
     )
     assert first == again
     assert first["fid"] != other["fid"]
@@ -82,7 +82,8 @@ def test_several_sizes_need_a_named_policy_which_the_record_has() -> None:
     assert refused.exit_code == 1
     assert "2 sizes (8x8, 20x20)" in refused.stderr
     clean, legacy = (
-        told("--real", "real", "--fake", "mixed", "--count", "100", "--resize", each) for each in ("clean", "legacy")
+        printed_scores("--real", "real", "--fake", "mixed", "--count", "100", "--resize", each)
+        for each in ("clean", "legacy")
     )
     assert [said["conditions"]["resize"] for said in (clean, legacy)] == ["clean", "legacy"]  # type: ignore[index]
     assert clean["fid"] != legacy["fid"]
@@ -91,9 +92,12 @@ def test_several_sizes_need_a_named_policy_which_the_record_has() -> None:
 def test_colour_files_are_made_grey_for_a_grey_classifier_and_pictures_keep_their_whole_width(tmp_path: Path) -> None:
     np.save(tmp_path / "colour.npy", np.repeat(FAKE, 3, axis=3))
     write(str(tmp_path / "wide"), [np.concatenate([image, image], axis=1) for image in FAKE])
-    said = [told("--real", "real", "--fake", "fake"), told("--real", "real", "--fake", str(tmp_path / "colour.npy"))]
+    said = [
+        printed_scores("--real", "real", "--fake", "fake"),
+        printed_scores("--real", "real", "--fake", str(tmp_path / "colour.npy")),
+    ]
     assert said[0]["fid"] == said[1]["fid"]
-    stretched = told("--real", "real", "--fake", str(tmp_path / "wide"), "--resize", "clean")
+    stretched = printed_scores("--real", "real", "--fake", str(tmp_path / "wide"), "--resize", "clean")
     halves = np.stack([np.concatenate([image, image], axis=1) for image in FAKE])
     extractor = ClassifierExtractor(reference.load()[0].model, "x", resize="clean")  # type: ignore[attr-defined]
     expected = frechet.frechet_distance(frechet.moments(extractor(halves)), frechet.moments(extractor(REAL)))
@@ -130,7 +134,7 @@ def test_features_of_an_extractor_that_went_are_refused(tmp_path: Path) -> None:
 
 
 def test_unequal_counts_are_taken_when_asked() -> None:
-    said = told("--real", "real", "--fake", "mixed", "--resize", "clean", "--unequal")
+    said = printed_scores("--real", "real", "--fake", "mixed", "--resize", "clean", "--unequal")
     assert (said["conditions"]["count"], said["conditions"]["reference_count"]) == (120, 240)  # type: ignore[index]
 
 

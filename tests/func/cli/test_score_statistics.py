@@ -8,7 +8,7 @@ import pytest
 from ddpm.common import files
 from ddpm.evaluation import extractor_store, reference_file
 from ddpm.metrics import frechet
-from tests.support.scored import REAL, ddpm, told
+from tests.support.scored import REAL, ddpm, printed_scores
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,10 @@ def test_statistics_of_the_real_images_give_the_fid_that_the_images_give(ending:
     written = ddpm("--real", "real", "--save-reference", str(path))
     assert written.exit_code == 0, written.stderr
     assert "statistics of 240 real images (classifier)" in written.stderr
-    whole, saved = told("--real", "real", "--fake", "fake"), told("--real", str(path), "--fake", "fake")
+    whole, saved = (
+        printed_scores("--real", "real", "--fake", "fake"),
+        printed_scores("--real", str(path), "--fake", "fake"),
+    )
     assert [saved[name] for name in ("fid", "fid_infinity", "inception_score")] == pytest.approx(
         [whole[name] for name in ("fid", "fid_infinity", "inception_score")], rel=1e-5
     )
@@ -46,7 +49,7 @@ def test_statistics_of_another_extractor_or_resizing_and_broken_files_are_refuse
     )
     resizing = extractor_store.from_folder(Path("out/features"), "cpu", "clean")
     reference_file.write(path, moments, resizing, "train")
-    assert told("--real", str(path), "--fake", "fake")["conditions"]["resize"] == "clean"  # type: ignore[index]
+    assert printed_scores("--real", str(path), "--fake", "fake")["conditions"]["resize"] == "clean"  # type: ignore[index]
     refused = ddpm("--real", str(path), "--fake", "fake", "--resize", "legacy").stderr
     assert "resized by 'clean', not by 'legacy'; choose --resize clean" in refused
     for content, words in (
@@ -67,8 +70,8 @@ def test_published_statistics_without_conditions_are_scored_against_and_said_to_
     extractor = extractor_store.from_folder(Path("out/features"), "cpu")
     moments = frechet.moments(extractor(REAL))
     np.savez(tmp_path / "published.npz", mu=moments.mean, sigma=moments.covariance)
-    said = told("--real", str(tmp_path / "published.npz"), "--fake", "fake")
-    assert said["fid"] == pytest.approx(told("--real", "real", "--fake", "fake")["fid"], rel=1e-5)
+    said = printed_scores("--real", str(tmp_path / "published.npz"), "--fake", "fake")
+    assert said["fid"] == pytest.approx(printed_scores("--real", "real", "--fake", "fake")["fid"], rel=1e-5)
     conditions = said["conditions"]
     assert isinstance(conditions, dict)
     assert (conditions["reference_count"], conditions["split"]) == (0, "not recorded")

@@ -65,7 +65,7 @@ def test_a_run_killed_while_waiting_leaves_its_question_to_the_next(
 
 
 def test_an_answer_given_while_no_run_waits_applies_to_the_next_run(ask: Asked) -> None:
-    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
+    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that does not exist
     ddpm("approve", "2", "--why", "meanwhile")
     assert verdict_of(ask()).reasons[-1].endswith(": meanwhile")
     assert champion() == 2
@@ -74,7 +74,7 @@ def test_an_answer_given_while_no_run_waits_applies_to_the_next_run(ask: Asked) 
 def test_killed_between_asking_and_notifying_the_next_run_notifies_once(
     ask: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that is no more
+    questions.ask(NAME, 2, 1, 1, "00000000-0000-0000-0000-000000000000")  # of a run that does not exist
     with notified(monkeypatch) as web:
         future = ask()
         paused(before=1)

@@ -99,7 +99,7 @@ def test_a_second_run_is_skipped_with_the_reason_until_the_first_has_ended(run: 
     kill(run)
     assert second(text="then", return_state=True).name == "Completed"
     assert worked == ["then"]
-    with client() as connection:  # which is told by the run that comes next
+    with client() as connection:  # notified by the next run
         assert connection.read_flow_run(first).state.is_crashed()
 
 

@@ -137,7 +137,7 @@ def a_review(folder: Path, trap: bytes) -> object:
 
 
 def a_command(*words: str) -> None:
-    """`ddpm ...` must end in words."""
+    """`ddpm ...` must end with an error message."""
     done = CliRunner().invoke(app, list(words))
     assert done.exit_code == 1, done.output
     assert "error: " in done.output

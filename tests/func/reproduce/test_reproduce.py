@@ -1,4 +1,4 @@
-"""A recorded model is built again from real repositories: to the bit, with its changes, or refused in words."""
+"""A recorded model is built again from real repositories: bit-identical, with its changes, or refused."""
 
 import json
 import shutil

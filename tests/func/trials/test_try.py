@@ -183,12 +183,12 @@ def test_the_queue_keeps_requests_until_they_are_done(project: Project) -> None:
     assert "did you mean lr?" in project.ddpm("try", "train.lrr=1", "--queue", status=1)
     said = project.ddpm("try", "train.lr=0.001", "--queue")
     project.ddpm("try", "train.lr=0.001", "--queue")
-    (name,) = re.findall(r"in line: (\S+)", said)
+    (name,) = re.findall(r"queued: (\S+)", said)
     assert name in project.trials()
-    assert project.ddpm("try", "--list").count("in line: train.lr=0.001") == 1
+    assert project.ddpm("try", "--list").count("queued: train.lr=0.001") == 1
     assert name in project.ddpm("try", "--start")  # it is done already
-    assert "in line" not in project.ddpm("try", "--list")
-    assert "nothing is in line" in project.ddpm("try", "--start")
+    assert "queued" not in project.ddpm("try", "--list")
+    assert "the queue is empty" in project.ddpm("try", "--start")
 
 
 def test_a_budget_compares_variants_with_the_current_recipe_at_that_budget(project: Project) -> None:

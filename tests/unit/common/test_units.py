@@ -31,6 +31,10 @@ def test_rate_has_three_digits_and_no_power_of_ten(per_second: float, text: str)
     assert units.rate(per_second) == text
 
 
+def test_a_number_may_be_negative() -> None:
+    assert (units.number(-6453.2), units.number(-0.0123)) == ("-6,450", "-0.0123")
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (19_713_229, "18.8 MiB"), (2**31, "2.0 GiB")],

@@ -1,4 +1,4 @@
-"""Wrong parameters fail before any work, in words: the key, its value, the limit, the nearest valid name."""
+"""Wrong parameters fail before any work and name the key, its value, the limit, the nearest valid name."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Forward processes against the papers: their levels, what the network is told, what training draws."""
+"""Forward processes against the papers: their levels, the network's time input, the levels drawn in training."""
 
 import math
 

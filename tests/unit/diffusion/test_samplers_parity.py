@@ -40,7 +40,7 @@ def noises(seed: int = 4) -> samplers.Noise:
 
 
 CHAIN: dict[str, tuple[Draw, Callable[[], Any], dict[str, Any]]] = {
-    # ours; theirs; what their step is told
+    # ours; theirs; arguments of their step
     "ddpm-small": (samplers.ddpm, lambda: DDPMScheduler(variance_type="fixed_small", clip_sample=False), {}),
     "ddpm-large": (
         partial(samplers.ddpm, variance="large"),

@@ -1,4 +1,4 @@
-"""Drawing images: image i from seed i, refusals in words, checkpoints whole or refused."""
+"""Drawing images: image i from seed i, refused requests, damaged checkpoints."""
 
 import re
 from pathlib import Path

@@ -17,6 +17,14 @@ from tests.support.tiny_training import run
 SHAPES = [(32, 32), (64, 576), (256, 64), (1, 9), (12, 1)]
 
 
+def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
+    return muon.orthogonalised(matrix[None])[0]
+
+
+def direction(update: torch.Tensor) -> torch.Tensor:
+    return muon.directions([update])[0]
+
+
 def iterated(matrix: Tensor) -> Tensor:
     """The published iteration, as written, in float64."""
     a, b, c = 3.4445, -4.7750, 2.0315
@@ -34,14 +42,14 @@ def gaussian(*shape: int) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equals_the_published_iteration(shape: tuple[int, int]) -> None:
     matrix = gaussian(*shape)
-    torch.testing.assert_close(muon.orthogonalised(matrix), iterated(matrix), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(orthogonalised(matrix), iterated(matrix), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(64, 576), (256, 64), (1, 9), (12, 1)])
 def test_singular_values_end_near_one_and_singular_vectors_stay(shape: tuple[int, int]) -> None:
     matrix = gaussian(*shape)
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    within = u.T @ muon.orthogonalised(matrix) @ v.T
+    within = u.T @ orthogonalised(matrix) @ v.T
     values = within.diagonal()
     assert values.min() > 0.65
     assert values.max() < 1.25
@@ -53,34 +61,32 @@ def test_small_singular_values_are_raised_in_float32() -> None:
     u, v = torch.linalg.qr(gaussian(8, 8))[0], torch.linalg.qr(gaussian(72, 8))[0]
     values = torch.logspace(0, -4, 8)
     matrix = u @ values.diag() @ v.T
-    torch.testing.assert_close(muon.orthogonalised(matrix), iterated(matrix), rtol=0, atol=1e-3)
-    ends = torch.linalg.svdvals(muon.orthogonalised(matrix))
+    torch.testing.assert_close(orthogonalised(matrix), iterated(matrix), rtol=0, atol=1e-3)
+    ends = torch.linalg.svdvals(orthogonalised(matrix))
     assert ((ends > 0.3) == (values.sort(descending=True).values > 1e-3)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
 def test_the_scale_of_a_gradient_does_not_matter(scale: float) -> None:
-    torch.testing.assert_close(
-        muon.orthogonalised(gaussian(4, 6) * scale), iterated(gaussian(4, 6)), rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(orthogonalised(gaussian(4, 6) * scale), iterated(gaussian(4, 6)), rtol=1e-3, atol=1e-3)
 
 
 def test_a_gradient_of_zeros_stays_zero() -> None:
     """Such as that of the first convolution of a block whose second one starts at zero."""
-    assert not muon.orthogonalised(torch.zeros(4, 6)).any()
+    assert not orthogonalised(torch.zeros(4, 6)).any()
 
 
 def test_a_convolution_is_the_matrix_of_its_outputs_and_patches() -> None:
     """In either memory format, and with the factor sqrt(rows / columns) where there are more rows."""
     weight = gaussian(16, 3, 3, 3)
     expected = iterated(weight.reshape(16, 27)).view(16, 3, 3, 3)
-    torch.testing.assert_close(muon.direction(weight), expected, rtol=1e-4, atol=1e-4)
-    last = muon.direction(weight.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(direction(weight), expected, rtol=1e-4, atol=1e-4)
+    last = direction(weight.to(memory_format=torch.channels_last))
     assert last.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(last.contiguous(), muon.direction(weight))
+    torch.testing.assert_close(last.contiguous(), direction(weight))
     tall = gaussian(64, 4, 1, 1)
     expected = 4 * iterated(tall.view(64, 4).T).T.reshape(tall.shape)
-    torch.testing.assert_close(muon.direction(tall), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(direction(tall), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_two_steps_by_hand() -> None:
@@ -158,3 +164,9 @@ def test_importing_it_does_not_import_the_distributed_tensors() -> None:
     code = "import sys, ddpm.training.optimizers; print('torch.distributed.tensor' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_updates_of_one_shape_are_orthogonalised_together_as_each_alone() -> None:
+    updates = [gaussian(6, 3 * 9).view(6, 3, 3, 3) * scale for scale in (1.0, 0.01, 30.0)]
+    for each, found in zip(updates, muon.directions(updates), strict=True):
+        torch.testing.assert_close(found, direction(each), rtol=1e-4, atol=1e-4)
