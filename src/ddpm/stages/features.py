@@ -21,11 +21,10 @@ def main() -> None:
         summary = features.build(folder, data, device, **chosen)
     accuracy = summary["heldout_accuracy"]
     note = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
-    fid = summary["floors"]["fid"]
+    fid = {name: number(value) for name, value in summary["floors"]["fid"].items()}
     terminal.echo(
-        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: "
-        f"{number(fid['heldout'])} between training and held-out split, {number(fid['halves'])} between halves of the training split; of noise: "
-        f"{number(fid['noise'])}"
+        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: {fid['heldout']} between "
+        f"training and held-out split, {fid['halves']} between halves of the training split; of noise: {fid['noise']}"
     )
 
 
