@@ -14,7 +14,7 @@ def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def gather_to_host(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[str, torch.Tensor]:
-    """Gather tensors one at a time; return copies on the CPU. All ranks must call this.
+    """Gather tensors one at a time; return contiguous copies on the CPU. All ranks must call this.
 
     keep: False on ranks that only contribute their shards; they get an empty dict and never hold more than one tensor.
     """
@@ -22,7 +22,7 @@ def gather_to_host(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[s
     for name, tensor in tensors.items():
         full = full_tensor(tensor)
         if keep:
-            copies[name] = full.detach().to("cpu", copy=True)
+            copies[name] = full.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
     return copies
 
 

@@ -22,9 +22,10 @@ def main() -> None:
     accuracy = summary["heldout_accuracy"]
     note = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""
     fid = {name: number(value) for name, value in summary["floors"]["fid"].items()}
+    name = summary["extractor"]
     terminal.echo(
-        f"features: {summary['extractor']}{note}; FID ({summary['extractor']}) of real images: {fid['heldout']} between "
-        f"training and held-out split, {fid['halves']} between halves of the training split; of noise: {fid['noise']}"
+        f"features: {name}{note}; FID ({name}) of real images: {fid['heldout']} between training and held-out split, "
+        f"{fid['halves']} between halves of the training split; of noise: {fid['noise']}"
     )
 
 

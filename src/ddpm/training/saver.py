@@ -11,6 +11,8 @@ from ddpm.training.state import State
 class Saver:
     """Writes the checkpoints of a training from copies, one at a time.
 
+    The copies are contiguous, so the thread runs no operation of torch: on a CPU, the first one would give it OpenMP
+    threads of its own, and with more of them than cores every step takes almost twice as long.
     A context manager that ends when all are written. folder, keep, writes: as in `state.save`. A failed write raises
     its error at the next `save` or at the end of the block.
     """

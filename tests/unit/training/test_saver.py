@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm.training import loop, state
 from ddpm.training.saver import Saver
@@ -37,6 +38,30 @@ def test_a_checkpoint_is_the_state_of_its_step_though_training_goes_on(
             assert (tmp_path / "waited" / name / part).read_bytes() == (
                 tmp_path / "threaded" / name / part
             ).read_bytes()
+
+
+class Computed(TorchDispatchMode):
+    """Names of the operations that compute or copy, not those that only make another view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.seen.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_thread_only_writes_so_that_it_starts_no_openmp_threads(tmp_path: Path) -> None:
+    training = tiny.training()
+    training.denoiser.to(memory_format=torch.channels_last)
+    checkpoint = state.copy(training, tmp_path)
+    assert checkpoint is not None
+    with Computed() as computed:
+        state.write(checkpoint, tmp_path, 2)
+    assert computed.seen <= {"detach", "alias"}
 
 
 def test_a_stopped_training_is_saved_when_the_block_ends(tmp_path: Path) -> None:

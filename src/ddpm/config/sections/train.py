@@ -17,7 +17,7 @@ class Train(Section):
     initial: Place = Field(
         "", description='checkpoint folder whose EMA weights training starts from (fine-tuning); "": none'
     )
-    images: Count = Field(94_400, description="budget: training images seen")
+    images: Count = Field(89_600, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = Field(
