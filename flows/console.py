@@ -24,6 +24,7 @@ STYLES = {
     "Recorded": "yellow",
     "Skipped": "cyan",
     "Owed": "yellow",
+    "Postponed": "yellow",
     "Waiting": "yellow",
     "Rejected": "yellow",
     "Expired": "yellow",

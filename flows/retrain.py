@@ -2,7 +2,8 @@
 
 It updates the data from their source first. If data, parameters, code and lock file are then those of the last finished
 run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it
-fails before training, so that somebody can inspect them. The result is committed to flow.branch and pushed.
+fails before training, so that somebody can inspect them. The result is committed to flow.branch and pushed. Candidates
+rejected more than flow.rejected_days ago are deleted.
 """
 
 from prefect import flow, get_run_logger
@@ -12,7 +13,7 @@ from ddpm.config import params
 from flows import console, notify, run_lock, up_to_date
 from flows.pipeline import pipeline
 from flows.summary import PipelineResult
-from flows.tasks import commit, data_update, stage, title
+from flows.tasks import commit, data_update, retention, stage, title
 from flows.tasks.outcome import finish
 
 
@@ -41,6 +42,8 @@ def retrain(force: bool = False, accept_drift: bool = False) -> PipelineResult |
     result = None if reason else pipeline.fn(stop_on_drift=not accept_drift, commit_result=True)
     if commit.is_push_pending():
         commit.push_result.with_options(name="push", task_run_name="push")(return_state=True).result()
+    if settings.flow.rejected_days is not None:
+        retention.prune(settings.promote.name, settings.flow.rejected_days, return_state=True).result()
     if result:
         return result
     title.set_skipped("nothing changed")

@@ -48,3 +48,9 @@ def write_quick_params(**sample: Any) -> None:
     settings["sample"] |= sample
     with Path("params.yaml").open("w") as file:
         YAML(typ="safe").dump(settings, file)
+
+
+def write(**changes: Any) -> None:
+    """Write `with_changes` to params.yaml in the current folder."""
+    with Path("params.yaml").open("w") as file:
+        YAML(typ="safe").dump(with_changes(**changes), file)

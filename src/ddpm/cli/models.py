@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddpm.cli import model_tables
+from ddpm.cli import model_tables, pruning
 from ddpm.common import terminal
 from ddpm.common.class_names import listed
 from ddpm.common.redact import redact_address
@@ -111,21 +111,37 @@ def history(name: Name = "", as_json: Json = False) -> None:
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option("--keep", help="Number of versions without an alias to keep.", min=0)],
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", help="Delete all but this many versions without an alias.", min=0, show_default=False),
+    ] = None,
+    rejected_days: Annotated[
+        float | None,
+        typer.Option(
+            "--rejected-days",
+            help="Delete candidates rejected more than this many days ago.  [default: flow.rejected_days]",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     name: Name = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the versions to delete.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list what would be deleted.")] = False,
 ) -> None:
-    """Delete old versions and their files.
+    """Delete rejected candidates by age, or old versions by number.
 
-    Versions with an alias are never deleted. Runs and the audit trail are kept.
+    Rejected candidates go with their MLflow runs, pictures and patches, unless an alias or the audit trail names them.
+    With --keep, only versions and their files go: the newest stay, versions with an alias too, and all runs.
     """
-    from ddpm import registry, tracking
+    if keep is not None and rejected_days is not None:
+        raise typer.BadParameter("give --keep or --rejected-days, not both.")
+    from ddpm import tracking
 
     model = model_name(name)
     with tracking.friendly_errors():
-        deleted = registry.prune(model, keep, dry_run=dry_run)
-    numbers = ", ".join(map(str, deleted)) or "none"
-    terminal.echo(f"{model}: versions {'to delete' if dry_run else 'deleted'}: {numbers}")
+        if keep is not None:
+            pruning.prune_versions(model, keep, delete=yes)
+        else:
+            pruning.prune_rejected(model, pruning.days(rejected_days), delete=yes)
 
 
 def _notify(move: "Move") -> None:

@@ -11,6 +11,7 @@ from ddpm.registry.download import download, download_with_settings, require_fil
 from ddpm.registry.evidence import load_evidence, save_evidence
 from ddpm.registry.force_promote import force_promote
 from ddpm.registry.registration import register
+from ddpm.registry.rejected import RejectedRun, list_rejected, prune_rejected, summarise_rejected
 from ddpm.registry.retention import prune
 from ddpm.registry.verify import VerificationError, verify
 from ddpm.registry.versions import RegistryError, Status, Version, annotate, status, version
@@ -21,6 +22,7 @@ __all__ = [
     "ConflictError",
     "Move",
     "RegistryError",
+    "RejectedRun",
     "Status",
     "VerificationError",
     "Version",
@@ -32,15 +34,18 @@ __all__ = [
     "download_with_settings",
     "force_promote",
     "history",
+    "list_rejected",
     "load_evidence",
     "promote",
     "prune",
+    "prune_rejected",
     "register",
     "require_files",
     "resolve",
     "rollback",
     "save_evidence",
     "status",
+    "summarise_rejected",
     "verify",
     "version",
     "withdrawn",

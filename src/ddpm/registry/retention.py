@@ -27,11 +27,11 @@ def prune(name: str, keep: int, *, dry_run: bool = False, lock: RegistryLock = f
         if not dry_run:
             for each in excess:
                 held.require()
-                _delete(connection, each)
+                delete_version(connection, each)
     return [each.number for each in excess]
 
 
-def _delete(connection: "MlflowClient", each: Version) -> None:
+def delete_version(connection: "MlflowClient", each: Version) -> None:
     """Delete the verification tag, the files unless another version of any name uses them, then the version."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

@@ -97,3 +97,7 @@ class Flow(Section):
     branch: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_./-]{0,99})?$"), AfterValidator(texts.branch)] = (
         Field("retrain", description='git branch to which retraining commits data.dvc and dvc.lock; "": none')
     )
+    rejected_days: float | None = Field(
+        None, ge=0, le=36_500,
+        description="days until retraining deletes a rejected candidate and its MLflow run; null: never",
+    )  # fmt: skip
