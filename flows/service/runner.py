@@ -16,7 +16,7 @@ from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
 from flows.retrain import retrain
-from flows.service import schedule
+from flows.service import data_arrival, schedule
 from flows.service.deployments import promote, rollback
 
 AT_ONCE = 16
@@ -42,10 +42,12 @@ async def record(runner: Runner, cron: str) -> None:
     for each in flows():
         with get_client(sync_client=True) as client:
             found = schedule.find_deployment(client, each.name)
+            triggers = data_arrival.triggers(client, found) if each is retrain else None
         deployment = each.to_deployment(
             name=each.name,
             description=each.description,
             schedules=schedule.schedules(found, cron, notes) if each is retrain else None,
+            triggers=triggers,
             paused=schedule.stays_paused(found, notes),
             entrypoint_type=EntrypointType.MODULE_PATH,
         )

@@ -131,6 +131,26 @@ def status() -> None:
         terminal.echo("note: data.dvc names the remote of the embedded sets; delete its line `remote: embedded`.")
 
 
+@app.command()
+def arrived() -> None:
+    """Report new images to Prefect, which then retrains.
+
+    Emits the event `ddpm.data-arrived`, upon which an automation of the service starts `retrain`.
+    """
+    from ddpm.cli import project
+    from ddpm.config import params
+
+    project.enter("data arrived")
+    from flows.service import data_arrival
+    from flows.service.prefect_server import ServerError
+
+    try:
+        data_arrival.announce(params.model_name())
+    except ServerError as error:
+        terminal.error(error)
+        raise typer.Exit(1) from error
+
+
 def _in_project() -> None:
     """Require the project folder as the current one. Raises ValueError."""
     if not Path(".dvc").is_dir() or not Path("params.yaml").exists():

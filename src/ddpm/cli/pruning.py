@@ -21,7 +21,7 @@ def days(given: float | None) -> float:
     chosen = params.load().flow.rejected_days if given is None else given
     if chosen is None:
         raise params.ParamsError(
-            "flow.rejected_days is null: rejected candidates are kept. Set it in params.yaml, or give --rejected-days N."
+            "flow.rejected_days is null: rejected candidates are kept. Set it, or give --rejected-days N."
         )
     return chosen
 
