@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm.common import files, validation
 from ddpm.common.locks import locked
 from ddpm.provenance.tags import LINEAGE_TAGS
-from ddpm.tracking import store
+from ddpm.tracking import store, system_metrics
 from ddpm.tracking.log import METRICS_PER_BATCH, log_metrics, log_params, log_tags
 from ddpm.tracking.names import CURVES, TAGS_FOR_READERS
 from ddpm.tracking.spool import SPOOLS, Event, Spool
@@ -153,7 +153,8 @@ class _Replay:
         from mlflow.entities import Metric
 
         for name, value in event["values"].items():
-            key = name if name in self.last_steps else CURVES + name  # runs of older versions have no sections
+            named = name in self.last_steps or name.startswith(system_metrics.PREFIX)
+            key = name if named else CURVES + name  # runs of older versions have no sections
             if event["images"] > self.last_steps.get(key, -1):
                 self.last_steps[key] = event["images"]
                 self.waiting.append(Metric(key, value, event["time"], event["images"]))

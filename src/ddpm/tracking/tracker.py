@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common import terminal, validation
-from ddpm.tracking import store
+from ddpm.tracking import store, system_metrics
 from ddpm.tracking.record import close_abandoned
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.sync import sync
@@ -27,7 +27,8 @@ class Tracker:
 
     Everything is first on disk (`folder/<digest>/events.jsonl`) and shipped every `interval` seconds; what could not
     be shipped is completed later by `replay`. Left by an exception without `finish`, the run ends FAILED (KILLED for an
-    interrupt). Raises LockBusyError (a ValueError) when another training writes the same record.
+    interrupt). The thread that ships also measures the machine (`system_metrics`). Raises LockBusyError (a ValueError)
+    when another training writes the same record.
     """
 
     def __init__(self, digest: str, folder: Path = SPOOLS, *, interval: float = SECONDS_BETWEEN_SHIPMENTS) -> None:
@@ -35,6 +36,8 @@ class Tracker:
         self.interval = interval
         self.trouble: str | None = None
         self._running = False
+        self._measures = system_metrics.enabled()
+        self._system: dict[str, float] = {}
         self._open = contextlib.ExitStack()
         self._open.enter_context(self.spool.writing(PATIENCE))
         self._stop = threading.Event()
@@ -49,7 +52,8 @@ class Tracker:
 
     def metrics(self, images: int, values: Mapping[str, float]) -> None:
         """Values after `images` images seen; those of an image count already recorded are left out."""
-        self.spool.metrics(images, values)
+        system, self._system = self._system, {}  # each measurement once
+        self.spool.metrics(images, {**values, **system})
 
     def picture(self, name: str, picture: Path | NDArray[np.uint8], images: int) -> None:
         """A picture (a file, or uint8 (H, W) or (H, W, C)) after `images` images seen."""
@@ -84,11 +88,18 @@ class Tracker:
             self.close()
 
     def _sync_until_stopped(self) -> None:
+        self._attempt(self._measure)
         with store.impatient():
             self._attempt(lambda: (sync(self.spool), close_abandoned(self.spool.folder.parent)))
             while not self._stop.wait(self.interval):
+                self._attempt(self._measure)
                 self._attempt(lambda: sync(self.spool))
             self._attempt(lambda: sync(self.spool))
+
+    def _measure(self) -> None:
+        """Keep the state of the machine for the next metrics; replaced as a whole, so it needs no lock."""
+        if self._measures:
+            self._system = system_metrics.sample()
 
     def _attempt(self, work: Callable[[], object]) -> None:
         """Try a request; if MLflow fails, warn once, keep the record for a later attempt, and let training continue."""
