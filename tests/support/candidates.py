@@ -1,7 +1,5 @@
 """Judged versions of a registered model, each with an MLflow run of its own and without files of a model."""
 
-from pathlib import Path
-
 from ddpm import tracking
 from ddpm.registry.versions import CONTENT_TAG, VERIFIED_TAG
 
@@ -13,7 +11,8 @@ def judged(name: str, *verdicts: str) -> list[str]:
     for number, verdict in enumerate(verdicts, 1):
         runs.append(tracking.complete(f"{number:064}", {"fid": 30.0}))
         tags = {CONTENT_TAG: str(number), VERIFIED_TAG: "{}", "ddpm.verdict": verdict}
-        connection.create_model_version(name, Path(f"model-{number}").absolute().as_uri(), runs[-1], tags=tags)
+        source = f"{connection.get_run(runs[-1]).info.artifact_uri}/models/{number}"
+        connection.create_model_version(name, source, runs[-1], tags=tags)
     connection.set_registered_model_alias(name, "candidate", str(len(verdicts)))
     return runs
 

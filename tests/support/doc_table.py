@@ -93,6 +93,7 @@ IN_TEXT = (
 OTHER_PYTHON: dict[str, str] = {
     "small_images": "func/serving/test_clean_environment.py",
     "def verify(": "func/notifications/test_delivery.py",
+    "create_webhook(": "func/registry/test_webhook.py",
     "from standardwebhooks": "func/notifications/test_delivery.py",
 }
 """A word of a block of Python that needs another model, or is only defined; and the file of tests that runs it."""
