@@ -1,5 +1,6 @@
 """`ddpm try`: train changed parameters and compare the results with the champion."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -148,12 +149,18 @@ def log(*, as_json: bool) -> Callable[[str], None]:
 def execute(
     module: str, *arguments: str, log: Callable[[str], None], folder: Path, environment: Mapping[str, str]
 ) -> Any:
-    """Run a module of Python as a process group that ends with this process; Ctrl-C lets training save."""
-    from flows import processes
+    """Run a module of Python as a process group that ends with this process; Ctrl-C lets training save.
 
-    return processes.run(
-        processes.module_command(module, *arguments), log, folder=folder.resolve(), environment=environment
-    )
+    Stages, run by DVC or directly, hold the GPU slot of the Prefect server, if there are both. Raises ConnectionError.
+    """
+    from flows import processes
+    from flows.service.gpu_slot import gpu_slot
+
+    computes = (module, *arguments[:1]) == ("dvc", "repro") or module.startswith("ddpm.stages.")
+    with gpu_slot(log) if computes else contextlib.nullcontext():
+        return processes.run(
+            processes.module_command(module, *arguments), log, folder=folder.resolve(), environment=environment
+        )
 
 
 def _queue(request: "Request") -> None:
