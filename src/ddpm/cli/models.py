@@ -125,7 +125,7 @@ def prune(
         ),
     ] = None,
     name: Name = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete rejected candidates by age, or old versions by number.
 
@@ -139,9 +139,9 @@ def prune(
     model = model_name(name)
     with tracking.friendly_errors():
         if keep is not None:
-            pruning.prune_versions(model, keep, delete=yes)
+            pruning.prune_versions(model, keep, delete=not dry_run)
         else:
-            pruning.prune_rejected(model, pruning.days(rejected_days), delete=yes)
+            pruning.prune_rejected(model, pruning.days(rejected_days), delete=not dry_run)
 
 
 def _notify(move: "Move") -> None:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ddpm.registry import RejectedRun
 
-HINT = "nothing was deleted; `--yes` deletes"
-
 
 def days(given: float | None) -> float:
     """Return the given number of days, or flow.rejected_days. Raises ParamsError if neither is set."""
@@ -32,8 +30,6 @@ def prune_versions(model: str, keep: int, *, delete: bool) -> None:
 
     numbers = registry.prune(model, keep, dry_run=not delete)
     terminal.echo(f"{model}: versions {'deleted' if delete else 'to delete'}: {', '.join(map(str, numbers)) or 'none'}")
-    if numbers and not delete:
-        terminal.echo(HINT)
 
 
 def prune_rejected(model: str, limit: float, *, delete: bool) -> None:
@@ -46,8 +42,6 @@ def prune_rejected(model: str, limit: float, *, delete: bool) -> None:
         return
     _show(found)
     terminal.echo(registry.summarise_rejected(found, deleted=delete))
-    if not delete:
-        terminal.echo(HINT)
 
 
 def _show(found: "Sequence[RejectedRun]") -> None:
