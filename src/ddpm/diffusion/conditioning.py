@@ -29,6 +29,6 @@ def conditioned(model: Callable[..., Tensor], condition: Tensor) -> Model:
     """A model `(y, sigma, labels)` with its condition (B, C, H, W) given once; y may hold the batch several times."""
 
     def given(y: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        return model(y, sigma, labels, condition.repeat(len(y) // len(condition), 1, 1, 1))
+        return model(y, sigma, labels, condition.repeat(len(y) // len(condition), *[1] * (y.ndim - 1)))
 
     return given

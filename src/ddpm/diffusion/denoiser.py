@@ -186,7 +186,7 @@ class Denoiser(nn.Module):
         output: Tensor = self.net(joined(noisy, condition), self.process.time(sigma), labels).to(x.dtype)
         predicted, rest = output[:, : x.shape[1]], output[:, x.shape[1] :]
         error = predicted - _target(x, noise, sigma, row)
-        loss = weight.to(x.dtype) * error.square().mean(dim=(1, 2, 3))
+        loss = weight.to(x.dtype) * error.square().mean(dim=tuple(range(1, x.ndim)))
         if rest.shape[1] == 0:
             return loss
         # the bound teaches the variance alone: the mean is held fixed in it (section 3.1 there)
@@ -213,5 +213,5 @@ def _target(x: Tensor, noise: Tensor, sigma: Tensor, row: Coefficients) -> Tenso
 
 
 def per_image(value: Tensor, like: Tensor) -> Tensor:
-    """(B,) as (B, 1, 1, 1) in the type of `like`."""
+    """(B,) as (B, 1, ...), with as many axes as `like` and in its type."""
     return value.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

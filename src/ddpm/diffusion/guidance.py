@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ddpm.diffusion.pixels import NotFiniteError
+from ddpm.diffusion.pixels import NotFiniteError, within_range
 from ddpm.diffusion.samplers.table import Denoise
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -101,10 +101,10 @@ def require_finite(denoise: Denoise, source: str) -> Denoise:
     return checked
 
 
-def clip_x0(denoise: Denoise) -> Denoise:
-    """Clip the estimate to [-1, 1], the range of images."""
+def clip_x0(denoise: Denoise, nearest: Callable[[Tensor], Tensor] = within_range) -> Denoise:
+    """Replace the estimate by the `nearest` possible values, by default in [-1, 1], the range of images."""
 
     def inside(y: Tensor, sigma: float) -> Tensor:
-        return denoise(y, sigma).clamp(-1, 1)
+        return nearest(denoise(y, sigma))
 
     return inside

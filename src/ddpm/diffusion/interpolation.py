@@ -22,14 +22,14 @@ def decoded(denoise: Denoise, y: Tensor, sigmas: Tensor) -> Tensor:
 
 
 def spherical(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Interpolate on the great circle from start to end, each (C, H, W): (N, C, H, W) for shares (N,) from 0 to 1.
+    """Interpolate on the great circle from start to end, each (C, ...): (N, C, ...) for shares (N,) from 0 to 1.
 
     A weighted mean of two independent noises would have too small a norm; this keeps it (Shoemake 1985; for diffusion,
     Song et al. 2020, appendix D.5).
     """
     cosine = torch.nn.functional.cosine_similarity(start.flatten(), end.flatten(), 0)
     angle = cosine.double().clamp(-1, 1).acos()
-    share = share.double().view(-1, 1, 1, 1)
+    share = share.double().view(-1, *[1] * start.ndim)
     if angle.sin() < 1e-6:  # the same direction: nothing to go round
         return (1 - share).to(start) * start + share.to(start) * end
     first, second = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()

@@ -15,6 +15,11 @@ def to_tensor(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def within_range(x0: Tensor) -> Tensor:
+    """Clip estimates to [-1, 1], the range of images."""
+    return x0.clamp(-1, 1)
+
+
 def to_uint8(images: Tensor) -> NDArray[np.uint8]:
     """[-1, 1] (B, C, H, W) to uint8 (B, H, W, C), rounded to the nearest level.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ddpm.diffusion import conditioning
+from ddpm.domains import DOMAINS, IMAGES, Domain
 
 VERSION = 2
 
@@ -13,13 +14,20 @@ VERSION = 2
 class ImageConfig:
     """The images of a model: `resolution` x `resolution` pixels, 1 or 3 channels, names of the classes.
 
-    label_dropout: share of labels hidden in training; 0: the model cannot draw without a class.
+    label_dropout: share of labels hidden in training; 0: the model cannot draw without a class. kind: a row of
+    `domains.DOMAINS`.
     """
 
     resolution: int
     channels: int
     classes: tuple[str, ...]
     label_dropout: float
+    kind: str = IMAGES
+
+    @property
+    def domain(self) -> Domain:
+        """Shape and conversions of the examples."""
+        return DOMAINS[self.kind](self.resolution, self.channels)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class ModelConfig:
                     int(image["channels"]),
                     tuple(image["classes"]),
                     float(image.get("label_dropout", 0.0)),
+                    image.get("kind", IMAGES),
                 ),
                 NetConfig(net.pop("kind"), net),
                 DiffusionConfig(

@@ -136,7 +136,7 @@ def _draw(
         network = conditioning.conditioned(network, conditioning.enlarged(observed, plan.scale))
     # unless trained for the task, Sampling has the defaults: no guidance, and estimates within [-1, 1]
     labels, source = None if label is None else label.to(where), generate.source(model, plan.sampling)
-    denoise = generate.guided(network, None, labels, classes, plan.sampling, f"{plan.task} by {source}")
+    denoise = generate.guided(network, None, labels, model.config.image, plan.sampling, f"{plan.task} by {source}")
     table = model.denoiser.sigmas.cpu()
     spacing, steps = plan.sampling.spacing, plan.sampling.steps
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm.diffusion import conditioning, guidance, schedule
-from ddpm.diffusion.pixels import to_tensor, to_uint8
+from ddpm.diffusion.pixels import to_tensor
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
-from ddpm.model.config import ModelConfig
+from ddpm.model.config import ImageConfig, ModelConfig
 from ddpm.runtime import philox
 from ddpm.runtime.device import choose_device
 from ddpm.sampling.checks import NO_LABEL, check
@@ -62,19 +62,20 @@ def generate(
     batch = batch if samplers.SAMPLERS[sampling.sampler].batched else 1
     all_labels = _labels(count, len(model.classes), labels, low_res is not None)
 
-    images = np.empty((count, model.resolution, model.resolution, model.channels), dtype=np.uint8)
+    domain = model.config.image.domain
+    images = np.empty((count, *domain.stored), dtype=domain.dtype)
     for start in range(0, count, batch):
         stop = min(start + batch, count)
         label = torch.tensor(all_labels[start:stop], device=where) if all_labels else None
-        noise = noise_of(torch.arange(seed + start, seed + stop, device=where), images.shape[1:])
+        noise = noise_of(torch.arange(seed + start, seed + stop, device=where), domain.shape)
         network = denoiser.with_variance if learned else denoiser
         small = None if low_res is None else torch.from_numpy(low_res[start:stop]).to(where)
         given = _given(model, network, small)
         worse = None if weak is None else guidance.with_labels(_given(model, weak, small), label)
-        draw = _sampler(given, worse, label, len(model.classes), sampling, source(model, sampling))
+        draw = _sampler(given, worse, label, model.config.image, sampling, source(model, sampling))
         first = denoiser.process.prior * noise(-1)
         with torch.inference_mode():
-            images[start:stop] = to_uint8(draw(first, sigmas, noise, callback=callback))
+            images[start:stop] = domain.decode(draw(first, sigmas, noise, callback=callback))
         if advance is not None:
             advance(stop - start)
     return images
@@ -104,9 +105,10 @@ def strip(model: Model, count: int, frames: int, sampling: Sampling = DEFAULT, *
     (variance-preserving coordinates); the last one is the final image. Options (seed, labels, device): as `generate`.
     """
     seen: dict[int, list[Images]] = {}
+    decode = model.config.image.domain.decode
 
     def callback(step: int, y: Tensor, x0: Tensor) -> None:
-        seen.setdefault(step, []).append(to_uint8(y / max(1.0, y.std().item())))
+        seen.setdefault(step, []).append(decode(y / max(1.0, y.std().item())))
 
     final = generate(model, count, replace(sampling, spacing="uniform"), **options, batch=count, callback=callback)
     path = [*map(np.concatenate, seen.values()), final]
@@ -168,15 +170,15 @@ def _sampler(
     network: Callable[..., Any],
     weak: samplers.Denoise | None,
     label: Tensor | None,
-    classes: int,
+    image: ImageConfig,
     sampling: Sampling,
     source: str,
 ) -> Callable[..., Tensor]:
     """Bind the chosen sampler to its denoiser: a function of (y, sigmas, noise, callback)."""
     if sampling.variance == "learned":
-        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, classes, sampling, source))
+        both = samplers.with_fraction(network, lambda model: guided(model, weak, label, image, sampling, source))
         return partial(samplers.ddpm_learned, both)
-    denoise = guided(network, weak, label, classes, sampling, source)
+    denoise = guided(network, weak, label, image, sampling, source)
     return partial(samplers.SAMPLERS[sampling.sampler].draw, denoise, **sampling.options)
 
 
@@ -190,7 +192,7 @@ def guided(
     network: guidance.Model,
     weak: samplers.Denoise | None,
     label: Tensor | None,
-    classes: int,
+    image: ImageConfig,
     sampling: Sampling,
     source: str,
 ) -> samplers.Denoise:
@@ -207,24 +209,23 @@ def guided(
     elif label is None:
         raise ValueError(f"guidance = {scale} needs labels or a guide")
     elif scale == 0 and rescale == 0:
-        denoise = guidance.with_labels(network, torch.full_like(label, classes))
+        denoise = guidance.with_labels(network, torch.full_like(label, len(image.classes)))
     else:
-        denoise = guidance.classifier_free(network, label, classes, scale, rescale)
+        denoise = guidance.classifier_free(network, label, len(image.classes), scale, rescale)
     if sampling.guidance_interval is not None:
         denoise = guidance.guidance_interval(*sampling.guidance_interval, denoise, plain)
     denoise = guidance.require_finite(denoise, source)
-    return guidance.clip_x0(denoise) if sampling.clamp else denoise
+    return guidance.clip_x0(denoise, image.domain.nearest) if sampling.clamp else denoise
 
 
-def noise_of(seeds: Tensor, shape: tuple[int, int, int]) -> samplers.Noise:
-    """Build noise(i): standard normal (B, C, H, W), from (seed, number of the call); i is unused, calls are in order.
+def noise_of(seeds: Tensor, shape: tuple[int, ...]) -> samplers.Noise:
+    """Build noise(i): standard normal (B, *shape), from (seed, number of the call); i is unused, calls are in order.
 
-    seeds: (B,) int64 on the device to draw on. shape: (H, W, C).
+    seeds: (B,) int64 on the device to draw on. shape: of one example as the network sees it.
     """
-    height, width, channels = shape
     draws = itertools.count()
 
     def noise(step: int) -> Tensor:
-        return philox.normal(("sample",), seeds, next(draws), (channels, height, width))
+        return philox.normal(("sample",), seeds, next(draws), shape)
 
     return noise

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm.diffusion import interpolation, schedule
-from ddpm.diffusion.pixels import to_tensor, to_uint8
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model.checkpoint import Model
 from ddpm.model.config import ModelConfig
@@ -52,21 +51,21 @@ def between(
     """
     check(model.config, count, steps, label, sampling)
     where = choose_device(device)
-    denoiser, classes = model.denoiser.to(where).eval(), len(model.classes)
+    denoiser, image = model.denoiser.to(where).eval(), model.config.image
+    classes, domain = len(image.classes), image.domain
     table = denoiser.sigmas.cpu()
     sigmas = schedule.sampling_sigmas("log-snr", table, steps)
 
     def at(images: int) -> samplers.Denoise:
         labels = torch.full((images,), classes if label is None else label, device=where) if classes else None
         unclipped = replace(sampling, clamp=False)
-        return generate.guided(denoiser, None, labels, classes, unclipped, generate.source(model, HEUN))
+        return generate.guided(denoiser, None, labels, image, unclipped, generate.source(model, HEUN))
 
     def noise(given: Images | int) -> Tensor:
         if isinstance(given, int):
-            shape = (model.resolution, model.resolution, model.channels)
-            return denoiser.process.prior * generate.noise_of(torch.tensor([given], device=where), shape)(-1)[0]
-        return interpolation.encoded(at(1), to_tensor(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
+            return denoiser.process.prior * generate.noise_of(torch.tensor([given], device=where), domain.shape)(-1)[0]
+        return interpolation.encoded(at(1), domain.encode(torch.from_numpy(given[None].copy())).to(where), sigmas)[0]
 
     with torch.inference_mode():
         path = interpolation.spherical(noise(start), noise(end), torch.linspace(0, 1, count, device=where))
-        return to_uint8(interpolation.decoded(at(count), path, sigmas))
+        return domain.decode(interpolation.decoded(at(count), path, sigmas))

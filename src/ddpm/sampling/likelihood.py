@@ -89,7 +89,7 @@ def by_bound(
 def _with_variance(model: Model, label: Tensor | None, variance: str, *, clamp: bool) -> likelihood.WithFraction:
     def wrapped(network: Callable[..., Tensor]) -> Denoise:
         denoise = guidance.require_finite(guidance.with_labels(network, label), _source(model))
-        return guidance.clip_x0(denoise) if clamp else denoise
+        return guidance.clip_x0(denoise, model.config.image.domain.nearest) if clamp else denoise
 
     if variance == "learned":
         return with_fraction(model.denoiser.with_variance, wrapped)

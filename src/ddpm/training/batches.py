@@ -7,7 +7,7 @@ the next step in pinned memory while this one is computed, and no copy waits for
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,26 +24,33 @@ from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 class TrainingSet:
     """Training images: images uint8 (N, H, W, C), labels int64 (N,) or None, `indices` of the training split.
 
-    null_label: the label that means "no class".
+    null_label: the label that means "no class". encode: stored examples to the network's, as in `Domain`.
     """
 
     images: Tensor
     labels: Tensor | None
     indices: Tensor
     null_label: int
+    encode: Callable[[Tensor], Tensor] = to_tensor
 
 
 def in_memory(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], indices: NDArray[np.int64], classes: int, where: torch.device
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    classes: int,
+    where: torch.device,
+    encode: Callable[[Tensor], Tensor] = to_tensor,
 ) -> TrainingSet:
     """Wrap arrays as tensors: on the CPU a view of the memory map, on a GPU a copy if it fits a quarter of its memory.
 
-    classes: 0 for an unlabelled set, whose labels are ignored.
+    classes: 0 for an unlabelled set, whose labels are ignored. encode: as in `Domain`, by default that of images.
     """
     pixels = torch.from_numpy(images)
     if where.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(where)[0] / 4:
         pixels = pixels.to(where)
-    return TrainingSet(pixels, torch.from_numpy(labels) if classes else None, torch.from_numpy(indices), classes)
+    numbers = torch.from_numpy(labels) if classes else None
+    return TrainingSet(pixels, numbers, torch.from_numpy(indices), classes, encode)
 
 
 class EpochSampler:
@@ -151,7 +158,7 @@ class Loader:
         share = config.batch // config.accumulation // self.group.count
         for number in range(config.accumulation):
             part = choice.part(slice(number * share, (number + 1) * share))
-            x = to_tensor(part.images if part.images.ndim > 1 else data.images[part.images])
+            x = data.encode(part.images if part.images.ndim > 1 else data.images[part.images])
             if config.flip:
                 x = torch.where(part.flipped.view(-1, 1, 1, 1), x.flip(3), x)
             noise = philox.normal((config.seed, "noise"), part.positions, 0, tuple(x.shape[1:]))

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ddpm.diffusion import conditioning
 from ddpm.diffusion.denoiser import Denoiser
-from ddpm.diffusion.pixels import to_tensor
 from ddpm.diffusion.process import midpoints
 from ddpm.metrics.loss_gap import LEVELS, SETS, summary
 from ddpm.runtime import randomness
@@ -108,7 +107,7 @@ class HeldoutLoss:
         count, where, data = len(self.items) // len(SETS), denoiser.sigmas.device, self.data
         places = torch.arange(number * size, (number + 1) * size) % len(self.items)
         chosen = self.items[places]
-        x = to_tensor(data.images[chosen.to(data.images.device)]).to(where)
+        x = data.encode(data.images[chosen.to(data.images.device)]).to(where)
         noise = torch.stack([self._noise(int(place) % count, x.shape[1:]) for place in places])
         sigma = midpoints(denoiser.process, LEVELS)[(places % count) // self.plan.images]
         labels = None if data.labels is None else data.labels[chosen].to(where)

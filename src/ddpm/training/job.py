@@ -19,7 +19,7 @@ from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
 from ddpm.metrics import loss_gap
 from ddpm.model import build, checkpoint, power_ema
-from ddpm.model.config import ModelConfig
+from ddpm.model.config import ImageConfig, ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device, deterministic
 from ddpm.runtime.process_group import process_group
@@ -63,7 +63,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
         deterministic()
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
-        data, aside = _data(dataset, settings, len(classes), where)
+        data, aside = _data(dataset, settings, config.image, where)
         heldout = HeldoutLoss(data, torch.from_numpy(dataset.heldout_indices), train_config)
         folder = STATE / digest
         job = Job(training, data, heldout, aside, train_config, config, folder, settings, group, stop)
@@ -79,14 +79,16 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
 
 
 def _data(
-    dataset: prepared.PreparedSet, settings: params.Params, classes: int, where: torch.device
+    dataset: prepared.PreparedSet, settings: params.Params, image: ImageConfig, where: torch.device
 ) -> tuple[TrainingSet, torch.Tensor]:
     """Return the images to train on, and the indices of those that `train.ema: auto` sets aside (else none)."""
     indices = dataset.train_indices
     chosen = np.zeros(len(indices), dtype=np.bool_)
     if settings.train.ema == "auto":
         chosen = snapshots.set_aside(dataset.images, indices)
-    data = batches.in_memory(dataset.images, dataset.labels, indices[~chosen], classes, where)
+    data = batches.in_memory(
+        dataset.images, dataset.labels, indices[~chosen], len(image.classes), where, image.domain.encode
+    )
     return data, torch.from_numpy(indices[chosen])
 
 
