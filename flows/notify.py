@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ddpm import notifications
 from ddpm.notifications import Kind, Message, redacted
+from flows import prefect_page
 from flows.console import Logger, reporter
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def send(
     """
     warned = partial(_warn, _logger(of), warn)
     try:
-        message = notifications.message(kind, model, text, page=_page(of), **facts)
+        message = notifications.message(kind, model, text, page=prefect_page.address(of), **facts)
     except Exception as error:  # noqa: BLE001 - a notification must not fail a run
         warned(redacted(f"the notification {kind!r} could not be written: {type(error).__name__}: {error}"))
         return False
@@ -83,7 +84,7 @@ def send_verdict(result: "PipelineResult") -> None:
 
 def send_move(move: "Move") -> None:
     """Notify of a manual move of the champion, unless nothing changed."""
-    if message := notifications.champion_moved(move, page=_page()):
+    if message := notifications.champion_moved(move, page=prefect_page.address()):
         _send(message, move.name, None, partial(_warn, _logger(), None))
 
 
@@ -110,16 +111,6 @@ def _model() -> str:
         return params.model_name()
     except (ValueError, OSError):
         return ""
-
-
-def _page(of: "FlowRun | None" = None) -> str | None:
-    """The address of a flow run on Prefect's page, by default of the current one; None outside of a run."""
-    from prefect.runtime import flow_run
-    from prefect.settings import get_current_settings
-
-    identifier = of.id if of else flow_run.id
-    base = get_current_settings().ui_url or str(get_current_settings().api.url or "").removesuffix("/api")
-    return f"{base}/runs/flow-run/{identifier}" if base and identifier else None
 
 
 def _warn(logger: Logger, also: "Warn | None", text: str) -> None:

@@ -52,6 +52,7 @@ def promote(
         RegisteredVersion(name, number, new, own, aliases.get("champion"), run_id),
         metrics,
         champion=scores["champion"],
+        judged=scores["candidate"],
         drift=drifted,
         uncommitted=() if commit_result else commit.uncommitted(),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm.common import terminal
 from ddpm.common.markdown import escape
 from ddpm.common.units import duration
+from ddpm.evaluation import score_text
 from ddpm.evaluation.gate import Verdict
 from ddpm.evaluation.score_record import ScoreRecord, fid_name
 from ddpm.evaluation.score_table import ScoreRow
@@ -50,7 +51,8 @@ class RegisteredVersion:
 class PipelineResult:
     """The result of the pipeline.
 
-    seconds: wall clock of the run. champion: the champion's scores under the same conditions. drift: the result of the
+    seconds: wall clock of the run. champion: the champion's scores under the same conditions. judged: the candidate's
+    scores that were compared with them. drift: the result of the
     drift check. uncommitted: files of results and parameters that differ from git's. warnings: shown at the end.
     """
 
@@ -60,6 +62,7 @@ class PipelineResult:
     metrics: dict[str, Any]
     seconds: float = 0.0
     champion: dict[str, Any] | None = None
+    judged: dict[str, Any] | None = None
     drift: Mapping[str, Any] | None = None
     uncommitted: Sequence[str] = ()
     warnings: list[str] = field(default_factory=list)
@@ -114,9 +117,9 @@ def score_table(rows: Sequence[ScoreRow], record: ScoreRecord, *, narrow: bool =
         limit = row.limit.replace("at most", "max").replace("at least", "min")
         table.add_row(
             Text(terminal.field(name)),
-            Text(number(row.candidate), "bold"),
-            *([number(row.champion)] if compared else []),
-            number(row.floor),
+            Text(number(row, row.candidate), "bold"),
+            *([number(row, row.champion)] if compared else []),
+            number(row, row.floor),
             Text(limit or "-"),
             marks[row.ok],
         )
@@ -182,9 +185,9 @@ def pairs(lines: Sequence[tuple[str, str]]) -> "RenderableType":
     return table
 
 
-def number(value: float | None) -> str:
-    """A number with four significant digits; None as a dash."""
-    return "-" if value is None else f"{value:.4g}"
+def number(row: ScoreRow, value: float | None) -> str:
+    """Format a value of a row; None as a dash."""
+    return score_text.text(row.name, value) or "-"
 
 
 def to_markdown(result: PipelineResult) -> str:
@@ -201,7 +204,7 @@ def to_markdown(result: PipelineResult) -> str:
     ]
     marks = {True: "yes", False: "**no**", None: ""}
     lines += [
-        f"| {escape(row.name)} | {number(row.candidate)} | {number(row.champion)} | {number(row.floor)} "
+        f"| {escape(row.name)} | {number(row, row.candidate)} | {number(row, row.champion)} | {number(row, row.floor)} "
         f"| {escape(row.limit or '-') if row.limit else '-'} "
         f"| {marks[row.ok]} |"
         for row in result.verdict.rows

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm.common.redact import redact_text
+from flows import prefect_page
 from flows.service import access, guard, server_process
 from flows.service.access import HOST, PREFECT, ServerRecord
 
@@ -104,7 +105,10 @@ def connect(port: int = PORT) -> Server:
     Call it before Prefect is imported: the server then stops after Prefect's threads have sent their last logs and
     events, which they do when the interpreter exits.
     """
-    server = find() or start(port)
+    server = find()
+    if server is None:
+        server = start(port)
+        prefect_page.server_ends_with_process()
     server.use()
     atexit.register(server.stop)
     return server

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ddpm.config import params
 from ddpm.report import page, run_summary
 from ddpm.report.run_summary import RunSummary, Tone
 from ddpm.runtime.hardware import gpu_present
+from flows import prefect_page
 from flows.dvc import StageResult, StageRun
 from flows.summary import PipelineResult, heading
 from flows.tasks.outcome import finish
@@ -27,15 +29,23 @@ def write_page(result: PipelineResult) -> Any:
     """Save the facts, write the page, and add it to the run."""
     from ddpm import tracking
 
-    run_summary.write(collect(result, tracking.lineage()))
+    run_id = result.registered.run_id
+    runs = {f"MLflow run {run_id}": tracking.run_page(run_id), **prefect_page.current()}
+    machine = {key: value for key, value in tracking.run_tags(run_id).items() if key in tracking.MACHINE_TAGS}
+    run_summary.write(collect(result, tracking.lineage(), machine, runs))
     page.make(run_summary.read())
-    tracking.add_artifacts(result.registered.run_id, [page.PAGE])
-    text = f"{page.PAGE}, and in MLflow run {result.registered.run_id}"
+    tracking.add_artifacts(run_id, [page.PAGE])
+    text = f"{page.PAGE}, and in MLflow run {run_id}"
     return finish("report", "Completed", text)
 
 
-def collect(result: PipelineResult, lineage: Mapping[str, str]) -> RunSummary:
-    """The facts of this run for the page."""
+def collect(
+    result: PipelineResult,
+    lineage: Mapping[str, str],
+    machine: Mapping[str, str] | None = None,
+    runs: Mapping[str, str] | None = None,
+) -> RunSummary:
+    """Collect the facts of this run for the page. machine, runs: as in RunSummary."""
     style, words = heading(result.verdict)
     made = result.registered
     return RunSummary(
@@ -52,6 +62,10 @@ def collect(result: PipelineResult, lineage: Mapping[str, str]) -> RunSummary:
         seconds=result.seconds,
         lineage=dict(lineage),
         hardware=hardware(),
+        judged=result.judged,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=dict(machine or {}),
+        runs=dict(runs or {}),
     )  # fmt: skip
 
 

@@ -83,7 +83,8 @@ ELSEWHERE: dict[str, str] = {
 """What is not run here, and the file of tests that runs it."""
 
 IN_TEXT = (
-    "ddpm report", "ddpm doctor", "ddpm --help", "ddpm preset", "ddpm status", "ddpm history", "ddpm data status",
+    "ddpm report", "ddpm report --markdown",
+    "ddpm doctor", "ddpm --help", "ddpm preset", "ddpm status", "ddpm history", "ddpm data status",
     "dvc repro", "dvc metrics show", "dvc metrics diff", "dvc plots show", "dvc plots diff",
     "dvc exp run -S train.lr=0.001", "dvc exp show --only-changed",
     "dvc exp show --only-changed --drop 'out|src|Created|.*rec$|.*mr$'", "dvc metrics diff",

@@ -64,6 +64,11 @@ def summary(metrics=METRICS, champion=CHAMPION, **changes):
     return RunSummary(**(known | changes))
 
 
+def row(made, name):
+    """Return the line of a score in the page's table."""
+    return next(line for line in made.scores.lines if line.name == name)
+
+
 def composed(metrics=METRICS, config=CONFIG, pictures=PICTURES, **known):
     """The page."""
     return page.compose(ScoreRecord.from_json(metrics), pictures, statistics=STATISTICS, config=config, **known)

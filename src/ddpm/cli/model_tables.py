@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm.cli.tables import Column, show
 from ddpm.common import terminal
+from ddpm.common.units import score_number
 
 if TYPE_CHECKING:
     from ddpm.registry import Move, Status, Version
@@ -102,7 +103,7 @@ def _version_json(version: "Version") -> dict[str, Any]:
 
 
 def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return score_number(value)
 
 
 def _verdict(version: "Version") -> str:

@@ -79,20 +79,20 @@ def _content(found: "Study", records: "list[Record] | Any", limits: dict[str, An
 
 def _show(found: "Study", records: "list[Record] | Any", out: Path) -> None:
     from ddpm.cli.trial_summary import paragraph, table
+    from ddpm.common.units import score_number
+    from ddpm.evaluation import score_text
     from ddpm.evaluation.score_record import fid_name
     from ddpm.report import scores
 
-    names = {kind.key: kind.name for kind in scores.KINDS} | {"memorisation_ratio": "Memorisation ratio"}
+    names = {kind.key: kind.name for kind in scores.KINDS}
     cells = [
-        (names[key], *(scores.text(value, digits=digits) for value, digits in
+        (names[key], *(score_number(value, digits=digits, share=key in score_text.SHARES) for value, digits in
                        ((each.mean, 3), (each.std, 2), (each.low, 3), (each.high, 3))),
          f"{abs(each.std / each.mean):.1%}" if each.mean else "")
         for key, each in found.scores.items()
     ]  # fmt: skip
     table((f"{len(records)} training seeds", "mean", "deviation", "min", "max", "relative"), cells)
-    terminal.echo(
-        f"{fid_name(records[0].scores.conditions)} of {records[0].scores.conditions.get('count', 0):,} images"
-    )
+    terminal.echo(fid_name(records[0].scores.conditions))
     share = f"{found.promoted:.1%} of {found.pairs} ordered pairs of seeds"
     paragraph(
         f"At promote.min_improvement = {found.min_improvement:g}, the gate promotes one seed over another in {share}."

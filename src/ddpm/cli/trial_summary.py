@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ddpm.common import terminal
-from ddpm.common.units import duration
+from ddpm.common.units import duration, score_number
 
 if TYPE_CHECKING:
     from ddpm.trials.records import Record
@@ -63,7 +63,6 @@ def _next(result: "Result") -> None:
 
 def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
     """Print all trials and the queue."""
-    from ddpm.report import scores
     from ddpm.trials import records
 
     if not found and not waiting:
@@ -74,7 +73,7 @@ def listing(found: "Sequence[Record]", waiting: "Sequence[Request]") -> None:
                 each.name,
                 records.shown_state(each),
                 str(each.verdict.get("verdict", "")),
-                scores.text(each.scores.fid),
+                score_number(each.scores.fid),
                 duration(sum(each.seconds.values())) if each.seconds else "",
             )
             for each in found

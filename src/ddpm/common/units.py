@@ -2,6 +2,9 @@
 
 import math
 
+ROUNDING = 1e-9
+"""Scores nearer to 0 are 0: the difference of equal sets by arithmetic alone."""
+
 
 def duration(seconds: float) -> str:
     """Format seconds: `48s`, `3m 57s`, `2h 05m`."""
@@ -34,3 +37,18 @@ def size(count: int) -> str:
         if count >= unit:
             return f"{count / unit:,.1f} {name}"
     return f"{count} bytes"
+
+
+def score_number(value: object, *, digits: int = 3, share: bool = False) -> str:
+    """Format a score with significant digits: `2.76`, `0.0206`, `6,447`; as a percentage if `share`: `99.0%`.
+
+    Integers and numbers from 10^digits on are written in full. "" for anything but a number.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return ""
+    if abs(value) < ROUNDING:
+        return "0%" if share else "0"
+    shown = float(value)
+    if isinstance(value, int) or abs(shown) >= 10**digits:
+        return f"{100 * shown:,.0f}%" if share else f"{shown:,.0f}"
+    return f"{100 * shown:#.{digits}g}".rstrip(".") + "%" if share else f"{shown:#.{digits}g}".rstrip(".")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ddpm.evaluation import score_table
+from ddpm.common.units import score_number
+from ddpm.evaluation import score_table, score_text
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.evaluation.score_table import Limits, ScoreRow, row
 
@@ -72,15 +73,13 @@ def decide(
     """
     ours = ScoreRecord.from_json(candidate)
     theirs = None if champion is None else ScoreRecord.from_json(champion)
-    other = theirs or ScoreRecord()
     limits = Limits(max_fid_ratio, min_recall_ratio, min_class_skill, min_memorisation_ratio)
     (fid_ratio, accuracy), guarded = score_table.relative(ours, theirs, limits)
-    inception = (ours.inception_score, other.inception_score, ours.inception_score_real)
     limited = (
-        row("FID", ours.fid, other.fid, ours.fid_floor, most=max_fid),
+        row("fid", ours, theirs, most=max_fid),
         fid_ratio,
-        row("Inception Score", *inception, least=min_inception_score),
-        row("smallest class share", ours.class_share_min, other.class_share_min, least=min_class_share),
+        row("inception_score", ours, theirs, least=min_inception_score),
+        row("class_share_min", ours, theirs, least=min_class_share),
         accuracy,
     )
     found, compared = _without_comparison(ours, theirs, (*limited, *guarded), withdrawn), None
@@ -92,7 +91,7 @@ def decide(
     decision, reasons = found or _against(ours, theirs, guarded, compared, min_improvement)
     if decision in PROMOTES and unlimited:
         reasons = (reasons[0] if decision == "better" else "there is no champion yet", NO_LIMITS)
-    informational = row("held-out loss gap", ours.heldout_gap, other.heldout_gap)
+    informational = row("heldout_gap", ours, theirs)
     rows = (limited[0], *guarded, *limited[1:], informational)
     shown = tuple(each for each in rows if each.ok is not None or each.candidate is not None)
     return Verdict(decision, decision in PROMOTES, reasons, shown, compared)
@@ -110,7 +109,9 @@ def _without_comparison(
     if missing:
         return "refused", tuple(missing)
     failures = tuple(
-        f"{each.name} is {each.candidate:.4g}; the limit is {each.limit}" for each in rows if each.ok is False
+        f"{each.name} is {score_text.text(each.name, each.candidate)}; the limit is {each.limit}"
+        for each in rows
+        if each.ok is False
     )
     return ("outside limits", failures) if failures else None
 
@@ -132,7 +133,8 @@ def _against(
     gain, numbers = _gain(candidate.fid, champion.fid)
     decision, reason = _by_blocks(compared, gain, numbers, min_improvement)
     worse = [
-        f"{each.name} is {each.candidate:.4g} against the champion's {each.champion:.4g}; the limit is {each.limit}"
+        f"{each.name} is {score_text.text(each.name, each.candidate)} against the champion's "
+        f"{score_text.text(each.name, each.champion)}; the limit is {each.limit}"
         for each in guarded
         if each.ok is False
     ]
@@ -163,7 +165,7 @@ def _by_blocks(
 
 def _gain(candidate: float, champion: float) -> tuple[float, str]:
     """Compute the relative improvement of FID over the champion's, and a phrase with both numbers."""
-    numbers = f"FID {candidate:.4g} against the champion's {champion:.4g}"
+    numbers = f"FID {score_number(candidate)} against the champion's {score_number(champion)}"
     if candidate > champion:
         return -1.0, f"{numbers}: {_percent(candidate - champion, champion)} higher"
     gain = 0.0 if champion <= 0 else (champion - candidate) / champion

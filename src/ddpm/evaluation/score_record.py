@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from ddpm.common.units import score_number
 from ddpm.common.values import is_number
 from ddpm.metrics.real_distances import expected_fid
 
@@ -73,8 +74,22 @@ class ScoreRecord:
         )
 
     def value(self, key: str) -> float | None:
-        """Return any number of metrics.json, such as a score without a field; None if missing or not finite."""
+        """Return a score by name, or any number of metrics.json; None if missing or not finite."""
+        if key in DERIVED:
+            return finite(getattr(self, key))
         return finite(self.source.get(key))
+
+    def real(self, key: str) -> float | None:
+        """Return the score of real images under these conditions, the one value shown for it; None if not measured.
+
+        FID: of equally many new images, which is extrapolated. Other scores: of held-out images.
+        """
+        if key in ("fid_ratio", "memorisation_ratio"):
+            return None if self.value(key) is None else 1.0  # by definition
+        names = {"fid": ("fid_equal_counts", "fid_floor"), "inception_score": ("inception_score_real",),
+                 "class_accuracy": ("extractor_accuracy",)}.get(key, ())  # fmt: skip
+        floors = (self.floor(key, images) for images in ("equal_counts", "heldout"))
+        return next((found for found in (*floors, *map(self.value, names)) if found is not None), None)
 
     def has(self, score: str) -> bool:
         """Return True if the evaluation has a score, finite or not."""
@@ -91,6 +106,8 @@ class ScoreRecord:
         return None if self.fid is None or not floor else self.fid / floor
 
 
+DERIVED = ("fid_ratio", "heldout_gap")
+"""Scores that are computed from metrics.json or nested in it."""
 SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float | None)
 """The fields that are scores."""
 
@@ -108,12 +125,19 @@ def finite(value: Any) -> float | None:
 
 
 def fid_name(conditions: Mapping[str, Any]) -> str:
-    """Name FID with its extractor, `FID (classifier)`: FIDs of different extractors are not comparable."""
-    return f"FID ({conditions.get('extractor', 'unknown extractor')})"
+    """Name FID with what it depends on, `FID (classifier, 2,000 images)`: others are not comparable."""
+    return f"FID ({measured(conditions)})"
+
+
+def measured(conditions: Mapping[str, Any]) -> str:
+    """Name the extractor and the number of images of an evaluation: `classifier, 2,000 images`."""
+    count = conditions.get("count")
+    images = [f"{count:,} images"] if is_number(count) else []
+    return ", ".join([str(conditions.get("extractor", "unknown extractor")), *images])
 
 
 def with_extractor(text: str, conditions: Mapping[str, Any]) -> str:
-    """Add the extractor to every FID and FID∞ in a text that does not name one."""
+    """Add extractor and number of images to every FID and FID∞ in a text that does not name them."""
     extractor = fid_name(conditions).removeprefix("FID")
     return re.sub(r"\b(FID∞|FID\b)(?! \()", lambda name: f"{name[1]}{extractor}", text)
 
@@ -123,5 +147,4 @@ def description(metrics: Mapping[str, Any]) -> str:
     fid, conditions = finite(metrics.get("fid")), metrics.get("conditions", {})
     if fid is None:
         return ""
-    count = f" of {conditions['count']:,} images" if is_number(conditions.get("count")) else ""
-    return f"{fid_name(conditions)} {fid:.4g}{count}"
+    return f"{fid_name(conditions)} {score_number(fid)}"

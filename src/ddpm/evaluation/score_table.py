@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from ddpm.evaluation import score_text
 from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_text import NAMES
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,11 @@ def relative(
 
     A limit on classes or memorisation applies only if the evaluation has such a score; FID and recall are required.
     """
-    theirs = champion or ScoreRecord()
-    ratio = row("FID ratio to real images", candidate.fid_ratio, theirs.fid_ratio, 1.0, most=limits.max_fid_ratio)
+    ratio = row("fid_ratio", candidate, champion, most=limits.max_fid_ratio)
     kid, recall, memorisation = guarded(candidate, champion)
     if limits.min_recall_ratio is not None:
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
-    accuracy = row("class accuracy", candidate.class_accuracy, theirs.class_accuracy, _real_accuracy(candidate))
+    accuracy = row("class_accuracy", candidate, champion)
     if candidate.has("class_accuracy") and limits.min_class_skill is not None:
         accuracy = _share(accuracy, limits.min_class_skill, candidate.chance, accuracy.floor)
     if candidate.has("memorisation_ratio"):
@@ -54,13 +55,7 @@ def relative(
 
 def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[ScoreRow, ...]:
     """List the scores that must not regress, regardless of the gain in FID."""
-    kid, recall = (candidate.floor(score, "heldout") for score in ("kid", "recall"))
-    theirs = champion or ScoreRecord()
-    return (
-        row("KID", candidate.kid, theirs.kid, kid),
-        row("recall", candidate.recall, theirs.recall, recall),
-        row("memorisation ratio", candidate.memorisation_ratio, theirs.memorisation_ratio),
-    )
+    return tuple(row(key, candidate, champion) for key in ("kid", "recall", "memorisation_ratio"))
 
 
 def limited(
@@ -86,12 +81,6 @@ def limited(
     return kid, recall, memorisation
 
 
-def _real_accuracy(scores: ScoreRecord) -> float | None:
-    """Return the classifier's accuracy on real images of the requested classes, else on all held-out images."""
-    drawn = scores.floor("class_accuracy", "heldout")
-    return scores.extractor_accuracy if drawn is None else drawn
-
-
 def _share(row: ScoreRow, share: float, chance: float, real: float | None) -> ScoreRow:
     """Judge a row by a limit at `share` of the distance from chance to real images; fail it if the latter is None."""
     if real is None:
@@ -100,22 +89,25 @@ def _share(row: ScoreRow, share: float, chance: float, real: float | None) -> Sc
 
 
 def row(
-    name: str,
-    candidate: float | None,
-    champion: float | None,
-    floor: float | None = None,
+    key: str,
+    candidate: ScoreRecord,
+    champion: ScoreRecord | None,
     *,
     most: float | None = None,
     least: float | None = None,
 ) -> ScoreRow:
-    """Build the row of a score, judged if it has a limit."""
-    return _judged(ScoreRow(name, candidate, champion, floor, "", None), most=most, least=least)
+    """Build the row of a score, a key of NAMES, judged if it has a limit."""
+    theirs = None if champion is None else champion.value(key)
+    found = ScoreRow(NAMES[key], candidate.value(key), theirs, candidate.real(key), "", None)
+    return _judged(found, most=most, least=least)
 
 
 def _judged(row: ScoreRow, *, most: float | None = None, least: float | None = None) -> ScoreRow:
     """Judge a row by a limit; a missing score fails."""
     if most is not None:
-        return replace(row, limit=f"at most {most:g}", ok=row.candidate is not None and row.candidate <= most)
+        limit = f"at most {score_text.limit(row.name, most)}"
+        return replace(row, limit=limit, ok=row.candidate is not None and row.candidate <= most)
     if least is not None:
-        return replace(row, limit=f"at least {least:g}", ok=row.candidate is not None and row.candidate >= least)
+        limit = f"at least {score_text.limit(row.name, least)}"
+        return replace(row, limit=limit, ok=row.candidate is not None and row.candidate >= least)
     return row

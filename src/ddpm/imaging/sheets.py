@@ -14,7 +14,7 @@ from ddpm.imaging.pixels import Pixels, enlarge, to_pil
 
 CELL = 84  # pixels; images are enlarged by the largest integer factor that fits
 GAP, GROUP_GAP = 3, 18
-FONT_SIZE = 18
+FONT_SIZE = 28  # 11 pixels where a sheet of ten columns fills a phone's screen
 GREY = (122, 127, 135, 255)
 
 

@@ -94,5 +94,5 @@ def wide(rows: Sequence[Measurement]) -> str:
 
 
 def gap_text(row: Measurement) -> str:
-    """Format the gap with its standard error: `3.1% ± 2.0%`."""
-    return f"{row[GAP]:.1%} ± {row[ERROR]:.1%}"
+    """Format the gap with its standard error: `3.12% ± 2.0%`."""
+    return f"{100 * row[GAP]:#.3g}% ± {100 * row[ERROR]:#.2g}%"

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ddpm.common import files
 from ddpm.common.markdown import escape
 from ddpm.common.terminal import field
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.common.units import score_number
+from ddpm.evaluation import score_text
+from ddpm.evaluation.score_record import ScoreRecord, fid_name, measured
+from ddpm.evaluation.score_text import NAMES
 from ddpm.registry.evidence import REASONS_TAG, VERDICT_TAG
 from ddpm.registry.versions import Version, status, version
 from ddpm.tracking import store
@@ -30,11 +33,10 @@ FILE = "MODEL_CARD.md"
 CARD_TAG, NAME_TAG = "ddpm.card", "ddpm.name"
 """SHA-256 of the description, and the name, that this program wrote last: others are a user's."""
 PICTURE = "evaluate/pictures/samples.png"
-SCORES = {
-    "fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall", "density": "density",
-    "coverage": "coverage", "inception_score": "Inception Score", "class_accuracy": "class accuracy",
-    "memorisation_ratio": "memorisation ratio",
-}  # fmt: skip
+SCORES = (
+    "fid", "kid", "precision", "recall", "density", "coverage", "inception_score", "class_accuracy",
+    "memorisation_ratio",
+)  # fmt: skip
 LIMITS = """\
 Generates images like those of its data set, for research and testing. It reproduces what the data contain: their \
 classes, quality and bias. Its images are not evidence of anything real, and single ones may resemble training images \
@@ -94,14 +96,8 @@ def card(found: Version, run: "Run") -> str:
 
 
 def fid_text(scores: ScoreRecord) -> str:
-    """Format FID with its conditions, `FID (classifier, 2,000 images) 30.12`; "" without FID."""
-    return "" if scores.fid is None else f"FID ({_conditions(scores)}) {scores.fid:.4g}"
-
-
-def _conditions(scores: ScoreRecord) -> str:
-    count = scores.conditions.get("count")
-    images = [f"{count:,} images"] if isinstance(count, int) else []
-    return ", ".join([field(scores.conditions.get("extractor", "unknown extractor")), *images])
+    """Format FID with its conditions, `FID (classifier, 2,000 images) 30.1`; "" without FID."""
+    return "" if scores.fid is None else f"{field(fid_name(scores.conditions))} {score_number(scores.fid)}"
 
 
 def _verdict(found: Version) -> str:
@@ -115,24 +111,19 @@ def _verdict(found: Version) -> str:
 def _score_table(scores: ScoreRecord) -> str:
     """The main scores with their spread over blocks of seeds, and the same score of real images."""
     lines = [
-        f"Measured with {escape(_conditions(scores))}.",
+        f"Measured with {escape(measured(scores.conditions))}.",
         "",
         "| score | value | spread | real images |",
         "|---|--:|--:|--:|",
     ]
-    for key, title in SCORES.items():
+    for key in SCORES:
         if (value := scores.value(key)) is not None:
-            spread, real = scores.spread.get(key), _of_real_images(scores, key)
-            shown = f"± {spread:.2g}" if spread is not None else "-"
-            lines.append(f"| {title} | {value:.4g} | {shown} | {'-' if real is None else f'{real:.4g}'} |")
+            name, spread = NAMES[key], scores.spread.get(key)
+            shown = "-" if spread is None else f"± {score_text.text(name, spread, digits=2)}"
+            real = score_text.text(name, scores.real(key)) or "-"
+            lines.append(f"| {name} | {score_text.text(name, value)} | {shown} | {real} |")
     blocks = f"Spread: standard deviation over {scores.blocks} blocks of seeds." if scores.spread else ""
     return "\n".join([*lines, "", blocks]).rstrip()
-
-
-def _of_real_images(scores: ScoreRecord, key: str) -> float | None:
-    """The score of real images: of as many as there are samples where that is known, else of the held-out ones."""
-    equal = scores.floor(key, "equal_counts")
-    return scores.floor(key, "heldout") if equal is None else equal
 
 
 def _data(found: Version, run: "Run") -> str:

@@ -1,67 +1,67 @@
-"""The gate's comparison of candidate and champion, row by row."""
+"""The scores of the page: those that the gate judged, beside the champion's, with notes on how to read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ddpm.common.units import score_number
 from ddpm.evaluation.gate import NO_LIMITS
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, fid_name, measured
+from ddpm.report import scores
 from ddpm.report.run_summary import RunSummary
-from ddpm.report.scores import text
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
-    """A score of both, the change relative to the champion's, the limit, and yes or no if it is met ("" without)."""
+class Scores:
+    """The table of scores. model, champion: headings of their columns, "" without a champion; notes: how to read it."""
 
-    name: str
-    candidate: str
+    notes: Sequence[str]
+    model: str
     champion: str
-    change: str
-    limit: str
-    kept: str
+    lines: Sequence[scores.Line]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Note, headings and rows of the comparison. champion: its heading; "" without one."""
-
-    introduction: str
-    candidate: str
-    champion: str
-    rows: Sequence[ComparisonRow]
+def judged(record: ScoreRecord, summary: RunSummary | None) -> ScoreRecord:
+    """Return the scores that the gate judged; those of the evaluation without a comparison."""
+    compared = summary and summary.judged and champion(summary)
+    return ScoreRecord.from_json(summary.judged or {}) if summary and compared else record
 
 
-def same(summary: RunSummary) -> bool:
-    """Return True if the candidate has the champion's own weights."""
-    return bool(summary.verdict["verdict"] == "unchanged")
+def champion(summary: RunSummary) -> ScoreRecord | None:
+    """Return the scores of the champion that the model was compared with; None without one or if it is the model."""
+    if summary.champion is None or summary.verdict["verdict"] == "unchanged":
+        return None
+    found = ScoreRecord.from_json(summary.champion)
+    return None if found.fid is None else found
 
 
-def compare(summary: RunSummary) -> Comparison:
-    """Format the gate's table."""
-    compared = summary.champion is not None and not same(summary)
-    rows = [_row(each, compared=compared) for each in summary.verdict["rows"]]
-    return Comparison(
-        _introduction(summary), f"Version {summary.registered['version']}", "Champion" if compared else "", rows
-    )
+def table(record: ScoreRecord, evaluated: ScoreRecord, summary: RunSummary | None) -> Scores:
+    """Make the table of scores with the gate's limits, and notes on the comparison."""
+    rival = champion(summary) if summary else None
+    notes = [
+        f"Extractor and number of images: {measured(record.conditions)}. Scores are comparable only under equal "
+        "conditions, which are listed under Lineage. ±: standard deviation between seed blocks, unless stated."
+    ]
+    if summary:
+        notes.insert(0, _note(summary))
+    if record.fid != evaluated.fid and evaluated.fid is not None:
+        notes.append(
+            "For the comparison, both models were sampled anew, from seeds that depend on both; with the seeds of "
+            f"params.yaml, as in MLflow and in dvc metrics show, {fid_name(evaluated.conditions)} is "
+            f"{score_number(evaluated.fid)}."
+        )
+    model = f"Version {summary.registered['version']}" if summary else "This model"
+    rows = summary.verdict["rows"] if summary else ()
+    return Scores(notes, model, "Champion" if rival else "", scores.table(record, rival, rows))
 
 
-def _introduction(summary: RunSummary) -> str:
-    made = summary.registered
-    if same(summary):
-        return f"Version {made['version']} is the champion itself, so there is nothing to compare it with."
+def _note(summary: RunSummary) -> str:
+    """Describe the comparison that the gate made."""
+    version = summary.registered["version"]
+    if summary.verdict["verdict"] == "unchanged":
+        return f"Version {version} is the champion itself, so there is nothing to compare it with."
     if summary.champion is None:
         limited = any(each["limit"] for each in summary.verdict["rows"])
         return f"There was no champion to compare with; {'only the limits applied' if limited else NO_LIMITS}."
-    if ScoreRecord.from_json(summary.champion).fid is None:
+    if champion(summary) is None:
         return "The champion could not be scored under these conditions; the reasons are above."
     return "Both were sampled with the same seeds and scored with the same reference and extractor."
-
-
-def _row(each: dict[str, object], *, compared: bool) -> ComparisonRow:
-    ours, theirs = each["candidate"], each["champion"] if compared else None
-    change = ""
-    if isinstance(ours, int | float) and isinstance(theirs, int | float) and theirs:
-        change = f"{(ours - theirs) / abs(theirs):+.1%}"
-    kept = {True: "yes", False: "no"}.get(each["ok"], "") if isinstance(each["ok"], bool) else ""
-    name = str(each["name"])
-    return ComparisonRow(name[:1].upper() + name[1:], text(ours), text(theirs), change, str(each["limit"]), kept)

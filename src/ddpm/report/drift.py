@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.report.scores import text
+from ddpm.common.units import score_number
 
 FOLDER = Path(".state/drift")
 MAX_VALUES = 12  # listed; more are counted
@@ -37,9 +37,9 @@ def describe(found: Mapping[str, Any]) -> Drift:
     rows = [
         (
             each["name"],
-            text(each.get("effect")),
-            text(each.get("limit")),
-            text(each.get("p_corrected", each.get("p_value"))),
+            score_number(each.get("effect")),
+            score_number(each.get("limit")),
+            score_number(each.get("p_corrected", each.get("p_value"))),
             _short(each.get("old")),
             _short(each.get("new")),
         )
@@ -59,8 +59,8 @@ def describe(found: Mapping[str, Any]) -> Drift:
     distance = found.get("feature_distance")
     if distance:
         lines.append(
-            f"Distance in feature space: {text(distance['value'])}; {text(distance['floor'])} between samples of the "
-            "same data."
+            f"Distance in feature space: {score_number(distance['value'])}; {score_number(distance['floor'])} between "
+            "samples of the same data."
         )
     lines += [f"{note[:1].upper()}{note[1:]}." for note in found.get("notes", ())]
     return Drift(_sentence(str(found.get("words", ""))), str(found.get("verdict", "")), rows, lines)
@@ -82,7 +82,7 @@ def _short(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ""}[value]
     if isinstance(value, int | float):
-        return text(value, digits=4)
+        return score_number(value, digits=4)
     if isinstance(value, list | tuple | Mapping) and len(value) > MAX_VALUES:
         return f"{len(value)} values"
     if isinstance(value, Mapping):

@@ -108,6 +108,7 @@ def images(real: RealImages, drawn: Drawn, grid: int) -> list[Picture]:
     """Draw the grids: real and generated images, unselected samples, best and worst samples, denoising."""
     shown = np.where(real.heldout, -1, real.labels)
     found = [
+        figures.strip(drawn.images, drawn.labels, real.classes),
         figures.comparison(real.images, shown, drawn.images, drawn.labels, real.classes),
         figures.samples(drawn.images, drawn.labels, grid),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.common.units import score_number
 from ddpm.imaging import sheets
 from ddpm.imaging.pixels import Pixels
 from ddpm.metrics import loss_gap
@@ -13,6 +14,8 @@ from ddpm.report import pictures, plots
 from ddpm.report.picture import Picture
 
 Labels = NDArray[np.int64]
+STRIP_COLUMNS, STRIP_ROWS = (8, 12), 3
+"""Fewest and most columns, and rows, of the strip at the top of the page."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,18 @@ def samples(images: Pixels, labels: Labels, side: int) -> Picture:
     alt = f"Grid of {shown} generated images"
     grid = sheets.grid(list(images[: side * side]), side)
     return Picture(grid, "Samples", caption, alt, name="samples", part="images")
+
+
+def strip(images: Pixels, labels: Labels, classes: Sequence[str]) -> Picture:
+    """The first images in a few rows, for the top of the page: one column for each class if there are few classes."""
+    by_class = (labels >= 0).all() and STRIP_COLUMNS[0] <= len(classes) <= STRIP_COLUMNS[1]
+    columns = len(classes) if by_class else STRIP_COLUMNS[0]
+    shown = min(STRIP_ROWS * columns, len(images))
+    png = sheets.grid(list(images[:shown]), columns)
+    return Picture(
+        png, "First samples", "The first samples, unselected", f"The first {shown} generated images, unselected",
+        name="first_samples", part="top",
+    )  # fmt: skip
 
 
 def _shares(labels: Labels) -> str:
@@ -123,7 +138,7 @@ def companions(
     typical: median distance of unseen real images; None if there are too few of them.
     """
     name, title, selection = CLOSE[chosen]
-    usual = "" if typical is None else f"; the median for unseen real images is {typical:.2f}"
+    usual = "" if typical is None else f"; the median for unseen real images is {score_number(typical)}"
     return Picture(
         pictures.neighbours(images, nearest, distances),
         title,

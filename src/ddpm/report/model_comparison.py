@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ddpm.common.units import score_number
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.imaging import sheets
 from ddpm.imaging.pixels import Pixels
@@ -109,12 +110,12 @@ def unequal(records: Sequence[ScoreRecord | None]) -> list[str]:
 
 def with_interval(record: ScoreRecord, key: str, *, share: bool) -> str:
     """Format a score and the half width of its interval, by Student's t from the deviation between seed blocks."""
-    text = scores.text(record.value(key), share=share)
+    text = score_number(record.value(key), share=share)
     deviation, blocks = record.spread.get(key), len(record.fid_blocks)
     if not text or deviation is None or blocks < 2:
         return text
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, blocks - 1)) * deviation / math.sqrt(blocks)
-    return f"{text} ± {scores.text(half, digits=2, share=share)}"
+    return f"{text} ± {score_number(half, digits=2, share=share)}"
 
 
 def _gaps(drawn: Drawn, number: int) -> NDArray[np.float32]:

@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
+from ddpm.common.units import score_number
 from ddpm.common.values import flatten
+from ddpm.evaluation import score_text
 from ddpm.evaluation.score_record import ScoreRecord, fid_name
-from ddpm.report import comparison, drift, html, lineage, picture, scores, times
+from ddpm.report import comparison, drift, facts, html, lineage, picture, scores, times
+from ddpm.report.facts import Fact, Training
 from ddpm.report.picture import Picture
 from ddpm.report.run_summary import RunSummary
 
 PAGE = Path("out/report/index.html")
 METRICS, PICTURES = Path("out/evaluate/metrics.json"), Path("out/evaluate/pictures")
-STATISTICS, CONFIG = Path("out/prepare/statistics.json"), Path("out/train/model/config.json")
+TRAIN = Path("out/train")
+STATISTICS, CONFIG = Path("out/prepare/statistics.json"), TRAIN / "model/config.json"
+UNKNOWN = Training()
+CONDITIONS = "Conditions of the scores"
 JUDGED_NOW = "`make run` judges them, registers the model, and promotes it if it is better."
 
 
@@ -33,13 +39,25 @@ class Headline:
     warnings: Sequence[str]
 
 
+PARTS = {
+    "images": "Images",
+    "extremes": "Best and worst",
+    "process": "Denoising",
+    "training": "Schedule and training",
+    "memorisation": "Memorisation",
+}
+"""Sections of pictures with their titles, in order."""
+
+
 @dataclass(frozen=True)
 class Page:
-    """Content of the report, in order."""
+    """Content of the report, in order. strip: the first samples; contents: title of each section by its id."""
 
     headline: Headline
-    comparison: comparison.Comparison | None
-    scores: Sequence[scores.Line]
+    strip: Picture | None
+    facts: Sequence[Fact]
+    contents: Mapping[str, str]
+    scores: comparison.Scores
     pictures: Mapping[str, Sequence[Picture]]  # by part of the page
     memorisation: str
     drift: drift.Drift | None
@@ -49,9 +67,21 @@ class Page:
     times: times.Times | None
     tables: Mapping[str, Mapping[str, str]]  # title to rows
 
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """The conditions under which the scores were measured."""
+        return self.tables[CONDITIONS]
+
 
 def make(summary: RunSummary | None, target: Path = PAGE) -> bool:
-    """Write the page of the results under out/, in the current folder; return True if it has a verdict.
+    """Write the page of the results under out/, in the current folder; return True if it has a verdict; see `load`."""
+    page = load(summary)
+    files.write_text(target, render(page))
+    return page.times is not None
+
+
+def load(summary: RunSummary | None) -> Page:
+    """Arrange the page of the results under out/, in the current folder.
 
     A summary of other scores than those under out/ is ignored. Raises FileNotFoundError, ValueError.
     """
@@ -60,17 +90,16 @@ def make(summary: RunSummary | None, target: Path = PAGE) -> bool:
             raise FileNotFoundError(f"{path} is missing. Run `dvc repro {stage}` (or `make run`).")
     judged = summary if summary and summary.scores_sha256 == files.sha256_file(METRICS) else None
     statistics, config = files.read_json(STATISTICS), files.read_json(CONFIG)
-    page = compose(
+    return compose(
         ScoreRecord.from_json(files.read_json(METRICS)),
         picture.read(PICTURES),
         statistics=statistics,
         config=config,
         drifted=drift.find(statistics["sha256"]),
+        training=facts.read(TRAIN),
         summary=judged,
         outdated=summary is not None and judged is None,
     )
-    files.write_text(target, render(page))
-    return judged is not None
 
 
 def render(page: Page) -> str:
@@ -84,21 +113,28 @@ def compose(
     *,
     statistics: Mapping[str, Any],
     config: Mapping[str, Any],
+    training: Training = UNKNOWN,
     drifted: Mapping[str, Any] | None = None,
     summary: RunSummary | None = None,
     outdated: bool = False,
 ) -> Page:
-    """Arrange the page of one evaluation. outdated: the summary of the last run is of other scores."""
+    """Arrange the page of one evaluation. outdated: the summary of the last run is of other scores.
+
+    All scores are those that the gate judged: after a comparison with a champion, those of both from its seeds.
+    """
+    evaluated, record = record, comparison.judged(record, summary)
     parts: dict[str, list[Picture]] = {}
     for each in pictures:
         parts.setdefault(each.part, []).append(each)
+    strip = parts.pop("top", [None])[0]
     model = {key: value for key, value in config.items() if key != "digest"}
-    rival = summary.champion if summary and not comparison.same(summary) else None
     conditions = {key.replace("_", " "): value for key, value in record.conditions.items()}
     return Page(
         headline=headline(record, summary, outdated=outdated),
-        comparison=comparison.compare(summary) if summary else None,
-        scores=scores.table(record, ScoreRecord.from_json(rival) if rival else None),
+        strip=strip,
+        facts=facts.rows(training, statistics, config, summary),
+        contents=_contents(parts),
+        scores=comparison.table(record, evaluated, summary),
         pictures=parts,
         memorisation=_memorisation(record.memorisation),
         drift=drift.describe(drifted) if drifted else None,
@@ -106,8 +142,14 @@ def compose(
         commands=lineage.commands(summary),
         caveat=lineage.caveat(summary),
         times=times.describe(summary) if summary else None,
-        tables={"Conditions of the scores": flat(conditions), "Model": flat(model)},
+        tables={CONDITIONS: flat(conditions), "Model": flat(model)},
     )
+
+
+def _contents(parts: Mapping[str, Any]) -> dict[str, str]:
+    """List the sections: id to title."""
+    pictured = {part: title for part, title in PARTS.items() if parts.get(part)}
+    return {"scores": "Scores", **pictured, "drift": "Data drift", "lineage": "Lineage", "times": "Run time and cost"}
 
 
 def headline(record: ScoreRecord, summary: RunSummary | None, *, outdated: bool) -> Headline:
@@ -144,16 +186,18 @@ def _figures(record: ScoreRecord) -> list[tuple[str, str, str]]:
     """Format the headline numbers: at most four, without those that were not measured."""
     found = []
     if record.fid is not None:
-        found.append((fid_name(record.conditions), f"{record.fid:.3g}", f"↓ {scores.times_real(record)}"))
+        found.append((fid_name(record.conditions), score_number(record.fid), f"↓ {scores.times_real(record)}"))
     if record.precision is not None and record.recall is not None:
-        found.append(("Precision, recall", f"{record.precision:.2f}, {record.recall:.2f}", "↑ plausible, and varied"))
+        pair = f"{score_number(record.precision)}, {score_number(record.recall)}"
+        found.append(("Precision, recall", pair, "↑ plausible, and varied"))
     elif record.inception_score is not None:
-        real = f"↑ unseen real images {scores.text(record.inception_score_real)}"
-        found.append(("Inception Score", f"{record.inception_score:.3g}", real))
-    if record.class_accuracy is not None:
-        found.append(("Class accuracy", f"{record.class_accuracy:.1%}", "↑ classified as requested"))
-    if record.memorisation_ratio is not None:
-        found.append(("Novelty", f"{record.memorisation_ratio:.2f}", "≈ 1: as new as unseen real images"))
+        real = f"↑ real images {score_number(record.real('inception_score'))}"
+        found.append(("Inception Score", score_number(record.inception_score), real))
+    others = {"class_accuracy": "↑ classified as requested", "memorisation_ratio": "≈ 1: as new as unseen real images"}
+    for key, meaning in others.items():
+        if (value := record.value(key)) is not None:
+            name = score_text.title(key)
+            found.append((name, score_text.text(name, value), meaning))
     return found
 
 
@@ -165,7 +209,7 @@ def _memorisation(found: Mapping[str, Any]) -> str:
     if "near_copies" in found:
         expected = found.get("near_copies_expected")
         usual = "" if expected is None else f", {expected:,.0f} expected for equally many new images"
-        within = f" (nearer than {scores.text(found['threshold'])})" if "threshold" in found else ""
+        within = f" (nearer than {score_number(found['threshold'])})" if "threshold" in found else ""
         parts.append(f"{found['near_copies']:,} near copies{within}{usual}")
     if found.get("heldout_with_near_copy"):
         parts.append(f"{found['heldout_with_near_copy']:,} held-out images have a near copy in training: not counted")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm.common.units import score_number
 from ddpm.imaging.pixels import Pixels
 from ddpm.imaging.sheets import SheetRow, sheet
 
@@ -74,7 +75,7 @@ def denoising(strip: NDArray[np.uint8], names: Sequence[str] = ()) -> bytes:
 def neighbours(samples: Pixels, nearest: Sequence[Sequence[Pixels]], distances: Sequence[float]) -> bytes:
     """Draw each sample, then its nearest training images, labelled with the distance to the first."""
     rows = [
-        SheetRow([sample, *found], f"{distance:.2f}")
+        SheetRow([sample, *found], score_number(distance))
         for sample, found, distance in zip(samples, nearest, distances, strict=True)
     ]
     return sheet(rows, headings={0: "sample", 1: "nearest training images"}, groups=[1])

@@ -143,6 +143,7 @@ def schedules(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDAr
         if title == "sigma":
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
     return png(figure)
 

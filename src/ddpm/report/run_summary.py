@@ -1,7 +1,7 @@
 """Summary of the last flow run for the report: verdict, champion, version, times, lineage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,10 @@ class RunSummary:
     gate.Verdict.as_json. registered: name, version, aliases, champion, run_id. champion: the champion's scores under
     the same conditions, None without one. stages: stage, did, seconds, cpu_seconds, gpu_seconds of each, and `made`:
     the same three of the run that made its current files, None if unknown. seconds: of the whole run. lineage: tags of
-    code, data, parameters and installed versions. hardware: a description.
+    code, data, parameters and installed versions. hardware: a description. judged: the candidate's scores that the gate
+    compared with the champion's, None if there was nothing to compare. date: end of the run, ISO 8601 in UTC. machine:
+    tags of the machine that trained, as in `provenance.machine`. runs: address of its page by title of each run, "" if
+    no server that outlives the run is known.
     """
 
     scores_sha256: str
@@ -32,6 +35,10 @@ class RunSummary:
     seconds: float
     lineage: Mapping[str, str]
     hardware: str
+    judged: Mapping[str, Any] | None = None
+    date: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(summary: RunSummary, path: Path = PATH) -> None:
@@ -44,6 +51,8 @@ def read(path: Path = PATH) -> RunSummary | None:
     if not path.is_file():
         return None
     found = files.read_json(path)
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(RunSummary)}:
+    names = {each.name for each in fields(RunSummary)}
+    optional = {each.name for each in fields(RunSummary) if (each.default, each.default_factory) != (MISSING, MISSING)}
+    if not isinstance(found, dict) or not names - optional <= set(found) <= names:
         raise ValueError(f"{path} is from another version. Delete it; the next `make run` writes it.")
     return RunSummary(**found)

@@ -1,9 +1,11 @@
-"""The table of scores: a row per measured score, with spread, floors and direction."""
+"""The table of scores: a row for each, with its spread, the champion's score, that of real images, and the limit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ddpm.common.units import score_number
+from ddpm.evaluation import score_text
 from ddpm.evaluation.score_record import ScoreRecord, with_extractor
 
 Better = Literal["lower", "higher", "real"]
@@ -12,29 +14,31 @@ ARROWS: dict[Better, tuple[str, str]] = {
     "higher": ("↑", "higher is better"),
     "real": ("≈", "near real images is better"),
 }
-ROUNDING = 1e-9  # difference of equal sets by arithmetic alone
-REAL = {"equal_counts": "equally many new images", "heldout": "held-out", "halves": "halves"}
-CHEATS = {"noise": "pure noise", "copy": "copied images"}
+CHEATS = {"noise": "Noise", "copy": "Copies"}
+NO_ROW: Mapping[str, Any] = {"limit": "", "ok": None}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A score: its key in metrics.json, direction and meaning. floors: keys of single numbers, by name."""
+    """A score: its key in metrics.json, direction and meaning."""
 
     key: str
     name: str
     better: Better
     meaning: str
-    floors: Mapping[str, str]
     deviation: str = ""  # key of its standard deviation or error
-    share: bool = False  # shown in percent
     again: str = ""  # key of the same score under the condition `under`, also shown
     under: str = ""
+
+    @property
+    def share(self) -> bool:
+        """True if it is written as a percentage."""
+        return self.key in score_text.SHARES
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table, formatted."""
+    """A row of the table, formatted. kept: yes or no for a score with a limit, else ""; cheats: as in CHEATS."""
 
     name: str
     arrow: str
@@ -42,7 +46,10 @@ class Line:
     value: str
     spread: str
     champion: str
-    real: Sequence[str]
+    change: str
+    real: str
+    limit: str
+    kept: str
     cheats: Sequence[str]
     meaning: str
 
@@ -57,108 +64,92 @@ CLIPPED = {
     "clipped_density": "Share of generated images as plausible as real ones; robust to outliers.",
     "clipped_coverage": "Share of samples from the data distribution that would give the same coverage.",
 }
+
+
+def _kind(key: str, better: Better, meaning: str, deviation: str = "") -> Kind:
+    again = {"again": f"{key}_k5", "under": "k = 5"} if key in NEIGHBOURS else {}
+    return Kind(key, score_text.title(key), better, meaning, deviation, **again)
+
+
 KINDS = (
-    Kind(
-        "fid", "FID", "lower",
-        "Fréchet distance between the features of generated and training images. Real images also score above 0, "
-        "because sets are finite: equally many new images (extrapolated), and, as measured at other counts, held-out "
-        "against training images and two halves of the training images.",
-        {"equal_counts": "fid_equal_counts", "heldout": "fid_floor", "halves": "fid_halves"},
-    ),
-    Kind("fid_infinity", "FID∞", "lower", "FID extrapolated to infinitely many images.", {}),
-    Kind("kid", "KID", "lower", "Squared distance between mean features under a cubic kernel; unbiased, so near 0 or "
-         "a little below for equal sets.", {}, deviation="kid_se"),
-    Kind("sfid", "sFID", "lower", "FID of spatial features, which keep positions in the image.", {}),
-    Kind("inception_score", "Inception Score", "higher",
-         "Confidence of the network in each image's class, and variety of the classes.",
-         {"heldout": "inception_score_real"}, deviation="inception_score_std"),
-    *(
-        Kind(name, name.capitalize(), "higher", meaning, {}, again=f"{name}_k5", under="k = 5")
-        for name, meaning in NEIGHBOURS.items()
-    ),
-    *(Kind(name, name.replace("_", " ").capitalize(), "higher", meaning, {}) for name, meaning in CLIPPED.items()),
-    Kind("class_accuracy", "Class accuracy", "higher",
-         "Share of images that the classifier assigns to the requested class.",
-         {"held-out": "extractor_accuracy"}, share=True),
-    Kind("class_share_min", "Smallest class share", "higher",
-         "Share of the rarest class among the generated images, by the classifier.", {}, share=True),
+    _kind("fid", "lower", "Fréchet distance between the features of generated and training images. Real images also "
+          "score above 0, because sets are finite: shown is the value expected of equally many new ones."),
+    _kind("fid_ratio", "lower", "FID over that of equally many new real images."),
+    _kind("kid", "lower", "Squared distance between mean features under a cubic kernel; unbiased, so near 0 or a "
+          "little below for equal sets.", "kid_se"),
+    *(_kind(key, "higher", NEIGHBOURS[key]) for key in ("precision", "recall")),
+    _kind("inception_score", "higher", "Confidence of the network in each image's class, and variety of the classes.",
+          "inception_score_std"),
+    _kind("class_accuracy", "higher", "Share of images that the classifier assigns to the requested class."),
+    _kind("class_share_min", "higher", "Share of the rarest class among the generated images, by the classifier."),
+    _kind("memorisation_ratio", "real", "Median distance to the nearest training image in feature space, over that of "
+          "held-out images: far below 1 indicates copies."),
+    _kind("heldout_gap", "lower", "Relative difference of the loss on held-out and on training images: a large one "
+          "indicates memorisation."),
+    *(_kind(key, "higher", NEIGHBOURS[key]) for key in ("density", "coverage")),
+    *(Kind(key, key.replace("_", " ").capitalize(), "higher", meaning) for key, meaning in CLIPPED.items()),
+    Kind("fid_infinity", "FID∞", "lower", "FID extrapolated to infinitely many images."),
+    Kind("sfid", "sFID", "lower", "FID of spatial features, which keep positions in the image."),
     Kind("class_histogram_distance", "Class histogram distance", "lower",
-         "Distance of the class shares from those of the training images; 0: equal.", {}),
-    Kind("nearest_train_distance", "Distance to nearest training image", "real",
-         "Median over the images, in feature space; far below that of held-out images indicates memorisation.",
-         {"held-out": "nearest_heldout_baseline"}),
+         "Distance of the class shares from those of the training images; 0: equal."),
 )  # fmt: skip
 
 
-def table(record: ScoreRecord, champion: ScoreRecord | None) -> list[Line]:
-    """Build the rows of the scores measured."""
-    return [_line(kind, record, champion) for kind in KINDS if record.value(kind.key) is not None]
+def table(record: ScoreRecord, champion: ScoreRecord | None, judged: Sequence[Mapping[str, Any]] = ()) -> list[Line]:
+    """Build the rows of the scores that were measured or have a limit. judged: rows of the gate, as in a verdict."""
+    limits = {_plain(str(each["name"])): each for each in judged}
+    rows = [(kind, limits.get(_plain(kind.name), NO_ROW)) for kind in KINDS]
+    return [
+        _line(kind, record, champion, row) for kind, row in rows if record.value(kind.key) is not None or row["limit"]
+    ]
 
 
-def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None) -> Line:
+def _plain(name: str) -> str:
+    """Reduce the name of a score to its key in the table, without extractor: `fid ratio to real images`."""
+    before, _, after = name.partition(" (")
+    return f"{before}{after.partition(')')[2]}".lower()
+
+
+def _line(kind: Kind, record: ScoreRecord, champion: ScoreRecord | None, row: Mapping[str, Any]) -> Line:
     arrow, better = ARROWS[kind.better]
-    named = kind.floors
-    if kind.key == "inception_score" and record.floor(kind.key, "heldout") is None:
-        named = {"training": "inception_score_real"}  # older records measured the training images
-    real = {REAL.get(name, name): record.value(key) for name, key in named.items()}
-    real |= {title: floor for name, title in REAL.items() if (floor := record.floor(kind.key, name)) is not None}
-    cheats = {title: record.floor(kind.key, name) for name, title in CHEATS.items()}
+    ours, theirs = record.value(kind.key), champion and champion.value(kind.key)
+    cheats = [score_number(record.floor(kind.key, name), share=kind.share) for name in CHEATS]
     return Line(
         name=with_extractor(kind.name, record.conditions),
         arrow=arrow,
         better=better,
-        value=text(record.value(kind.key), share=kind.share),
+        value=score_number(ours, share=kind.share) or "not measured",
         spread=_annotations(kind, record),
-        champion=text(champion and champion.value(kind.key), share=kind.share),
-        real=_listed(real, kind.share),
-        cheats=_listed(cheats, kind.share),
+        champion=score_number(theirs, share=kind.share),
+        change=f"{(ours - theirs) / abs(theirs):+.1%}" if ours is not None and theirs else "",
+        real=score_number(record.real(kind.key), share=kind.share),
+        limit=str(row["limit"]),
+        kept={True: "yes", False: "no"}.get(row["ok"], ""),
+        cheats=cheats if any(cheats) else (),
         meaning=with_extractor(kind.meaning, record.conditions),
     )
 
 
 def times_real(record: ScoreRecord) -> str:
-    """Format FID as `3.4 times that of equally many new real images (0.83)`; older records: of two halves."""
-    floors = {"fid_equal_counts": "equally many new real images", "fid_halves": "two halves of real images"}
-    for key, images in floors.items():
-        real = record.value(key)
-        if real and record.fid is not None:
-            return f"{record.fid / real:.2g} times that of {images} ({text(real)})"
-    measured = any(record.value(key) is not None for key in floors)
-    return "0 for real images" if measured else "not measured for real images"
+    """Format FID as a multiple: `3.67 times that of real images (0.750)`."""
+    real = record.real("fid")
+    if record.fid is None or not real:
+        return "0 for real images" if real == 0 else "not measured for real images"
+    return f"{score_number(record.fid / real)} times that of real images ({score_number(real)})"
 
 
 def _annotations(kind: Kind, record: ScoreRecord) -> str:
     """Format the spread, and the same score under another condition."""
-    again = text(record.value(kind.again), share=kind.share)
+    again = score_number(record.value(kind.again), share=kind.share)
     return "; ".join(filter(None, (_spread(kind, record), f"{again} for {kind.under}" if again else "")))
 
 
 def _spread(kind: Kind, record: ScoreRecord) -> str:
     """Format the spread over seed blocks, else the score's own standard deviation or error."""
     if kind.key in record.spread:
-        return f"± {text(record.spread[kind.key], digits=2, share=kind.share)} between seed blocks"
+        return f"± {score_number(record.spread[kind.key], digits=2, share=kind.share)}"
     deviation = record.value(kind.deviation)
     if deviation is None:
         return ""
     within = "standard error" if kind.deviation.endswith("_se") else "between splits"
-    return f"± {text(deviation, digits=2, share=kind.share)} {within}"
-
-
-def _listed(values: Mapping[str, float | None], share: bool) -> list[str]:
-    """Format as `1.14 held-out`, `1.00 halves`."""
-    return [f"{text(value, share=share)} {name}".rstrip() for name, value in values.items() if value is not None]
-
-
-def text(value: Any, *, digits: int = 3, share: bool = False) -> str:
-    """Format a number with significant digits only; "" for a value that is not a number."""
-    number = _number(value)
-    if number is None:
-        return ""
-    number = 0.0 if abs(number) < ROUNDING else number
-    if isinstance(value, int) or abs(number) >= 10**digits:
-        return f"{number:,.0f}"
-    return f"{100 * number:#.{digits}g}".rstrip(".") + "%" if share else f"{number:#.{digits}g}".rstrip(".")
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return f"± {score_number(deviation, digits=2, share=kind.share)} {within}"

@@ -13,10 +13,11 @@ PICTURES = Path("out/evaluate/pictures")
 def main() -> None:
     """Score out/sample and draw the pictures; under torchrun, processes share the scores."""
     from ddpm.common import files, terminal
-    from ddpm.common.units import number
+    from ddpm.common.units import score_number
     from ddpm.config import params
     from ddpm.data import prepared
     from ddpm.evaluation import history, reference, score_folder
+    from ddpm.evaluation.score_record import fid_name
     from ddpm.metrics.shards import Shard
     from ddpm.report import evaluation_pictures
     from ddpm.runtime.device import evaluation_device
@@ -39,8 +40,8 @@ def main() -> None:
             )
             files.write_json(METRICS, metrics)
             files.write_json(SCORES, score_folder.comparable(metrics))
-            floor = f"equally many new real images {number(metrics['fid_equal_counts'])}"
-            fid = f"FID ({extractor.name}) {number(metrics['fid'])} ({floor})"
+            floor = f"real images {score_number(metrics['fid_equal_counts'])}"
+            fid = f"{fid_name(metrics['conditions'])} {score_number(metrics['fid'])} ({floor})"
             terminal.echo(f"evaluate: {fid}; `ddpm report` makes the page")
 
 

@@ -17,7 +17,7 @@ from ddpm.tracking.data_record import (
     record_drift,
 )
 from ddpm.tracking.outputs import record_outputs
-from ddpm.tracking.page import run_page
+from ddpm.tracking.page import run_page, run_tags
 from ddpm.tracking.record import close_abandoned, complete
 from ddpm.tracking.spool import SPOOLS, Spool
 from ddpm.tracking.store import TrackingError, TrackingUnavailableError, client, friendly_errors, tracking_uri
@@ -52,6 +52,7 @@ __all__ = [
     "replay",
     "run_of",
     "run_page",
+    "run_tags",
     "tag_training",
     "tracking_uri",
 ]

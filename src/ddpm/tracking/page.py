@@ -48,6 +48,16 @@ def run_page(run_id: str) -> str:
     return f"{server}/#/experiments/{quote(experiment, safe='')}/runs/{quote(run_id, safe='')}"
 
 
+def run_tags(run_id: str) -> dict[str, str]:
+    """The tags of a run; empty for an unknown run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(store.client().get_run(run_id).data.tags)
+    except MlflowException:
+        return {}
+
+
 def _hosts(address: str) -> tuple[str, ...]:
     """The names under which a server at `address` may be asked."""
     host, _, port = address.rpartition(":")

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ddpm.common.units import duration
+from ddpm.common.units import duration, score_number
 from ddpm.evaluation import seed_spread
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, measured
 from ddpm.report import model_comparison, scores
 from ddpm.trials import speed
 from ddpm.trials.plan import shown
@@ -51,14 +51,13 @@ def unequal(result: Result) -> str:
 
 
 def _row(name: str, records: Sequence[ScoreRecord], speeds: Sequence[Speed]) -> Row:
-    extractor = str(records[0].conditions.get("extractor", ""))
+    conditions = records[0].conditions
     texts = {kind.key: _score(records, kind.key, share=kind.share) for kind in scores.KINDS}
-    texts["memorisation_ratio"] = _score(records, "memorisation_ratio", share=False)
     seconds = [each.seconds for each in speeds if each.seconds is not None]
     rates = [each.images_per_second for each in speeds if each.images_per_second is not None]
     return Row(
         name,
-        f"({extractor})" if extractor else "",
+        f"({measured(conditions)})" if "extractor" in conditions else "",
         texts,
         duration(sum(seconds) / len(seconds)) if seconds else "",
         f"{sum(rates) / len(rates):,.0f}" if rates else "",
@@ -73,8 +72,8 @@ def _score(records: Sequence[ScoreRecord], key: str, *, share: bool) -> str:
     if len(values) < len(records):
         return ""
     found = seed_spread.spread(values)
-    half = f" ± {scores.text(found.half, digits=2, share=share)}" if math.isfinite(found.half) else ""
-    return f"{scores.text(found.mean, share=share)}{half}"
+    half = f" ± {score_number(found.half, digits=2, share=share)}" if math.isfinite(found.half) else ""
+    return f"{score_number(found.mean, share=share)}{half}"
 
 
 def changed(result: Result) -> dict[str, list[str]]:

@@ -96,7 +96,7 @@ def test_both_models_are_scored_in_one_process_and_the_evidence_is_kept_with_the
 
     verdict = step(candidate.judge, settings.promote, NAME, 2, 1, scored.data).data
     assert verdict.verdict in {"better", "regressed", "worse"}, verdict.reasons
-    assert [row.name for row in verdict.rows][:1] == ["FID (classifier)"]
+    assert [row.name for row in verdict.rows][:1] == ["FID (classifier, 300 images)"]
     gap = next(row for row in verdict.rows if row.name == "held-out loss gap")
     assert (gap.candidate, gap.champion) == (pytest.approx(0.02), 0.25), "each as its own training measured it"
     assert not re.search(

@@ -146,6 +146,21 @@ def test_the_workflow_runs_what_ci_runs_with_read_permission_and_pinned_actions(
     assert f"SCREENSHOTS ?= $(CURDIR)/{upload['with']['path']}" in (ROOT / "Makefile").read_text()
 
 
+def test_only_the_job_that_comments_may_write_and_it_runs_no_code_of_the_pull_request() -> None:
+    workflow = yaml(".github/workflows/report.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    report, comment = workflow["jobs"]["report"], workflow["jobs"]["comment"]
+    assert "permissions" not in report
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert "head.repo.full_name == github.repository" in comment["if"]
+    assert not any("uses" in each for each in comment["steps"])
+    uses = [each["uses"] for each in report["steps"] if "uses" in each]
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in uses)
+    runs = [each["run"] for job in (report, comment) for each in job["steps"] if "run" in each]
+    assert not any("${{" in each for each in runs), "text of others would become a command"
+    assert any("ddpm report --markdown" in each and "GITHUB_STEP_SUMMARY" in each for each in runs)
+
+
 def test_uv_is_held_to_the_versions_of_the_lock_file() -> None:
     lock = [line for line in (ROOT / "requirements-dev.lock").read_text().splitlines() if not line.startswith("#")]
     assert PROJECT["tool"]["uv"]["constraint-dependencies"] == lock, "run python scripts/uv_pins.py"

@@ -61,7 +61,7 @@ def test_the_description_names_the_extractor_of_fid(make: Make, run_id: str, tin
         number = registry.register(tiny_checkpoint, NAME, run_id, evidence)
         return str(tracking.client().get_model_version(NAME, str(number)).description)
 
-    assert [described(30.0), described(29.0)] == ["FID (classifier) 30", "FID (classifier) 29"]
+    assert [described(30.0), described(29.0)] == ["FID (classifier) 30.0", "FID (classifier) 29.0"]
     tracking.client().update_model_version(NAME, "1", "for the exhibition")
     assert described(28.0) == "for the exhibition"
 

@@ -61,9 +61,9 @@ def test_the_description_names_the_extractor_of_fid_and_another_person_s_text_st
     metrics = METRICS | {"conditions": {"extractor": "classifier", "count": 2000}}
     history, note = Path("out/train/history.csv"), "mlflow.note.content"
     run_id = tracking.complete(DIGEST, metrics, outputs, history=history)
-    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier) 30.5 of 2,000 images"
+    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier, 2,000 images) 30.5"
     tracking.complete(DIGEST, metrics | {"fid": 28.0}, outputs, history=history)
-    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier) 28 of 2,000 images"
+    assert tracking.client().get_run(run_id).data.tags[note] == "FID (classifier, 2,000 images) 28.0"
     tracking.client().set_tag(run_id, note, "my best run")
     tracking.complete(DIGEST, metrics | {"fid": 27.0}, outputs, history=history)
     assert tracking.client().get_run(run_id).data.tags[note] == "my best run"

@@ -18,8 +18,8 @@ def test_the_first_good_version_becomes_champion():
     ("changes", "word"),
     [
         ({"fid": 60.1}, "FID is 60.1; the limit is at most 60"),
-        ({"inception_score": 5.9}, "Inception Score is 5.9; the limit is at least 6"),
-        ({"class_share_min": 0.0}, "smallest class share is 0; the limit is at least 0.02"),
+        ({"inception_score": 5.9}, "Inception Score is 5.90; the limit is at least 6"),
+        ({"class_share_min": 0.0}, "smallest class share is 0%; the limit is at least 2%"),
     ],
 )
 def test_a_version_outside_a_limit_is_never_promoted(changes, word):

@@ -33,8 +33,8 @@ def test_a_first_model_that_learnt_nothing_is_not_promoted_by_the_default_limits
     verdict = gate.decide(beside_real(**NOTHING), None, **RELATIVE_LIMITS)
     assert (verdict.verdict, verdict.promote) == ("outside limits", False)
     assert verdict.reasons == (
-        "FID ratio to real images is 40; the limit is at most 20",
-        "class accuracy is 0.1; the limit is at least 0.525",
+        "FID ratio to real images is 40.0; the limit is at most 20",
+        "class accuracy is 10.0%; the limit is at least 52.5%",
         "recall is 0; the limit is at least 0.08",
     )
 
@@ -72,7 +72,7 @@ def test_limits_are_relative_to_real_images_of_equal_counts(scores, passes):
 def test_a_champion_is_not_replaced_by_a_better_model_that_is_still_outside_a_limit():
     champion = beside_real("b", **DECENT | {"fid": 30.0, "recall": 0.05})
     verdict = gate.decide(beside_real(**DECENT | {"recall": 0.06}), champion, **RELATIVE_LIMITS)
-    assert (verdict.verdict, verdict.reasons) == ("outside limits", ("recall is 0.06; the limit is at least 0.08",))
+    assert (verdict.verdict, verdict.reasons) == ("outside limits", ("recall is 0.0600; the limit is at least 0.08",))
     assert [row.name for row in verdict.rows if row.ok is False] == ["recall"]
 
 

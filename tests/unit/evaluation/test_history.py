@@ -7,7 +7,7 @@ import pytest
 
 from ddpm.evaluation import gate, history
 from ddpm.metrics import loss_gap
-from ddpm.report import comparison, evaluation_pictures
+from ddpm.report import evaluation_pictures
 from tests.support import made_reports, tiny
 
 SIGMAS = [0.02, 0.1, 0.3, 0.6, 1.0, 2.0, 5.0, 20.0]
@@ -61,7 +61,7 @@ def test_the_gap_stands_beside_the_gate_s_scores_and_is_not_judged() -> None:
     row = found.rows[-1]
     assert (row.name, row.candidate, row.limit, row.ok) == ("held-out loss gap", 9.0, "", None)
     summary = made_reports.summary(memorised)
-    assert comparison.compare(summary).rows[-1].candidate == "9.00"
+    assert made_reports.row(made_reports.composed(memorised, summary=summary), "Held-out loss gap").value == "900%"
 
 
 def test_the_report_warns_and_plots_every_level(tmp_path: Path) -> None:

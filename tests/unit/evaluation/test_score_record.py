@@ -57,13 +57,14 @@ def test_a_refusal_is_kept() -> None:
 
 def test_fid_is_named_with_its_extractor_once() -> None:
     conditions = {"extractor": "classifier", "count": 2000}
-    assert fid_name(conditions) == "FID (classifier)"
+    assert fid_name(conditions) == "FID (classifier, 2,000 images)"
+    named = "FID (classifier, 2,000 images)"
     said = with_extractor("FID 3 against 4; FID ratio to real images; sFID; FID (inception) 5", conditions)
-    assert said == "FID (classifier) 3 against 4; FID (classifier) ratio to real images; sFID; FID (inception) 5"
+    assert said == f"{named} 3 against 4; {named} ratio to real images; sFID; FID (inception) 5"
     assert with_extractor(said, conditions) == said
-    assert with_extractor("FID∞ 2", conditions) == "FID∞ (classifier) 2"
+    assert with_extractor("FID∞ 2", conditions) == "FID∞ (classifier, 2,000 images) 2"
     assert fid_name({}) == "FID (unknown extractor)"
-    assert description({"fid": 3.2, "conditions": conditions}) == "FID (classifier) 3.2 of 2,000 images"
+    assert description({"fid": 3.2, "conditions": conditions}) == "FID (classifier, 2,000 images) 3.20"
     assert description({"fid": None}) == ""
 
 

@@ -63,10 +63,10 @@ def test_strip_and_neighbours_have_a_row_for_each_sample():
     strip = images(12).reshape(3, 4, 28, 28, 1)
     plain = opened(pictures.denoising(strip))
     named = opened(pictures.denoising(strip, ["a", "b", "long name"]))
-    assert plain.shape[0] == named.shape[0] == 28 + 3 * 87 - 3
+    assert plain.shape[0] == named.shape[0] == sheets.FONT_SIZE + 10 + 3 * 87 - 3
     assert named.shape[1] > plain.shape[1] == 4 * 87 - 3
     beside = opened(pictures.neighbours(images(2), [images(5), images(5)], [0.0, 12.345]))
-    assert beside.shape[0] == 28 + 2 * 87 - 3
+    assert beside.shape[0] == sheets.FONT_SIZE + 10 + 2 * 87 - 3
 
 
 def test_equal_images_give_equal_bytes():

@@ -1,0 +1,36 @@
+"""Addresses of flow runs on Prefect's page."""
+
+from typing import TYPE_CHECKING
+
+from ddpm.common.redact import redact_address
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+_ends_with_process = False
+
+
+def server_ends_with_process() -> None:
+    """Remember that this process started Prefect's server and stops it, so that its addresses are of no use later."""
+    global _ends_with_process  # noqa: PLW0603
+    _ends_with_process = True
+
+
+def address(of: "FlowRun | None" = None) -> str | None:
+    """Return the address of a flow run on Prefect's page, by default of the current one; None outside of a run."""
+    from prefect.runtime import flow_run
+    from prefect.settings import get_current_settings
+
+    identifier = of.id if of else flow_run.id
+    base = get_current_settings().ui_url or str(get_current_settings().api.url or "").removesuffix("/api")
+    return f"{base}/runs/flow-run/{identifier}" if base and identifier else None
+
+
+def current() -> dict[str, str]:
+    """Return the current flow run by title with its address, "" if its server ends with it; empty outside of a run."""
+    from prefect.runtime import flow_run
+
+    if not flow_run.id:
+        return {}
+    found = "" if _ends_with_process else redact_address(address() or "")
+    return {f"Prefect run {flow_run.id}": found}
