@@ -36,12 +36,12 @@ def reproduce(
     changes, data, parameters and lock file are checked first. By default the environment is installed from the recorded
     lock file.
     """
-    from ddpm import tracking
+    from ddpm import registry, tracking
     from ddpm.reproduce import reproduce as rebuild
 
     if here and python:
         raise ValueError("--here and --python exclude each other: each chooses the environment")
-    model = options.address(model, name)
+    model = registry.address(model, name)
     target = into or Path(".state/reproduce") / re.sub(r"[^A-Za-z0-9_.-]+", "-", model.removeprefix("models:/"))
     with tracking.friendly_errors():
         result = rebuild(
