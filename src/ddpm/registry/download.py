@@ -122,6 +122,8 @@ def known_status(name: str) -> Status:
     if found.versions or found.aliases:
         return found
     registered = sorted(each.name for each in store.client().search_registered_models(max_results=1000))
+    if name in registered:
+        return found
     near = difflib.get_close_matches(name, registered, NEAREST)
     known = (
         f"nearest: {', '.join(near)}" if near else f"registered: {', '.join(registered) or 'none; `make run` first'}"
