@@ -88,6 +88,7 @@ def of_version(version: "Version", sample: "params.Sample", name: str) -> Compar
     from ddpm.common import files
     from ddpm.model import checkpoint
     from ddpm.sampling.options import GUIDE
+    from ddpm.sampling.settings import sampling
 
     model = f"models:/{version.name}/{version.number}"
     folder, record = registry.download(model), _record(version.evidence)
@@ -98,7 +99,7 @@ def of_version(version: "Version", sample: "params.Sample", name: str) -> Compar
     weights = weak / checkpoint.WEIGHTS if weak and needed else None
     if weights is None or not weights.is_file() or files.sha256_file(weights) != needed:
         weak = None
-    found, notes = settings.sampling(model, version.sampling, {}, 0, guide=weak is not None, named="sample.guide")
+    found, notes = sampling(model, version.sampling, {}, 0, guide=weak is not None, named="sample.guide")
     settings.print_notes(notes)
     return Compared(name, folder, found, weak, record)
 
@@ -122,7 +123,7 @@ def _resolve(model: str, settings: "params.Params") -> Compared:
     """Find the model that an argument names. Raises RegistryError."""
     from ddpm import registry
 
-    model = options.address(model, settings.promote.name)
+    model = registry.address(model, settings.promote.name)
     if model.startswith("models:/"):
         version = registry.resolve(model)
         own = version.name == settings.promote.name

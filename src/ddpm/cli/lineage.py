@@ -42,10 +42,10 @@ def lineage(
 
     The MLflow run, lock file, weights, scores and verdict are shown too.
     """
-    from ddpm import tracking
+    from ddpm import registry, tracking
     from ddpm.registry.lineage import trace
 
-    model = options.address(model, name)
+    model = registry.address(model, name)
     with tracking.friendly_errors():
         links = trace(model).as_json()
     if as_json:

@@ -9,7 +9,6 @@ from ddpm.sampling.options import OPTIONS, default
 ModelOption = Annotated[
     str, typer.Option("--model", help="models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder.")
 ]
-LONGEST_NUMBER = 10
 TRAINED = "out/train/model"
 """Checkpoint of the last training."""
 RecordedArgument = Annotated[
@@ -19,14 +18,6 @@ NameOption = Annotated[
     str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
-
-
-def address(model: str, name: str = "") -> str:
-    """Expand a version number to `models:/NAME/VERSION`, by default of promote.name; return anything else unchanged."""
-    from ddpm.config import params
-
-    number = model.isdecimal() and len(model) < LONGEST_NUMBER  # the id of a run may have digits only
-    return f"models:/{name or params.model_name()}/{model}" if number else model
 
 
 def sampler_option(name: str, fallback: str = "") -> Any:

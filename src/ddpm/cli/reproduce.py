@@ -36,12 +36,12 @@ def reproduce(
     changes, data, parameters and lock file are checked first. By default the environment is installed from the recorded
     lock file.
     """
-    from ddpm import tracking
+    from ddpm import registry, tracking
     from ddpm.reproduce import reproduce as rebuild
 
     if here and python:
         raise ValueError("--here and --python exclude each other: each chooses the environment")
-    model = options.address(model, name)
+    model = registry.address(model, name)
     target = into or Path(".state/reproduce") / re.sub(r"[^A-Za-z0-9_.-]+", "-", model.removeprefix("models:/"))
     with tracking.friendly_errors():
         result = rebuild(
@@ -55,17 +55,23 @@ def reproduce(
 
 def sentences(result: "Result") -> list[str]:
     """Describe the result."""
-    facts = [f"{name} {theirs} then, {ours} now" for name, (theirs, ours) in result.machine.items()]
+    from ddpm.registry.lineage import NOT_RECORDED
+
+    unknown = [name for name, (theirs, _) in result.machine.items() if theirs == NOT_RECORDED]
+    facts = [f"{name} {a} then, {b} now" for name, (a, b) in result.machine.items() if a != NOT_RECORDED]
     if result.identical:
         return [
             f"identical: the rebuilt weights equal the recorded ones bit for bit (SHA-256 "
             f"{result.lineage.tag('weights')}).",
             *([f"The machine differs: {'; '.join(facts)}."] if facts else []),
+            *([f"Not recorded of the training's machine: {', '.join(unknown)}."] if unknown else []),
         ]
     lines = ["different: the rebuilt weights do not equal the recorded ones bit for bit."]
     lines.append(
         f"Identical bits cannot be expected: {'; '.join(facts)}."
         if facts
+        else f"Not recorded of the training's machine: {', '.join(unknown)}, any of which may explain it."
+        if unknown
         else "Machine, threads and versions are as recorded, so something that is not recorded has changed."
     )
     lines += _distances(result)

@@ -68,6 +68,7 @@ def restore(
     from ddpm.common.progress import progress
     from ddpm.model import checkpoint
     from ddpm.restore import inputs, outputs, run, tasks
+    from ddpm.sampling.settings import without
 
     with tracking.friendly_errors():
         folder, own = registry.download_with_settings(model)
@@ -78,7 +79,7 @@ def restore(
         count=count, seed=seed, label=None if label is None else class_index(label, config.image.classes),
     )  # fmt: skip
     if plan.trained and own == {}:
-        settings.print_notes([f"{settings.without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
+        settings.print_notes([f"{without(model)}: {plan.sampling.sampler}, {plan.sampling.steps} steps"])
     read = inputs.read(plan, given, mask, truth)
     observation = run.observe(plan, read, config.diffusion)
     loaded = checkpoint.load(folder)

@@ -12,6 +12,8 @@ from ddpm.cli import interpolate as between
 from ddpm.cli import options, sample_output, settings
 from ddpm.common import terminal
 from ddpm.sampling.options import NAMES
+from ddpm.sampling.settings import STEPS
+from ddpm.sampling.settings import sampling as chosen_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +42,7 @@ def sample(
     sampler: Annotated[str | None, options.sampler_option("sampler")] = None,
     steps: Annotated[
         int | None,
-        options.sampler_option("steps", f"{settings.STEPS}, or T if that is less; {between.STEPS} with --from"),
+        options.sampler_option("steps", f"{STEPS}, or T if that is less; {between.STEPS} with --from"),
     ] = None,
     label: Annotated[
         str | None,
@@ -125,7 +127,7 @@ def _sample(
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
-    sampling, notes = settings.sampling(model, own, chosen, config.diffusion.steps, guide=weak is not None)
+    sampling, notes = chosen_settings(model, own, chosen, config.diffusion.steps, guide=weak is not None)
     labels = None if label is None else [class_index(label, config.image.classes)] * count
     frame_count = sample_output.frame_count(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)

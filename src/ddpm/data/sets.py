@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +42,20 @@ class ImageSet:
 def open_set(location: Path, advance: Callable[[int], None] = lambda count: None) -> ImageSet:
     """Open a set, decoding each file once. Raises DataError, or ValueError for an array of another kind."""
     if location.suffix == ".npy":
-        array = files.read_npy(location, memory_map=True)
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
-            raise ValueError(f"{location} holds {array.dtype} of shape {array.shape}; must be uint8 (N, H, W, 1 or 3)")
-        return ImageSet(location, len(array), frozenset({(array.shape[2], array.shape[1])}), None, array)
+        return of_array(files.read_npy(location, memory_map=True), location)
     source = sources.find(location)
     found = survey.survey(source, max_pixels=MAX_PIXELS, advance=advance)
     if found.bad:
         bad = listing([f"{path}: {why}" for path, why in found.bad], 5)
         raise DataError(f"{len(found.bad):,} files in {location} are not usable images; nothing was scored:\n{bad}")
     return ImageSet(source.location, found.count, frozenset(found.sizes), source, None)
+
+
+def of_array(array: NDArray[Any], location: Path) -> ImageSet:
+    """Make a set of an array. location: its file, or a name for messages. Raises ValueError for another kind."""
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise ValueError(f"{location} holds {array.dtype} of shape {array.shape}; must be uint8 (N, H, W, 1 or 3)")
+    return ImageSet(location, len(array), frozenset({(array.shape[2], array.shape[1])}), None, array)
 
 
 def _decoded(location: Path, path: str, content: bytes | BadImageError, channels: int) -> Pixels:

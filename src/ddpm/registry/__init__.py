@@ -7,7 +7,7 @@ replaced. Only `promote` and `rollback` move champion and previous, one process 
 from ddpm.registry.aliases import ALIASES, ConflictError, WithdrawnError, promote, rollback, withdrawn
 from ddpm.registry.audit import Move, history
 from ddpm.registry.card import describe
-from ddpm.registry.download import download, download_with_settings, require_files, resolve
+from ddpm.registry.download import address, download, download_with_settings, known_status, require_files, resolve
 from ddpm.registry.evidence import load_evidence, save_evidence
 from ddpm.registry.force_promote import force_promote
 from ddpm.registry.registration import register
@@ -27,6 +27,7 @@ __all__ = [
     "VerificationError",
     "Version",
     "WithdrawnError",
+    "address",
     "annotate",
     "content_sha256",
     "describe",
@@ -34,6 +35,7 @@ __all__ = [
     "download_with_settings",
     "force_promote",
     "history",
+    "known_status",
     "list_rejected",
     "load_evidence",
     "promote",

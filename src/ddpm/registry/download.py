@@ -1,5 +1,6 @@
 """Download of a registered version's checkpoint, with its hash checked."""
 
+import difflib
 import os
 import re
 import shutil
@@ -8,12 +9,22 @@ from typing import Any
 
 from ddpm.common import files, validation
 from ddpm.common.redact import redact_text
-from ddpm.registry.versions import CONTENT_TAG, RegistryError, Version, status, version
+from ddpm.registry.versions import CONTENT_TAG, RegistryError, Status, Version, status, version
 from ddpm.serving import pack
 from ddpm.tracking import store
 
+LONGEST_NUMBER = 10
 CACHE = Path(".state/models")
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, or a checkpoint folder such as out/train/model"
+NEAREST = 3
+
+
+def address(model: str, name: str = "") -> str:
+    """Expand a version number to `models:/NAME/VERSION`, by default of promote.name; return anything else unchanged."""
+    from ddpm.config import params
+
+    number = model.isdecimal() and len(model) < LONGEST_NUMBER  # the id of a run may have digits only
+    return f"models:/{name or params.model_name()}/{model}" if number else model
 
 
 def download(uri: str) -> Path:
@@ -25,9 +36,11 @@ def download(uri: str) -> Path:
 
 
 def download_with_settings(uri: str) -> tuple[Path, dict[str, Any] | None]:
-    """Download like `download`; also return the sampling settings of the version, None for a local folder."""
+    """Download like `download`; also return the sampling settings of the version, None for a checkpoint folder."""
     if not uri.startswith("models:/"):
         folder = Path(uri)
+        if pack.is_packed(folder):
+            return folder / pack.CHECKPOINT, pack.settings(folder)
         if not (folder / pack.CONFIG).is_file():
             raise RegistryError(f"{uri} is not a model. Give {FORMS}.")
         return folder, None
@@ -82,13 +95,37 @@ def resolve(uri: str) -> Version:
     alias = re.fullmatch(r"models:/([^/@]+)@([^/@]+)", uri)
     number = re.fullmatch(r"models:/([^/@]+)/(\d+)", uri)
     if number:
+        known_status(number[1])
         return version(number[1], int(number[2]))
     if not alias:
         raise RegistryError(f"{uri} is not a model address. Give {FORMS}.")
-    aliases = status(alias[1]).aliases
+    aliases = known_status(alias[1]).aliases
     if alias[2] not in aliases:
         known = (
             ", ".join(f"{each} (version {there})" for each, there in aliases.items()) or "none yet; `make run` first"
         )
         raise RegistryError(f"{alias[1]} has no {alias[2]}. It has: {known}.")
     return version(alias[1], aliases[alias[2]])
+
+
+def known_status(name: str) -> Status:
+    """Return aliases and versions of a model that is registered. Raises RegistryError for any other, with the nearest.
+
+    Without MLFLOW_TRACKING_URI, the record is that of the project in the current folder, which must exist.
+    """
+    if store.embedded() and not store.database().exists():
+        raise RegistryError(
+            f"{Path.cwd()} has no record of models ({store.EMBEDDED}). Change to the folder of a project in which "
+            "`make run` has registered one, or set MLFLOW_TRACKING_URI to the address that `ddpm status` prints there."
+        )
+    found = status(name)
+    if found.versions or found.aliases:
+        return found
+    registered = sorted(each.name for each in store.client().search_registered_models(max_results=1000))
+    if name in registered:
+        return found
+    near = difflib.get_close_matches(name, registered, NEAREST)
+    known = (
+        f"nearest: {', '.join(near)}" if near else f"registered: {', '.join(registered) or 'none; `make run` first'}"
+    )
+    raise RegistryError(f"{name} is not a registered model at {redact_text(store.tracking_uri())}; {known}")

@@ -24,6 +24,10 @@ WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
 """Packed files of a checkpoint; `ddpm.model.checkpoint` has the same names, but imports torch."""
 
 
+PACKED, CHECKPOINT = "MLmodel", Path("artifacts/checkpoint")
+"""MLflow's description of a packed model, and its checkpoint."""
+
+
 def content_sha256(folder: Path) -> str:
     """Compute the identity of a checkpoint: SHA-256 of its EMA weights and config."""
     return files.sha256_json({"weights": files.sha256_file(folder / WEIGHTS), "config": read_config(folder)})
@@ -70,6 +74,22 @@ def pack(folder: Path, target: Path, conditions: Mapping[str, Any]) -> None:
         model_config={key: conditions[key] for key in FIXED if key in conditions},
     )
     shutil.rmtree(staging)
+
+
+def is_packed(folder: Path) -> bool:
+    """Return True if the folder is a packed model."""
+    return (folder / PACKED).is_file() and (folder / CHECKPOINT / CONFIG).is_file()
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """Read the sampler options that a packed model samples with by default."""
+    from mlflow.models import Model
+
+    model = Model.load(str(folder))
+    described = getattr(model.signature, "params", None)
+    defaults = {each.name: each.default for each in described.params} if described else {}
+    fixed = model.flavors["python_function"].get("config") or {}
+    return options.settings({**fixed, **{name: defaults[name] for name in options.REQUESTED if name in defaults}})
 
 
 def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "ModelSignature":

@@ -168,7 +168,7 @@ def test_a_number_is_the_name_of_a_class(project: Path) -> None:
         (["--steps", "51"], "this model has T = 50"),
         (["--device", "quantum"], "device quantum"),
         (["--model", "nowhere"], "nowhere is not a model"),
-        (["--model", "models:/digits@champion"], "digits has no champion"),
+        (["--model", "models:/digits@champion"], "digits is not a registered model at "),
     ],
 )
 def test_an_impossible_wish_is_answered_in_words(

@@ -108,7 +108,7 @@ FLOORS = (
     {"restore", "review", "provenance"},
     {"serving", "tracking"},
     {"registry", "training"},
-    {"reproduce", "notifications"},
+    {"reproduce", "notifications", "api"},
     {"stages", "trials"},
     {"flows"},
     {"flows/tasks"},
@@ -195,7 +195,14 @@ def _nearest(target: str, modules: Mapping[str, Path]) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["ddpm.cli", "ddpm.config.params", "ddpm.evaluation.gate", "ddpm.trials.request", "flows.service.foreground"],
+    [
+        "ddpm",
+        "ddpm.cli",
+        "ddpm.config.params",
+        "ddpm.evaluation.gate",
+        "ddpm.trials.request",
+        "flows.service.foreground",
+    ],
 )
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     heavy = ("torch", "mlflow", "matplotlib", "prefect", "dvc", "scipy", "sklearn")

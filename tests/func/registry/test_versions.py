@@ -107,7 +107,7 @@ def test_the_checkpoint_comes_back(make: Make, run_id: str, tiny_checkpoint: Pat
         ("models:/digits@champion", "has no champion. It has: candidate"),
         ("models:/digits/9", "no version 9"),
         ("models:/digits", "not a model address"),
-        ("models:/other@champion", "It has: none yet"),
+        ("models:/other@champion", "other is not a registered model at "),
         ("nowhere", "nowhere is not a model. Give models:/NAME@ALIAS"),
     ],
 )

@@ -1,37 +1,42 @@
-"""The image sets of `ddpm score`: opening, checks, selection and features."""
+"""The image sets of a score: opening, checks, selection and features."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    from ddpm.data.sets import ImageSet
-    from ddpm.metrics.extractors import Extractor
+from ddpm.common.progress import progress
+from ddpm.data import sets, sources
+from ddpm.data.sets import ImageSet
+from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.frechet import require_enough
+from ddpm.metrics.resize import POLICIES
+
+Images = Path | NDArray[np.uint8]
+"""A folder, an archive, a .npy file, or an array (N, H, W, C)."""
 
 
-def open_set(name: str, path: Path, quiet: bool) -> "ImageSet":
-    """Open a set of images. Raises DataError, FileNotFoundError, TooFewImagesError."""
-    from ddpm.common.progress import progress
-    from ddpm.data import sets
-    from ddpm.metrics.frechet import require_enough
+def label(images: Images) -> str:
+    """Name a set in conditions and messages."""
+    return str(images) if isinstance(images, Path) else f"an array of shape {images.shape}"
 
-    if quiet or path.suffix == ".npy":
+
+def open_set(name: str, given: Images, quiet: bool) -> ImageSet:
+    """Open a set of images. Raises DataError, FileNotFoundError, TooFewImagesError, ValueError for another array."""
+    path = Path(label(given))
+    if not isinstance(given, Path):
+        found = sets.of_array(given, path)
+    elif quiet or path.suffix == ".npy":
         found = sets.open_set(path)
     else:
-        from ddpm.data import sources
-
         with progress(f"score: reading {name}", len(sources.find(path).entries), "files") as shown:
             found = sets.open_set(path, shown.advance)
     require_enough(found.count, f"--{name} {path}", "Give more images.")
     return found
 
 
-def sizes(sets: "dict[str, ImageSet]", resize: str | None) -> str:
+def sizes(sets: dict[str, ImageSet], resize: str | None) -> str:
     """Describe the image sizes. Raises ValueError for differing sizes without a resize policy, or an unknown policy."""
-    from ddpm.metrics.resize import POLICIES
-
     if resize is not None and resize not in POLICIES:
         raise ValueError(f"--resize {resize} is not a policy; possible: {', '.join(POLICIES)}")
     found = sorted(set().union(*(each.sizes for each in sets.values())))
@@ -44,12 +49,8 @@ def sizes(sets: "dict[str, ImageSet]", resize: str | None) -> str:
     return words
 
 
-def select(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed: int) -> "dict[str, NDArray[np.int64]]":
+def select(sets: dict[str, ImageSet], count: int | None, unequal: bool, seed: int) -> dict[str, NDArray[np.int64]]:
     """Select the indices of each set. Raises ValueError for too few images, or sets of unequal size."""
-    import numpy as np
-
-    from ddpm.metrics.frechet import require_enough
-
     judged = [sets[name] for name in ("real", "fake") if name in sets]
     if count is not None:
         require_enough(count, f"--count {count}", "Ask for more.")
@@ -67,11 +68,9 @@ def select(sets: "dict[str, ImageSet]", count: int | None, unequal: bool, seed: 
 
 
 def features(
-    name: str, images: "ImageSet", indices: "NDArray[np.int64]", extractor: "Extractor", quiet: bool
-) -> "NDArray[np.float32]":
+    name: str, images: ImageSet, indices: NDArray[np.int64], extractor: Extractor, quiet: bool
+) -> NDArray[np.float32]:
     """Extract the features (N, D) of the selected images."""
-    from ddpm.common.progress import progress
-
     channels = int(getattr(extractor, "channels", 3))
     pixels = images.read(indices, channels)
     if quiet:
