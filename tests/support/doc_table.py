@@ -37,6 +37,12 @@ ELSEWHERE: dict[str, str] = {
     "curl -s 127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{\"dataframe_split\": "
     '{"columns": ["label"], "data": [[3], [7]]}, "params": {"seed": 1}}\'': "func/serving/test_clean_environment.py",
     "sbatch scripts/slurm.sh": "func/project/test_slurm.py",  # needs a cluster
+    # another machine
+    "dvc remote add --default shared /mnt/shared/ddpm": "func/docs/test_pages.py",
+    "git add .dvc/config data.dvc params.yaml dvc.lock && git commit -m results && dvc push": "func/docs/test_pages.py",
+    "git clone REPOSITORY project && cd project": "func/docs/test_pages.py",
+    "make .venv/.run": "func/docs/test_pages.py",
+    ".venv/bin/dvc pull": "func/docs/test_pages.py",
     # trainings, one or several for each command
     "ddpm try train.lr=0.001": "func/trials/test_try.py",
     "nohup ddpm try --start > tried.log 2>&1 &": "func/trials/test_try.py",

@@ -48,6 +48,9 @@ def inside(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return recorded
 
 
+ROOT = Path(__file__).parents[3]
+
+
 def command(*arguments: str | Path) -> str:
     done = CliRunner().invoke(app, [*map(str, arguments)])
     assert done.exit_code == 0, done.output
@@ -182,3 +185,19 @@ def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
         ddpm.score(real[:49], fake[:49])
     with pytest.raises(ValueError, match="holds float64"):
         ddpm.score(real / 255, fake)  # type: ignore[arg-type]
+
+
+def test_the_notebook_runs_from_its_folder_and_has_no_outputs(recorded: Path) -> None:
+    notebook = json.loads((ROOT / "docs/tour.ipynb").read_text())
+    cells = [each for each in notebook["cells"] if each["cell_type"] == "code"]
+    assert not [each for each in cells if each["outputs"] or each["execution_count"]]
+    (recorded / "docs").mkdir(exist_ok=True)
+    code = "\n".join("".join(each["source"]) for each in cells)
+    used = {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
+    assert used >= {"load", "versions", "score", "sample", "restore"}, "all functions are in it"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    done = forked.run([sys.executable, "-c", code], cwd=recorded / "docs", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "(60, 8, 8, 1) uint8" in done.stdout
+    assert "(4, 2, 8, 8, 1) (4, 8, 8, 1)" in done.stdout
+    assert "efficientnet-lite0" in done.stdout

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import typer
 from ruamel.yaml import YAML
 
 from ddpm.cli import app
+from ddpm.common import files
 from ddpm.config import params
 from tests.func.docs.conftest import Project, hint, surroundings
 from tests.support import forked
+from tests.support.clones import states
+from tests.support.databases import give_prefect
 from tests.support.doc_pages import ROOT, Snippet, named, snippets
 from tests.support.doc_table import ELSEWHERE, FILLED, IN_TEXT, OTHER_PYTHON
 
@@ -38,6 +42,36 @@ def test_the_run_says_what_to_commit_and_then_dvc_can_compare(project: Project) 
         said = project.run(command)
         assert "failed to load" not in said, said
     assert not [line for line in project.strays().splitlines() if "dvc_plots" in line or "dvc.lock" in line]
+
+
+def test_a_second_machine_restores_the_model_and_reproduces_it(
+    project: Project, prefect_home: Path, tmp_path: Path
+) -> None:
+    """docs/second-machine.md, with nothing in common but git and a DVC remote on another path."""
+    first = Project(shutil.copytree(project.folder, tmp_path / "first", symlinks=True), project.said, project.offline)
+    first.run(f"dvc remote add --default shared {tmp_path}/remote")
+    first.run("git add .dvc/config data.dvc params.yaml dvc.lock && git commit --quiet -m results && dvc push")
+    second = Project(tmp_path / "another" / "path" / "second", "", offline=False)
+    first.run(f"git clone --quiet . {second.folder}")
+    shutil.rmtree(first.folder)
+    assert not list(second.folder.glob(".state")), "the record of the first machine is not there"
+    second.run("dvc pull")
+    model = Path("out/train/model/weights.safetensors")
+    weights = files.sha256_file(project.folder / model)
+    assert files.sha256_file(second.folder / model) == weights
+    shutil.rmtree(second.folder / "out/train")
+    give_prefect(second.folder / ".state/prefect", prefect_home)
+    said = second.run(f"{sys.executable} -m flows")
+    expected = dict.fromkeys(("data.dvc", "prepare", "features", "sample", "evaluate"), "Cached")
+    assert {name: state for name, state in states(said).items() if name in {*expected, "train"}} == {
+        **expected, "train": "Restored",
+    }  # fmt: skip
+    assert files.sha256_file(second.folder / model) == weights
+    assert second.strays() == "", "nothing to commit"
+    said = second.run("ddpm reproduce models:/ddpm-mnist@champion --here --into again")
+    assert f"identical: the rebuilt weights equal the recorded ones bit for bit (SHA-256 {weights})" in said
+    assert "Not recorded of the training's machine: cpu" in said
+    assert files.sha256_file(second.folder / "again" / model) == weights
 
 
 @pytest.mark.parametrize("command", list(dict.fromkeys(IN_TEXT)))

@@ -99,7 +99,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(installed: I
         (licence,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
         assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert inside == there
-    assert {Path(name).suffix for name in inside} >= {".py", ".css", ".js", ".jinja", ".txt", ".typed"}
+    assert {Path(name).suffix for name in inside} >= {".py", ".pyi", ".css", ".js", ".jinja", ".txt", ".typed"}
 
 
 def test_help_lists_the_commands(installed: Installed, empty: Path) -> None:
@@ -120,6 +120,27 @@ def test_sampling_draws_the_images_that_the_checkout_draws(installed: Installed,
     assert images.shape == (3, 8, 8, 1)
     assert np.array_equal(images, np.load(other / "images.npy"))
     assert names(empty) == {"model", "images.npy"}
+
+
+PYTHON = """
+import sys, ddpm
+assert not {"torch", "numpy", "mlflow", "typer"} & set(sys.modules), "import ddpm is instant"
+images = ddpm.load("model").sample(3, seed=7, steps=4)
+import numpy
+numpy.save("python.npy", images)
+print(ddpm.__file__)
+"""
+
+
+def test_the_python_interface_draws_what_the_command_draws(installed: Installed, empty: Path) -> None:
+    command = [installed.folder / "bin/python", "-I", "-c", PYTHON]
+    done = subprocess.run(command, cwd=empty, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed.folder))
+    words = ("sample", "--model", "model", "--count", "3", "--steps", "4", "--seed", "7", "--out", "images.npy")
+    installed.run(*words, cwd=empty)
+    assert np.array_equal(np.load(empty / "python.npy"), np.load(empty / "images.npy"))
+    assert names(empty) == {"model", "images.npy", "python.npy"}
 
 
 def test_interpolation_writes_an_animation(installed: Installed, empty: Path) -> None:
