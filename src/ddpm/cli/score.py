@@ -65,9 +65,8 @@ def score(
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
     from ddpm.metrics.inception_score import require_equal_parts
-    from ddpm.runtime.device import choose_device, deterministic
+    from ddpm.runtime.device import evaluation_device
 
-    deterministic()
     saved = _statistics(real, heldout, fake, save_reference)
     given = {"real": None if saved else real, "fake": fake, "heldout": heldout}
     paths = {name: path for name, path in given.items() if path is not None}
@@ -77,7 +76,7 @@ def score(
     selected = score_sets.select(sets, count, unequal, seed)
     if "fake" in selected:
         require_equal_parts(len(selected["fake"]), splits)
-    network, classes = _extractor(extractor, resize, str(choose_device(device)))
+    network, classes = _extractor(extractor, resize, evaluation_device(device))
     if saved:
         saved.require(network)
     features = {name: score_sets.features(name, sets[name], selected[name], network, as_json) for name in sets}
