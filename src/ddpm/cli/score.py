@@ -63,16 +63,15 @@ def score(
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
     from ddpm.evaluation import score_images
-    from ddpm.runtime.device import choose_device, deterministic
+    from ddpm.runtime.device import evaluation_device
 
     if save_reference:
         _check_save(save_reference, real, heldout)
     elif not fake:
         raise ValueError("--fake is missing: name the images to score. Only --save-reference FILE can do without it")
-    deterministic()
     measured = score_images.measure(
         real, fake, heldout, extractor=extractor, count=count, resize=resize, unequal=unequal, splits=splits, seed=seed,
-        device=str(choose_device(device)), quiet=as_json,
+        device=evaluation_device(device), quiet=as_json,
     )  # fmt: skip
     if save_reference:
         split = f"all of {real}" if count is None else f"{count} of {real}, {measured.drawn}"

@@ -49,7 +49,7 @@ def _models(result: "Result") -> "list[Compared]":
         version = registry.version(settings.promote.name, result.champion.number)
         found.append(compare.of_version(version, settings.sample, result.champion.name))
     for label, group in list(result.groups.items())[: MOST_MODELS - len(found)]:
-        sample = params.parse(dict(group[0].values)).sample
+        sample = params.parse(dict(group[0].values), complete=False).sample
         guide = Path(sample.guide) if sample.guide else None
         found.append(compare.Compared(label, group[0].folder / records.MODEL, sample.sampling, guide, None))
     return found

@@ -68,7 +68,7 @@ class ScoreRecord:
                 if (deviation := finite(each.get("std"))) is not None
             },
             kid_subsets=tuple(metrics.get("kid_subsets", ())),
-            conditions=metrics.get("conditions", {}),
+            conditions=completed(metrics.get("conditions", {})),
             refused=str(metrics.get("refused", "")),
             source=metrics,
         )
@@ -110,6 +110,15 @@ DERIVED = ("fid_ratio", "heldout_gap")
 """Scores that are computed from metrics.json or nested in it."""
 SCORES = tuple(each.name for each in fields(ScoreRecord) if each.type == float | None)
 """The fields that are scores."""
+
+
+SAMPLED_BY = {"precision": "fp32", "compile": False}
+"""Conditions of sampling that records of older versions lack, with the only values that these versions had."""
+
+
+def completed(conditions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the conditions of SAMPLED_BY to those of an older record, if its images are those of a checkpoint."""
+    return {**SAMPLED_BY, **conditions} if "weights_sha256" in conditions else conditions
 
 
 def _chance(metrics: Mapping[str, Any]) -> float:

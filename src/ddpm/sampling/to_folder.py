@@ -13,6 +13,7 @@ from ddpm.data import order, prepared
 from ddpm.metrics.shards import WHOLE, Shard
 from ddpm.model import checkpoint
 from ddpm.model.config import ModelConfig
+from ddpm.runtime.device import choose_device, compile_network, computing, require_supported, uncompiled
 from ddpm.sampling import generate
 from ddpm.sampling.options import Sampling
 
@@ -34,6 +35,8 @@ def sample_to_folder(
     class_weights: Sequence[int] | None = None,
     device: str = "auto",
     shard: Shard = WHOLE,
+    precision: str = "fp32",
+    compiling: bool | str = False,
 ) -> None:
     """Sample `count` images from a checkpoint, image i from seed + i, and write them to `out`.
 
@@ -41,10 +44,13 @@ def sample_to_folder(
     with the hashes of the weights. guide_folder: checkpoint of the guide; "" for none. classes: order of the classes in
     labels.npy, by default the model's own. class_weights: proportions in which they are requested, also nearly in every
     run of images; None: equal. With several processes, each generates whole batches, so the images do not depend on the
-    number of processes.
+    number of processes. precision, compiling: of the networks, as for `runtime.device`; the strip is not compiled.
 
-    Raises ValueError for a request that the model does not support, FileNotFoundError for a missing checkpoint.
+    Raises ValueError for a request that the model or the device does not support, FileNotFoundError for a missing
+    checkpoint.
     """
+    where = choose_device(device)
+    require_supported(where, precision, compiling, "sample")
     config = checkpoint.read_config(model_folder)
     low_res, labels = small_heldout(config, count)
     generate.check(
@@ -53,6 +59,8 @@ def sample_to_folder(
     model = checkpoint.load(model_folder)
     guide = checkpoint.load(Path(guide_folder)) if guide_folder else None
     models = (model, guide) if guide else (model,)
+    for each in models:
+        compile_network(each.denoiser.net, compiling)
     own, names = model.classes, model.classes if classes is None else classes
     shares = "as held out"
     if own and not labels:
@@ -71,13 +79,15 @@ def sample_to_folder(
             )  # fmt: skip
 
         parts = [range(i, min(i + batch, count)) for i in range(0, count, batch)]
-        images = shard.map(part, parts)
+        with computing(where, precision):
+            images = shard.map(part, parts)
     evaluations = shard.total(sum(evaluated), len(parts))
     if shard.rank > 0:
         return
     rows = min(max(len(model.classes), 4), 10, count)
     first = {"labels": labels and labels[:rows], "low_res": None if low_res is None else low_res[:rows], "guide": guide}
-    strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
+    with computing(where, precision), uncompiled(model.denoiser.net):
+        strip = generate.strip(model, rows, strip_length, sampling, seed=seed, device=device, **first)
     numbers = generate.renumbered(labels or [generate.NO_LABEL] * count, own, names)
     facts = {
         "weights_sha256": model.sha256,

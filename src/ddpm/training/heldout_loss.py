@@ -18,7 +18,7 @@ from ddpm.diffusion.denoiser import Denoiser
 from ddpm.diffusion.process import midpoints
 from ddpm.metrics.loss_gap import LEVELS, SETS, summary
 from ddpm.runtime import randomness
-from ddpm.runtime.device import autocast
+from ddpm.runtime.device import autocast, uncompiled
 from ddpm.runtime.sharded_tensors import local_tensor
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
@@ -131,7 +131,7 @@ def ema_weights(state: State, group: ProcessGroup = SINGLE_PROCESS) -> Iterator[
     try:
         _copy(own, averaged)
         state.denoiser.eval()
-        with _uncompiled(state.denoiser):
+        with uncompiled(state.denoiser.net):  # a graph of another batch size could replace that of training
             yield
     finally:
         _copy(own, kept)
@@ -142,14 +142,6 @@ def ema_weights(state: State, group: ProcessGroup = SINGLE_PROCESS) -> Iterator[
 @torch.no_grad()
 def _copy(to: list[Tensor], source: list[Tensor]) -> None:
     torch._foreach_copy_(to, source)
-
-
-def _uncompiled(denoiser: Denoiser) -> contextlib.AbstractContextManager[object]:
-    """Run a compiled network eagerly: a graph of another batch size could replace the one that training uses."""
-    if getattr(denoiser.net, "_compiled_call_impl", None) is None:
-        return contextlib.nullcontext()
-    stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-    return stance
 
 
 def _choice(seed: int, name: str, indices: Tensor, count: int) -> Tensor:

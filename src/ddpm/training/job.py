@@ -21,7 +21,7 @@ from ddpm.metrics import loss_gap
 from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ImageConfig, ModelConfig
 from ddpm.provenance import fingerprint
-from ddpm.runtime.device import choose_device, deterministic
+from ddpm.runtime.device import choose_device
 from ddpm.runtime.process_group import process_group
 from ddpm.runtime.sharded_tensors import gather_to_host
 from ddpm.sampling import generate
@@ -60,7 +60,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
     with process_group() as (rank, count, _), data_parallel.peer_loss_explained():
         setup.require_possible(settings, count)
         train_config, where = setup.train_config(settings), choose_device(device)
-        deterministic()
+        setup.set_kernels(settings.train, where)
         training = setup.new_state(config, settings.train, where, initial)
         group = setup.make_group(training, settings.train, rank, count)
         data, aside = _data(dataset, settings, config.image, where)

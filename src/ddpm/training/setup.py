@@ -8,7 +8,14 @@ from ddpm.config import params
 from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
-from ddpm.runtime.device import channels_last
+from ddpm.runtime.device import (
+    REDUCE_OVERHEAD,
+    channels_last,
+    compile_network,
+    deterministic,
+    require_supported,
+    use_tf32,
+)
 from ddpm.training import data_parallel, optimizers, state
 from ddpm.training.config import TrainConfig
 
@@ -43,6 +50,21 @@ def require_possible(settings: params.Params, count: int) -> None:
         raise ValueError(
             "train.sharding: full divides the model among processes, and there is one. Raise train.processes"
         )
+    if settings.train.compile == REDUCE_OVERHEAD and count > 1:
+        raise ValueError(
+            f"train.compile: {REDUCE_OVERHEAD} is for one process, and there are {count}. Use compile: true, or "
+            "train.processes: 1"
+        )
+
+
+def set_kernels(settings: params.Train, where: torch.device) -> None:
+    """Choose torch's kernels for a training in this process: deterministic or fastest, exact or TF32.
+
+    Raises ValueError for a precision or a way of compiling that the device does not support.
+    """
+    require_supported(where, settings.precision, settings.compile, "train")
+    deterministic(on=settings.deterministic)
+    use_tf32(on=settings.precision == "tf32")
 
 
 def new_state(
@@ -59,9 +81,9 @@ def new_state(
         data_parallel.shard(denoiser, build.units(denoiser.net), where)
     elif settings.channels_last:
         channels_last(denoiser)
-    if settings.compile:
+    if settings.compile and settings.deterministic:
         torch.use_deterministic_algorithms(True)  # the compiler's own kernels too
-        denoiser.net.compile()
+    compile_network(denoiser.net, settings.compile)
     values = optimizers.Settings(settings.lr, settings.weight_decay, settings.beta2, settings.muon_lr)
     optimizer = optimizers.optimizer(denoiser, settings.optimizer, values)
     weights = denoiser.state_dict()

@@ -63,3 +63,17 @@ def test_classes_are_requested_in_the_shares_of_their_weights(tmp_path: Path, ti
     assert files.read_json(tmp_path / "even/sample.json")["class_shares"] == "equal"
     with pytest.raises(ValueError, match="the prepared images have 3 classes and the model has 2"):
         tiny.draw(tiny_checkpoint, tmp_path / "never", asked, class_weights=[1, 1, 1])
+
+
+def test_precision_is_a_condition_and_changes_the_images(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    tiny.draw(tiny_checkpoint, tmp_path / "exact", section())
+    tiny.draw(tiny_checkpoint, tmp_path / "rounded", section(precision="bf16"))
+    exact, rounded = (np.load(tmp_path / each / "images.npy").astype(int) for each in ("exact", "rounded"))
+    assert np.abs(exact - rounded).max() > 0
+    assert np.abs(exact - rounded).mean() < 8  # of 255: bf16 has 8 bits of mantissa
+    found = {each: files.read_json(tmp_path / each / "sample.json") for each in ("exact", "rounded")}
+    assert (found["exact"]["precision"], found["exact"]["compile"]) == ("fp32", False)
+    assert found["rounded"]["precision"] == "bf16"
+    with pytest.raises(ValueError, match=r"sample.precision = tf32 needs an NVIDIA GPU, and the device is cpu"):
+        tiny.draw(tiny_checkpoint, tmp_path / "never", section(precision="tf32"), device="cpu")
+    assert not (tmp_path / "never").exists()

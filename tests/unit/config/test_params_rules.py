@@ -79,6 +79,8 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
         ({"net__head_channels": 24}, ["head_channels = 24 must divide", "64"]),
         ({"net__head_channels": 64, "net__attention": [14]}, ["head_channels = 64 must divide the width 32"]),
         ({"train__accumulation": 3}, ["accumulation = 3 must divide batch = 32"]),
+        ({"train__compile": "reduce-overhead", "train__accumulation": 2}, ["reduce-overhead needs accumulation = 1"]),
+        ({"train__compile": "reduce-overhead", "train__processes": 2}, ["reduce-overhead is for one process"]),
         ({"train__images": 16, "train__warmup": 0}, ["images = 16 is below one batch = 32"]),
         ({"train__warmup": 100_000_000}, ["warmup = 100000000 exceeds images"]),
         ({"diffusion__beta_start": 0.5}, ["beta_start = 0.5 must be below beta_end = 0.02"]),

@@ -167,6 +167,15 @@ def test_a_condition_known_on_one_side_only_is_a_difference():
     assert verdict.reasons[1:] == ("sampler: candidate dpm-solver++, champion nothing",)
 
 
+@pytest.mark.parametrize(("key", "value"), [("precision", "bf16"), ("compile", True)])
+def test_other_precision_or_compilation_is_no_comparison_and_an_older_record_had_neither(key, value):
+    candidate, older = measured(10.0, "a"), measured(30.0, "b")
+    candidate["conditions"] |= {"precision": "fp32", "compile": False}
+    assert gate.decide(candidate, older, **LIMITS).verdict == "better"
+    candidate["conditions"][key] = value
+    assert gate.decide(candidate, older, **LIMITS).verdict == "refused"
+
+
 def test_the_champions_own_weights_change_nothing():
     verdict = gate.decide(measured(30.0, "a"), measured(30.0, "a", count=100), **LIMITS)
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)

@@ -74,3 +74,14 @@ def test_chance_is_that_of_the_shares_in_which_classes_were_requested() -> None:
     assert ScoreRecord.from_json(measured).chance == pytest.approx(1 / 3)
     shares = {"class_shares_requested": {"a": 0.7, "b": 0.2, "c": 0.1}}
     assert ScoreRecord.from_json(measured | shares).chance == pytest.approx(0.54)
+
+
+def test_an_older_record_was_sampled_in_fp32_and_not_compiled() -> None:
+    """Records of sampled images lack these conditions if they are old; scores of other images never have them."""
+    old = ScoreRecord.from_json({"conditions": {"weights_sha256": "a"}}).conditions
+    assert old == {"weights_sha256": "a", "precision": "fp32", "compile": False}
+    new = ScoreRecord.from_json(
+        {"conditions": {"weights_sha256": "a", "precision": "bf16", "compile": True}}
+    ).conditions
+    assert (new["precision"], new["compile"]) == ("bf16", True)
+    assert ScoreRecord.from_json({"conditions": {"count": 10}}).conditions == {"count": 10}

@@ -1,6 +1,6 @@
 """Base class and types of the sections of params.yaml."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,10 @@ Count = Annotated[int, Field(ge=1, le=10**12)]
 Batch = Annotated[int, Field(ge=1, le=2**20)]
 Place = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A path; "" for none."""
+Precision = Literal["fp32", "tf32", "bf16"]
+Compile = bool | Literal["reduce-overhead"]
+GRAPHS = "reduce-overhead: with CUDA graphs, for small networks"
+"""Description of the last choice of Compile."""
 
 
 class Section(BaseModel):

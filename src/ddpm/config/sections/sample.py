@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from ddpm.config.sections.base import Batch, Count, Place, Section, Seed
+from ddpm.config.sections.base import GRAPHS, Batch, Compile, Count, Place, Precision, Section, Seed
 from ddpm.sampling.options import NAMES, OPTIONS, Sampler, Sampling, Spacing, Variance, default
 
 
@@ -40,6 +40,8 @@ class Sample(Section):
     guide: Place = Field("", description='checkpoint folder of a weaker model for autoguidance; "": none')
     clamp: bool = option("clamp")
     batch: Batch = Field(250, description="images per batch")
+    precision: Precision = Field("fp32", description="fp32, tf32 (NVIDIA GPUs), or bf16 autocast")
+    compile: Compile = Field(False, description=f"torch.compile, takes minutes, worthwhile on GPUs; {GRAPHS}")
     strip: int = Field(10, ge=2, le=64, description="frames of the denoising strip, from noise to image")
 
     @property
@@ -56,6 +58,8 @@ class Sample(Section):
             "batch": self.batch,
             "strip_length": self.strip,
             "guide_folder": self.guide,
+            "precision": self.precision,
+            "compiling": self.compile,
             "conditions": self.model_dump(exclude={"guide"}),
         }
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ddpm.config.sections.base import Batch, Count, Fraction, Place, Section, Seed
+from ddpm.config.sections.base import GRAPHS, Batch, Compile, Count, Fraction, Place, Precision, Section, Seed
 
 FEWEST_SNAPSHOTS = 4
 """Minimum to choose the length of the average."""
@@ -39,8 +39,11 @@ class Train(Section):
     )
     label_dropout: Fraction = Field(0.1, description="probability of dropping the label, for classifier-free guidance")
     flip: bool = Field(False, description="random horizontal flips")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="fp32, or bf16 autocast")
-    compile: bool = Field(False, description="torch.compile: takes minutes, worthwhile on GPUs")
+    precision: Precision = Field("fp32", description="fp32, tf32 (NVIDIA GPUs), or bf16 autocast")
+    deterministic: bool = Field(
+        True, description="repeatable to the bit on one machine; false: faster kernels on GPUs (cuDNN benchmark)"
+    )
+    compile: Compile = Field(False, description=f"torch.compile, takes minutes, worthwhile on GPUs; {GRAPHS}")
     channels_last: bool = Field(True, description="channels-last memory format")
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         "auto", description="number of processes (torchrun); auto: one per GPU, or one"
@@ -67,11 +70,24 @@ class Train(Section):
                 f"ema: auto needs at least {FEWEST_SNAPSHOTS} snapshots, and snapshots = {self.snapshots}. Raise it, "
                 "or give ema a number"
             )
+        self._graphs_are_possible()
         if isinstance(self.processes, int):
             self._processes_share(self.processes)
         if self.sharding == "full" and self.channels_last:
             raise ValueError("sharding: full needs channels_last: false (FSDP divides rows of contiguous weights)")
         return self
+
+    def _graphs_are_possible(self) -> None:
+        """Refuse CUDA graphs where a graph would overwrite gradients, or find the weights elsewhere."""
+        if self.compile != "reduce-overhead":
+            return
+        if self.accumulation > 1:
+            raise ValueError(
+                f"compile: reduce-overhead needs accumulation = 1, and it is {self.accumulation}: a second pass would "
+                "overwrite the gradients of the first. Use compile: true"
+            )
+        if self.sharding == "full" or (isinstance(self.processes, int) and self.processes > 1):
+            raise ValueError("compile: reduce-overhead is for one process and sharding: none. Use compile: true")
 
     def _processes_share(self, processes: int) -> None:
         """Check that a given number of processes divides every micro-batch, and the model if sharded."""
