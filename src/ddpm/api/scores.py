@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ddpm.evaluation import score_images
 from ddpm.evaluation.score_record import ScoreRecord
-from ddpm.runtime.device import choose_device, deterministic
+from ddpm.runtime.device import evaluation_device
 
 Source = str | os.PathLike[str] | NDArray[np.uint8]
 
@@ -33,10 +33,9 @@ def score(
     options of `ddpm score`. At least 50 images of each are needed, and equally many unless `unequal`. torch is switched
     to deterministic kernels. Raises ValueError, DataError or FileNotFoundError with the reason and the remedy.
     """
-    deterministic()
     measured = score_images.measure(
         _images(real), _images(fake), None if heldout is None else _images(heldout), extractor=extractor, count=count,
-        resize=resize, unequal=unequal, splits=splits, seed=seed, device=str(choose_device(device)),
+        resize=resize, unequal=unequal, splits=splits, seed=seed, device=evaluation_device(device),
     )  # fmt: skip
     return ScoreRecord.from_json(measured.scores(splits))
 
