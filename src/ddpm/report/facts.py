@@ -77,7 +77,8 @@ def rows(
         return found
     machine = {key.removeprefix("ddpm."): value for key, value in summary.machine.items()}
     if machine:
-        threads = f", {machine['threads']} threads" if machine.get("threads") else ""
+        count = str(machine.get("threads", ""))
+        threads = f", {count} thread{'' if count == '1' else 's'}" if count else ""
         found.append(Fact("Machine", f"{machine.get('cpu', 'unknown processor')}{threads}"))
         found.append(Fact("Device, torch", f"{machine.get('device', 'unknown')}, torch {machine.get('torch', '?')}"))
     else:
