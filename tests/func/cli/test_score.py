@@ -56,8 +56,8 @@ def test_a_person_sees_progress_scores_and_conditions() -> None:
     said = ddpm("--real", "real", "--fake", "fake").stdout
     for part in (
         "score: features of real: 240 images",
-        "FID (classifier)  ",
-        "FID (classifier) infinity  ",
+        "FID (classifier, 240 images)  ",
+        "FID (classifier, 240 images) infinity  ",
         "class histogram dark",
         "  extractor sha256: ",
         "real",

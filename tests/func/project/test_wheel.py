@@ -185,7 +185,7 @@ def test_scoring_takes_the_extractor_of_a_project(installed: Installed, empty: P
     np.save(empty / "real.npy", images)
     words = ("score", "--real", "real.npy", "--fake", "real.npy")
     said = installed.run(*words, "--extractor", "classifier:features", cwd=empty)
-    assert "FID (classifier) " in said
+    assert "FID (classifier, " in said
     assert names(empty) == {"model", "features", "real.npy"}
     done = installed.ddpm(*words, "--extractor", "classifier", cwd=empty)
     assert done.returncode == 1

@@ -56,7 +56,7 @@ def test_a_card_has_verdict_scores_data_limits_and_commands(make: Callable[[], i
     for part in (
         "# digits version 1", "Verdict of the gate: **better**", "- FID is lower\n- recall is equal",
         f"(get-artifact?path=evaluate/pictures/samples.png&run_uuid={run_id})",
-        "Measured with classifier, 2,000 images.", "| FID | 30.12 | ± 0.46 | 9.25 |", "| KID | 0.01 | - | - |",
+        "Measured with classifier, 2,000 images.", "| FID | 30.1 | ± 0.46 | 9.25 |", "| KID | 0.0100 | - | - |",
         "500 images of 8 x 8 pixels", "c0b6.dir", "commit 5eaf", "2 classes: dark, light", "## Intended use and limits",
         "    ddpm sample --model models:/digits/1 --count 64 --out samples.png", "    ddpm lineage models:/digits/1",
         "    ddpm reproduce models:/digits/1",
@@ -75,7 +75,7 @@ def test_run_version_model_and_packed_model_have_the_same_text(make: Callable[[]
     packed = mlflow.artifacts.download_artifacts(file, dst_path=str(tmp_path), tracking_uri=tracking.tracking_uri())
     assert Path(packed).read_text() == text
     run = tracking.client().get_run(registry.version(NAME, number).run_id)
-    assert run.info.run_name == "digits v1, FID (classifier, 2,000 images) 30.12"
+    assert run.info.run_name == "digits v1, FID (classifier, 2,000 images) 30.1"
     wanted = {"Model": "digits", "Version": "1", "Verdict": "better", "Data": "500 images"}
     assert wanted.items() <= run.data.tags.items()
     assert set(TAGS_FOR_READERS) == set(list(run.data.tags)[: len(TAGS_FOR_READERS)]), "before the hashes"

@@ -147,7 +147,7 @@ def test_the_verdict_is_that_of_the_pipeline(project: Project) -> None:
     conditions = [compared[each]["conditions"] for each in ("candidate", "champion")]
     assert [each["weights_sha256"] for each in conditions] == weights
     assert conditions[0]["seed"] == conditions[1]["seed"] != trial["scores"]["conditions"]["seed"]
-    assert {row["name"] for row in trial["verdict"]["rows"]} >= {"FID (classifier)", "KID", "recall"}
+    assert {row["name"] for row in trial["verdict"]["rows"]} >= {"FID (classifier, 300 images)", "KID", "recall"}
 
 
 def test_the_page_and_dvc_show_it(project: Project) -> None:
