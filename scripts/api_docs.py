@@ -45,7 +45,17 @@ def write(names: list[str], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pdoc.pdoc(*PACKAGES, *sorted(set(names) - set(extract.walk_specs(PACKAGES))), output_directory=folder)
+        pdoc.pdoc(*specifications(names), output_directory=folder)
+
+
+def specifications(names: list[str]) -> list[str]:
+    """The packages, and the modules that pdoc does not find from them; pdoc refuses a module that is found twice."""
+    chosen, found = list(PACKAGES), set(extract.walk_specs(PACKAGES))
+    for name in sorted(names):  # a package before its modules
+        if name not in found:
+            chosen.append(name)
+            found |= set(extract.walk_specs([name]))
+    return chosen
 
 
 def modules() -> list[str]:

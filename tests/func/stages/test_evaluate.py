@@ -53,8 +53,8 @@ def test_auto_is_the_classifier_where_there_are_labels(evaluated: Path) -> None:
 def test_pictures_and_page_are_there(evaluated: Path) -> None:
     pictures = evaluated / evaluate.PICTURES
     names = {
-        "samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule", "training",
-        "classes", "extremes_confidence", "extremes_neighbour",
+        "samples", "first_samples", "real_and_generated", "denoising", "neighbours", "neighbours_worst", "schedule",
+        "training", "classes", "extremes_confidence", "extremes_neighbour",
     }  # fmt: skip
     assert {path.stem for path in pictures.glob("*.png")} == names
     for path in pictures.glob("*.png"):
