@@ -16,6 +16,8 @@ from pathlib import Path
 import pdoc
 from pdoc import extract, render
 
+import ddpm
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # flows is a package of the checkout, and is not installed
 PACKAGES = ("ddpm", "flows")
 INDEX = "search.js"
@@ -34,6 +36,8 @@ def main() -> int:
         names = modules()
         for name in names:  # imported before pdoc does, which forbids libraries to start processes meanwhile
             import_module(name)
+        # the names that `ddpm` imports at their first use: pdoc looks for them in its dictionary
+        vars(ddpm).update({name: getattr(ddpm, name) for name in ddpm.__all__})
         write(names, Path(folder))
     print(f"docs: {len(names)} modules; open {folder}/index.html")
     return 0

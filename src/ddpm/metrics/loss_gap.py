@@ -95,4 +95,8 @@ def wide(rows: Sequence[Measurement]) -> str:
 
 def gap_text(row: Measurement) -> str:
     """Format the gap with its standard error: `3.12% ± 2.0%`."""
-    return f"{100 * row[GAP]:#.3g}% ± {100 * row[ERROR]:#.2g}%"
+    return f"{_percent(row[GAP], 3)} ± {_percent(row[ERROR], 2)}"
+
+
+def _percent(share: float, digits: int) -> str:
+    return f"{100 * share:#.{digits}g}".rstrip(".") + "%"

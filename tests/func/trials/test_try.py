@@ -160,7 +160,7 @@ def test_the_page_and_dvc_show_it(project: Project) -> None:
                      r'<td data-name="lr=0.001">0.001</td>', page)  # fmt: skip
     tagged = json.loads(project.python(TAGS))
     assert list(tagged) == [name]
-    assert re.fullmatch(rf"FID \(classifier\) .* of 300 images; trial {name}: train.lr=0.001", tagged[name])
+    assert re.fullmatch(rf"FID \(classifier, 300 images\) [\d.]+; trial {name}: train.lr=0.001", tagged[name])
     assert re.search(rf"^{name},.*\b0\.001\b", project.run("dvc", "exp", "show", "--csv"), re.M)
 
 
