@@ -194,7 +194,8 @@ def test_scoring_takes_the_extractor_of_a_project(installed: Installed, empty: P
 
 def test_scoring_needs_no_project(installed: Installed, empty: Path) -> None:
     np.save(empty / "real.npy", np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1)).astype(np.uint8))
-    assert "FID (efficientnet-lite0, 60 images) " in installed.run("score", "--real", "real.npy", "--fake", "real.npy", cwd=empty)
+    said = installed.run("score", "--real", "real.npy", "--fake", "real.npy", cwd=empty)
+    assert "FID (efficientnet-lite0, 60 images) " in said
     assert names(empty) == {"model", "real.npy"}
 
 
