@@ -1,15 +1,10 @@
-"""Python programs in processes forked from a server that has imported the large packages already.
-
-It imports none of the project's own modules, so a program uses those of the checkout that its PYTHONPATH names.
-"""
+"""Python programs in processes forked from a server that has imported the large packages already (`fork_server`)."""
 
 import atexit
 import contextlib
 import functools
-import gc
 import json
 import os
-import runpy
 import select
 import shutil
 import signal
@@ -17,16 +12,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO
 
-PRELOADED = (
-    "torch", "torchmetrics", "scipy.stats", "pandas", "matplotlib.pyplot", "PIL.Image", "safetensors.torch", "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "typer", "rich.table",
-    "ruamel.yaml", "httpx", "pydantic", "dvc.cli", "dvc.repo", "torch._dynamo",
-)  # fmt: skip
 COMMANDS = ("ddpm", "dvc")
 BIN = Path(sys.executable).parent
 
@@ -152,7 +141,7 @@ def _address() -> str:
     """The server's socket. It is started at the first use and ends with this process, which holds its input open."""
     folder = tempfile.mkdtemp(prefix="forked-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    command = [sys.executable, "-I", __file__, f"{folder}/socket"]
+    command = [sys.executable, "-I", str(Path(__file__).with_name("fork_server.py")), f"{folder}/socket"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_quiet(), start_new_session=True
     )
@@ -167,98 +156,3 @@ def _quiet() -> dict[str, str]:
     switches = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     own = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "PREFECT", "PYTHON"))}
     return own | switches
-
-
-def _serve(address: str) -> None:
-    """Fork a process for each order."""
-    for name in PRELOADED:
-        __import__(name)
-    gc.collect()
-    gc.freeze()  # so that no program looks through the objects of the packages
-    ended, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    running: dict[int, socket.socket] = {}
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(address)
-        server.listen(64)
-        print("ready", flush=True)
-        while sys.stdin not in (ready := select.select([server, sys.stdin, ended], [], [])[0]):
-            if ended in ready:
-                os.read(ended, 4096)
-                _answer(running)
-            if server in ready:
-                connection, _ = server.accept()
-                _, files, _, _ = socket.recv_fds(connection, 1, 3)
-                order = json.loads(connection.makefile().readline())
-                child = os.fork()
-                if child == 0:
-                    signal.set_wakeup_fd(-1)
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    for each in (server, connection, *running.values()):
-                        each.close()
-                    for number in (ended, wake):
-                        os.close(number)
-                    _become(files, **order)
-                running[child] = connection
-                connection.sendall(f"{child}\n".encode())
-                for each in files:
-                    os.close(each)
-
-
-def _answer(running: dict[int, socket.socket]) -> None:
-    """Send the exit status of each program that has ended: negative for a signal, as in subprocess."""
-    for child in list(running):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            with running.pop(child) as connection, contextlib.suppress(OSError):  # nobody waits for it any more
-                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-
-
-def _become(files: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:
-    """Set up what a new interpreter would find, run the program and exit."""
-    os.setsid()
-    for number, source in enumerate(files):
-        os.dup2(source, number)
-    for each in {*files} - {0, 1, 2}:
-        os.close(each)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    tempfile.tempdir = None  # that of the server's TMPDIR
-    own = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    status = 1
-    try:
-        if program[0] == "-c":
-            sys.path[:0] = ["", *own]
-            sys.argv = ["-c", *program[2:]]
-            exec(compile(program[1], "<string>", "exec"), {"__name__": "__main__"})
-        elif program[0] == "-m":
-            sys.path[:0] = [cwd, *own]
-            sys.argv = program[1:]
-            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.path[:0] = [str(Path(program[0]).parent), *own]
-            sys.argv = list(program)
-            runpy.run_path(program[0], run_name="__main__")
-        status = 0
-    except SystemExit as left:
-        status = _exit_status(left.code)
-    except BaseException:  # noqa: BLE001 - as the interpreter ends
-        traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    atexit._run_exitfuncs()
-    os._exit(status)
-
-
-def _exit_status(code: Any) -> int:
-    if code is None or isinstance(code, int):
-        return code or 0
-    print(code, file=sys.stderr)
-    return 1
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])

@@ -7,13 +7,11 @@ the number of cycles of five rounds: `make test-faults` asks for four, twenty ro
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,9 @@ from ddpm.registry.aliases import finish_pending_moves
 from ddpm.registry.lock import file_lock
 from ddpm.tracking import store
 from tests.support import surroundings
-from tests.support.clones import clone, environment, states
-from tests.support.databases import give_prefect
-from tests.support.fault_pipeline import MARK, Flow, Server, locks_held, marked, until, write_params
-from tests.support.records import free_port
+from tests.support.clones import states
+from tests.support.fault_pipeline import MARK, Flow, locks_held, marked, until, write_params
+from tests.support.killed_world import World, world_in
 from tests.support.repositories import sh
 
 NAME = "ddpm-faults"
@@ -41,20 +38,6 @@ pytestmark = [
 VICTIMS = ("trainer", "dvc", "flow", "mlflow", "prefect")
 MOMENTS = ("pipeline ", "data.dvc ", "prepare ", "features ", "train ", "sample ", "evaluate ", "record ", "register ")
 """Starts of lines that every run says, in this order."""
-
-
-@dataclass
-class World:
-    """The clone, its servers, and the moments to come."""
-
-    folder: Path
-    servers: dict[str, Server]
-    environment: dict[str, str]
-    moments: random.Random
-
-    def flow(self) -> Flow:
-        """Start the pipeline with a mark of its own."""
-        return Flow(self.folder, self.environment | {MARK: f"{time.time_ns()}"})
 
 
 @pytest.fixture(scope="module")
@@ -70,49 +53,8 @@ def tools() -> Iterator[None]:
 def world(
     tools: None, tmp_path_factory: pytest.TempPathFactory, empty_database: Path, prefect_home: Path
 ) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("killed")
-    folder = clone(home / "clone")
-    (home / "tmp").mkdir()
-    shutil.copyfile(empty_database, home / "mlflow.db")
-    give_prefect(home / "prefect", prefect_home)
-    ports = {name: free_port() for name in ("mlflow", "prefect")}
-    told = environment(folder) | {
-        "TMPDIR": str(home / "tmp"),  # locks of a named MLflow server are there
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    at = ["--host", "127.0.0.1", "--port"]
-    commands = {
-        "prefect": ["prefect", "server", "start", *at, str(ports["prefect"])],
-        "mlflow": ["mlflow", "server", *at, str(ports["mlflow"]), "--workers", "1",
-                   "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
-                   "--artifacts-destination", str(home / "artifacts")],
-    }  # fmt: skip
-    healths = {"prefect": "/api/health", "mlflow": "/health"}
-    servers = {
-        name: Server([sys.executable, "-m", *command], f"http://127.0.0.1:{ports[name]}{healths[name]}",
-                     home / f"{name}.log", told)
-        for name, command in commands.items()
-    }  # fmt: skip
-    seed = int(os.environ.get("DDPM_FAULTS_SEED") or time.time_ns() % 10**6)
-    print(f"DDPM_FAULTS_SEED={seed}")
-    write_params(folder, {"train": {"seed": 1}})
-    for server in servers.values():
-        server.start()
-    try:
-        for server in servers.values():
-            server.wait()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", told["MLFLOW_TRACKING_URI"])
-            patch.setenv("TMPDIR", told["TMPDIR"])
-            yield World(folder, servers, told, random.Random(seed))
-    finally:
-        for server in servers.values():
-            server.kill()
+    with world_in(tmp_path_factory.mktemp("killed"), empty_database, prefect_home) as made:
+        yield made
 
 
 @pytest.mark.parametrize("cycle", range(1, CYCLES + 1))
