@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from ddpm import registry, tracking
 from ddpm.tracking import store
 
 DIGEST = "ab" * 32
@@ -29,6 +33,21 @@ def use_embedded(project: Path, template: Path) -> None:
     target = project / ".state" / "mlflow" / "mlflow.db"
     target.parent.mkdir(parents=True)
     shutil.copyfile(template, target)
+
+
+@contextlib.contextmanager
+def champion(
+    project: Path, template: Path, checkpoint: Path, name: str, conditions: Mapping[str, Any]
+) -> Iterator[None]:
+    """Make the project folder current, with a fresh embedded record that has the checkpoint as champion of `name`."""
+    use_embedded(project, template)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_id = tracking.complete(DIGEST, {})
+        number = registry.register(checkpoint, name, run_id, {"conditions": conditions})
+        registry.promote(name, number, why="first", expected_champion=None)
+        yield
 
 
 def points(run_id: str, key: str) -> list[tuple[int, float]]:

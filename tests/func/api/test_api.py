@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import ddpm
-from ddpm import api, registry, tracking
+from ddpm import api, tracking
 from ddpm.api.options import SamplerOptions
 from ddpm.cli import app
 from ddpm.registry import RegistryError
@@ -29,13 +29,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint
 def recorded(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with a champion in its embedded record."""
     folder = tmp_path_factory.mktemp("recorded")
-    records.use_embedded(folder, empty_database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run_id = tracking.complete(records.DIGEST, {})
-        number = registry.register(tiny_checkpoint, NAME, run_id, {"conditions": OWN})
-        registry.promote(NAME, number, why="first", expected_champion=None)
+    with records.champion(folder, empty_database, tiny_checkpoint, NAME, OWN):
         Path("params.yaml").write_text(f"promote:\n  name: {NAME}\n")
     return folder
 

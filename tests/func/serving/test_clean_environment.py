@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from ddpm import registry, tracking
+from ddpm import tracking
 from ddpm.serving import pack
 from tests.func.serving.conftest import CONDITIONS
 from tests.support import records, served, tiny
@@ -24,13 +24,7 @@ from tests.support import records, served, tiny
 def registered(tiny_checkpoint: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A project folder with a champion in its record; the record's address."""
     folder = tmp_path_factory.mktemp("registered")
-    records.use_embedded(folder, empty_database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run_id = tracking.complete(records.DIGEST, {})
-        number = registry.register(tiny_checkpoint, "digits", run_id, {"conditions": CONDITIONS})
-        registry.promote("digits", number, why="first", expected_champion=None)
+    with records.champion(folder, empty_database, tiny_checkpoint, "digits", CONDITIONS):
         yield tracking.tracking_uri()
 
 
