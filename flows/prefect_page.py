@@ -1,5 +1,6 @@
 """Addresses of flow runs on Prefect's page."""
 
+import os
 from typing import TYPE_CHECKING
 
 from ddpm.common.redact import redact_address
@@ -7,13 +8,8 @@ from ddpm.common.redact import redact_address
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-_ends_with_process = False
-
-
-def server_ends_with_process() -> None:
-    """Remember that this process started Prefect's server and stops it, so that its addresses are of no use later."""
-    global _ends_with_process  # noqa: PLW0603
-    _ends_with_process = True
+ENDS_WITH_RUN = "DDPM_PREFECT_ENDS_WITH_RUN"
+"""Variable with the API address of a server that the process of the run started and stops."""
 
 
 def address(of: "FlowRun | None" = None) -> str | None:
@@ -32,5 +28,8 @@ def current() -> dict[str, str]:
 
     if not flow_run.id:
         return {}
-    found = "" if _ends_with_process else redact_address(address() or "")
+    from prefect.settings import get_current_settings
+
+    ends = os.environ.get(ENDS_WITH_RUN) == str(get_current_settings().api.url)
+    found = "" if ends else redact_address(address() or "")
     return {f"Prefect run {flow_run.id}": found}

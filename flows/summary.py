@@ -52,8 +52,8 @@ class PipelineResult:
     """The result of the pipeline.
 
     seconds: wall clock of the run. champion: the champion's scores under the same conditions. judged: the candidate's
-    scores that were compared with them. drift: the result of the
-    drift check. uncommitted: files of results and parameters that differ from git's. warnings: shown at the end.
+    scores that were compared with them. drift: the result of the drift check. uncommitted: files of results and
+    parameters that differ from git's. warnings: shown at the end.
     """
 
     stages: Sequence[StageRun]

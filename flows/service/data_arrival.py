@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 EVENT = "ddpm.data-arrived"
 AUTOMATION = "retrain when data arrive"
-
-
 RESOURCE = "ddpm.model."
 """Beginning of the ID of the event's resource; the name of the registered model follows."""
 
@@ -63,7 +61,7 @@ def announce(model: str) -> None:
             event=EVENT, resource=Resource({"prefect.resource.id": RESOURCE + model}), payload={"model": model}
         )
         client.request("POST", "/events", json=[event.model_dump(mode="json")]).raise_for_status()
-    terminal.echo(f"{EVENT} of {model} is sent to {prefect.page}: an automation starts `retrain`")
+    terminal.echo(f"sent {EVENT} of {model} to {prefect.page}: an automation starts `retrain`")
 
 
 def _automations(client: SyncPrefectClient, found: "DeploymentResponse | None") -> "list[Automation]":

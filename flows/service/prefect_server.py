@@ -108,7 +108,7 @@ def connect(port: int = PORT) -> Server:
     server = find()
     if server is None:
         server = start(port)
-        prefect_page.server_ends_with_process()
+        os.environ[prefect_page.ENDS_WITH_RUN] = server.url
     server.use()
     atexit.register(server.stop)
     return server

@@ -9,6 +9,7 @@ import typer
 
 from ddpm.cli import options
 from ddpm.common import terminal
+from ddpm.evaluation.extractor_names import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
     from ddpm.metrics.extractors import Extractor
 
 app = typer.Typer()
-
-KINDS = (
-    "efficientnet-lite0, classifier (of out/features), classifier:FOLDER, inception, inception:FILE, dinov2, "
-    "dinov2:FILE"
-)
 
 
 @app.command()
@@ -62,11 +58,12 @@ def score(
 
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
-    from ddpm.evaluation import score_images
+    from ddpm.evaluation import reference_file, score_images
     from ddpm.runtime.device import evaluation_device
 
     if save_reference:
-        _check_save(save_reference, real, heldout)
+        reference_file.require_suffix(save_reference)
+        reference_file.require_images(real)
     elif not fake:
         raise ValueError("--fake is missing: name the images to score. Only --save-reference FILE can do without it")
     measured = score_images.measure(
@@ -78,15 +75,6 @@ def score(
         _save(save_reference, measured.features["real"], measured.extractor, split)
     if fake:
         _print(measured.scores(splits), as_json=as_json)
-
-
-def _check_save(target: Path, real: Path, heldout: Path | None) -> None:
-    """Refuse a target that is not a file of statistics, and a source that has no images. Raises ValueError."""
-    from ddpm.evaluation import reference_file
-
-    reference_file.require_suffix(target)
-    if reference_file.is_reference(real):
-        raise ValueError(f"--heldout and --save-reference need the real images, but --real {real} has only statistics")
 
 
 def _save(path: Path, features: "NDArray[np.float32]", extractor: "Extractor", split: str) -> None:

@@ -109,7 +109,7 @@ def _without_comparison(
     if missing:
         return "refused", tuple(missing)
     failures = tuple(
-        f"{each.name} is {score_text.text(each.name, each.candidate)}; the limit is {each.limit}"
+        f"{each.name} is {score_text.failing(each.name, each.candidate, each.limit)}; the limit is {each.limit}"
         for each in rows
         if each.ok is False
     )
@@ -133,7 +133,7 @@ def _against(
     gain, numbers = _gain(candidate.fid, champion.fid)
     decision, reason = _by_blocks(compared, gain, numbers, min_improvement)
     worse = [
-        f"{each.name} is {score_text.text(each.name, each.candidate)} against the champion's "
+        f"{each.name} is {score_text.failing(each.name, each.candidate, each.limit)} against the champion's "
         f"{score_text.text(each.name, each.champion)}; the limit is {each.limit}"
         for each in guarded
         if each.ok is False

@@ -67,6 +67,12 @@ def is_reference(path: Path) -> bool:
     return path.suffix in SUFFIXES
 
 
+def require_images(path: Path) -> None:
+    """Raise ValueError for a reference file where real images are needed."""
+    if is_reference(path):
+        raise ValueError(f"--heldout and --save-reference need the real images, but --real {path} has only statistics")
+
+
 def write(path: Path, moments: Moments, extractor: Extractor, split: str) -> None:
     """Write `mu` and `sigma` in float64, `n`, and the origin. Raises ValueError for a suffix not in SUFFIXES."""
     require_suffix(path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ddpm.common import files
 from ddpm.evaluation import extractor_store, image_sets, reference, reference_file
+from ddpm.evaluation.extractor_names import FEATURES, KINDS
 from ddpm.evaluation.image_sets import Images
 from ddpm.evaluation.reference_file import ReferenceFile
 from ddpm.metrics import dinov2, frechet, inception, record
@@ -18,11 +19,6 @@ from ddpm.metrics.floors import floors
 from ddpm.metrics.inception_score import require_equal_parts
 from ddpm.metrics.record import Reference
 from ddpm.metrics.scoring import Features
-
-FEATURES = "out/features"
-KINDS = (
-    f"efficientnet-lite0, classifier (of {FEATURES}), classifier:FOLDER, inception, inception:FILE, dinov2, dinov2:FILE"
-)
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def _statistics(real: Images, heldout: Images | None) -> ReferenceFile | None:
     if not isinstance(real, Path) or not reference_file.is_reference(real):
         return None
     if heldout is not None:
-        raise ValueError(f"--heldout and --save-reference need the real images, but --real {real} has only statistics")
+        reference_file.require_images(real)
     return reference_file.read(real)
 
 

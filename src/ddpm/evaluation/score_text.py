@@ -36,6 +36,21 @@ def text(name: str, value: float | None, *, digits: int = 3) -> str:
     return score_number(value, digits=digits, share=is_share(name))
 
 
+def failing(name: str, value: float | None, limit: str) -> str:
+    """Format a score that fails a limit, with enough digits to differ from it: `20.01` for `at most 20`."""
+    shown = [text(name, value, digits=digits) for digits in range(3, 9)]
+    bound = _number(limit.rsplit(maxsplit=1)[-1])
+    return next((each for each in shown if _number(each) != bound), shown[0])
+
+
+def _number(shown: str) -> float | None:
+    """Read a formatted number; None for other text."""
+    try:
+        return float(shown.removesuffix("%").replace(",", ""))
+    except ValueError:
+        return None
+
+
 def limit(name: str, value: float) -> str:
     """Format a limit of a score with up to four digits, one more than the score itself: `10`, `54.4%`, `0.02191`."""
     shown = text(name, float(value), digits=4)

@@ -24,6 +24,11 @@ class ImageConfig:
     label_dropout: float
     kind: str = IMAGES
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown kind."""
+        if self.kind not in DOMAINS:
+            raise ValueError(f"its image.kind is {self.kind!r}; possible: {', '.join(DOMAINS)}")
+
     @property
     def domain(self) -> Domain:
         """Shape and conversions of the examples."""

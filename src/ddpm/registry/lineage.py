@@ -12,7 +12,7 @@ from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.registry.download import download, resolve
 from ddpm.registry.evidence import JUDGED_TAG, REASONS_TAG, VERDICT_TAG
 from ddpm.registry.versions import WEIGHTS_TAG, RegistryError, Version, status
-from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, store
+from ddpm.tracking import LINEAGE_TAGS, MACHINE_TAGS, run_tags, store
 from ddpm.tracking.sync import DIGEST_TAG, PATCHES
 
 NOT_RECORDED = "not recorded"
@@ -77,7 +77,7 @@ def trace(address: str) -> Lineage:
     if not address.startswith("models:/"):
         return _of_run(address)
     found = resolve(address)
-    return Lineage(found.run_id, _run_tags(found.run_id) or {}, found, found.scores)
+    return Lineage(found.run_id, run_tags(found.run_id), found, found.scores)
 
 
 def patch_of(lineage: Lineage) -> bytes:
@@ -106,14 +106,8 @@ def patch_of(lineage: Lineage) -> bytes:
 
 def parameters_of(run_id: str) -> dict[str, str]:
     """Return the parameters of a run by key (`train.lr`), as text; empty if it does not exist."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return dict(store.client().get_run(run_id).data.params)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return {}
-        raise
+    run = store.existing_run(store.client(), run_id)
+    return {} if run is None else dict(run.data.params)
 
 
 def checkpoint_of(lineage: Lineage) -> Path | None:
@@ -122,27 +116,16 @@ def checkpoint_of(lineage: Lineage) -> Path | None:
 
 
 def _of_run(run_id: str) -> Lineage:
-    tags = _run_tags(run_id)
-    if tags is None:
+    run = store.existing_run(store.client(), run_id)
+    if run is None:
         raise RegistryError(
             f"{run_id} is neither a model nor a run at {redact_text(store.tracking_uri())}. "
             "Give models:/NAME@ALIAS, models:/NAME/VERSION or the id of a run."
         )
+    tags = dict(run.data.tags)
     found = store.client().search_model_versions(f"run_id = '{run_id}'")
     if not found:
         return Lineage(run_id, tags)
     newest = max(found, key=lambda each: int(each.version))
     known = next(each for each in status(newest.name).versions if each.number == int(newest.version))
     return Lineage(run_id, tags, known, known.scores)
-
-
-def _run_tags(run_id: str) -> dict[str, str] | None:
-    """Return the tags of a run, or None if it does not exist."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return dict(store.client().get_run(run_id).data.tags)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise

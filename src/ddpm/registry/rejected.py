@@ -135,15 +135,8 @@ def _all_versions(connection: "MlflowClient") -> Iterator[Version]:
 
 def _run(connection: "MlflowClient", run_id: str) -> "Run | None":
     """Return a run that is not deleted; None otherwise."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = connection.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return run if run.info.lifecycle_stage == "active" else None
+    run = store.existing_run(connection, run_id)
+    return run if run and run.info.lifecycle_stage == "active" else None
 
 
 def _inside(source: str, place: str) -> bool:

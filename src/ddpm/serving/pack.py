@@ -22,8 +22,6 @@ FIXED = tuple(name for name in options.NAMES if name not in options.REQUESTED)
 """Sampler options stored with a packed model, because requests cannot set them."""
 WEIGHTS, CONFIG = PACKED_FILES = ("weights.safetensors", "config.json")
 """Packed files of a checkpoint; `ddpm.model.checkpoint` has the same names, but imports torch."""
-
-
 PACKED, CHECKPOINT = "MLmodel", Path("artifacts/checkpoint")
 """MLflow's description of a packed model, and its checkpoint."""
 

@@ -80,15 +80,8 @@ def prepared_tags(out: Path = Path("out")) -> dict[str, str]:
 
 def prepared_sha256(run_id: str) -> str | None:
     """The identity of the prepared images that a run was trained on; None when its record does not say."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        tags = store.client().get_run(run_id).data.tags
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return tags.get(PREPARED_TAG)
+    run = store.existing_run(store.client(), run_id)
+    return None if run is None else run.data.tags.get(PREPARED_TAG)
 
 
 def download_data_record(run_id: str, folder: Path) -> None:

@@ -36,26 +36,19 @@ def environment(address: str) -> dict[str, str]:
 
 def run_page(run_id: str) -> str:
     """The address of a run's page on the server that MLFLOW_TRACKING_URI names; "" for a database or an unknown run."""
-    from mlflow.exceptions import MlflowException
-
     server = redact_address(store.tracking_uri()).rstrip("/")
     if not server.startswith(("http://", "https://")):
         return ""
-    try:
-        experiment = store.client().get_run(run_id).info.experiment_id
-    except MlflowException:
+    run = store.existing_run(store.client(), run_id)
+    if run is None:
         return ""
-    return f"{server}/#/experiments/{quote(experiment, safe='')}/runs/{quote(run_id, safe='')}"
+    return f"{server}/#/experiments/{quote(run.info.experiment_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 def run_tags(run_id: str) -> dict[str, str]:
     """The tags of a run; empty for an unknown run."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return dict(store.client().get_run(run_id).data.tags)
-    except MlflowException:
-        return {}
+    run = store.existing_run(store.client(), run_id)
+    return {} if run is None else dict(run.data.tags)
 
 
 def _hosts(address: str) -> tuple[str, ...]:

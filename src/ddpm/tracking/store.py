@@ -19,6 +19,7 @@ from ddpm.tracking.uri import fault, normalised
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EMBEDDED = Path(".state/mlflow")
 PROBE_SECONDS = 5.0
@@ -89,6 +90,18 @@ def client() -> "MlflowClient":
     if embedded():
         _create_database(database())
     return _client(uri)
+
+
+def existing_run(connection: "MlflowClient", run_id: str) -> "Run | None":
+    """Return a run of the record, deleted or not; None if it does not exist."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return connection.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:  # the latter: no ID of a run
+            return None
+        raise
 
 
 @functools.lru_cache(maxsize=8)

@@ -116,17 +116,8 @@ class _Replay:
 
     def _active(self, run_id: str) -> "Run | None":
         """The run, unless it was deleted."""
-        from mlflow.exceptions import MlflowException
-
-        if not run_id:
-            return None
-        try:
-            run = self.connection.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        return run if run.info.lifecycle_stage == "active" else None
+        run = store.existing_run(self.connection, run_id) if run_id else None
+        return run if run and run.info.lifecycle_stage == "active" else None
 
     def _new_run(self) -> "Run":
         first = next((event for event, _ in self.spool.read(0)), None)

@@ -46,6 +46,7 @@ def test_a_config_of_version_1_is_read() -> None:
         ({**tiny.CONFIG, "version": 3}, r"it has version 3; this program reads versions 1 and 2"),
         ({key: value for key, value in tiny.CONFIG.items() if key != "net"}, "it has no entry 'net'"),
         ({**tiny.CONFIG, "image": {"resolution": 8, "channels": 1}}, "it has no entry 'classes'"),
+        ({**tiny.CONFIG, "image": tiny.CONFIG["image"] | {"kind": "sounds"}}, "its image.kind is 'sounds'; possible: "),
         ({**tiny.CONFIG, "image": 8}, "config.json cannot be read as the config of a checkpoint"),
     ],
 )
