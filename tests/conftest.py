@@ -50,13 +50,19 @@ def pytest_xdist_auto_num_workers() -> int:
 def environment_variables() -> Iterator[None]:
     """The variables as they were: addresses of servers that a test started or named do not reach the tests after it.
 
-    The product sets some (`prefect_server.Server.use`, `store.quiet`), and so does `mlflow.set_tracking_uri`.
+    The product sets some (`prefect_server.Server.use`, `store.quiet`), and so does `mlflow.set_tracking_uri`. Prefect
+    keeps what it read of them for the threads of the process.
     """
-    before = dict(os.environ)
+    before, prefect = dict(os.environ), sys.modules.get("prefect.context")
+    settings = prefect and prefect.GLOBAL_SETTINGS_CONTEXT
     yield
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+    if prefect:
+        prefect.GLOBAL_SETTINGS_CONTEXT = settings
+    elif loaded := sys.modules.get("prefect.context"):
+        loaded.refresh_global_settings_context()
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,8 @@ def world_in(home: Path, empty_database: Path, prefect_home: Path) -> Iterator[W
         "PREFECT_API_URL": f"http://127.0.0.1:{ports['prefect']}/api",
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # As docs/models.md asks of a team's server: leases in memory die with it, and their slots are never free again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

@@ -1,12 +1,15 @@
 """A project folder whose train stage runs in seconds."""
 
+import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -63,6 +66,24 @@ def wait_for_a_checkpoint_after(project: Path, last: str, process: "subprocess.P
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def paused_between_saves(project: Path, process: "subprocess.Popen[str] | forked.Process") -> Iterator[None]:
+    """Suspend the training while the block runs, at a moment when it writes no checkpoint."""
+    training = psutil.Process(process.pid)
+    while True:
+        training.suspend()
+        while training.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        if not list(project.glob(".state/train/*/.step-*")):
+            break
+        training.resume()
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        training.resume()
 
 
 def result(project: Path) -> dict[str, str]:

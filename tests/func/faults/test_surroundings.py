@@ -17,7 +17,7 @@ from tests.support import forked, records
 from tests.support import training_project as stage
 from tests.support.fault_pipeline import MARK, marked, until
 from tests.support.surroundings import MAKES, MIB, fill, forgetful, small_disk
-from tests.support.training_project import newest, result
+from tests.support.training_project import newest, paused_between_saves, result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Start = Callable[..., forked.Process]
@@ -123,7 +123,8 @@ def test_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     with small_disk(folder, 16 * MIB):
         process = start()
         wait_for_a_checkpoint_after(project, "", process)
-        filler = fill(folder)
+        with paused_between_saves(project, process):
+            filler = fill(folder)
         output = ended(process, 1)
         assert words in output
         assert "Free some space" in output
