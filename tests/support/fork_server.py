@@ -36,18 +36,24 @@ def _serve(address: str) -> None:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, socket.socket] = {}
+    bound: dict[int, socket.socket] = {}  # those of `running` that end with their caller
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen(64)
         print("ready", flush=True)
-        while sys.stdin not in (ready := select.select([server, sys.stdin, ended], [], [])[0]):
+        while sys.stdin not in (ready := select.select([server, sys.stdin, ended, *bound.values()], [], [])[0]):
+            for child in [each for each, connection in bound.items() if connection in ready]:  # its caller was killed
+                del bound[child]
+                os.kill(child, signal.SIGKILL)
             if ended in ready:
                 os.read(ended, 4096)
-                _answer(running)
+                for child in _answer(running):
+                    bound.pop(child, None)
             if server in ready:
                 connection, _ = server.accept()
                 _, files, _, _ = socket.recv_fds(connection, 1, 3)
                 order = json.loads(connection.makefile().readline())
+                ends_with_caller = order.pop("ends_with_caller", False)
                 child = os.fork()
                 if child == 0:
                     signal.set_wakeup_fd(-1)
@@ -58,18 +64,23 @@ def _serve(address: str) -> None:
                         os.close(number)
                     _become(files, **order)
                 running[child] = connection
+                if ends_with_caller:
+                    bound[child] = connection
                 connection.sendall(f"{child}\n".encode())
                 for each in files:
                     os.close(each)
 
 
-def _answer(running: dict[int, socket.socket]) -> None:
-    """Send the exit status of each program that has ended: negative for a signal, as in subprocess."""
+def _answer(running: dict[int, socket.socket]) -> list[int]:
+    """Send the exit status of each program that has ended: negative for a signal, as in subprocess; return them."""
+    found = []
     for child in list(running):
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
+            found.append(pid)
             with running.pop(child) as connection, contextlib.suppress(OSError):  # nobody waits for it any more
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    return found
 
 
 def _become(files: list[int], program: list[str], cwd: str, env: dict[str, str]) -> NoReturn:

@@ -18,6 +18,7 @@ from typing import IO
 
 COMMANDS = ("ddpm", "dvc")
 BIN = Path(sys.executable).parent
+FORKING = Path(__file__).with_name("forking")
 
 
 class Process:
@@ -112,6 +113,17 @@ def run(
             each.seek(0)
         words = [each.read().decode("utf-8", "replace") for each in (out, err)]
     return subprocess.CompletedProcess(command, status, *words)
+
+
+def stages(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with a `python` first on the path that runs DVC's stages in forked processes too.
+
+    The stage is no descendant of DVC, but it gets its signals and ends with it.
+    """
+    return {
+        **environment, "PATH": f"{FORKING}{os.pathsep}{environment['PATH']}", "PYTHON_OF_TESTS": sys.executable,
+        "FORK_SERVER_SOCKET": _address(),
+    }  # fmt: skip
 
 
 def _order(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.metrics import loss_gap
-from ddpm.metrics.record import significant
+from ddpm.metrics.rounding import significant
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -21,7 +21,8 @@ from ddpm.metrics.frechet import require_enough
 from ddpm.metrics.inception_score import class_shares
 from ddpm.metrics.memorisation import NEIGHBOURS, count_copies
 from ddpm.metrics.precision_recall import nearest
-from ddpm.metrics.record import Reference, score_features, significant
+from ddpm.metrics.record import Reference, score_features
+from ddpm.metrics.rounding import significant
 from ddpm.metrics.scoring import Features, predictions
 from ddpm.metrics.shards import WHOLE, Shard
 

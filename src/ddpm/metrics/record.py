@@ -11,10 +11,10 @@ from ddpm.metrics import frechet, inception_score, memorisation, scoring
 from ddpm.metrics.extractors import Advance, Extractor
 from ddpm.metrics.precision_recall import nearest
 from ddpm.metrics.real_distances import expected_fid
+from ddpm.metrics.rounding import significant
 from ddpm.metrics.scoring import Features, ReferenceStats
 from ddpm.metrics.shards import WHOLE, Shard
 
-DIGITS = 6  # significant digits kept of a score; further ones differ between machines
 NO_SPREAD = ("kid_se", "inception_score_std", "nearest_heldout_baseline")  # not scores of the samples themselves
 
 
@@ -138,11 +138,6 @@ def _divisor(number: int, most: int) -> int:
     return next((each for each in range(most, 1, -1) if number % each == 0), 1)
 
 
-def significant(value: float) -> float:
-    """Round to DIGITS significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
-
 def _conditions(
     count: int, extractor: Extractor, reference_sha256: str, reference_count: int, splits: int, blocks: int
 ) -> dict[str, Any]:
@@ -230,7 +225,7 @@ def _spread(values: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Round every float to DIGITS significant digits; integers stay as they are."""
+    """Round every float to the digits kept of a score; integers stay as they are."""
     if isinstance(value, dict):
         return {name: _rounded(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -15,6 +15,7 @@ import pytest
 from flows import processes
 from flows.service import prefect_server
 from tests.support import docker_servers as servers
+from tests.support import forked
 from tests.support.docker_servers import ROOT, Team
 from tests.support.fault_pipeline import write_params
 
@@ -45,7 +46,7 @@ def clone(team: Team, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sh(team: Team, folder: Path, *command: str) -> str:
     """Run a command as the worker would; its output."""
-    environment = team.environment("worker") | {"PYTHONPATH": str(folder / "src")}
+    environment = forked.stages(team.environment("worker") | {"PYTHONPATH": str(folder / "src")})
     environment["PREFECT_HOME"] = str(team.folder / "worker")
     done = subprocess.run(
         [str(servers.DOCKER / "with-secrets.sh"), *command],

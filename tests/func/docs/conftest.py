@@ -47,7 +47,7 @@ class Project:
     def run(self, command: str) -> str:
         """Run a command line in the project; what it said. The test fails with its words if it does."""
         if command.startswith(("ddpm ", "dvc ")) and not set(command) & set("|&;<>$()`*?~#"):
-            done = forked.run(shlex.split(command), cwd=self.folder, env=surroundings(self.folder))
+            done = forked.run(shlex.split(command), cwd=self.folder, env=forked.stages(surroundings(self.folder)))
         else:
             done = subprocess.run(
                 ["bash", "-ec", command], cwd=self.folder, env=surroundings(self.folder), capture_output=True,

@@ -26,20 +26,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+def start(folder: Path, *arguments: str) -> forked.Process:
     """The flow as `make run` starts it, with a line of progress every half second."""
-    return subprocess.Popen(
-        [DDPM, "run", *arguments],
-        cwd=folder,
-        env=environment(folder) | {"DDPM_PROGRESS_SECONDS": "0.5"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    told = environment(folder) | {"DDPM_PROGRESS_SECONDS": "0.5"}
+    return forked.start([DDPM, "run", *arguments], cwd=folder, env=forked.stages(told))
 
 
-def finish(run: "subprocess.Popen[str]", status: int = 0) -> str:
+def finish(run: forked.Process, status: int = 0) -> str:
     output, _ = run.communicate(timeout=800)
     assert run.returncode == status, output
     return output
@@ -144,9 +137,7 @@ def test_a_run_stopped_in_training_saves_and_dvc_alone_gets_the_same_results(
         assert "the state is saved" in output
         assert left_over(second) == []
         assert list((second / ".state" / "train").rglob("*.safetensors"))
-    repro = subprocess.run(
-        ["dvc", "repro"], cwd=second, env=environment(second), capture_output=True, text=True, check=False
-    )
+    repro = forked.run(["dvc", "repro"], cwd=second, env=forked.stages(environment(second)))
     assert repro.returncode == 0, repro.stdout + repro.stderr
     assert "resuming at image" in repro.stdout
     assert (second / "dvc.lock").read_text() == (first / "dvc.lock").read_text()

@@ -59,7 +59,7 @@ class Project:
         }
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         more = {"PATH": path, "COLUMNS": "80", "GIT_CONFIG_GLOBAL": "/dev/null", "DDPM_PROGRESS_SECONDS": "1"}
-        self.environment = environment(folder) | who | more
+        self.environment = forked.stages(environment(folder) | who | more)
 
     def run(self, *command: str, status: int = 0) -> str:
         done = forked.run(command, cwd=self.folder, env=self.environment)
