@@ -23,7 +23,6 @@ from ddpm.common import files
 from ddpm.registry.aliases import finish_pending_moves
 from ddpm.registry.lock import file_lock
 from ddpm.tracking import store
-from tests.support import surroundings
 from tests.support.clones import states
 from tests.support.fault_pipeline import MARK, Flow, locks_held, marked, until, write_params
 from tests.support.killed_world import World, world_in
@@ -210,15 +209,3 @@ def test_dvc_is_usable_and_nothing_is_left_behind(world: World) -> None:
 def listed(found: Any) -> list[dict[str, Any]]:
     """DVC notes one writer or several readers."""
     return found if isinstance(found, list) else [found]
-
-
-def test_databases_that_somebody_holds_are_waited_for(world: World) -> None:
-    """Longer than SQLite's own patience, on both servers."""
-    flow = world.flow()
-    flow.wait_for(lambda: flow.said("pipeline "))
-    home = world.folder.parent
-    with surroundings.held(home / "mlflow.db"), surroundings.held(home / "prefect" / "prefect.db"):
-        time.sleep(12)
-    output = flow.end()
-    assert flow.process.returncode == 0, output
-    assert states(output)["register"] == "Cached"

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tests.support import forked
 from tests.support.clones import clone, environment, left_over, states
 from tests.support.databases import give_prefect
 from tests.support.repositories import DDPM
+from tests.support.surroundings import held
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STAGES = ["data.dvc", "prepare", "features", "train", "sample", "evaluate"]
@@ -168,9 +170,18 @@ def test_a_worse_model_is_registered_compared_and_not_promoted(first: Path, page
     assert aliases(first) == {"candidate": 2, "champion": 1}
 
 
-def test_a_repeated_run_is_cached_and_does_nothing_twice(first: Path, pages: Pages) -> None:
-    lock = (first / "dvc.lock").read_text()
-    said = states(finish(start(first)))
+def test_a_repeated_run_is_cached_waits_for_databases_and_does_nothing_twice(first: Path, pages: Pages) -> None:
+    """Somebody holds both servers' databases for longer than SQLite's own patience."""
+    lock, state = (first / "dvc.lock").read_text(), first / ".state"
+    run, lines = start(first), []
+    assert run.stdout is not None
+    for line in run.stdout:
+        lines.append(line)
+        if line.startswith("pipeline "):
+            break
+    with held(state / "mlflow/mlflow.db"), held(state / "prefect/prefect.db"):
+        time.sleep(12)
+    said = states("".join(lines) + finish(run))
     assert {said[name] for name in STAGES} == {"Cached"}
     assert said["champion"] == said["register"] == said["verify"] == "Cached"
     assert counts(first) == [2, 1]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ddpm.common import files
 from ddpm.common.locks import LockBusyError
 from ddpm.tracking.spool import Progress, Spool
+from ddpm.tracking.sync import is_synced
 
 
 def events(folder: Path) -> list[dict]:
@@ -113,3 +115,13 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
         child.join()
     with Spool(tmp_path / "d").writing():
         pass
+
+
+def test_a_record_is_synced_once_one_server_holds_the_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "d")
+    with spool.writing():
+        spool.metrics(100, {"loss": 0.5})
+    assert not is_synced(spool)
+    for server, offset, expected in (("gone", 1, False), ("here", spool.events.stat().st_size, True)):
+        files.write_json(spool.folder / f"shipped-{server}.json", {"run_id": "r", "offset": offset})
+        assert is_synced(spool) is expected
