@@ -197,7 +197,7 @@ def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> 
     """Raise the error of a command that failed, if it did."""
     if done.timed_out:
         raise TimeLimitError(
-            f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
+            f"{stage.name} was stopped after {duration(limit or 0)}, the time limit (flow.time_limit in params.yaml). "
             "Training has saved its state: run again to resume, with a higher limit if needed."
         )
     if done.code == 0:

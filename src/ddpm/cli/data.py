@@ -9,6 +9,7 @@ import typer
 
 from ddpm.common import terminal
 from ddpm.common.redact import has_secret, redact_address
+from ddpm.common.units import size
 
 if TYPE_CHECKING:
     from ddpm.cli.proposal import Change
@@ -115,7 +116,7 @@ def status() -> None:
         if source
         else "added with `dvc add`"
     )
-    terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
+    terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({size(out.get('size', 0))}), {origin}")
     if not pointer.DATA.exists():
         raise ValueError(
             "`data` does not exist. Fetch it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")

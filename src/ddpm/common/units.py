@@ -7,9 +7,11 @@ ROUNDING = 1e-9
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: `48s`, `3m 57s`, `2h 05m`."""
+    """Format seconds: `0.4s`, `48s`, `3m 57s`, `2h 05m`."""
     if seconds == math.inf:
         return "unknown time"
+    if 0.05 <= seconds < 0.95:
+        return f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -32,8 +34,8 @@ def rate(per_second: float) -> str:
 
 
 def size(count: int) -> str:
-    """Format bytes in binary units: `512 bytes`, `18.8 MiB`, `2.0 GiB`."""
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+    """Format bytes in binary units: `512 bytes`, `18.8 MiB`, `2.0 GiB`, `1.5 TiB`."""
+    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= unit:
             return f"{count / unit:,.1f} {name}"
     return f"{count} bytes"

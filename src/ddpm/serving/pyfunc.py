@@ -27,6 +27,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from ddpm.common.class_names import class_index
+from ddpm.common.units import duration
 from ddpm.diffusion.pixels import NotFiniteError
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
@@ -81,7 +82,8 @@ class DiffusionModel(PythonModel):
         left = max(0.0, self.limits.seconds - (time.monotonic() - begun)) if self.limits.seconds else -1
         if not self.lock.acquire(timeout=left):
             raise MlflowException(
-                f"busy with other requests for {self.limits.seconds} s; try again later", error_code=RESOURCE_EXHAUSTED
+                f"busy with other requests for {duration(self.limits.seconds)}; try again later",
+                error_code=RESOURCE_EXHAUSTED,
             )
         try:
             yield

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ddpm.common.units import duration
 from ddpm.diffusion.samplers.table import SAMPLERS
 from ddpm.imaging.pixels import square_columns, tile, to_png
 from ddpm.sampling.options import Sampling
@@ -81,7 +82,7 @@ class Limits:
             nonlocal made
             made += len(arguments[0])
             if self.seconds and time.monotonic() - begun > self.seconds:
-                raise ValueError(f"not finished within {self.seconds} s; request fewer images or steps")
+                raise ValueError(f"not finished within {duration(self.seconds)}; request fewer images or steps")
             if made > self.evaluations:
                 raise ValueError(
                     f"more than {self.evaluations:,} network evaluations; request fewer images, or a sampler with a "
