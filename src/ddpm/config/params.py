@@ -110,7 +110,7 @@ class Params(Section):
             (f"features.batch = {self.features.batch} at once", 4 * self.features.batch * max(image, features)),
         ):
             if size > LARGEST_BYTES:
-                raise ValueError(f"{name} would take about {units.size(size)}; use less")
+                raise ValueError(f"{name} would take about {units.size(int(size))}; use less")
 
     def require_files(self) -> None:
         """Raise ParamsError for named files and folders that are missing or invalid.
