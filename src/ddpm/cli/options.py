@@ -17,6 +17,7 @@ RecordedArgument = Annotated[
 NameOption = Annotated[
     str, typer.Option("--name", help="The registered model; by default promote.name of params.yaml.")
 ]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 

@@ -70,7 +70,8 @@ class DiffusionModel(PythonModel):
                 images = generate.generate(
                     self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, low_res=low_res, batch=BATCH
                 )
-            return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
+            in_turn = len(self.model.classes) if labels is None and low_res is None else 0
+            return form(images, in_turn)  # type: ignore[no-any-return]  # one of the two, as the form is
         except NotFiniteError as error:  # no fault of the request
             raise MlflowException(str(error), error_code=INTERNAL_ERROR) from error
         except (ValueError, ArithmeticError) as error:
