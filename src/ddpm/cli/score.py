@@ -11,7 +11,7 @@ from ddpm.cli import options
 from ddpm.common import terminal
 from ddpm.common.units import score_number
 from ddpm.evaluation import score_text
-from ddpm.evaluation.extractor_names import KINDS
+from ddpm.evaluation.extractor_names import KINDS, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,7 @@ def score(
 
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
+    parsed(extractor)
     from ddpm.evaluation import reference_file, score_images
     from ddpm.runtime.device import evaluation_device
 
