@@ -16,7 +16,7 @@ from typing import Any
 
 from ddpm.common import faults
 from ddpm.common.units import duration
-from ddpm.data.dvc import CACHED, CHATTER, KILLED, RECORDED, RESTORED, environment, is_busy, message_lines
+from ddpm.data.dvc import CACHED, CHATTER, RECORDED, RESTORED, environment, exit_status, is_busy, message_lines
 from ddpm.provenance import git
 from flows import processes
 
@@ -32,7 +32,14 @@ class StageResult(enum.StrEnum):
 
 
 class StageError(RuntimeError):
-    """A stage failed; the message has its name, its exit status and its last lines."""
+    """A stage failed; the message has its name, its exit status and its last lines.
+
+    brief: the message for a terminal, which has shown these lines already.
+    """
+
+    def __init__(self, message: str, brief: str = "") -> None:
+        super().__init__(message)
+        self.brief = brief or message
 
 
 class BusyError(StageError):
@@ -197,7 +204,7 @@ def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> 
     """Raise the error of a command that failed, if it did."""
     if done.timed_out:
         raise TimeLimitError(
-            f"{stage.name} was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
+            f"{stage.name} was stopped after {duration(limit or 0)}, the time limit (flow.time_limit in params.yaml). "
             "Training has saved its state: run again to resume, with a higher limit if needed."
         )
     if done.code == 0:
@@ -205,8 +212,9 @@ def _check(stage: Stage, done: processes.ProcessResult, limit: float | None) -> 
     last = "\n".join(f"  {line}" for line in message_lines(done.lines)[-12:])
     if is_busy(done.lines):
         raise BusyError(f"{stage.name} could not start: another DVC process is running here.\n{last}")
-    status = KILLED.search("\n".join(done.lines))
-    if why := faults.killed(int(status[1]) if status else done.code):
+    status = exit_status(done.lines, done.code)
+    if why := faults.killed(status):
         raise StageError(f"{stage.name} ended early. {why}")
+    failed = f"{stage.name} failed with exit status {status}."
     remedy = "\nTo use other images: ddpm data use SOURCE" if stage.data else ""
-    raise StageError(f"{stage.name} failed (exit status {done.code}). Its last lines:\n{last}{remedy}")
+    raise StageError(f"{failed} Its last lines:\n{last}{remedy}", f"{failed} Its last lines are above.{remedy}")

@@ -63,7 +63,7 @@ def _ending(error: BaseException) -> Ending | None:
         reason = (str(error) or name).splitlines()[0]
         return Ending("failed", f"{server} could not be used: {reason}. {AGAIN}", FAILED)
     if isinstance(error, ValueError | RuntimeError | OSError):
-        return Ending("failed", str(error), FAILED)
+        return Ending("failed", getattr(error, "brief", str(error)), FAILED)  # flows.dvc.StageError has a brief
     return None
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 import psutil
 
+from ddpm.common.units import duration
 from flows import processes
 from flows.processes import Log
 
@@ -61,12 +62,12 @@ class SupervisedProcess:
         self.exits = [each for each in self.exits if now - each < WINDOW] + [now]
         if len(self.exits) >= MAX_EXITS:
             raise SupervisionError(
-                f"{self.name} ended {MAX_EXITS} times in {now - self.exits[0]:.0f} s, the last time {how}: another "
+                f"{self.name} ended {MAX_EXITS} times in {duration(now - self.exits[0])}, the last time {how}: another "
                 f"restart would not help. Its log: {self.log_file}"
             )
         pause = FIRST_PAUSE * 2 ** (len(self.exits) - 1)
         self.due = now + pause
-        log(f"{self.name} ended {how}; restarting it in {pause:.0f} s. Its log: {self.log_file}")
+        log(f"{self.name} ended {how}; restarting it in {duration(pause)}. Its log: {self.log_file}")
 
     def stop(self) -> None:
         """Stop it and its descendants."""

@@ -15,6 +15,7 @@ from types import FrameType
 
 import psutil
 
+from ddpm.common.units import duration
 from flows import console, processes
 from flows.service.prefect_server import PATIENCE, Server
 
@@ -62,11 +63,11 @@ class Watchdog:
                 continue
             now = time.monotonic()
             if not silent and not ended and not self._interrupted:
-                text = f"the server does not answer; if it does not for {self.patience:.0f} s, this run ends"
+                text = f"the server does not answer; if it does not for {duration(self.patience)}, this run ends"
                 self.terminal.line("prefect", text, "yellow")
             silent, looked = silent + min(now - looked, LONGEST_INTERVAL), now
             if ended or silent >= self.patience:
-                self.lost = "has ended" if ended else f"has not answered for {silent:.0f} s"
+                self.lost = "has ended" if ended else f"has not answered for {duration(silent)}"
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 self._wait_for_children()
                 self.end(FAILED)

@@ -126,9 +126,12 @@ def judge(settings: params.Promote, name: str, number: int, champion: int | None
     reason, limits = registry.withdrawn(name, number), settings.model_dump(exclude=NO_LIMITS)
     verdict = gate.decide(scores["candidate"], scores["champion"], **limits, withdrawn=reason)
     verdict = _named(verdict, scores["candidate"].get("conditions", {}))
-    if verdict.verdict == "unchanged" and number != champion:
+    if verdict.verdict == "unchanged" and champion is not None and number != champion:
+        ours, theirs = (registry.version(name, each).sampling for each in (number, champion))
         reason = (
-            f"the champion's own weights, sampled with other settings; `ddpm promote {number}` adopts these settings"
+            "the champion's own weights and settings, made by other code or parameters"
+            if ours == theirs
+            else f"the champion's own weights, sampled with other settings; `ddpm promote {number}` adopts them"
         )
         verdict = replace(verdict, reasons=(reason,))
     if verdict.verdict == "unchanged":  # the version carries the verdict that made it champion

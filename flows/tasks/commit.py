@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from ddpm import tracking
 from ddpm.common import files
+from ddpm.common.units import duration
 from ddpm.data import pointer
 from ddpm.provenance import git
 from ddpm.provenance.patch import CREDENTIALS
@@ -241,6 +242,6 @@ def _tip(ref: str) -> str:
 def _reason(done: processes.ProcessResult) -> str:
     """Return the reason why a push failed, in one line."""
     if done.timed_out:
-        return f"stopped after {PUSH_SECONDS:.0f} s"
+        return f"stopped after {duration(PUSH_SECONDS)}"
     errors = [line for line in done.lines if re.match(r"(fatal|error|ERROR|remote|!|\s*!)", line)] or list(done.lines)
     return tracking.redact_text(errors[0]) if errors else f"exit status {done.code}"

@@ -16,6 +16,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from ddpm import tracking
+from ddpm.common.units import duration
 from ddpm.data import pointer, replace, sources
 from ddpm.data.dvc import is_busy, message_lines
 from ddpm.data.errors import DataError
@@ -93,7 +94,7 @@ def probe() -> None:
             raise SourceError(str(error)) from error
     done = dvc.dvc(["list-url", path], lambda line: None, PROBE_SECONDS, grace=5)
     if done.timed_out:
-        raise _source_error(f"did not answer in {PROBE_SECONDS:.0f} s")
+        raise _source_error(f"did not answer in {duration(PROBE_SECONDS)}")
     if done.code:
         raise _source_error("is gone, or cannot be read", done)
     if not [line for line in done.lines if not line.startswith("WARNING")]:
@@ -156,7 +157,7 @@ def _update(options: Sequence[str], log: Log, limit: float, lock: int) -> None:
     done = dvc.dvc(["update", *options, str(replace.INCOMING_POINTER)], log, limit, pass_fds=[lock])
     if done.timed_out:
         raise dvc.TimeLimitError(
-            f"the update of data was stopped after {limit:.0f} s, the time limit (flow.time_limit in params.yaml). "
+            f"the update of data was stopped after {duration(limit)}, the time limit (flow.time_limit in params.yaml). "
             "The data are unchanged."
         )
     if done.code and is_busy(done.lines):

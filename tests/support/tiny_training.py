@@ -13,4 +13,5 @@ def run(
 ) -> None:
     """Train; with `stop_at`, ask to stop before that step."""
     nothing: dict[str, Callable[..., None]] = dict.fromkeys(("log", "preview", "save"), lambda *values: None)
-    loop.fit(training, tiny.data(), recipe, should_stop=lambda: training.step == stop_at, **{**nothing, **hooks})
+    stop = {"should_stop": lambda: training.step == stop_at}
+    loop.fit(training, tiny.data(), recipe, **{**nothing, **stop, **hooks})

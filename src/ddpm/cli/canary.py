@@ -50,7 +50,7 @@ def canary(
             compare.of_version(candidate, settings.sample, "candidate"),
         ]
     verdict, reasons = (candidate.tags.get(tag, "") for tag in ("ddpm.verdict", "ddpm.reasons"))
-    paragraph = (verdict, f"{reasons}.") if verdict else ("", f"The gate has not judged version {version}.")
+    paragraph = (verdict, reasons) if verdict else ("", f"The gate has not judged version {version}.")
     title = f"{found.name}: version {version} compared with the champion, version {champion.number}"
     quoted, model = shlex.quote(found.name), shlex.quote(f"models:/{found.name}/{version}")
     commands = [

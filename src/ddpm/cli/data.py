@@ -9,9 +9,9 @@ import typer
 
 from ddpm.common import terminal
 from ddpm.common.redact import has_secret, redact_address
+from ddpm.common.units import size
 
 if TYPE_CHECKING:
-    from ddpm.cli.proposal import Change
     from ddpm.data.survey import Survey
 
 app = typer.Typer(no_args_is_help=True, help="Replace, update or inspect the training images.")
@@ -115,7 +115,7 @@ def status() -> None:
         if source
         else "added with `dvc add`"
     )
-    terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({out.get('size', 0):,} bytes), {origin}")
+    terminal.echo(f"data.dvc: {out.get('md5', 'no hash yet')} ({size(out.get('size', 0))}), {origin}")
     if not pointer.DATA.exists():
         raise ValueError(
             "`data` does not exist. Fetch it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
@@ -188,7 +188,9 @@ def _survey(location: Path) -> "Survey":
     now = params.load()
     source = find(location)
     with progress("checking", len(source.entries), "files") as shown:
-        found = survey.survey(source, max_pixels=now.prepare.max_pixels, advance=shown.advance)
+        found = survey.survey(
+            source, max_pixels=now.prepare.max_pixels, background=now.prepare.background, advance=shown.advance
+        )
     bad = listing([f"{path}: {reason}" for path, reason in found.bad])
     share = now.prepare.max_bad_fraction
     if not found.count or len(found.bad) > share * len(source.entries):
@@ -211,8 +213,7 @@ def _survey(location: Path) -> "Survey":
 
 def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
     """Print or apply parameters that suit the data, and print the next commands."""
-    from ddpm.cli import edit
-    from ddpm.cli.proposal import propose
+    from ddpm.cli import edit, proposal
     from ddpm.config import changes as config_changes
     from ddpm.config import params
     from ddpm.data import dvc_settings
@@ -222,36 +223,25 @@ def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bo
         steps.insert(0, f"ddpm preset {'quick' if source == 'digits' else source}")
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
-        changes = propose(found, params.load(), name)
-        text = params.PARAMS_FILE.read_text(encoding="utf-8")
-        missing = edit.missing_files(text, {change.key: change.value for change in changes})
+        changes = proposal.propose(found, params.load(), name)
+        text = config_changes.in_text(
+            params.PARAMS_FILE.read_text(encoding="utf-8"), {change.key: change.value for change in changes}
+        )
+        proposed = edit.parsed(text)
         if changes and apply:
-            made = config_changes.in_text(text, {change.key: change.value for change in changes})
-            edit.write(params.PARAMS_FILE, made)
+            edit.write(params.PARAMS_FILE, text)
             terminal.echo("params.yaml was changed:")
         elif changes:
             terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
-        _print_changes(changes)
+        proposal.show(changes)
+        terminal.echo(proposal.cost(proposed, tuple(found.classes)))
         if note := dvc_settings.outside_remote():
             terminal.echo(f"note: {note}")
-        for each in missing:
+        for each in proposed.missing_files():
             terminal.echo(f"note: with these parameters `make run` fails at the start: {each}")
         terminal.echo(
             "note: these data are not in a DVC remote, so another clone cannot fetch them; run "
             "`dvc remote add -d NAME URL`, then `dvc push data.dvc`."
         )
     terminal.echo("next:", *(f"  {step}" for step in steps))
-
-
-def _print_changes(changes: "list[Change]") -> None:
-    """Print the changes as lines of params.yaml, by section."""
-    from ddpm.cli.edit import yaml_value
-
-    section = ""
-    for change in changes:
-        head, _, key = change.key.partition(".")
-        if head != section:
-            section = head
-            terminal.echo(f"  {section}:")
-        terminal.echo(f"    {f'{key}: {yaml_value(change.value)}':<32}# {change.why}")

@@ -8,9 +8,12 @@ import typer
 
 from ddpm.cli import machine_checks, project_checks
 from ddpm.cli.findings import Finding
+from ddpm.cli.tables import hanging
 from ddpm.common import terminal
 
 app = typer.Typer()
+STATE = 8
+"""Width of the first column."""
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine_checks.python,
     machine_checks.packages,
@@ -47,7 +50,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the resul
     for check in CHECKS:
         for found in check():
             missing += found.state == "missing"
-            text = terminal.message(found.text)
-            console.print(Text.assemble((f"{found.state:<8}", styles[found.state]), f" {found.subject:<10} {text}"))
+            line = hanging(f"{found.state:<8} {found.subject:<10} ", found.text)
+            console.print(Text.assemble((line[:STATE], styles[found.state]), line[STATE:]))
     terminal.echo("Nothing required is missing." if not missing else f"{missing} missing; see the remedies above.")
     raise typer.Exit(min(missing, 1))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm.cli import sample_output
 from ddpm.common import terminal
 
 if TYPE_CHECKING:
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from ddpm.sampling.options import Sampling
 
 ENDINGS = (".png", ".gif", ".webp", ".npy")
-OPTIONS = ("start", "end", "model", "count", "steps", "label", "guidance", "device", "out")
+OPTIONS = ("start", "end", "model", "count", "steps", "label", "guidance", "device", "out", "overwrite")
 """Parameters of `ddpm sample` that apply to interpolation."""
 COUNT, STEPS = 9, 50
 
 
 def interpolate(
     model: str, start: str, end: str, out: Path, *, count: int, steps: int, label: str | None, guidance: float | None,
-    device: str,
+    device: str, overwrite: bool,
 ) -> None:  # fmt: skip
     """Write the images between two ends, both included. Raises ValueError before weights are loaded.
 
@@ -29,6 +30,7 @@ def interpolate(
     """
     if out.suffix not in ENDINGS:
         raise ValueError(f"--out {out}: with --from and --to it must end with one of {', '.join(ENDINGS)}")
+    sample_output.require_new(out, overwrite=overwrite)
 
     from ddpm import registry, tracking
     from ddpm.common.class_names import class_index
@@ -42,10 +44,12 @@ def interpolate(
     first, last = _end(start, config), _end(end, config)
     sampling = _guidance(own or {}, guidance, label is not None and isinstance(first, int) and isinstance(last, int))
     interpolation.check(config, count, steps, chosen, sampling)
+    loaded = checkpoint.load(folder)
     images = interpolation.between(
-        checkpoint.load(folder), first, last, count, steps=steps, label=chosen, sampling=sampling, device=device
+        loaded, first, last, count, steps=steps, label=chosen, sampling=sampling, device=device
     )
-    _write(out, images)
+    named = {} if chosen is None else {"label": config.image.classes[chosen]}
+    _write(out, images, {"from": start, "to": end, **named, "model": model, "weights": loaded.sha256})
     terminal.echo(f"sample: {count} images from {start} to {end} are in {out}")
 
 
@@ -69,7 +73,7 @@ def _end(given: str, config: "ModelConfig") -> "NDArray[np.uint8] | int":
     return next(iter(found.values()))
 
 
-def _write(out: Path, images: "NDArray[np.uint8]") -> None:
+def _write(out: Path, images: "NDArray[np.uint8]", text: Mapping[str, str]) -> None:
     from ddpm.common import files
     from ddpm.imaging import animation, sheets
 
@@ -79,4 +83,4 @@ def _write(out: Path, images: "NDArray[np.uint8]") -> None:
         files.write_bytes(out, animation.animate(images[None], out.suffix))
     else:
         headings = {0: "from", len(images) - 1: "to"}
-        files.write_bytes(out, sheets.sheet([sheets.SheetRow(list(images))], headings=headings))
+        files.write_bytes(out, sheets.sheet([sheets.SheetRow(list(images))], headings=headings, text=text))

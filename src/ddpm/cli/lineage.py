@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm.cli import options
+from ddpm.cli.tables import hanging
 from ddpm.common import terminal
 from ddpm.common.class_names import listed
+from ddpm.evaluation import score_text
+from ddpm.evaluation.score_record import ScoreRecord, fid_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +55,7 @@ def lineage(
         terminal.echo_json(links, indent=2)
         return
     for title, text in _lines(links):
-        terminal.echo(f"{title:<18} {text}")
+        terminal.echo(*hanging(f"{title:<18} ", text).split("\n"))
     if links["conflicts"]:
         terminal.echo(f"The version and its run disagree about {', '.join(links['conflicts'])}: trust neither.")
 
@@ -68,12 +71,16 @@ def _lines(links: dict[str, Any]) -> "Iterator[tuple[str, str]]":
         elif key == "machine":
             yield title, ", ".join(f"{name} {fact}" for name, fact in value.items())
         elif key == "scores":
-            shown = [f"{name} {value[name]:.6g}" for name in SCORES if isinstance(value.get(name), int | float)]
-            extractor = value.get("conditions", {}).get("extractor")
-            of = f" (features of {extractor})" if shown and extractor else ""
-            yield title, (", ".join(shown) or "none recorded") + of
+            yield title, _scores(ScoreRecord.from_json(value)) or "none recorded"
         elif key == "verdict":
             verdict = f"{value['verdict']}: {value['reasons']}" if value else "has not judged it"
             yield title, verdict + (f" ({value['evidence']})" if "evidence" in value else "")
         else:
             yield title, str(value)
+
+
+def _scores(record: ScoreRecord) -> str:
+    """Format the main scores, FID with its conditions; "" without any."""
+    shown = [(name, value) for name in SCORES if (value := record.value(name)) is not None]
+    names = {**score_text.NAMES, "fid": fid_name(record.conditions)}
+    return ", ".join(f"{names[name]} {score_text.text(names[name], value)}" for name, value in shown)

@@ -88,7 +88,9 @@ def device() -> Iterator[Finding]:
     if torch.cuda.is_available():
         yield Finding("ok", "device", f"{torch.cuda.device_count()} GPU ({torch.cuda.get_device_name(0)})")
         return
-    yield Finding("ok", "device", f"CPU, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    count = torch.get_num_threads()
+    threads = f"{count} thread{'' if count == 1 else 's'}"
+    yield Finding("ok", "device", f"CPU, {threads}, torch {torch.__version__}")
     if Path("/dev/nvidia0").exists():
         text = "an NVIDIA GPU is present, but this torch is a CPU build or the driver is too old"
         yield Finding("note", "device", text)

@@ -2,10 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ddpm.cli.edit import yaml_value
+from ddpm.common import faults, terminal, units
 from ddpm.config.params import Params
 from ddpm.config.sections.pipeline import RELATIVE_LIMITS
 from ddpm.data.prepare import SMALLEST_SET
@@ -39,6 +41,37 @@ def propose(found: Survey, now: Params, name: str) -> list[Change]:
     return sorted((one for one in proposed if flat[one.key] != one.value), key=lambda one: order.index(one.key))
 
 
+def show(changes: Sequence[Change]) -> None:
+    """Print changes as lines of params.yaml, by section."""
+    section = ""
+    for change in changes:
+        head, _, key = change.key.partition(".")
+        if head != section:
+            section = head
+            terminal.echo(f"  {section}:")
+        terminal.echo(f"    {f'{key}: {yaml_value(change.value)}':<32}# {change.why}")
+
+
+def cost(settings: Params, classes: tuple[str, ...]) -> str:
+    """Estimate the duration of a training on this machine from a timed step.
+
+    classes: those of the images. Of parameters that this machine does not support, the reason.
+    """
+    from ddpm.training import estimate
+
+    try:
+        found = estimate.measure(settings, classes if settings.prepare.labels == "folders" else ())
+    except (ValueError, MemoryError, RuntimeError) as error:
+        if not (reason := faults.exhausted(error) or (isinstance(error, ValueError) and str(error))):
+            raise
+        return f"note: no training with these parameters here: {reason}"
+    images = settings.train.images
+    return (
+        f"training: about {units.duration(images / found.images_per_second)} on {found.device}, {images:,} images at "
+        f"{units.rate(found.images_per_second)}; {settings.net.kind} of {units.count(found.parameters)} parameters"
+    )
+
+
 def unlabelled(found: Survey, now: Params) -> str:
     """Explain how images without classes are scored; empty if all have one or another extractor is set."""
     if (found.classes and not found.outside) or now.features.extractor not in ("auto", "classifier"):
@@ -55,6 +88,9 @@ def _of_images(found: Survey, now: Params) -> Iterator[Change]:
     resolution, why = _resolution(found)
     yield Change("prepare.resolution", resolution, why)
     yield Change("prepare.channels", 3 if found.colour else 1, "some are in colour" if found.colour else "all are grey")
+    if 2 * found.invisible > found.transparent:
+        other = 255 if found.background < 128 else 0
+        yield Change("prepare.background", other, f"{found.invisible:,} images show nothing on {found.background}")
     if found.classes and not found.outside:
         yield Change("prepare.labels", "folders", "each folder is a class")
         return

@@ -1,14 +1,17 @@
 """`ddpm restore`: restoration of degraded pictures by a model, without training for the task."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ddpm.cli import options, settings
+from ddpm.cli import options, sample_output, settings
 from ddpm.common import terminal
 
 app = typer.Typer()
+OWN_FILE = re.compile(r"(restored-\d+|mean|spread|strip)\.png|spread\.npy|scores\.json")
+"""Names of the files in a folder of restorations."""
 
 
 @app.command()
@@ -58,10 +61,12 @@ def restore(
     ] = None,
     batch: Annotated[int, typer.Option(help="Images per batch.", min=1)] = 64,
     device: options.DeviceOption = "auto",
+    overwrite: options.OverwriteOption = False,
 ) -> None:
     """Inpaint, enlarge, denoise or colourise pictures."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"--out {out} exists; name a new folder")
+    if out.is_file():
+        raise ValueError(f"--out {out} is a file; name a new folder")
+    sample_output.require_new(out, overwrite=overwrite, own=lambda path: OWN_FILE.fullmatch(path.name) is not None)
 
     from ddpm import registry, tracking
     from ddpm.common.class_names import class_index

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,32 +89,45 @@ def sample(
             "per image)."
         ),
     ] = Path("samples.png"),
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Make a folder of each class in the folder --out.")
+    ] = False,
+    overwrite: options.OverwriteOption = False,
 ) -> None:
     """Sample images into a picture, animation, array or folder.
 
-    A registered version is sampled with the settings that it was evaluated with; the defaults below apply to other
-    models. Finished images are kept next to --out, so the same command resumes after an interruption. Several processes
-    share the work: torchrun --nproc-per-node N --no-python ddpm sample ...
+    A grid of all classes has a column for each. In a folder, files are named by seed and class; the text of each PNG
+    has these, the model and its weights. A registered version is sampled with the settings that it was evaluated with;
+    the defaults below apply to other models. Finished images are kept next to --out, so the same command resumes after
+    an interruption. Several processes share the work: torchrun --nproc-per-node N --no-python ddpm sample ...
     """
     if start is not None or end is not None:
         _require_single_process("an interpolation")
         first, last = _ends(context, start, end)
         between.interpolate(
             model, first, last, out, count=count or between.COUNT, steps=steps or between.STEPS, label=label,
-            guidance=guidance, device=device,
+            guidance=guidance, device=device, overwrite=overwrite,
         )  # fmt: skip
         return
-    _sample(context, model, guide, label, out, count=count or COUNT, seed=seed, batch=batch, device=device,
-            frames=frames)  # fmt: skip
+    count = count or COUNT
+    target = _Target(out, sample_output.writer(out, count, by_class=by_class, overwrite=overwrite), by_class)
+    _sample(context, model, guide, label, target, count=count, seed=seed, batch=batch, device=device, frames=frames)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where to write samples, and how."""
+
+    out: Path
+    write: Callable[[sample_output.Samples], None]
+    by_class: bool
 
 
 def _sample(
-    context: typer.Context, model: str, guide: str | None, label: str | None, out: Path, *,
+    context: typer.Context, model: str, guide: str | None, label: str | None, target: _Target, *,
     count: int, seed: int, batch: int, device: str, frames: int | None,
 ) -> None:  # fmt: skip
     """Sample the images and write them; the sampler options are those of the command line."""
-    write = sample_output.writer(out, count)
-
     from ddpm import registry, tracking
     from ddpm.common import files
     from ddpm.common.class_names import class_index
@@ -128,7 +142,10 @@ def _sample(
     config = checkpoint.read_config(folder)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
     sampling, notes = chosen_settings(model, own, chosen, config.diffusion.steps, guide=weak is not None)
-    labels = None if label is None else [class_index(label, config.image.classes)] * count
+    classes, out = config.image.classes, target.out
+    if target.by_class:
+        sample_output.class_folders(classes)
+    labels = None if label is None else [class_index(label, classes)] * count
     frame_count = sample_output.frame_count(out, count, frames, sampling.steps)
     generate.check(config, sampling, count, labels, guide=checkpoint.read_config(weak) if weak else None)
     if shard.rank == 0:
@@ -138,7 +155,8 @@ def _sample(
         _require_single_process("an animation")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
         strip = generate.strip(loaded, count, frame_count, sampling, **drawn)
-        files.write_bytes(out, animation.animate(strip, out.suffix))
+        in_turn = len(classes) if label is None else 0
+        files.write_bytes(out, animation.animate(strip, out.suffix, in_turn))
         terminal.echo(f"sample: an animation of {count:,} images of {model} in {frame_count} frames is in {out}")
         return
     parts = _draw(
@@ -146,7 +164,10 @@ def _sample(
     )  # fmt: skip
     if shard.rank > 0:
         return
-    write(parts)
+    every = labels or generate.default_labels(count, len(classes))
+    names = [classes[each] for each in every]
+    origin = {"model": model, "weights": loaded.sha256}
+    target.write(sample_output.Samples(parts, seed, names, classes if label is None else (), origin))
     parts.remove()
     terminal.echo(f"sample: {count:,} images of {model} are in {out}")
 

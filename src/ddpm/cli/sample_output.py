@@ -1,6 +1,8 @@
 """The outputs of `ddpm sample`: a grid, an array, or a folder of images; limits of animations."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,35 @@ if TYPE_CHECKING:
 MAX_GRID = 10_000
 MAX_ANIMATED = 100
 ANIMATIONS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
+OWN_FILE = re.compile(r"seed-\d+(-.+)?\.png")
+"""Names of the files in a folder of samples."""
+LONGEST_LABEL = 60
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Finished images and their origin.
+
+    seed: that of the first image; image i has seed + i. labels: class name of each image; empty without classes.
+    in_turn: the class names if they are drawn in turn, else empty. origin: model and weights, for the files' text.
+    """
+
+    parts: "Parts"
+    seed: int
+    labels: Sequence[str]
+    in_turn: Sequence[str]
+    origin: Mapping[str, str]
+
+    def text(self, index: int) -> dict[str, str]:
+        """Return the text of the PNG of an image."""
+        label = {"label": self.labels[index]} if self.labels else {}
+        return {"seed": str(self.seed + index), **label, **self.origin}
+
+    def file_name(self, index: int) -> str:
+        """Name the PNG of an image by seed and label: `seed-000012-dog.png`."""
+        digits = max(6, len(str(self.seed + self.parts.count - 1)))
+        label = re.sub(r"[^\w.+-]+", "_", self.labels[index])[:LONGEST_LABEL].strip("._") if self.labels else ""
+        return f"seed-{self.seed + index:0{digits}d}{f'-{label}' if label else ''}.png"
 
 
 def frame_count(out: Path, count: int, frames: int | None, steps: int) -> int:
@@ -25,45 +56,81 @@ def frame_count(out: Path, count: int, frames: int | None, steps: int) -> int:
     return steps + 1 if frames is None else frames
 
 
-def writer(out: Path, count: int) -> Callable[["Parts"], None]:
+def require_new(out: Path, *, overwrite: bool, own: Callable[[Path], bool] = lambda path: True) -> None:
+    """Raise ValueError if `out` exists and may not be overwritten; an empty folder may.
+
+    own: whether a file of an existing folder, by its path in it, is one that the command writes; a folder with any
+    other file is never overwritten.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise ValueError(f"--out {out} exists; name another, or use --overwrite")
+    if out.is_dir() and (foreign := [path for path in sorted(out.rglob("*")) if path.is_file() and not own(path)]):
+        raise ValueError(
+            f"--out {out} has files that this command does not write, such as {foreign[0].relative_to(out)}; it is not "
+            "overwritten: name another folder"
+        )
+
+
+def writer(out: Path, count: int, *, by_class: bool, overwrite: bool) -> Callable[[Samples], None]:
     """Choose the writer for the suffix of `out`, before any work. Raises ValueError for an unusable target."""
     from ddpm.common import files
 
-    writers: Mapping[str, Callable[[Parts], None]] = {
+    writers: Mapping[str, Callable[[Samples], None]] = {
         ".png": lambda drawn: _grid(out, drawn),
-        ".npy": lambda drawn: files.write_npy_rows(out, count, drawn.read()),
+        ".npy": lambda drawn: files.write_npy_rows(out, count, drawn.parts.read()),
         **{suffix: lambda drawn: None for suffix in ANIMATIONS},  # written from all steps, not from the images
-        "": lambda drawn: _folder(out, drawn),
+        "": lambda drawn: _folder(out, drawn, by_class=by_class),
     }
     if out.suffix not in writers and not out.is_dir():
         raise ValueError(
             f"--out {out}: end it with .png for one grid, .gif or .webp for an animation, .npy for an array, or name a "
             "folder"
         )
-    if out.suffix == ".png" and count > MAX_GRID:
+    kind = "" if out.is_dir() else out.suffix
+    if kind == ".png" and count > MAX_GRID:
         raise ValueError(f"--count {count}: a grid has at most {MAX_GRID} images; use a folder or a .npy file")
-    if out.is_dir() and any(out.iterdir()):
-        raise ValueError(f"the folder {out} is not empty; name a new one")
-    if out.exists() and not out.is_dir() and out.suffix == "":
+    if out.is_file() and kind == "":
         raise ValueError(f"{out} is a file; name a folder, a .png or a .npy file")
-    return writers["" if out.is_dir() else out.suffix]
+    if by_class and kind != "":
+        raise ValueError(f"--by-class makes a folder of each class, but --out is {out}: name a folder")
+    require_new(out, overwrite=overwrite, own=lambda path: OWN_FILE.fullmatch(path.name) is not None)
+    return writers[kind]
 
 
-def _grid(out: Path, drawn: "Parts") -> None:
-    """Write one grid, as square as the count allows; small images are enlarged by an integer factor."""
+def class_folders(classes: Sequence[str]) -> None:
+    """Raise ValueError for --by-class without classes, or with names that are not names of folders."""
+    if not classes:
+        raise ValueError("--by-class needs a model with classes, and this one was trained without labels")
+    for name in classes:
+        if not name or name.startswith(".") or name != Path(name).name or not name.isprintable():
+            raise ValueError(f"--by-class: the class {name!r} cannot be the name of a folder; omit --by-class")
+
+
+def _grid(out: Path, drawn: Samples) -> None:
+    """Write one grid: a column for each class drawn in turn, otherwise as square as the count allows.
+
+    Small images are enlarged by an integer factor.
+    """
     from ddpm.common import files
     from ddpm.imaging import pixels, sheets
 
-    images = [image for part in drawn.read() for image in part]
-    files.write_bytes(out, sheets.grid(images, pixels.square_columns(len(images))))
+    images = [image for part in drawn.parts.read() for image in part]
+    columns = pixels.grid_columns(len(images), len(drawn.in_turn))
+    headings = drawn.in_turn if columns == len(drawn.in_turn) else ()
+    label = ", ".join(drawn.in_turn) or next(iter(drawn.labels), "")
+    text = {"seed": f"{drawn.seed} to {drawn.seed + len(images) - 1}", **({"label": label} if label else {})}
+    files.write_bytes(out, sheets.grid(images, columns, headings=headings, text=text | dict(drawn.origin)))
 
 
-def _folder(out: Path, drawn: "Parts") -> None:
-    """Write one PNG per image, named by index, into a folder that appears complete or not at all."""
+def _folder(out: Path, drawn: Samples, *, by_class: bool) -> None:
+    """Write one PNG per image into a folder, or into folders of classes in it, that appears complete or not at all."""
     from ddpm.common import files
-    from ddpm.imaging.pixels import to_pil
+    from ddpm.imaging.pixels import to_png
 
-    digits = max(6, len(str(drawn.count - 1)))
     with files.fresh_folder(out) as new:
-        for index, image in enumerate(image for part in drawn.read() for image in part):
-            to_pil(image).save(new / f"{index:0{digits}d}.png")
+        for index, image in enumerate(image for part in drawn.parts.read() for image in part):
+            folder = new / drawn.labels[index] if by_class else new
+            folder.mkdir(exist_ok=True)
+            (folder / drawn.file_name(index)).write_bytes(to_png(image, text=drawn.text(index)))

@@ -1,7 +1,7 @@
 """`ddpm score`: scores of two sets of images from any source."""
 
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,9 @@ import typer
 
 from ddpm.cli import options
 from ddpm.common import terminal
-from ddpm.evaluation.extractor_names import KINDS
+from ddpm.common.units import score_number
+from ddpm.evaluation import score_text
+from ddpm.evaluation.extractor_names import KINDS, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +60,7 @@ def score(
 
     Prints FID, KID, precision, recall and other scores, with the conditions they were measured under.
     """
+    parsed(extractor)
     from ddpm.evaluation import reference_file, score_images
     from ddpm.runtime.device import evaluation_device
 
@@ -91,8 +94,6 @@ def _save(path: Path, features: "NDArray[np.float32]", extractor: "Extractor", s
 
 def _print(result: dict[str, Any], *, as_json: bool) -> None:
     """Print one JSON object, or a line per score and then per condition."""
-    from ddpm.evaluation.score_record import fid_name
-
     if as_json:
         terminal.echo_json(result)
         return
@@ -101,14 +102,27 @@ def _print(result: dict[str, Any], *, as_json: bool) -> None:
     lines = [(name, value, floors.get(name, {})) for name, value in result.items() if isinstance(value, int | float)]
     for name, values in nested.items():
         lines += [(f"{name} {key}", each, {}) for key, each in values.items() if isinstance(each, int | float)]
-    named = fid_name(conditions)
-    lines = [(re.sub("^fid", named, name), *rest) for name, *rest in lines]
-    width = max(len(name) for name, *_ in lines)
+    names = {name: _name(name, conditions) for name, *_ in lines}
+    width = max(map(len, names.values()))
     for name, value, real in lines:
-        others = ", ".join(f"{which} {number:.4g}" for which, number in real.items() if which != "copy")
-        shown = f"{name.replace('_', ' '):<{width}}  {value:<10.6g}  {f'(real images: {others})' if others else ''}"
-        terminal.echo(shown.rstrip())
+        share = name in score_text.SHARES
+        others = ", ".join(
+            f"{which.replace('_', ' ')} {score_number(number, share=share)}"
+            for which, number in real.items()
+            if which != "copy"
+        )
+        shown = f"{names[name]:<{width}}  {score_number(value, share=share):<8}"
+        terminal.echo(f"{shown}  {f'(real images: {others})' if others else ''}".rstrip())
     if not conditions["full_rank"]:
         terminal.echo("note: there are not more images than features, so the Fréchet distance is far too high")
     for name, value in conditions.items():
         terminal.echo(f"  {name.replace('_', ' ')}: {value}")
+
+
+def _name(key: str, conditions: Mapping[str, Any]) -> str:
+    """Name a score by its key; FID with its conditions."""
+    from ddpm.evaluation.score_record import fid_name
+
+    if key == "fid" or key.startswith("fid_"):
+        return f"{fid_name(conditions)}{key.removeprefix('fid').replace('_', ' ')}"
+    return score_text.NAMES.get(key, key.replace("_", " "))

@@ -1,5 +1,7 @@
 """Tables that fit the terminal: in a narrow one, columns are shortened and then left out in a fixed order."""
 
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
 GAP = 2
 """Blanks between columns."""
+NARROWEST = 20
+"""Characters of a wrapped text, in the narrowest terminal."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,18 @@ def chosen_forms(columns: Mapping[str, Column], narrowing: Sequence[str], width:
         elif not columns[name].required:
             del forms[name]
     return forms
+
+
+def hanging(heading: str, text: object) -> str:
+    """Return a text beside its heading, without secrets, wrapped at the terminal's width; whole lines in a pipe."""
+    from rich.cells import cell_len
+
+    width = shutil.get_terminal_size((0, 0)).columns
+    lines = terminal.message(text).split("\n")
+    if width:
+        room = max(width - cell_len(heading), NARROWEST)
+        lines = [part for line in lines for part in textwrap.wrap(line, room, break_on_hyphens=False) or [""]]
+    return heading + f"\n{' ' * cell_len(heading)}".join(lines)
 
 
 def show(

@@ -69,8 +69,7 @@ def _context(result: "Result", names: list[str], conditions: dict[str, str]) -> 
              [each.scores[kind.key] for each in rows])
         for kind in scores.KINDS
     ]  # fmt: skip
-    lines += [Line("Memorisation ratio", "", "", [each.scores["memorisation_ratio"] for each in rows]),
-              Line("Training time", "", "", [each.seconds for each in rows]),
+    lines += [Line("Training time", "", "", [each.seconds for each in rows]),
               Line("Training images per second", "", "", [each.rate for each in rows])]  # fmt: skip
     curves = {
         label: _curve(speed.heldout_of(group[0].folder / records.HELDOUT)) for label, group in result.groups.items()
@@ -101,7 +100,9 @@ def _next(record: "Record") -> tuple[str, str]:
 
 def _title(result: "Result") -> str:
     tried = [label for label, group in result.groups.items() if group[0].changes]
-    return f"{', '.join(tried[:3])}{f' and {len(tried) - 3} more' if len(tried) > 3 else ''}: is it better?"
+    if len(tried) == 1:
+        return f"{tried[0]}: is it better?"
+    return f"{', '.join(tried[:3])}{f' and {len(tried) - 3} more' if len(tried) > 3 else ''}: which is better?"
 
 
 def _judged(result: "Result") -> "list[Judged]":
@@ -112,20 +113,22 @@ def _judged(result: "Result") -> "list[Judged]":
     found = [each for each in result.finished if each.verdict]
     found.sort(key=lambda each: (not each.verdict["promote"], each.scores.fid or 0.0))
     groups = [
-        Judged(f"{label}, {len(group)} seeds", "plain", f"{label}, {len(group)} seeds", text)
+        Judged(f"{label}, {len(group)} seeds", "plain", "all seeds together", text)
         for label, group in result.groups.items()
         if (text := trial_rows.combined(group))
     ]
-    return groups + [_verdict(each) for each in found]
+    return groups + [_verdict(each, several=result.request.seeds > 1) for each in found]
 
 
-def _verdict(record: "Record") -> "Judged":
-    from ddpm.report.trial_page import Judged, tone
+def _verdict(record: "Record", *, several: bool) -> "Judged":
+    """Describe the verdict of a trial. several: whether its variant has several seeds."""
+    from ddpm.report.model_comparison import tone
+    from ddpm.report.trial_page import Judged
 
     outcome = record.verdict["verdict"]
     against = f" than the {record.against}" if outcome in {"better", "worse"} else f", against the {record.against}"
-    summary = f"{record.name}: {outcome}{against}"
-    return Judged(record.name, tone(outcome), summary, "; ".join(record.verdict["reasons"]))
+    name = f"{record.short}, seed {record.seed}" if several else record.short
+    return Judged(name, tone(outcome), f"{outcome}{against}", "; ".join(record.verdict["reasons"]))
 
 
 def _curve(rows: list[dict[str, float]]) -> list[tuple[float, float]]:

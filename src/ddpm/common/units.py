@@ -7,9 +7,11 @@ ROUNDING = 1e-9
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: `48s`, `3m 57s`, `2h 05m`."""
+    """Format seconds: `0.4s`, `48s`, `3m 57s`, `2h 05m`."""
     if seconds == math.inf:
         return "unknown time"
+    if 0.05 <= seconds < 0.95:
+        return f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -26,17 +28,22 @@ def number(value: float) -> str:
     return f"{round(value, digits):,.{max(0, min(digits, 6))}f}"
 
 
+def count(items: int) -> str:
+    """Format a large count in millions, `1.35 million`; a smaller one in full, `64,300`."""
+    return f"{number(items / 1e6)} million" if items >= 1e5 else f"{items:,}"
+
+
 def rate(per_second: float) -> str:
     """Format items per second: `5,400/s`, `121/s`, `0.315/s`."""
     return f"{number(per_second)}/s"
 
 
-def size(count: int) -> str:
-    """Format bytes in binary units: `512 bytes`, `18.8 MiB`, `2.0 GiB`."""
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if count >= unit:
-            return f"{count / unit:,.1f} {name}"
-    return f"{count} bytes"
+def size(number_of_bytes: int) -> str:
+    """Format bytes in binary units: `512 bytes`, `18.8 MiB`, `2.0 GiB`, `1.5 TiB`."""
+    for unit, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number_of_bytes >= unit:
+            return f"{number_of_bytes / unit:,.1f} {name}"
+    return f"{number_of_bytes} bytes"
 
 
 def score_number(value: object, *, digits: int = 3, share: bool = False) -> str:

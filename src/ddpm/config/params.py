@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from ddpm.common import values, yaml_file
+from ddpm.common import units, values, yaml_file
 from ddpm.common.yaml_file import ParamsError
 from ddpm.config import named_files
 from ddpm.config.sections import (
@@ -110,7 +110,7 @@ class Params(Section):
             (f"features.batch = {self.features.batch} at once", 4 * self.features.batch * max(image, features)),
         ):
             if size > LARGEST_BYTES:
-                raise ValueError(f"{name} would take about {size / LARGEST_BYTES:,.1f} TiB; use less")
+                raise ValueError(f"{name} would take about {units.size(int(size))}; use less")
 
     def require_files(self) -> None:
         """Raise ParamsError for named files and folders that are missing or invalid.

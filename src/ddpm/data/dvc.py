@@ -17,15 +17,16 @@ CACHED = re.compile(r"^(Stage )?'.+' didn't change, skipping$")
 RESTORED = re.compile(r"^Stage '.+' is cached - skipping run")
 RECORDED = re.compile(r"^Verifying (data sources in stage|outputs in frozen stage): ")
 RUNNING = re.compile(r"^Running stage '([^']+)'")
-KILLED = re.compile(r"exited with (-9|137)\b")
+EXITED = re.compile(r"exited with (-?\d+)\b")
 CHATTER = re.compile(
     r"^(Running stage '|> |Updating lock file|Generating lock file|To track the changes with git|To enable auto staging"
     r"|\s*git add |\s*dvc config |Use `dvc push`|Data and pipelines are up to date|Everything is up to date"
     r"|No remote provided and no default remote set|A\s+\S+$|\d+ files? (added|fetched)"
     r"|Stage '.+' (didn't change|is cached)|'.+' didn't change|Verifying (data sources|outputs)"
-    r"|WARNING: stage: '.+' is frozen|WARNING: Process '.+' with \(Pid \d+\), in RWLock-file)"
+    r"|ERROR: failed to reproduce '.+': failed to run: |WARNING: stage: '.+' is frozen"
+    r"|WARNING: Process '.+' with \(Pid \d+\), in RWLock-file)"
 )
-"""Progress and hints for interactive use."""
+"""Progress and hints for interactive use, and DVC's account of a failed stage, which gives its reason itself."""
 ADVERTISEMENT = re.compile(r"\s*$|Having any troubles\?|.*https?://(error\.)?dvc\.org/\S*$")
 """Empty lines and links to DVC's pages, around the line that gives the reason of a failure."""
 
@@ -48,6 +49,12 @@ def environment(python: str = sys.executable, base: Mapping[str, str] = os.envir
 def message_lines(lines: Iterable[str]) -> list[str]:
     """Keep the lines of DVC's output that are not chatter."""
     return [line for line in lines if not CHATTER.match(line)]
+
+
+def exit_status(lines: Iterable[str], code: int) -> int:
+    """Return the exit status of the stage that DVC names as failed, else DVC's own, which is 255 for every failure."""
+    found = [match for line in lines if (match := EXITED.search(line))]
+    return int(found[-1][1]) if found else code
 
 
 def is_busy(lines: Iterable[str]) -> bool:

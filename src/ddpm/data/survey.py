@@ -7,21 +7,27 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ddpm.common.class_names import in_order
 from ddpm.data.decode import Batch, batches, worthwhile_workers
 from ddpm.data.errors import BadImageError, named
-from ddpm.data.images import open_image, square_of_floats
+from ddpm.data.images import FLAT, open_image, square_of_floats
 from ddpm.data.manifest import Rejected
 from ddpm.data.sources import Source
 from ddpm.runtime.workers import map_in_order
 
 FEW = 5  # images of a class
+OPAQUE = 255
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Result of a survey. classes: empty without class folders; outside: number of images outside them."""
+    """Result of a survey. classes: empty without class folders; outside: number of images outside them.
+
+    transparent: number of images with transparent pixels, `invisible` of which show nothing on the grey value
+    `background` behind these pixels.
+    """
 
     count: int
     bad: tuple[tuple[str, str], ...]
@@ -32,6 +38,9 @@ class Survey:
     formats: dict[str, int]
     colour: bool
     notes: tuple[str, ...] = ()
+    transparent: int = 0
+    invisible: int = 0
+    background: int = 0
 
     @property
     def shorter_side(self) -> int:
@@ -42,27 +51,36 @@ class Survey:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A usable file: its path, size (width, height), mode and format."""
+    """A usable file: its path, size (width, height), mode and format; as in `Survey`, transparent and invisible."""
 
     path: str
     size: tuple[int, int]
     mode: str
     format: str
+    transparent: bool
+    invisible: bool
 
 
 def survey(
-    source: Source, *, max_pixels: int, workers: int | None = None, advance: Callable[[int], None] | None = None
+    source: Source,
+    *,
+    max_pixels: int,
+    background: int = 0,
+    workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Survey:
     """Decode every file of a source, by `workers` processes (None: as many as the files are worth).
 
-    Bad files are listed with their reasons, sorted. `advance(n)` is called after each n files.
+    background: grey value behind transparent pixels. Bad files are listed with their reasons, sorted. `advance(n)` is
+    called after each n files.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
     formats: Counter[str] = Counter()
     paths, bad, colour = [], [], False
+    transparent = invisible = 0
     count = workers or worthwhile_workers(source.entries)
-    for results, has_colour in map_in_order(partial(_look, max_pixels), batches(source), count):
+    for results, has_colour in map_in_order(partial(_look, max_pixels, background), batches(source), count):
         colour = colour or has_colour
         for each in results:
             if isinstance(each, Rejected):
@@ -72,16 +90,21 @@ def survey(
             sizes[each.size] += 1
             modes[each.mode] += 1
             formats[each.format] += 1
+            transparent += each.transparent
+            invisible += each.invisible
         if advance is not None:
             advance(len(results))
     classes = Counter(source.class_names(sorted(paths)))
     outside = classes.pop(None, 0)
     named = {name: classes[name] for name in in_order(name for name in classes if name is not None)}
     counts = _ranked(sizes), _ranked(modes), _ranked(formats)
-    return Survey(len(paths), tuple(sorted(bad)), named, outside, *counts, colour, tuple(source.notes()))
+    return Survey(
+        len(paths), tuple(sorted(bad)), named, outside, *counts, colour, tuple(source.notes()), transparent, invisible,
+        background,
+    )  # fmt: skip
 
 
-def _look(max_pixels: int, batch: Batch) -> tuple[list[Surveyed | Rejected], bool]:
+def _look(max_pixels: int, background: int, batch: Batch) -> tuple[list[Surveyed | Rejected], bool]:
     """Decode a batch of files without resizing; return a result for each, and whether one of them has colour."""
     found: list[Surveyed | Rejected] = []
     colour = False
@@ -90,12 +113,24 @@ def _look(max_pixels: int, batch: Batch) -> tuple[list[Surveyed | Rejected], boo
             if isinstance(content, BadImageError):
                 raise content
             opened = open_image(content, path, max_pixels=max_pixels)
-            colour = colour or _has_colour(square_of_floats(opened.image, None, 0, []))
+            values = square_of_floats(opened.image, None, background, [])
+            colour = colour or _has_colour(values)
+            least, most = opacity(opened.image)
+            transparent = least < OPAQUE
+            hidden = transparent and most - least > FLAT and float(np.ptp(values)) < FLAT
         except BadImageError as error:
             found.append(Rejected(path, str(error)))
         else:
-            found.append(Surveyed(path, opened.image.size, opened.mode, opened.format))
+            found.append(Surveyed(path, opened.image.size, opened.mode, opened.format, transparent, hidden))
     return found, colour
+
+
+def opacity(image: Image.Image) -> tuple[int, int]:
+    """Return the lowest and the highest opacity of the pixels, from 0 to OPAQUE."""
+    if not image.has_transparency_data:
+        return OPAQUE, OPAQUE
+    least, most = image.convert("RGBA").getchannel("A").getextrema()
+    return int(least), int(most)  # type: ignore[arg-type]  # of one channel, numbers
 
 
 def _has_colour(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
@@ -123,9 +158,20 @@ def lines(found: Survey) -> list[str]:
         f"sizes: {counted((f'{size[0]}x{size[1]}', count) for size, count in found.sizes.items())}",
         f"modes: {counted(found.modes.items())}; {'colour' if found.colour else 'grey only'}",
         f"formats: {counted(found.formats.items())}",
+        *([_transparency(found)] if found.transparent else []),
         *(f"note: {note}" for note in found.notes),
         *([f"note: classes so small that all images may be held out, which fails: {named(few)}"] if few else []),
     ]
+
+
+def _transparency(found: Survey) -> str:
+    """Explain what becomes of transparent pixels."""
+    grey = {0: "black", OPAQUE: "white"}.get(found.background, "grey")
+    hidden = f"; {found.invisible:,} of these images then show nothing" if found.invisible else ""
+    return (
+        f"transparency: in {found.transparent:,} images, laid over {grey} (prepare.background = {found.background})"
+        f"{hidden}"
+    )
 
 
 def counted(counts: Iterable[tuple[str, int]], limit: int = 4) -> str:

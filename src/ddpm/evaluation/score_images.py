@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ddpm.common import files
 from ddpm.evaluation import extractor_store, image_sets, reference, reference_file
-from ddpm.evaluation.extractor_names import FEATURES, KINDS
+from ddpm.evaluation.extractor_names import FEATURES, parsed
 from ddpm.evaluation.image_sets import Images
 from ddpm.evaluation.reference_file import ReferenceFile
 from ddpm.metrics import dinov2, frechet, inception, record
@@ -103,9 +103,9 @@ def _result(
 
 def _extractor(option: str, resize: str | None, device: str) -> tuple[Extractor, tuple[str, ...]]:
     """Load the extractor that --extractor names, with its class names. Raises ValueError, FileNotFoundError."""
-    kind, _, path = option.partition(":")
+    kind, path = parsed(option)
     match kind:
-        case "efficientnet-lite0" if not path:
+        case "efficientnet-lite0":
             return extractor_store.open_efficientnet(resize or "clean", device), ()
         case "classifier":
             folder = Path(path or FEATURES)
@@ -118,11 +118,9 @@ def _extractor(option: str, resize: str | None, device: str) -> tuple[Extractor,
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name}, not a classifier; use --extractor {found.name}")
             return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
-        case "inception" | "dinov2":
+        case _:
             file = path or f"weights/{inception.FILE if kind == 'inception' else dinov2.FILE}"
             return extractor_store.open_published(kind, file, resize or "clean", device), ()
-        case _:
-            raise ValueError(f"--extractor {option} is unknown; possible: {KINDS}")
 
 
 def _reference(

@@ -2,7 +2,7 @@
 
 import io
 
-from ddpm.imaging.pixels import Pixels, enlarge, square_columns, tile, to_pil
+from ddpm.imaging.pixels import Pixels, enlarge, grid_columns, tile, to_pil
 from ddpm.imaging.sheets import CELL
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP"}
@@ -11,10 +11,13 @@ MILLISECONDS, HOLD = 90, 2000  # duration of a frame, and of the last one
 GAP, BETWEEN = 2, 40  # pixels between images, and their grey
 
 
-def animate(strip: Pixels, ending: str) -> bytes:
-    """Encode strip (N, F, H, W, C) as F frames, each a grid of the N images, enlarged by an integer factor."""
+def animate(strip: Pixels, ending: str, classes: int = 0) -> bytes:
+    """Encode strip (N, F, H, W, C) as F frames, each a grid of the N images, enlarged by an integer factor.
+
+    classes: number of classes drawn in turn, as for `grid_columns`.
+    """
     scale = max(1, CELL // max(strip.shape[2:4]))
-    columns = square_columns(len(strip))
+    columns = grid_columns(len(strip), classes)
     frames = [
         to_pil(tile(enlarge(strip[:, frame], scale), columns, gap=GAP, between=BETWEEN))
         for frame in range(strip.shape[1])

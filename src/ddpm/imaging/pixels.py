@@ -2,13 +2,16 @@
 
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 Pixels = NDArray[np.uint8]
+MOST_CLASSES = 20
+"""Columns of a grid by class."""
 
 
 def to_pil(image: Pixels) -> Image.Image:
@@ -16,10 +19,14 @@ def to_pil(image: Pixels) -> Image.Image:
     return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
 
 
-def to_png(image: Pixels, **options: Any) -> bytes:
-    """Encode an image as PNG. options: those of Pillow's writer."""
+def to_png(image: Pixels | Image.Image, *, text: Mapping[str, str] | None = None, **options: Any) -> bytes:
+    """Encode an image as PNG. text: keys and values of its text chunks. options: those of Pillow's writer."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
     buffer = io.BytesIO()
-    to_pil(image).save(buffer, "PNG", **options)
+    opened = image if isinstance(image, Image.Image) else to_pil(image)
+    opened.save(buffer, "PNG", pnginfo=info, **options)
     return buffer.getvalue()
 
 
@@ -31,6 +38,14 @@ def enlarge(images: Pixels, scale: int) -> Pixels:
 def square_columns(count: int) -> int:
     """Return the number of columns that makes a grid of `count` images as square as possible."""
     return math.ceil(math.sqrt(count))
+
+
+def grid_columns(count: int, classes: int) -> int:
+    """Return the columns of a grid of `count` images: one for each class drawn in turn, or as many as make it square.
+
+    classes: number of classes drawn in turn, 0 for none. More than MOST_CLASSES, or than images, make it square.
+    """
+    return classes if 1 < classes <= min(count, MOST_CLASSES) else square_columns(count)
 
 
 def tile(images: Pixels, columns: int, *, gap: int = 0, between: int = 0) -> Pixels:

@@ -3,14 +3,13 @@
 Sheets are transparent between the images, with grey text that is legible on light and dark pages.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ddpm.imaging.labels import label
-from ddpm.imaging.pixels import Pixels, enlarge, to_pil
+from ddpm.imaging.pixels import Pixels, enlarge, to_pil, to_png
 
 CELL = 84  # pixels; images are enlarged by the largest integer factor that fits
 GAP, GROUP_GAP = 3, 18
@@ -32,11 +31,12 @@ def sheet(
     headings: Mapping[int, str] | None = None,
     groups: Sequence[int] = (),
     row_groups: Sequence[int] = (),
+    text: Mapping[str, str] | None = None,
 ) -> bytes:
     """Draw rows of equally sized images as one PNG.
 
     headings: text by index of the first column below it. groups, row_groups: columns and rows with a wider gap before
-    them. Raises ValueError for rows without an image.
+    them. text: of the PNG. Raises ValueError for rows without an image.
     """
     first = next((image for row in rows for image in row.images if image is not None), None)
     if first is None:
@@ -54,18 +54,22 @@ def sheet(
     y = [top + i * (height * scale + GAP) + breaks[i] * GROUP_GAP for i in range(len(rows))]
     canvas = Image.new("RGBA", (x[-1] + width * scale, y[-1] + height * scale))
     draw = ImageDraw.Draw(canvas)
-    for column, text in (headings or {}).items():
-        draw.text((x[column], 0), label(text), GREY, font)
+    for column, heading in (headings or {}).items():
+        draw.text((x[column], 0), label(heading), GREY, font)
     for row, name, at in zip(rows, named, y, strict=True):
         draw.text((left - 12, at + height * scale / 2), name, GREY, font, anchor="rm")
         for image, across in zip(row.images, x, strict=False):
             if image is not None:
                 canvas.paste(to_pil(enlarge(image, scale)), (across, at))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return to_png(canvas, text=text, optimize=True)
 
 
-def grid(images: Sequence[Pixels], columns: int) -> bytes:
-    """Draw images in rows of `columns`."""
-    return sheet([SheetRow(images[start : start + columns]) for start in range(0, len(images), columns)])
+def grid(
+    images: Sequence[Pixels], columns: int, *, headings: Sequence[str] = (), text: Mapping[str, str] | None = None
+) -> bytes:
+    """Draw images in rows of `columns`. headings: of the columns, left out if one does not fit. text: of the PNG."""
+    rows = [SheetRow(images[start : start + columns]) for start in range(0, len(images), columns)]
+    width = images[0].shape[1] * max(1, CELL // max(images[0].shape[:2]))
+    font = ImageFont.load_default(size=FONT_SIZE)
+    fit = all(font.getlength(label(each)) <= width for each in headings)
+    return sheet(rows, headings=dict(enumerate(headings)) if fit else None, text=text)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddpm.common.units import duration
 from ddpm.notifications import settings, signature
 from ddpm.notifications.message import Message
 from ddpm.notifications.settings import Webhook, redacted
@@ -84,7 +85,7 @@ def post(webhook: Webhook, message: Message, policy: RetryPolicy | None = None) 
     try:
         done.result(chosen.total)
     except TimeoutError:
-        raise DeliveryError(f"the receiver did not answer within {chosen.total:g} s") from None
+        raise DeliveryError(f"the receiver did not answer within {duration(chosen.total)}") from None
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
@@ -121,7 +122,7 @@ def _attempt(client: "httpx.Client", webhook: Webhook, message: Message, seconds
         with client.stream("POST", webhook.url, content=body, headers=sent, timeout=seconds) as answer:
             status, asked = answer.status_code, answer.headers.get("Retry-After", "")
     except httpx.TimeoutException:
-        return Refusal(f"the receiver did not answer within {seconds:.3g} s", retry=True)
+        return Refusal(f"the receiver did not answer within {duration(seconds)}", retry=True)
     except httpx.TransportError as error:
         return Refusal(f"the receiver cannot be reached: {error or type(error).__name__}", retry=True)
     if answer.is_success:

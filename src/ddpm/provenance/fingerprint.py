@@ -20,7 +20,8 @@ INFRASTRUCTURE = (
     "common/locks.py", "common/part_files.py", "common/progress.py", "common/redact.py", "common/terminal.py",
     "common/units.py", "common/validation.py", "common/yaml_file.py", "config/", "data/errors.py",
     "data/prepared.py", "provenance/", "runtime/allocator.py", "runtime/parent.py", "runtime/process_start.py",
-    "runtime/torchrun.py", "runtime/workers.py", "stages/__init__.py", "tracking/", "training/stopping.py",
+    "runtime/torchrun.py", "runtime/workers.py", "stages/__init__.py", "tracking/", "training/announcement.py",
+    "training/stopping.py",
 )  # fmt: skip
 """Code without effect on results: reads parameters and files, starts processes, displays and records."""
 UNRELATED = {

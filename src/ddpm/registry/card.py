@@ -18,6 +18,7 @@ from ddpm.common.units import score_number
 from ddpm.evaluation import score_text
 from ddpm.evaluation.score_record import ScoreRecord, fid_name, measured
 from ddpm.evaluation.score_text import NAMES
+from ddpm.registry import logged_model
 from ddpm.registry.evidence import REASONS_TAG, VERDICT_TAG
 from ddpm.registry.versions import Version, status, version
 from ddpm.tracking import store
@@ -50,8 +51,9 @@ LONGEST = 4800
 def describe(name: str, number: int) -> str:
     """Write the card of a version to the version, its run and its files, and return it; "" for a version without a run.
 
-    The model itself shows the card of its champion, or of this version if it has none. The run gets a name and tags
-    that people read. Safe to repeat.
+    The version also gets its entry in the experiment's list of models (`logged_model`). The registered model shows the
+    card of its champion, or of this version if it has none. The run gets a name and tags that people read. Safe to
+    repeat.
     """
     connection = store.client()
     found = version(name, number)
@@ -66,6 +68,7 @@ def describe(name: str, number: int) -> str:
             file = Path(temporary) / FILE
             file.write_text(text, encoding="utf-8")
             connection.log_artifact(found.run_id, str(file), folder)
+    logged_model.show(connection, run, found)
     _describe_run(connection, run, found, shown)
     _describe_version(connection, found, shown)
     if status(name).aliases.get("champion", number) == number:

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ddpm.common.redact import redact_text
+from ddpm.registry import logged_model
 from ddpm.registry.lock import RegistryLock, file_lock
 from ddpm.registry.versions import VERIFIED_TAG, Version, status
 from ddpm.tracking import store
@@ -32,7 +33,7 @@ def prune(name: str, keep: int, *, dry_run: bool = False, lock: RegistryLock = f
 
 
 def delete_version(connection: "MlflowClient", each: Version) -> None:
-    """Delete the verification tag, the files unless another version of any name uses them, then the version."""
+    """Delete the verification tag, the files unless another version of any name uses them, then entry and version."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -49,6 +50,7 @@ def delete_version(connection: "MlflowClient", each: Version) -> None:
                 f"the files of version {each.number} of {each.name}, at {redact_text(each.source)}, cannot be deleted: "
                 f"{error}. The version was kept; try again later."
             ) from error
+    logged_model.delete(connection, each)
     connection.delete_model_version(each.name, str(each.number))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common.redact import redact_text
+from ddpm.common.units import duration
 from ddpm.registry.versions import FAILED_TAG, VERIFIED_TAG, RegistryError, annotate, version
 from ddpm.tracking import store
 
@@ -63,7 +64,7 @@ def _in_clean_process(uri: str, time_limit: float) -> subprocess.CompletedProces
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise VerificationError(f"{uri} did not load and sample within {time_limit:g} s; stopped") from error
+            raise VerificationError(f"{uri} did not load and sample within {duration(time_limit)}; stopped") from error
 
 
 def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ddpm.common.units import score_number
+from ddpm.common.units import count, score_number
 from ddpm.data import pointer
 from ddpm.report.run_summary import RunSummary
 
@@ -116,11 +116,6 @@ def _network(training: Training, config: Mapping[str, Any]) -> str:
     net, image = config.get("net", {}), config.get("image", {})
     side, channels = image.get("resolution"), image.get("channels")
     parts = [str(net.get("kind", ""))]
-    parts += [f"{_count(training.parameters)} parameters"] if training.parameters else []
+    parts += [f"{count(training.parameters)} parameters"] if training.parameters else []
     parts += [f"{side} × {side} × {channels}"] if side and channels else []
     return ", ".join(filter(None, parts))
-
-
-def _count(number: int) -> str:
-    """Format a count as `1.35 million`, small ones in full."""
-    return f"{score_number(number / 1e6)} million" if number >= 1e5 else f"{number:,}"

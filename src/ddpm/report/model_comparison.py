@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ddpm.common.units import score_number
-from ddpm.evaluation.score_record import ScoreRecord
+from ddpm.evaluation.score_record import ScoreRecord, fid_name
 from ddpm.imaging import sheets
 from ddpm.imaging.pixels import Pixels
 from ddpm.report import html, scores, uncertainty
@@ -17,6 +17,8 @@ from ddpm.report.picture import Picture
 
 COLUMNS = 8  # seeds per row
 CONFIDENCE = 0.95
+TONES = {"better": "good", "first": "good", "worse": "bad", "regressed": "bad", "outside limits": "bad"}
+"""Style of a panel by verdict."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,14 @@ def page(drawn: Drawn, context: Context) -> str:
         if (drawn.labels == number).any()
     ]
     all_seeds = "All pairs" if len(drawn.names) == 2 else "All seeds"
-    everything = by_class or [(all_seeds, sheet(drawn, np.arange(len(differences)), most, all_seeds))]
+    everything = by_class or [("", sheet(drawn, np.arange(len(differences)), most, all_seeds))]
     return html.fill(
         "model_comparison.html.jinja", context=context, names=drawn.names, figures=_figures(drawn, differences),
-        most=[("Most different", sheet(drawn, farthest, most, "The images that differ most, of all"))],
+        first=sheet(drawn, one_of_each(drawn), most, "The same seeds, a row for each model", difference=False),
+        most=sheet(drawn, farthest, most, "The images that differ most, of all"), tone=tone(context.paragraph[0]),
         every=everything, everything=f"All {len(differences)} {'pairs' if len(drawn.names) == 2 else 'seeds'}",
         models=[_model_row(drawn, number) for number in range(1, len(drawn.names))], rows=_rows(drawn, differences),
-        scores=score_rows(context.records), unequal=unequal(context.records), scale=f"{most:g}",
+        scores=score_rows(context.records), unequal=unequal(context.records), scale=score_number(most),
     )  # fmt: skip
 
 
@@ -91,13 +94,31 @@ def rms(first: Pixels, second: Pixels) -> NDArray[np.float64]:
     return found
 
 
+def tone(verdict: str) -> str:
+    """Return the style of a verdict's panel."""
+    return TONES.get(verdict, "plain")
+
+
+def one_of_each(drawn: Drawn) -> NDArray[np.int64]:
+    """The first seed of each class, at most COLUMNS, in seed order; without classes, the first seeds."""
+    if not len(drawn.classes) or (drawn.labels < 0).all():
+        return np.arange(min(COLUMNS, len(drawn.labels)))
+    _, found = np.unique(drawn.labels, return_index=True)
+    return np.sort(found[:COLUMNS]).astype(np.int64)
+
+
 def score_rows(records: Sequence[ScoreRecord | None]) -> list[tuple[str, str, str, list[str]]]:
-    """Format the scores that at least one model has: name, arrow, better direction, values with intervals by model."""
+    """Format the scores that at least one model has: name, arrow, better direction, values with intervals by model.
+
+    FID is named with its conditions if they are the same for all.
+    """
     found = []
+    fids = {fid_name(each.conditions) for each in records if each}
+    names = {"fid": fids.pop()} if len(fids) == 1 else {}
     for kind in scores.KINDS:
         values = [with_interval(each, kind.key, share=kind.share) if each else "" for each in records]
         if any(values):
-            found.append((kind.name, *scores.ARROWS[kind.better], values))
+            found.append((names.get(kind.key, kind.name), *scores.ARROWS[kind.better], values))
     return found
 
 
@@ -127,7 +148,7 @@ def _figures(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, 
     between_seeds, pair = drawn.between_seeds, len(drawn.names) == 2
     context = f"grey levels of 255; half of the {'pairs' if pair else 'seeds'} differ by more"
     if between_seeds is not None:
-        context += f"; images of different seeds: {between_seeds:.3g}"
+        context += f"; images of different seeds: {score_number(between_seeds)}"
     equal = int((differences == 0).sum())
     return [
         (
@@ -135,8 +156,12 @@ def _figures(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, 
             f"{len(differences):,}",
             "each from one seed" if pair else "drawn by every model",
         ),
-        ("Median difference", f"{np.median(differences):.3g}", context),
-        ("Largest difference", f"{differences.max():.3g}", "of any pair" if pair else f"from {drawn.names[0]}"),
+        ("Median difference", _range(differences)[0], context),
+        (
+            "Largest difference",
+            _range(differences)[1],
+            "of any pair" if pair else f"from {drawn.names[0]}",
+        ),
         ("Equal pairs" if pair else "Equal in all models", f"{equal:,}", "in every pixel"),
     ]
 
@@ -144,7 +169,12 @@ def _figures(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, 
 def _model_row(drawn: Drawn, number: int) -> tuple[str, str, str, str]:
     """Format a model's name, median and largest difference from the reference, and number of equal images."""
     found = drawn.differences(number)
-    return drawn.names[number], f"{np.median(found):.3g}", f"{found.max():.3g}", f"{int((found == 0).sum()):,}"
+    return drawn.names[number], *_range(found), f"{int((found == 0).sum()):,}"
+
+
+def _range(differences: NDArray[np.float64]) -> tuple[str, str]:
+    """Format the median and the largest difference."""
+    return score_number(float(np.median(differences))), score_number(float(differences.max()))
 
 
 def _rows(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, str, str, str]]:
@@ -153,7 +183,7 @@ def _rows(drawn: Drawn, differences: NDArray[np.float64]) -> list[tuple[str, str
     for number, name in enumerate(drawn.classes):
         own = differences[drawn.labels == number]
         if len(own):
-            found.append((name, f"{len(own):,}", f"{np.median(own):.3g}", f"{own.max():.3g}"))
+            found.append((name, f"{len(own):,}", *_range(own)))
     return found
 
 

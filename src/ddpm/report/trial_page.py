@@ -9,14 +9,10 @@ from ddpm.report import html, model_comparison, plots
 from ddpm.report.model_comparison import Drawn
 from ddpm.report.picture import Picture
 
-FIRST = 8
-"""Seeds in the first picture."""
-TONES = {"better": "good", "first": "good", "worse": "bad", "regressed": "bad", "outside limits": "bad"}
-
 
 @dataclass(frozen=True)
 class Judged:
-    """A trial's verdict. tone: style of the panel; summary: one line; reasons: as text."""
+    """A trial's verdict. name: that of its row; tone: style of the panel; summary: one line without it."""
 
     name: str
     tone: str
@@ -53,17 +49,10 @@ class Context:
     commands: Sequence[tuple[str, str]]
 
 
-def tone(verdict: str) -> str:
-    """Return the style of a verdict's panel."""
-    return TONES.get(verdict, "plain")
-
-
 def page(drawn: Drawn, context: Context) -> str:
     """Render the page as HTML."""
     count = len(drawn.labels)
-    first = np.arange(min(FIRST, count))
-    if len(drawn.classes) and (drawn.labels >= 0).any():
-        first = _one_of_each(drawn)
+    first = model_comparison.one_of_each(drawn)
     curves = {name: points for name, points in context.curves.items() if points}
     plot = Picture(plots.losses(curves), "Held-out loss", "", _described(curves)) if curves else None
     return html.fill(
@@ -71,12 +60,6 @@ def page(drawn: Drawn, context: Context) -> str:
         first=model_comparison.sheet(drawn, first, 255.0, "The same seeds, a row for each model", difference=False),
         every=model_comparison.sheet(drawn, np.arange(count), 255.0, "All seeds", difference=False),
     )  # fmt: skip
-
-
-def _one_of_each(drawn: Drawn) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The first seed of each class, at most FIRST, in seed order."""
-    _, found = np.unique(drawn.labels, return_index=True)
-    return np.sort(found[:FIRST]).astype(np.int64)
 
 
 def _described(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:

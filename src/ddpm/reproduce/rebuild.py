@@ -17,7 +17,6 @@ from ddpm.reproduce import checkout, compare, environment
 from ddpm.reproduce.checkout import ReproduceError
 
 WEIGHTS, METRICS = Path("out/train/model/weights.safetensors"), Path("out/evaluate/metrics.json")
-KEPT_LINES = 12
 Log = Callable[[str], None]
 
 
@@ -100,7 +99,7 @@ def _environment(python: str | None, folder: Path, lineage: Lineage, log: Log) -
 def _repro(folder: Path, stage: str, python: str, lineage: Lineage, log: Log) -> None:
     """Run `dvc repro` of one stage and its dependencies without the run cache.
 
-    Raises ReproduceError with the last lines of output.
+    Raises ReproduceError with the exit status; the output has been logged.
     """
     log(f"{stage:<10} dvc repro {stage}, {lineage.tag('threads')} threads")
     command = dvc.command("repro", "--no-run-cache", stage, python=python)
@@ -108,16 +107,15 @@ def _repro(folder: Path, stage: str, python: str, lineage: Lineage, log: Log) ->
         command, cwd=folder, env=_settings(folder, python, lineage), text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    lines: list[str] = []
+    status = 0
     try:
         for line in child.stdout or ():
-            lines = [*lines[1 - KEPT_LINES :], line.rstrip()]
+            status = dvc.exit_status([line], status)
             log(f"           {line.rstrip()}")
     finally:
-        if child.wait() and not lines:
-            lines = [f"exit status {child.returncode}"]
+        child.wait()
     if child.returncode:
-        raise ReproduceError(f"{stage} failed in {folder}. Last lines of its output:\n" + "\n".join(lines))
+        raise ReproduceError(f"{stage} failed in {folder} with exit status {status or child.returncode}; see above.")
 
 
 def _settings(folder: Path, python: str, lineage: Lineage) -> dict[str, str]:

@@ -27,6 +27,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from ddpm.common.class_names import class_index
+from ddpm.common.units import duration
 from ddpm.diffusion.pixels import NotFiniteError
 from ddpm.model import checkpoint
 from ddpm.sampling import generate
@@ -69,7 +70,8 @@ class DiffusionModel(PythonModel):
                 images = generate.generate(
                     self.model, count, sampling, seed=asked.get("seed", 0), labels=labels, low_res=low_res, batch=BATCH
                 )
-            return form(images)  # type: ignore[no-any-return]  # one of the two, as the form is
+            in_turn = len(self.model.classes) if labels is None and low_res is None else 0
+            return form(images, in_turn)  # type: ignore[no-any-return]  # one of the two, as the form is
         except NotFiniteError as error:  # no fault of the request
             raise MlflowException(str(error), error_code=INTERNAL_ERROR) from error
         except (ValueError, ArithmeticError) as error:
@@ -81,7 +83,8 @@ class DiffusionModel(PythonModel):
         left = max(0.0, self.limits.seconds - (time.monotonic() - begun)) if self.limits.seconds else -1
         if not self.lock.acquire(timeout=left):
             raise MlflowException(
-                f"busy with other requests for {self.limits.seconds} s; try again later", error_code=RESOURCE_EXHAUSTED
+                f"busy with other requests for {duration(self.limits.seconds)}; try again later",
+                error_code=RESOURCE_EXHAUSTED,
             )
         try:
             yield

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ddpm.common.units import duration
 from ddpm.diffusion.samplers.table import SAMPLERS
-from ddpm.imaging.pixels import square_columns, tile, to_png
+from ddpm.imaging.pixels import grid_columns, tile, to_png
 from ddpm.sampling.options import Sampling
 
 Images = NDArray[np.uint8]
@@ -81,7 +82,7 @@ class Limits:
             nonlocal made
             made += len(arguments[0])
             if self.seconds and time.monotonic() - begun > self.seconds:
-                raise ValueError(f"not finished within {self.seconds} s; request fewer images or steps")
+                raise ValueError(f"not finished within {duration(self.seconds)}; request fewer images or steps")
             if made > self.evaluations:
                 raise ValueError(
                     f"more than {self.evaluations:,} network evaluations; request fewer images, or a sampler with a "
@@ -103,25 +104,25 @@ def evaluations(sampling: Sampling) -> int:
     return steps * (1 if sampling.guidance == 1 else 2)
 
 
-def arrays(images: Images) -> Images:
+def arrays(images: Images, classes: int = 0) -> Images:
     """Return the images unchanged: uint8 (N, H, W, C)."""
     return images
 
 
-def pngs(images: Images) -> list[str]:
+def pngs(images: Images, classes: int = 0) -> list[str]:
     """Encode one PNG per image, in base64."""
     return [_png(image) for image in images]
 
 
-def grid(images: Images) -> list[str]:
-    """Encode all images as one grid, as square as possible: a PNG in base64."""
-    return [_png(tile(images, square_columns(len(images))))]
+def grid(images: Images, classes: int = 0) -> list[str]:
+    """Encode all images as one grid, a PNG in base64. classes: number of those drawn in turn, each a column."""
+    return [_png(tile(images, grid_columns(len(images), classes)))]
 
 
-FORMATS: Mapping[str, Callable[[Images], Any]] = {"array": arrays, "png": pngs, "grid": grid}
+FORMATS: Mapping[str, Callable[[Images, int], Any]] = {"array": arrays, "png": pngs, "grid": grid}
 
 
-def form(name: str) -> Callable[[Images], Any]:
+def form(name: str) -> Callable[[Images, int], Any]:
     """Return the function that encodes images as a response. Raises ValueError for an unknown name."""
     if name not in FORMATS:
         raise ValueError(f"format = {name!r} is unknown; possible: {', '.join(FORMATS)}")

@@ -27,7 +27,7 @@ from ddpm.runtime.sharded_tensors import gather_to_host
 from ddpm.sampling import generate
 from ddpm.sampling.to_folder import small_heldout
 from ddpm.tracking import Tracker, changes, lineage, machine
-from ddpm.training import batches, data_parallel, loop, setup, snapshots, state
+from ddpm.training import announcement, batches, data_parallel, loop, setup, snapshots, state
 from ddpm.training.batches import TrainingSet
 from ddpm.training.config import TrainConfig
 from ddpm.training.heldout_loss import HeldoutLoss
@@ -124,6 +124,13 @@ class Job:
             if leads:
                 picture(images, preview_grid(ema, self.config, self.settings.sample))
 
+        first_steps = announcement.FirstSteps(self.train_config, self.training.denoiser.sigmas.device, terminal.echo)
+
+        def should_stop() -> bool:
+            if leads:
+                first_steps(self.training.step)
+            return self.stop.agreed(self.group)
+
         with Saver(self.folder, keep, writes=leads) as saver:
             loop.fit(
                 self.training,
@@ -132,7 +139,7 @@ class Job:
                 log=log,
                 preview=preview,
                 save=saver.save,
-                should_stop=lambda: self.stop.agreed(self.group),
+                should_stop=should_stop,
                 snapshot=lambda now: snapshots.write(now, self.folder, writes=leads),
                 group=self.group,
                 heldout=self.heldout,
@@ -178,6 +185,8 @@ def _train_main(job: Job, where: torch.device) -> None:
         if changed.refused:
             terminal.echo(f"train: cannot be reproduced from its record: {changed.refused}")
         machinery = machine(str(where)) | ({"ddpm.processes": str(job.group.count)} if job.group.count > 1 else {})
+        net, images = job.settings.net.kind, len(job.data.indices)
+        terminal.echo(*announcement.lines(train_config, machinery, net, job.training.denoiser, images))
         tracker.start(params.flatten(job.settings), lineage(changed) | machinery, changed.content)
         try:
             with progress("train", train_config.steps * train_config.batch, "images") as shown:

@@ -100,7 +100,7 @@ def run(
             record = _run(trial, record, sandbox, shown, reference(trial))
         except TrialError as error:
             record = replace(record, state="failed", reason=str(error), ended=records.now())
-            shown(f"failed: {error}")
+            shown(f"failed: {str(error).splitlines()[0]}")
         records.save(record)
         meter.end()
     return [found for each in trials if (found := records.find(each.name))]
@@ -176,8 +176,9 @@ def judge(scores: Mapping[str, Any], promote: params.Promote, reference: Referen
 
 
 def _failure(lines: Sequence[str], code: int) -> str:
-    """Describe a failed command: what killed it, or its last lines."""
-    return faults.killed(code) or last_lines(lines)
+    """Describe a failed command: what killed it, or its exit status and last lines."""
+    status = dvc.exit_status(lines, code)
+    return faults.killed(status) or f"exit status {status}\n{last_lines(lines)}"
 
 
 def _shown(prefix: str, meter: Meter, log: Callable[[str], None]) -> Callable[[str], None]:

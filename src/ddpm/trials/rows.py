@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ddpm.common.units import duration, score_number
+from ddpm.common.units import duration, number, score_number
 from ddpm.evaluation import seed_spread
 from ddpm.evaluation.score_record import ScoreRecord, measured
 from ddpm.report import model_comparison, scores
@@ -60,7 +60,7 @@ def _row(name: str, records: Sequence[ScoreRecord], speeds: Sequence[Speed]) -> 
         f"({measured(conditions)})" if "extractor" in conditions else "",
         texts,
         duration(sum(seconds) / len(seconds)) if seconds else "",
-        f"{sum(rates) / len(rates):,.0f}" if rates else "",
+        number(sum(rates) / len(rates)) if rates else "",
     )
 
 
@@ -113,7 +113,7 @@ def combined(group: Sequence[Record]) -> str:
 def _relative(change: float) -> str:
     """Format a change of a logarithm as `12% lower`, or `3.1 times as high` from a factor of 2 on."""
     if change > math.log(2):
-        return f"{math.exp(change):.3g} times as high"
+        return f"{number(math.exp(change))} times as high"
     return f"{abs(math.expm1(change)):.0%} {'lower' if change < 0 else 'higher'}"
 
 

@@ -30,3 +30,11 @@ def test_it_reads_on_every_screen(
     tab = open_tab(width, scheme)
     tab.read(address)
     keep(tab, f"compare-{len(tab.page.query_selector_all('h2'))}-{scheme}-{width}")
+
+
+def test_samples_stand_in_the_first_screen(open_tab: Callable[..., Tab], address: str) -> None:
+    for width in (1280, 390):
+        tab = open_tab(width)
+        tab.page.goto(address)
+        box = tab.page.query_selector("header img").bounding_box()  # type: ignore[union-attr]
+        assert box["y"] + box["height"] <= 900

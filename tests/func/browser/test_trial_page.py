@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ddpm.report import trial_page
+from ddpm.report import model_comparison, trial_page
 from ddpm.report.model_comparison import Drawn
 from ddpm.report.trial_page import Context, Judged, Line
 from tests.support.tab import Tab
@@ -19,7 +19,7 @@ def context(count: int) -> Context:
     """One or two variants, with their curves and every part of the page."""
     names = NAMES[:count]
     judged = [
-        Judged(f"lr-{number}", trial_page.tone(verdict), f"lr-{number}: {verdict} than the champion", REASONS)
+        Judged(f"lr-{number}", model_comparison.tone(verdict), f"{verdict} than the champion", REASONS)
         for number, verdict in enumerate(["better", "worse"][: count - 1])
     ]
     lines = [

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from ddpm import registry, tracking
 from ddpm.cli import app
 from ddpm.common import files
+from ddpm.common.units import score_number
 from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.registry.versions import VERIFIED_TAG
@@ -59,13 +60,19 @@ def test_both_are_drawn_from_equal_seeds_into_one_page(versions: list[Path]) -> 
     assert said.exit_code == 0, said.output
     assert "6 pairs of version 2 and the champion, version 1, are in pages/look.html" in said.stdout
     text = Path("pages/look.html").read_text()
-    for words in ("Class dark", "Class light", "3 to 8", "worse</b>: FID 9", checkpoint.load(versions[1]).sha256):
+    for words in (
+        "Class dark",
+        "Class light",
+        "3 to 8",
+        "<strong>Gate: worse</strong>\n<p>FID 9",
+        checkpoint.load(versions[1]).sha256,
+    ):
         assert words in text
     sampling = params.load().sample.sampling
     drawn = [generate.generate(checkpoint.load(each), 6, sampling, seed=3) for each in versions[:2]]
     largest = re.search(r'Largest difference</dt><dd><span class="number">([^<]+)', text)
     assert largest is not None
-    assert largest[1] == f"{rms(*drawn).max():.3g}" != "0"
+    assert largest[1] == score_number(float(rms(*drawn).max())) != "0"
 
 
 def test_classes_are_paired_by_name(versions: list[Path]) -> None:
@@ -77,7 +84,7 @@ def test_classes_are_paired_by_name(versions: list[Path]) -> None:
     pairs = [generate.generate(champion, 4, sampling, labels=labels) for labels in ([0, 1, 0, 1], [1, 0, 1, 0])]
     largest = re.search(r'Largest difference</dt><dd><span class="number">([^<]+)', Path("look.html").read_text())
     assert largest is not None
-    assert largest[1] == f"{rms(*pairs).max():.3g}" != "0"
+    assert largest[1] == score_number(float(rms(*pairs).max())) != "0"
 
 
 def test_what_cannot_be_compared_is_refused_in_words(versions: list[Path]) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from ddpm.cli import app
 from ddpm.common import files
+from ddpm.common.units import score_number
 from ddpm.config import params
 from ddpm.model import checkpoint
 from ddpm.report.model_comparison import rms
@@ -44,7 +45,7 @@ def test_three_checkpoints_are_drawn_from_equal_seeds_with_their_scores(folders:
     sampling = params.load().sample.sampling
     drawn = [generate.generate(checkpoint.load(each), 6, sampling, seed=3) for each in folders]
     largest = re.findall(r'data-name="Largest difference">([^<]+)</td><td data-name="Equal images">', text)
-    assert largest == [f"{rms(drawn[0], each).max():.3g}" for each in drawn[1:]]
+    assert largest == [score_number(float(rms(drawn[0], each).max())) for each in drawn[1:]]
     assert re.search(r'FID .*?<td data-name="first">3\.21 ± [\d.]+</td><td></td><td></td>', text)
     assert all(checkpoint.load(each).sha256 in text for each in folders)
 

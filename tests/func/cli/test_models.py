@@ -131,10 +131,11 @@ def test_samples_as_grid_folder_and_array(project: Path, tiny_checkpoint: Path) 
     assert np.array_equal(single, images[:, :, :, 0])
     grid = np.asarray(Image.open("grid.png"))
     zoom = sheets.CELL // 8
-    place = 8 * zoom + sheets.GAP
-    assert grid.shape[:2] == (2 * place - sheets.GAP, 3 * place - sheets.GAP)
-    assert np.array_equal(grid[: 8 * zoom : zoom, place : place + 8 * zoom : zoom, 0], images[1, :, :, 0])
-    assert not grid[place:, 2 * place :, 3].any(), "the place of the sixth is empty"
+    place, top = 8 * zoom + sheets.GAP, sheets.FONT_SIZE + 10
+    assert grid.shape[:2] == (top + 3 * place - sheets.GAP, 2 * place - sheets.GAP), "a column for each class, named"
+    assert grid[:top, :place, 3].any()
+    assert np.array_equal(grid[top : top + 8 * zoom : zoom, place : place + 8 * zoom : zoom, 0], images[1, :, :, 0])
+    assert not grid[top + 2 * place :, place:, 3].any(), "the place of the sixth is empty"
 
 
 def test_a_label_by_name_or_index(project: Path, tiny_checkpoint: Path) -> None:

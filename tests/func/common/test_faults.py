@@ -65,8 +65,8 @@ def test_a_stage_that_the_kernel_has_killed_is_told_from_one_that_failed(code: i
     train = dvc.Stage("train", data=False, slot=None, missing=())
     with pytest.raises(dvc.StageError, match=r"killed .*memory"):
         dvc._check(train, processes.ProcessResult(code, (line,), timed_out=False), None)
-    with pytest.raises(dvc.StageError, match="exit status 255"):
-        dvc._check(train, processes.ProcessResult(255, ("ERROR: exited with 1",), timed_out=False), None)
+    with pytest.raises(dvc.StageError, match="exit status 3"):
+        dvc._check(train, processes.ProcessResult(255, ("ERROR: exited with 3",), timed_out=False), None)
 
 
 @pytest.mark.parametrize(("soft", "hard", "status"), [(20, 40, 1), (20, 4096, 0), (4096, 4096, 0)])

@@ -14,7 +14,7 @@ from ddpm import registry, tracking
 from ddpm.common import files
 from ddpm.config import params
 from ddpm.metrics import loss_gap
-from ddpm.registry.versions import VERIFIED_TAG
+from ddpm.registry.versions import SAMPLING_TAG, VERIFIED_TAG
 from tests.support import tiny
 from tests.support.evaluated_project import CHANGES, write_images, write_params
 from tests.support.records import DIGEST, use_embedded
@@ -135,9 +135,14 @@ def test_the_champions_own_weights_with_other_sampling_are_not_promoted_and_the_
     from flows.tasks import candidate
 
     scores = {"candidate": files.read_json(candidate.METRICS), "champion": files.read_json(candidate.METRICS)}
+    same = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
+    assert same.reasons == ("the champion's own weights and settings, made by other code or parameters",)
+    own = registry.version(NAME, 1).sampling
+    registry.annotate(NAME, 1, {SAMPLING_TAG: json.dumps({**own, "steps": own["steps"] + 1})})
     verdict = step(candidate.judge, params.load().promote, NAME, 2, 1, scores).data
+    registry.annotate(NAME, 1, {SAMPLING_TAG: json.dumps(own)})
     assert (verdict.verdict, verdict.promote) == ("unchanged", False)
-    assert "`ddpm promote 2` adopts these settings" in verdict.reasons[0]
+    assert "`ddpm promote 2` adopts them" in verdict.reasons[0]
     seen = io.StringIO()
     made = summary.RegisteredVersion(NAME, 2, True, ("candidate",), 1, "run")
     summary.show(summary.PipelineResult([], verdict, made, {}), Console(file=seen, width=100))

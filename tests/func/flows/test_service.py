@@ -123,7 +123,7 @@ def test_a_killed_run_is_crashed_and_resumed_once_from_the_checkpoint(service: S
 def test_a_killed_server_is_restarted(service: Service, word: str, name: str) -> None:
     first = service.child(word)
     first.kill()
-    wait_until(lambda: f"{name} ended by SIGKILL; restarting it in 1 s" in service.said(), service)
+    wait_until(lambda: f"{name} ended by SIGKILL; restarting it in 1s" in service.said(), service)
     address = {"prefect": f"{service.prefect}/api/health", "mlflow": f"{service.mlflow}/health"}[word]
 
     def answers() -> bool:

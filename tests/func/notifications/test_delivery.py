@@ -128,7 +128,7 @@ def test_delivery_to_a_silent_receiver_times_out(web: Receiver, hook: Webhook) -
 def test_delivery_to_a_receiver_whose_answer_never_ends_times_out(web: Receiver, hook: Webhook) -> None:
     """Each byte arrives in time, so that the client's own timeout never ends it."""
     web.trickle = True
-    assert failure(hook, RetryPolicy(total=1, attempt=0.5)) == "the receiver did not answer within 1 s"
+    assert failure(hook, RetryPolicy(total=1, attempt=0.5)) == "the receiver did not answer within 1s"
 
 
 def test_deliver_never_raises_and_gives_the_reason(configured: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Every program of the project answers --help with exit status 0, and refuses what it does not know with status 2."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,38 @@ def test_the_shell_completes_verbs_and_options(tmp_path: Path) -> None:
     assert {"run", "retrain", "serve", "ui", "notify", "sample"} <= completed("ddpm ")
     assert completed("ddpm re") == {"restore", "retrain", "review", "report", "reproduce", "reject"}
     assert "--accept-drift" in completed("ddpm retrain --")
+
+
+TYPOS = {
+    "sampel": "Did you mean 'sample'?",
+    "data us": "Did you mean 'use'?",
+    "sample --cuont 3": "No such option: --cuont",
+    "sample --sampler eular": "sampler = 'eular' is unknown",
+    "score --real a --fake b --extractor incepton": "--extractor incepton is unknown",
+    "run --set train.lrr=1": "did you mean lr?",
+    "try train.lrr=1": "did you mean lr?",
+    "preset qiuck": "did you mean quick?",
+    "--version": "ddpm ",
+}
+
+
+def test_typos_are_refused_before_torch_is_imported() -> None:
+    """In a process of its own: those that the tests fork have imported torch."""
+    code = f"""
+import sys
+from ddpm.cli import app
+for typo in {list(TYPOS)}:
+    try:
+        app(typo.split())
+    except SystemExit as ended:
+        heavy = [name for name in ("torch", "mlflow", "dvc", "prefect", "scipy") if name in sys.modules]
+        print("status", ended.code, *heavy, flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    *found, rest = re.split(r"^status (.*)\n", done.stdout, flags=re.MULTILINE)
+    assert rest == "", rest
+    for (typo, words), output, status in zip(TYPOS.items(), found[::2], found[1::2], strict=True):
+        assert words in output, typo
+        assert status in (("0",) if typo == "--version" else ("1", "2")), typo

@@ -87,7 +87,7 @@ def test_a_version_without_an_artifact_is_refused(make: Make) -> None:
 
 def test_a_version_that_takes_too_long_is_stopped(make: Make) -> None:
     make("a", trusted=False)
-    with pytest.raises(registry.VerificationError, match=r"did not load and sample within 0\.2 s; stopped"):
+    with pytest.raises(registry.VerificationError, match=r"did not load and sample within 0\.2s; stopped"):
         registry.verify(NAME, 1, time_limit=0.2)
     assert "ddpm.failed" not in registry.version(NAME, 1).tags, "slow is not broken"
 

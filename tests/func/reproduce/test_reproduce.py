@@ -151,7 +151,8 @@ def test_lineage_prints_the_chain(checkout: Path, trained: Train) -> None:
     places = [text.index(f"\n{title}" if title != "version" else title) for title in titles]
     assert places == sorted(places)
     assert f"models:/{NAME}/1 @candidate" in text
-    assert "fid 30" in text
+    assert "FID (" in text
+    assert ") 30" in text
     found = json.loads(CliRunner().invoke(app, ["lineage", run_id, "--json"]).stdout)
     assert found["run"] == run_id
     assert found["commit"] == sh(checkout, "git", "rev-parse", "HEAD").strip()

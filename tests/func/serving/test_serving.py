@@ -57,7 +57,7 @@ def served(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_request_that_takes_too_long_is_ended_and_the_next_one_served(served: Any) -> None:
-    with pytest.raises(MlflowException, match="not finished within 1 s; request fewer images or steps") as raised:
+    with pytest.raises(MlflowException, match="not finished within 1s; request fewer images or steps") as raised:
         served.predict({}, params={"count": 10_000, "steps": 50})
     assert raised.value.get_http_status_code() == 400
     own = served.unwrap_python_model()
@@ -68,7 +68,7 @@ def test_a_request_that_takes_too_long_is_ended_and_the_next_one_served(served: 
 
 def test_who_waits_too_long_for_others_is_told_to_come_again(served: Any) -> None:
     own = served.unwrap_python_model()
-    with own.lock, pytest.raises(MlflowException, match="busy with other requests for 1 s; try again later") as raised:
+    with own.lock, pytest.raises(MlflowException, match="busy with other requests for 1s; try again later") as raised:
         served.predict({}, params={"count": 1, "steps": 1})
     assert raised.value.get_http_status_code() == 429
 

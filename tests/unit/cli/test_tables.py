@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ddpm.cli.tables import Column, chosen_forms, show
+from ddpm.cli.tables import Column, chosen_forms, hanging, show
 
 COLUMNS = {
     "name": Column((["alpha", "beta"],), required=True),
@@ -49,3 +49,15 @@ def test_cells_are_text_without_markup_or_control_characters() -> None:
     out = io.StringIO()
     show(Console(file=out, width=40), {"name": Column((["[bold]a\x1b[31m"],), required=True)}, ())
     assert "[bold]a\\x1b[31m" in out.getvalue()
+
+
+def test_a_text_wraps_beside_its_heading_and_is_whole_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"one of two lines, as wide as it is, and a hash: {'ab' * 32}\nthe second"
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = hanging("heading            ", text).split("\n")
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("heading            one of two lines")
+    assert all(line.startswith(" " * 19) for line in lines[1:])
+    assert "".join(line[19:].strip() for line in lines).replace(" ", "") == text.replace(" ", "").replace("\n", "")
+    monkeypatch.delenv("COLUMNS")
+    assert hanging("heading ", "word " * 100) == "heading " + "word " * 100

@@ -7,7 +7,17 @@ from ddpm.common import units
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0s"), (48, "48s"), (59.6, "1m 00s"), (237, "3m 57s"), (7500, "2h 05m"), (float("inf"), "unknown time")],
+    [
+        (0, "0s"),
+        (0.02, "0s"),
+        (0.4, "0.4s"),
+        (0.97, "1s"),
+        (48, "48s"),
+        (59.6, "1m 00s"),
+        (237, "3m 57s"),
+        (7500, "2h 05m"),
+        (float("inf"), "unknown time"),
+    ],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert units.duration(seconds) == text
@@ -37,7 +47,14 @@ def test_a_number_may_be_negative() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (19_713_229, "18.8 MiB"), (2**31, "2.0 GiB")],
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1536, "1.5 KiB"),
+        (19_713_229, "18.8 MiB"),
+        (2**31, "2.0 GiB"),
+        (3 * 2**39, "1.5 TiB"),
+    ],
 )
 def test_size(count: int, text: str) -> None:
     assert units.size(count) == text

@@ -12,7 +12,7 @@ from ddpm.data import statistics
 from ddpm.data.errors import DataError
 from ddpm.data.prepared import load
 from ddpm.data.sources import find
-from ddpm.data.survey import survey
+from ddpm.data.survey import lines, survey
 from tests.support.imagefiles import encoded
 from tests.support.preparing import described, run
 
@@ -143,3 +143,18 @@ def test_the_sets_of_the_project_keep_every_byte(file: str, resolution: int, sha
     found = run(tmp_path / "set.zip", tmp_path / "out", resolution=resolution, holdout=0.2, near_duplicate=0)
     assert found["sha256"] == sha256
     assert found["warnings"] == []
+
+
+def test_a_survey_says_what_becomes_of_transparency(folder: Write) -> None:
+    opaque = some(4, lambda random: np.dstack([*(noise(random) for _ in "rgb"), np.full((8, 8), 255, np.uint8)]))
+    seen = some(6, lambda random: icon(random, 200), "cc")
+    unseen = some(5, icon, "dd")
+    source = find(folder({name: content for files in (opaque, seen, unseen) for name, content in files.items()}))
+    found = survey(source, max_pixels=100)
+    assert (found.transparent, found.invisible) == (11, 5)
+    assert (
+        "transparency: in 11 images, laid over black (prepare.background = 0); 5 of these images then show nothing"
+        in lines(found)
+    )
+    on_white = survey(source, max_pixels=100, background=255)
+    assert "transparency: in 11 images, laid over white (prepare.background = 255)" in lines(on_white)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from ddpm.evaluation.score_record import fid_name
 from ddpm.imaging import sheets
 from ddpm.report import model_comparison
 from ddpm.report.model_comparison import Drawn
@@ -43,15 +44,15 @@ def test_the_page_says_what_was_compared_and_shows_every_class() -> None:
     assert "digits: version 3 compared with the champion, version 2" in text
     assert "&lt;two&gt;" in text
     assert "<two>" not in text
-    assert len(re.findall(r'<img src="data:image/png;base64,[^"]+" alt="[^"]{20,}">', text)) == text.count("<img") == 4
-    for words in ("inconclusive", "ddpm promote 3", "0 to 23", "22", "All 24 pairs", "By class"):
+    assert len(re.findall(r'<img src="data:image/png;base64,[^"]+" alt="[^"]{20,}">', text)) == text.count("<img") == 5
+    for words in ("<strong>Gate: inconclusive</strong>", "ddpm promote 3", "0 to 23", "22", "All 24 pairs", "By class"):
         assert words in text
     assert not re.search(r'(src|href)="(?!data:)', text)
 
 
 def test_without_classes_all_pairs_are_one_sheet() -> None:
     text = model_comparison.page(made(classes=()), PAIR)
-    assert text.count("<img") == 2
+    assert text.count("<img") == 3
     assert "By class" not in text
     assert "same class" not in text
 
@@ -88,7 +89,7 @@ def test_any_number_of_models_are_compared_with_the_first() -> None:
         f'<td data-name="{name}">([^<]+)</td>' for name in ("Median difference", "Largest difference", "Equal images")
     )
     rows = re.findall(rf'<tr><th scope="row">([^<]+)</th>{cells}', text)
-    assert rows == [("version 3", "0", "10", "22"), ("ema-0.1", "3", "3", "0")]
+    assert rows == [("version 3", "0", "10.0", "22"), ("ema-0.1", "3.00", "3.00", "0")]
     assert "Each block shows, from top to bottom: version 2, version 3, ema-0.1." in text
     sheet = Image.open(io.BytesIO(model_comparison.sheet(three(), np.arange(8), 10.0, "x").png))
     assert sheet.height == 3 * 8 * (sheets.CELL // 8) + 2 * sheets.GAP, "a row for each model"
@@ -97,7 +98,9 @@ def test_any_number_of_models_are_compared_with_the_first() -> None:
 def test_scores_have_intervals_and_unequal_conditions_are_named() -> None:
     rows = {name: values for name, _, _, values in model_comparison.score_rows([RECORD, None])}
     half = stats.t.ppf(0.975, 7) * RECORD.spread["fid"] / np.sqrt(8)
-    assert rows["FID"] == [f"3.21 ± {half:#.2g}", ""]
+    name = fid_name(RECORD.conditions)
+    assert name.startswith("FID (")
+    assert rows[name] == [f"3.21 ± {half:#.2g}", ""]
     assert rows["KID"] == ["0.0123", ""], "no deviation between seed blocks"
     assert model_comparison.unequal([RECORD, None]) == []
     assert model_comparison.unequal([RECORD, OTHER]) == ["count"], "weights may differ"
@@ -105,3 +108,16 @@ def test_scores_have_intervals_and_unequal_conditions_are_named() -> None:
     assert re.findall("These evaluations differ in ([^:]*): their scores do not compare", text) == ["count"]
     has_scores = ['<h2 id="scores">' in each for each in (text, model_comparison.page(made(), PAIR))]
     assert has_scores == [True, False]
+    assert '<th scope="row">FID <' in text, "evaluations with other conditions have no name in common"
+
+
+def test_the_first_samples_have_each_class_once_in_the_order_of_seeds() -> None:
+    pairs = made()
+    assert model_comparison.one_of_each(pairs).tolist() == [0, 1, 2]
+    turned = Drawn(pairs.names, pairs.images, (np.arange(24) + 1) % 3, pairs.classes)
+    assert model_comparison.one_of_each(turned).tolist() == [0, 1, 2]
+    assert model_comparison.one_of_each(made(classes=())).tolist() == list(range(8))
+
+
+def test_a_page_without_a_verdict_has_no_panel() -> None:
+    assert 'class="verdict' not in model_comparison.page(three(), THREE)
