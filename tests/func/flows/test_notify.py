@@ -37,10 +37,10 @@ def moved(kind: str, changed: bool = True) -> Move:
     return Move("digits", 3, kind, 2, 1, "ann@desk", WHEN, "sixes upside down", "done", "run", changed)  # type: ignore[arg-type]
 
 
-def report(verdict: str, promote: bool) -> Any:
+def report(verdict: str, promote: bool, version: int = 2) -> Any:
     return SimpleNamespace(
         verdict=SimpleNamespace(verdict=verdict, promote=promote, reasons=('FID 3 < 4 & "fine" {{ 1 }}', "ü")),
-        registered=SimpleNamespace(name="digits", version=2, champion=1, run_id="abc"),
+        registered=SimpleNamespace(name="digits", version=version, champion=1, run_id="abc"),
         warnings=[],
     )
 
@@ -69,9 +69,10 @@ def test_each_kind_arrives_with_its_facts(hook: Receiver) -> None:
     assert (promoted["type"], promoted["model"], promoted["version"]) == ("ddpm.promoted", "digits", 2)
     assert promoted["reasons"] == ['FID 3 < 4 & "fine" {{ 1 }}', "ü"]
     assert better.warnings == []
-    notify.send_verdict(report("worse", promote=False))  # no news
-    notify.send_verdict(report("inconclusive", promote=False))
-    assert hook.next()["type"] == "ddpm.inconclusive"
+    notify.send_verdict(report("worse", promote=False, version=3))  # no news
+    notify.send_verdict(report("inconclusive", promote=False, version=4))
+    inconclusive = hook.next()
+    assert (inconclusive["type"], inconclusive["version"]) == ("ddpm.inconclusive", 4)
     notify.send_move(moved("rollback", changed=False))  # nor this
     notify.send_move(moved("rollback"))
     back = hook.next()

@@ -76,6 +76,20 @@ def test_a_candidate_that_was_not_promoted_does_not_count_as_champion(clone: Pat
     assert said() == ""
 
 
+def test_a_finished_run_is_not_repeated_until_an_input_or_a_result_changes(clone: Path) -> None:
+    """Without a champion. A run may change results and data.dvc."""
+    tracking.client().delete_registered_model_alias(NAME, "champion")
+    before = up_to_date.fingerprint()
+    (clone / "dvc.lock").write_text("schema: '2.0'\n")
+    up_to_date.record_finished(before)
+    assert said() == "data, parameters and code are those of the last finished run"
+    for path in ("dvc.lock", "data.dvc", "params.yaml"):
+        kept = (clone / path).read_text()
+        (clone / path).write_text(kept + "# another\n")
+        assert said() == "", path
+        (clone / path).write_text(kept)
+
+
 def test_a_run_continues_if_the_champion_is_unknown(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     heard: list[str] = []
