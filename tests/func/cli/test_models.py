@@ -162,7 +162,7 @@ def test_a_number_is_the_name_of_a_class(project: Path) -> None:
     [
         (["--out", "x.tiff"], "end it with .png"),
         (["--out", "x.png", "--count", "10001"], "a grid has at most 10000 images"),
-        (["--out", "full"], "is not empty"),
+        (["--out", "full"], "exists; name another, or use --overwrite"),
         (["--label", "green"], "label green does not exist; this model has dark, light"),
         (["--class", "lihgt"], "nearest: light"),
         (["--sampler", "eular"], "sampler = 'eular' is unknown"),

@@ -56,7 +56,7 @@ def test_each_task_makes_a_folder_of_files(
     assert (conditions["task"], conditions["label"], conditions["steps"]) == (task, 1, 3)
     code, words = restore(task, "--model", tiny_checkpoint, "--input", f"in{size}", "--out", "out", *options)
     assert code == 1
-    assert "--out out exists; name a new folder" in words
+    assert "--out out exists; name another, or use --overwrite" in words
 
 
 def test_a_model_that_was_trained_to_enlarge_does_that_and_nothing_else(folder: Path) -> None:

@@ -65,7 +65,7 @@ def ddpm(*arguments: str) -> str:
 
 
 def sample(*options: str) -> tuple[np.ndarray, str]:
-    said = ddpm("sample", "--model", "models:/digits/1", "--count", "4", "--out", "x.npy", *options)
+    said = ddpm("sample", "--model", "models:/digits/1", "--count", "4", "--out", "x.npy", "--overwrite", *options)
     return files.read_npy(Path("x.npy")), said
 
 
@@ -178,7 +178,7 @@ def test_between_two_seeds_the_guidance_is_its_own_and_a_picture_comes_back(regi
 
     def way(start: str, *options: str) -> np.ndarray:
         ddpm("sample", "--model", "models:/digits/1", "--from", start, "--to", "7", "--count", "3", "--steps", "8",
-             "--label", "light", "--out", "way.npy", *options)  # fmt: skip
+             "--label", "light", "--out", "way.npy", "--overwrite", *options)  # fmt: skip
         return files.read_npy(Path("way.npy"))
 
     own = Sampling(guidance=2.0, guidance_interval=(0.1, 50.0))
