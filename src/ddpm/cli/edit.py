@@ -7,7 +7,6 @@ from typing import Any
 from ddpm.common import terminal, yaml_file
 from ddpm.common.files import write_text
 from ddpm.common.values import flatten
-from ddpm.config import changes as config_changes
 from ddpm.config import params
 
 
@@ -29,10 +28,10 @@ def write(path: Path, text: str) -> None:
     write_text(path, text)
 
 
-def missing_files(text: str, changes: Mapping[str, Any]) -> list[str]:
-    """List the missing files that the parameters, with some flat keys changed, refer to. Raises ParamsError."""
+def missing_files(text: str) -> list[str]:
+    """List the missing files that the parameters of a text refer to. Raises ParamsError."""
     source = "params.yaml with these changes"
-    return params.parse(yaml_file.parse(config_changes.in_text(text, changes), source), source).missing_files()
+    return params.parse(yaml_file.parse(text, source), source).missing_files()
 
 
 def table(rows: Sequence[tuple[str, Any, Any]]) -> None:

@@ -16,7 +16,6 @@ from ddpm.sampling.settings import STEPS
 from ddpm.sampling.settings import sampling as chosen_settings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ddpm.metrics.shards import Shard
@@ -84,12 +83,12 @@ def sample(
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png (one grid), a .gif or .webp (animation of the sampling), a .npy (array), or a folder (one PNG "
-            "per image)."
+            help="A .png (one grid), a .gif or .webp (animation of the sampling), a .npy (array), a .csv (series), or "
+            "a folder (one PNG per image)."
         ),
     ] = Path("samples.png"),
 ) -> None:
-    """Sample images into a picture, animation, array or folder.
+    """Sample images or series into a picture, animation, array, table or folder.
 
     A registered version is sampled with the settings that it was evaluated with; the defaults below apply to other
     models. Finished images are kept next to --out, so the same command resumes after an interruption. Several processes
@@ -118,6 +117,7 @@ def _sample(
     from ddpm.common import files
     from ddpm.common.class_names import class_index
     from ddpm.imaging import animation
+    from ddpm.imaging.paths import as_pictures
     from ddpm.model import checkpoint
     from ddpm.sampling import generate
 
@@ -126,6 +126,7 @@ def _sample(
         folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
+    sample_output.require_table(out, config.image.columns)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
     sampling, notes = chosen_settings(model, own, chosen, config.diffusion.steps, guide=weak is not None)
     labels = None if label is None else [class_index(label, config.image.classes)] * count
@@ -138,7 +139,7 @@ def _sample(
         _require_single_process("an animation")
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
         strip = generate.strip(loaded, count, frame_count, sampling, **drawn)
-        files.write_bytes(out, animation.animate(strip, out.suffix))
+        files.write_bytes(out, animation.animate(as_pictures(strip), out.suffix))
         terminal.echo(f"sample: an animation of {count:,} images of {model} in {frame_count} frames is in {out}")
         return
     parts = _draw(
@@ -146,7 +147,7 @@ def _sample(
     )  # fmt: skip
     if shard.rank > 0:
         return
-    write(parts)
+    write(parts, config.image.columns)
     parts.remove()
     terminal.echo(f"sample: {count:,} images of {model} are in {out}")
 
@@ -187,7 +188,7 @@ def _draw(
     with silent if shard.rank else progress("sample", count, "images") as shown:
         shown.start_at(parts.done())
 
-        def draw(indices: range) -> "NDArray[np.uint8]":
+        def draw(indices: range) -> "NDArray[Any]":
             chosen = every and every[indices.start : indices.stop]
             return generate.generate(
                 model, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=guide, batch=batch,

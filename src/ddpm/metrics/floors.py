@@ -14,6 +14,7 @@ from ddpm.metrics.shards import WHOLE, Shard
 
 LARGEST = 10_000  # images of a set that are scored; the reference is never subsampled
 NOISE = 1000
+ALTERNATIONS = 16  # blocks of time
 SHOWN = 6  # significant digits
 
 
@@ -22,7 +23,7 @@ class Floors:
     """Floors and the set sizes they were measured at.
 
     scores: name of a score to its values for `heldout` images, `halves` of the training split against each other,
-    `noise`, and a `copy` of the training split. counts: number of images in each set.
+    `noise` (and of series, `shuffled` rows), and a `copy` of the training split. counts: number of images in each set.
     """
 
     scores: Mapping[str, Mapping[str, float]]
@@ -34,6 +35,29 @@ def noise(count: int, shape: tuple[int, ...], random: np.random.Generator) -> ND
     return random.integers(0, 256, (count, *shape), np.uint8)
 
 
+def independent(count: int, windows: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Generate series (count, L, C) of independent Gaussian rows with the mean and covariance of those of `windows`."""
+    rows = windows.reshape(-1, windows.shape[2]).astype(np.float64)
+    covariance = np.atleast_2d(np.cov(rows, rowvar=False))
+    found = random.multivariate_normal(rows.mean(0), covariance, (count, windows.shape[1]))
+    return found.astype(np.float32)
+
+
+def shuffled(count: int, windows: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Generate series (count, L, C) of rows of `windows` in random order: the right values, without order in time."""
+    rows = windows.reshape(-1, windows.shape[2])
+    return rows[random.integers(0, len(rows), (count, windows.shape[1]))]
+
+
+def alternating(count: int) -> NDArray[np.int64]:
+    """Order `count` examples in time so that its halves are alternating blocks of time, which share few moments.
+
+    Halves drawn at random would both have parts of every overlapping pair.
+    """
+    number = np.arange(count) * ALTERNATIONS // count
+    return np.concatenate([np.flatnonzero(number % 2 == half) for half in (0, 1)])
+
+
 def require_enough(train: int, heldout: int) -> None:
     """Refuse splits that are too small to score. Raises TooFewImagesError."""
     frechet.require_enough(train // 2, "half of the training split", "Add images.")
@@ -43,28 +67,32 @@ def require_enough(train: int, heldout: int) -> None:
 def floors(
     train: Features,
     heldout: Features | None,
-    noisy: Features | None,
+    noisy: Mapping[str, Features],
     *,
     seed: int,
     extractor: Extractor | None = None,
     train_shares: NDArray[np.float64] | None = None,
+    order: NDArray[np.int64] | None = None,
     shard: Shard = WHOLE,
 ) -> Floors:
-    """Score real images, noise and copies in the same way as a model's images; heldout or noisy may be missing.
+    """Score real images, noise and copies in the same way as a model's images; heldout may be missing.
+
+    noisy: by name, sets that no model should be as bad as.
 
     Held-out images and halves miss the ideal scores only because the sets are finite, so their floors improve with set
-    size. At most LARGEST images of a set are scored. seed: of the halves. The Inception Score is not included: it
+    size. At most LARGEST images of a set are scored. seed: of the halves, unless
+    `order` (N,) has the indices of the first half, then of the second. The Inception Score is not included: it
     depends on `evaluate.splits`. Raises TooFewImagesError.
     """
     require_enough(len(train), frechet.SMALLEST_SET if heldout is None else len(heldout))
-    order = np.random.default_rng(seed).permutation(len(train))
+    order = np.random.default_rng(seed).permutation(len(train)) if order is None else order
     half = min(len(train) // 2, LARGEST)
     first, second = (train.part(np.sort(part)) for part in (order[:half], order[half : 2 * half]))
     whole = scoring.statistics(train)
     pairs = {
         **({"heldout": (_subsampled(heldout), whole)} if heldout else {}),
         "halves": (first, scoring.statistics(second)),
-        **({"noise": (_subsampled(noisy), whole)} if noisy else {}),
+        **{name: (_subsampled(each), whole) for name, each in noisy.items()},
         "copy": (_subsampled(train), whole),
     }
     found: dict[str, dict[str, float]] = {}

@@ -34,6 +34,11 @@ class ImageConfig:
         if self.kind not in DOMAINS:
             raise ValueError(f"its image.kind is {self.kind!r}; possible: {', '.join(DOMAINS)}")
 
+    def require_images(self, what: str) -> None:
+        """Refuse what has no meaning for series. what: the request, as the subject of a sentence. Raises ValueError."""
+        if self.kind != IMAGES:
+            raise ValueError(f"{what} is for models of images; this one generates {self.kind}")
+
     @property
     def domain(self) -> Domain:
         """Shape and conversions of the examples."""

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ddpm.diffusion.samplers.table import SAMPLERS
+from ddpm.imaging.paths import as_pictures
 from ddpm.imaging.pixels import square_columns, tile, to_png
 from ddpm.sampling.options import Sampling
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""Images uint8 (N, H, W, C), or series float32 (N, L, C)."""
 PREFIX = "DDPM_SERVE_"
 MLFLOW_SECONDS = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"
 SHARE = 0.9  # of MLflow's own time limit, at which it closes the connection without stopping the sampling
@@ -104,18 +105,18 @@ def evaluations(sampling: Sampling) -> int:
 
 
 def arrays(images: Images) -> Images:
-    """Return the images unchanged: uint8 (N, H, W, C)."""
+    """Return the images or series unchanged."""
     return images
 
 
 def pngs(images: Images) -> list[str]:
-    """Encode one PNG per image, in base64."""
-    return [_png(image) for image in images]
+    """Encode one PNG per image or series, in base64."""
+    return [_png(image) for image in as_pictures(images)]
 
 
 def grid(images: Images) -> list[str]:
-    """Encode all images as one grid, as square as possible: a PNG in base64."""
-    return [_png(tile(images, square_columns(len(images))))]
+    """Encode all images or series as one grid, as square as possible: a PNG in base64."""
+    return [_png(tile(as_pictures(images), square_columns(len(images))))]
 
 
 FORMATS: Mapping[str, Callable[[Images], Any]] = {"array": arrays, "png": pngs, "grid": grid}

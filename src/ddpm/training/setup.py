@@ -1,10 +1,12 @@
 """A training from its parameters: model and loop configuration, initial state and process group."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ddpm.config import params
+from ddpm.data.prepared import PreparedSet
 from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
@@ -20,9 +22,12 @@ from ddpm.training import data_parallel, optimizers, state
 from ddpm.training.config import TrainConfig
 
 
-def checkpoint_config(settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]) -> ModelConfig:
-    """The config of a checkpoint: enough to rebuild the network and to validate requests."""
-    image = {"resolution": resolution, "channels": channels, "classes": list(classes)}
+def checkpoint_config(settings: params.Params, data: PreparedSet) -> ModelConfig:
+    """The config of a checkpoint: enough to rebuild the network, to validate requests, and to undo the scale."""
+    classes = data.classes if settings.prepare.labelled else ()
+    image: dict[str, Any] = {"resolution": data.resolution, "channels": data.channels, "classes": list(classes)}
+    if data.series is not None:
+        image |= {"kind": data.kind} | {name: _plain(each) for name, each in vars(data.series).items()}
     return ModelConfig.from_json(
         {
             "image": image | {"label_dropout": settings.train.label_dropout},
@@ -30,6 +35,10 @@ def checkpoint_config(settings: params.Params, resolution: int, channels: int, c
             "diffusion": settings.diffusion.model_dump(mode="json"),
         }
     )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def train_config(settings: params.Params) -> TrainConfig:
