@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ddpm.data.series.survey import SeriesSurvey
     from ddpm.data.survey import Survey
 
+PRESETS = {"digits": "quick", "oil": "series-quick"}
+"""Presets of embedded sets that have another name."""
 app = typer.Typer(no_args_is_help=True, help="Replace, update or inspect the training data.")
 
 
@@ -24,7 +26,8 @@ def use(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder or archive of images, a CSV or Parquet table, a URL for `dvc import-url`, or: mnist, digits."
+            help="A folder or archive of images, a CSV or Parquet table, a URL for `dvc import-url`, or: mnist, "
+            "digits, oil."
         ),
     ],
     apply: Annotated[bool, typer.Option("--apply", help="Write the proposed parameters to params.yaml.")] = False,
@@ -188,7 +191,7 @@ def _print_next_steps(source: str, found: "Survey | SeriesSurvey", apply: bool, 
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:
-        steps.insert(0, f"ddpm preset {'quick' if source == 'digits' else source}")
+        steps.insert(0, f"ddpm preset {PRESETS.get(source, source)}")
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
         changes = data_source.propose(found, name)

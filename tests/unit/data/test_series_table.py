@@ -99,6 +99,8 @@ def test_a_table_is_found_where_dvc_puts_it(tmp_path: Path) -> None:
     folder.mkdir()
     assert table.locate(folder) is None
     assert table.locate(written(folder, PRICES)) == folder / "prices.csv"
+    written(folder, "Public domain.", "ATTRIBUTION.txt")
+    assert table.locate(folder) == folder / "prices.csv"
     written(folder, b"", "other.png")
     assert table.locate(folder) is None
 

@@ -17,6 +17,7 @@ from ddpm.data.errors import DataError, named
 from ddpm.data.series import text
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+TEXTS = (".txt", ".md")
 PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
 MISSING = frozenset({"", ".", "-", "na", "n/a", "nan", "null", "none"})
 """Cells without a value, in small letters; a full stop is that of FRED."""
@@ -69,9 +70,13 @@ class Table:
 
 
 def locate(location: Path) -> Path | None:
-    """Return the table at a location, a file or a folder with a table and nothing else; None if it is none."""
+    """Return the table at a location, a file or a folder with a table and no other data; None if it is none.
+
+    Texts (ATTRIBUTION.txt, README.md) do not count.
+    """
     if location.is_dir():
-        files = [path for path in location.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        every = [path for path in location.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        files = [path for path in every if path.suffix.lower() not in TEXTS]
         return files[0] if len(files) == 1 and files[0].name.lower().endswith(ENDINGS) else None
     if not location.is_file():
         return None
