@@ -23,7 +23,8 @@ class Floors:
     """Floors and the set sizes they were measured at.
 
     scores: name of a score to its values for `heldout` images, `halves` of the training split against each other,
-    `noise` (and of series, `shuffled` rows), and a `copy` of the training split. counts: number of images in each set.
+    `noise`, and a `copy` of the training split; of series, also `shuffled` rows and `resampled` halves. counts: number
+    of images in each set.
     """
 
     scores: Mapping[str, Mapping[str, float]]
@@ -54,8 +55,9 @@ def alternating(count: int) -> NDArray[np.int64]:
 
     Halves drawn at random would both have parts of every overlapping pair.
     """
-    number = np.arange(count) * ALTERNATIONS // count
-    return np.concatenate([np.flatnonzero(number % 2 == half) for half in (0, 1)])
+    indices = np.arange(count)[scoring.chosen(count, 2 * LARGEST)]
+    number = indices * ALTERNATIONS // count
+    return np.concatenate([indices[number % 2 == half] for half in (0, 1)])
 
 
 def require_enough(train: int, heldout: int) -> None:
@@ -80,14 +82,14 @@ def floors(
     noisy: by name, sets that no model should be as bad as.
 
     Held-out images and halves miss the ideal scores only because the sets are finite, so their floors improve with set
-    size. At most LARGEST images of a set are scored. seed: of the halves, unless
-    `order` (N,) has the indices of the first half, then of the second. The Inception Score is not included: it
-    depends on `evaluate.splits`. Raises TooFewImagesError.
+    size. At most LARGEST images of a set are scored. seed: of the halves, unless `order`
+    has the indices of the first half, then of the second: `resampled` halves are then those of the seed, which differ
+    only because they are finite. The Inception Score is not included: it depends on `evaluate.splits`. Raises
+    TooFewImagesError.
     """
     require_enough(len(train), frechet.SMALLEST_SET if heldout is None else len(heldout))
-    order = np.random.default_rng(seed).permutation(len(train)) if order is None else order
-    half = min(len(train) // 2, LARGEST)
-    first, second = (train.part(np.sort(part)) for part in (order[:half], order[half : 2 * half]))
+    drawn = np.random.default_rng(seed).permutation(len(train))
+    first, second = _halves(train, drawn if order is None else order)
     whole = scoring.statistics(train)
     pairs = {
         **({"heldout": (_subsampled(heldout), whole)} if heldout else {}),
@@ -95,6 +97,9 @@ def floors(
         **{name: (_subsampled(each), whole) for name, each in noisy.items()},
         "copy": (_subsampled(train), whole),
     }
+    if order is not None:
+        first, second = _halves(train, drawn)
+        pairs["resampled"] = first, scoring.statistics(second)
     found: dict[str, dict[str, float]] = {}
     for name, (seen, against) in pairs.items():
         one = _scores(seen, against, heldout, shard)
@@ -112,6 +117,13 @@ def _scores(seen: Features, against: ReferenceStats, heldout: Features | None, s
         nearest(each, against.features, memorisation.NEIGHBOURS, shard)[1] for each in (seen.features, unseen)
     )
     return found | memorisation.typical(distances[:, 0], memorisation.baseline(others))
+
+
+def _halves(seen: Features, order: NDArray[np.int64]) -> tuple[Features, Features]:
+    """Divide a set in two; of a large one, at most LARGEST images each."""
+    half = min(len(order) // 2, LARGEST)
+    first, second = (seen.part(np.sort(part)) for part in (order[:half], order[half : 2 * half]))
+    return first, second
 
 
 def _subsampled(seen: Features) -> Features:

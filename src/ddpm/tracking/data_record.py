@@ -45,7 +45,8 @@ def record_dataset(run_id: str, out: Path = Path("out")) -> None:
         return
     tags, found = run.data.tags, profile.load(out / "prepare")
     digest = tags.get("ddpm.data_hash", "none").removesuffix(".dir")
-    counts = {"images": len(found.rows), "resolution": found.resolution, "channels": found.channels, "kind": found.kind}
+    counts: dict[str, Any] = {"images": len(found.rows), "resolution": found.resolution, "channels": found.channels}
+    counts |= {} if found.kind == "images" else {"kind": found.kind}
     source = {"file": "data.dvc", "md5": tags.get("ddpm.data_hash"), "commit": tags.get("ddpm.git_sha")}
     dataset = Dataset(
         name="data",

@@ -12,6 +12,8 @@ from ddpm.metrics import floors, kernels
 from ddpm.metrics.extractors import ExtractorError
 from ddpm.metrics.frechet import frechet_distance, moments
 from ddpm.metrics.kernels import DIMENSION, KERNELS, LENGTH, KernelExtractor
+from ddpm.metrics.real_distances import expected_fid
+from ddpm.metrics.scoring import Features
 
 
 def clustered(count: int, seed: int, length: int = 64, columns: int = 1) -> NDArray[np.float32]:
@@ -140,3 +142,16 @@ def test_halves_are_alternating_blocks_of_time() -> None:
     assert order[:10].tolist() == list(range(10))
     assert order[10:20].tolist() == list(range(20, 30))
     assert order[80:90].tolist() == list(range(10, 20))
+
+
+def test_halves_of_different_times_do_not_count_as_chance() -> None:
+    """Blocks of time differ in level; the bias of finite sets is that of halves drawn at random."""
+    level = np.repeat(np.arange(16) % 2, 50)[:, None]
+    train = Features((np.random.default_rng(0).standard_normal((800, 4)) + 3 * level).astype(np.float32))
+    found = floors.floors(train, train, {}, seed=0, order=floors.alternating(800)).scores["fid"]
+    plain = floors.floors(train, train, {}, seed=0).scores["fid"]
+    assert found["halves"] > 20
+    assert found["resampled"] == plain["halves"] < 0.5
+    counts = {"halves": 400, "heldout": 800}
+    conditions = {"reference_count": 800, "count": 400, "feature_dimension": 4}
+    assert expected_fid(found, counts, conditions) == pytest.approx(expected_fid(plain, counts, conditions))
