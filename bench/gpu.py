@@ -95,7 +95,8 @@ def ours(net: Net, where: torch.device, precision: str, compiled: bool) -> Conte
         },
         complete=False,
     )  # fmt: skip
-    training = new_state(checkpoint_config(settings, net.side, net.image_channels, ()), settings.train, where)
+    image = {"resolution": net.side, "channels": net.image_channels, "classes": []}
+    training = new_state(checkpoint_config(settings, image), settings.train, where)
     recipe = train_config(settings)
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, net.side, net.side, net.image_channels), dtype=np.uint8)
     data = batches.in_memory(pixels, np.zeros(IMAGES, np.int64), np.arange(IMAGES), 0, where)

@@ -61,7 +61,7 @@ def training_step(net: dict[str, Any], side: int, batch: int) -> Callable[[], ob
         "train": settings.train.model_copy(update={"batch": batch}),
     }
     settings = settings.model_copy(update=changed)
-    config = setup.checkpoint_config(settings, side, 1, tuple("0123456789"))
+    config = setup.checkpoint_config(settings, {"resolution": side, "channels": 1, "classes": list("0123456789")})
     state, recipe = setup.new_state(config, settings.train, torch.device("cpu")), setup.train_config(settings)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (2048, side, side, 1), dtype=np.uint8)

@@ -38,7 +38,9 @@ def trained(
     keep: folder in which to leave the model, and the snapshots of its averages for `ddpm ema --train`.
     """
     where = choose_device()
-    config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
+    config = checkpoint_config(
+        settings, {"resolution": images.shape[1], "channels": images.shape[3], "classes": list(classes)}
+    )
     training, recipe = new_state(config, settings.train, where), train_config(settings)
     data = batches.in_memory(images, labels, indices, len(classes), where)
 

@@ -23,7 +23,7 @@ from flows.tasks import artifacts, data_update, drift, report, stage, title
 def pipeline(stop_on_drift: bool = False, commit_result: bool = False) -> PipelineResult:
     """Bring everything up to date: data, stages, record, registered version, champion.
 
-    stop_on_drift: fail before training if the data differ from the champion's by more than prepare.max_drift.
+    stop_on_drift: fail before training if the data differ from the champion's by more than flow.max_drift.
     commit_result: commit the files that define the version to the branch flow.branch.
     """
     settings = params.load()

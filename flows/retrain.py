@@ -1,7 +1,7 @@
 """The flow of `ddpm retrain` and of the deployment `retrain`, which the service runs on a schedule and on demand.
 
 It updates the data from their source first. If data, parameters, code and lock file are then those of the last finished
-run, or of the champion, it ends in seconds. If the data differ from the champion's by more than prepare.max_drift, it
+run, or of the champion, it ends in seconds. If the data differ from the champion's by more than flow.max_drift, it
 fails before training, so that somebody can inspect them. The result is committed to flow.branch and pushed. Candidates
 rejected more than flow.rejected_days ago are deleted.
 """

@@ -1,6 +1,6 @@
 """Data drift: compare the prepared data with the champion's, after `prepare` and before training.
 
-`ddpm run` reports the drift and continues. A scheduled run fails beyond prepare.max_drift, so that somebody can inspect
+`ddpm run` reports the drift and continues. A scheduled run fails beyond flow.max_drift, so that somebody can inspect
 the data.
 """
 
@@ -33,7 +33,7 @@ class DriftError(RuntimeError):
 
 
 def check_drift(settings: params.Params, stop: bool) -> dict[str, Any] | None:
-    """Run `compare`; None if there is nothing to compare with. stop: raise DriftError beyond prepare.max_drift."""
+    """Run `compare`; None if there is nothing to compare with. stop: raise DriftError beyond flow.max_drift."""
     result: dict[str, Any] | None = compare(settings, stop, return_state=True).result()
     return result
 
@@ -55,7 +55,7 @@ def compare(settings: params.Params, stop: bool) -> Any:
         return finish("drift", "Skipped", "no champion yet, so no data to compare with")
     if before is None:
         return finish("drift", "Skipped", f"champion version {champion.number} has no profile of its data on record")
-    limit = settings.prepare.max_drift
+    limit = settings.flow.max_drift
     about = {"version": champion.number, "data_sha256": before}
     if before == data:
         found = {"champion": about, **unchanged(data, limit)}
@@ -117,5 +117,5 @@ def refusal(found: dict[str, Any], target: Path) -> str:
     return (
         f"the data have changed by more than a scheduled run accepts: {found['words']}.\n"
         f"Look at {PREPARED / 'contact.png'} and {target}. To train on these data: `ddpm run`, or "
-        "`ddpm retrain --accept-drift`. To let such changes pass: raise prepare.max_drift."
+        "`ddpm retrain --accept-drift`. To let such changes pass: raise flow.max_drift."
     )

@@ -31,6 +31,7 @@ ELSEWHERE: dict[str, str] = {
     'ddpm serve --cron "0 * * * *"': "func/flows/test_service.py",
     "ddpm serve --now": "func/flows/test_service.py",
     "ddpm data arrived": "func/flows/test_data_arrival.py",
+    "ddpm data use prices.csv --apply": "func/cli/test_data_use.py",
     "ddpm review --count 40": "func/cli/test_review.py",  # waits for a person's answers
     "mlflow models serve -m models:/ddpm-mnist@champion --env-manager local --host 127.0.0.1 --port 5001":
         "func/serving/test_clean_environment.py",

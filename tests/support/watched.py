@@ -16,11 +16,12 @@ PRESET = Path(__file__).parents[2] / "presets/quick.yaml"
 NAME = "ddpm-digits"  # as in the preset
 
 
-def write_params(**prepare: object) -> None:
+def write_params(max_drift: float = 0.15, **prepare: object) -> None:
     yaml = YAML()
     settings = presets.values(PRESET)
     settings["features"].update(images=6000, width=4, lr=0.01)
     settings["prepare"].update(near_duplicate=0.0, **prepare)
+    settings["flow"]["max_drift"] = max_drift
     with Path("params.yaml").open("w") as file:
         yaml.dump(settings, file)
 

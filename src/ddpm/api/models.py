@@ -22,7 +22,7 @@ from ddpm.restore.run import Restored
 from ddpm.sampling import generate, settings
 from ddpm.sampling.options import Sampler
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
 Pixel = TypeVar("Pixel", np.uint8, np.bool_)
 Task = Literal["inpaint", "super-resolution", "denoise", "colourise"]
 
@@ -51,9 +51,9 @@ class Model:
         return self.loaded.classes
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape (H, W, C) of an image."""
-        return (self.loaded.resolution, self.loaded.resolution, self.loaded.channels)
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an image (H, W, C), or of a series (L, C)."""
+        return self.config.image.domain.stored
 
     @property
     def sha256(self) -> str:
@@ -71,7 +71,7 @@ class Model:
         device: str = "auto",
         **options: Unpack[SamplerOptions],
     ) -> Images:
-        """Generate `count` images, (count, H, W, C) uint8, as `ddpm sample`.
+        """Generate `count` images, (count, H, W, C) uint8, or series, (count, L, C) float32, as `ddpm sample`.
 
         Image i depends on seed + i only. label: class of all images, by name or index; None: all classes in turn.
         guide: a weaker model, for autoguidance. Raises ValueError for a request that the model does not support,

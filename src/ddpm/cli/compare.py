@@ -159,6 +159,7 @@ def draw(
     import numpy as np
 
     from ddpm.common.progress import progress
+    from ddpm.imaging.paths import as_pictures
     from ddpm.model import alike, checkpoint
     from ddpm.report.model_comparison import Drawn
     from ddpm.sampling import generate
@@ -187,7 +188,8 @@ def draw(
                 )
             )  # fmt: skip
             weights.append(model.sha256)
-    return Drawn([each.name for each in models], images, np.array(every), classes), weights
+    pictures = list(as_pictures(np.stack(images)))  # of one scale
+    return Drawn([each.name for each in models], pictures, np.array(every), classes), weights
 
 
 def conditions_of(models: Sequence[Compared], weights: Sequence[str], seed: int, count: int) -> dict[str, str]:

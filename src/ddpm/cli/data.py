@@ -1,4 +1,4 @@
-"""`ddpm data`: the training images."""
+"""`ddpm data`: the training images or series."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,29 +7,36 @@ from urllib.request import url2pathname
 
 import typer
 
+from ddpm.cli import data_source
 from ddpm.common import terminal
 from ddpm.common.redact import has_secret, redact_address
 from ddpm.common.units import size
 
 if TYPE_CHECKING:
+    from ddpm.data.series.survey import SeriesSurvey
     from ddpm.data.survey import Survey
 
-app = typer.Typer(no_args_is_help=True, help="Replace, update or inspect the training images.")
+PRESETS = {"digits": "quick", "oil": "series-quick"}
+"""Presets of embedded sets that have another name."""
+app = typer.Typer(no_args_is_help=True, help="Replace, update or inspect the training data.")
 
 
 @app.command()
 def use(
     source: Annotated[
         str,
-        typer.Argument(help="A folder, a zip or tar archive, a URL for `dvc import-url`, or: mnist, digits."),
+        typer.Argument(
+            help="A folder or archive of images, a CSV or Parquet table, a URL for `dvc import-url`, or: mnist, "
+            "digits, oil."
+        ),
     ],
     apply: Annotated[bool, typer.Option("--apply", help="Write the proposed parameters to params.yaml.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace `data` even if it cannot be restored.")] = False,
 ) -> None:
-    """Replace the training images in `data` by those of a source.
+    """Replace the training data in `data` by those of a source.
 
-    The images are checked first; `data` is replaced completely or not at all. Sub-folders are classes; a flat folder is
-    unlabelled. Formats: PNG, JPEG, WebP, BMP, TIFF, GIF.
+    The data are checked first; `data` is replaced completely or not at all. Of images, sub-folders are classes and a
+    flat folder is unlabelled; formats: PNG, JPEG, WebP, BMP, TIFF, GIF. A table has dates and columns of numbers.
     """
     from ddpm.data import pointer
 
@@ -40,8 +47,13 @@ def use(
     _replace(source, is_embedded=is_embedded, apply=apply, force=force)
 
 
-def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, force: bool = False) -> None:
-    """Check a source, or an embedded set by its name, and replace `data` by it. Raises ValueError, OSError."""
+def _replace(
+    source: str, *, is_embedded: bool = False, apply: bool = False, force: bool = False, again: bool = False
+) -> None:
+    """Check a source, or an embedded set by its name, and replace `data` by it. Raises ValueError, OSError.
+
+    again: params.yaml is for this source already, so series must be readable as it says.
+    """
     from ddpm.data import dvc_settings, replace
 
     with replace.clean():
@@ -61,10 +73,10 @@ def _replace(source: str, *, is_embedded: bool = False, apply: bool = False, for
         found = None
         if local is not None:
             _check_local(local)
-            found = _survey(local)
+            found = data_source.read(local, again)
         terminal.echo(f"fetching {source} (with a copy in DVC's cache)")
         replace.fetch(source if local is None else str(local), is_embedded=is_embedded)
-        found = found or _survey(replace.INCOMING)
+        found = found or data_source.read(replace.INCOMING, again)
         replace.swap(source, is_embedded=is_embedded)
     terminal.echo(f"data and data.dvc are now {source}.")
     _print_next_steps(source, found, apply, is_embedded)
@@ -91,14 +103,13 @@ def update() -> None:
         raise ValueError(
             "data.dvc names no source: the data were added, not imported. Change `data`, then `dvc add data`."
         )
-    _replace(dependencies[0]["path"])
+    _replace(dependencies[0]["path"], again=True)
 
 
 @app.command()
 def status() -> None:
     """Show contents and source of `data`, and compare it with data.dvc."""
     from ddpm.data import pointer, replace
-    from ddpm.data.sources import find
 
     _in_project()
     with replace.exclusive():
@@ -120,11 +131,7 @@ def status() -> None:
         raise ValueError(
             "`data` does not exist. Fetch it: `dvc pull data.dvc`" + (", or `ddpm data update`." if source else ".")
         )
-    files = find(pointer.DATA)
-    labels = {name for name in files.class_names([entry.path for entry in files.entries]) if name is not None}
-    terminal.echo(f"data: {files.kind}, {len(files.entries):,} files, {len(labels)} classes")
-    for note in files.notes():
-        terminal.echo(f"note: {note}")
+    terminal.echo(*data_source.contents(pointer.DATA))
     why = replace.unsaved()
     terminal.echo(f"note: `data` differs from data.dvc: {why}" if why else "`data` matches data.dvc.")
     if out.get("remote") == "embedded" and not names:
@@ -175,58 +182,19 @@ def _check_local(path: Path) -> None:
         check_copyable(path)
 
 
-def _survey(location: Path) -> "Survey":
-    """Read all images at a location and describe them. Raises DataError if stage `prepare` would refuse them."""
-    from ddpm.cli.proposal import unlabelled
-    from ddpm.common.progress import progress
-    from ddpm.config import params
-    from ddpm.data import survey
-    from ddpm.data.errors import DataError, listing
-    from ddpm.data.prepare import SMALLEST_SET
-    from ddpm.data.sources import find
-
-    now = params.load()
-    source = find(location)
-    with progress("checking", len(source.entries), "files") as shown:
-        found = survey.survey(
-            source, max_pixels=now.prepare.max_pixels, background=now.prepare.background, advance=shown.advance
-        )
-    bad = listing([f"{path}: {reason}" for path, reason in found.bad])
-    share = now.prepare.max_bad_fraction
-    if not found.count or len(found.bad) > share * len(source.entries):
-        raise DataError(
-            f"{len(found.bad):,} of {len(source.entries):,} files are not usable images, above "
-            f"prepare.max_bad_fraction = {share}. Nothing was changed. Repair or remove them:\n{bad}"
-        )
-    if found.count < 3 * SMALLEST_SET:
-        raise DataError(
-            f"{location} has {found.count:,} images; at least {3 * SMALLEST_SET} are needed: {2 * SMALLEST_SET} "
-            f"for training and {SMALLEST_SET} held out. Nothing was changed. Add images."
-        )
-    terminal.echo(*survey.lines(found))
-    if note := unlabelled(found, now):
-        terminal.echo(f"note: {note}")
-    if bad:
-        terminal.echo("these files will be skipped:", *bad.split("\n"))
-    return found
-
-
-def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bool) -> None:
+def _print_next_steps(source: str, found: "Survey | SeriesSurvey", apply: bool, is_embedded: bool) -> None:
     """Print or apply parameters that suit the data, and print the next commands."""
     from ddpm.cli import edit, proposal
-    from ddpm.config import changes as config_changes
     from ddpm.config import params
     from ddpm.data import dvc_settings
 
     steps = ["git add data.dvc params.yaml && git commit -m 'Other data'", "make run"]
     if is_embedded:
-        steps.insert(0, f"ddpm preset {'quick' if source == 'digits' else source}")
+        steps.insert(0, f"ddpm preset {PRESETS.get(source, source)}")
     else:
         name = source.rstrip("/").rsplit("/", 1)[-1].partition(".")[0]
-        changes = proposal.propose(found, params.load(), name)
-        text = config_changes.in_text(
-            params.PARAMS_FILE.read_text(encoding="utf-8"), {change.key: change.value for change in changes}
-        )
+        changes = data_source.propose(found, name)
+        text = proposal.in_text(params.PARAMS_FILE.read_text(encoding="utf-8"), changes)
         proposed = edit.parsed(text)
         if changes and apply:
             edit.write(params.PARAMS_FILE, text)
@@ -235,7 +203,7 @@ def _print_next_steps(source: str, found: "Survey", apply: bool, is_embedded: bo
             terminal.echo("these parameters suit the data (`ddpm data use SOURCE --apply` writes them):")
             steps.insert(0, "edit params.yaml")
         proposal.show(changes)
-        terminal.echo(proposal.cost(proposed, tuple(found.classes)))
+        terminal.echo(proposal.cost(proposed, data_source.examples(found, proposed)))
         if note := dvc_settings.outside_remote():
             terminal.echo(f"note: {note}")
         for each in proposed.missing_files():

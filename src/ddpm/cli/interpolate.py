@@ -40,6 +40,7 @@ def interpolate(
     with tracking.friendly_errors():
         folder, own = registry.download_with_settings(model)
     config = checkpoint.read_config(folder)
+    config.image.require_images("interpolation")
     chosen = None if label is None else class_index(label, config.image.classes)
     first, last = _end(start, config), _end(end, config)
     sampling = _guidance(own or {}, guidance, label is not None and isinstance(first, int) and isinstance(last, int))

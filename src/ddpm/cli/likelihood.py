@@ -74,6 +74,7 @@ def likelihood(
     with tracking.friendly_errors():
         folder = registry.download(model)
     config = checkpoint.read_config(folder)
+    config.image.require_images("`ddpm likelihood`")
     chosen = chosen_variance(config, variance) if bound else ""
     pixels, labels, labels_from = load_images(images, config, count, label)
     loaded = checkpoint.load(folder)

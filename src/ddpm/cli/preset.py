@@ -30,7 +30,7 @@ def preset(
         raise FileNotFoundError(f"{Path.cwd()} has no presets/*.yaml. Run this in the project folder.")
     if not name:
         for path in known.values():
-            terminal.echo(f"{path.stem:<12}{presets.header(path)[0]}")
+            terminal.echo(f"{path.stem:<14}{presets.header(path)[0]}")
         terminal.echo("Write one to params.yaml: `ddpm preset NAME`.")
         return
     if name not in known:

@@ -32,7 +32,7 @@ def data() -> Iterator[Finding]:
     elif not Path("data").exists():
         yield Finding("note", "data", "not fetched yet; make run fetches it (or: dvc pull data.dvc)")
     else:
-        count = sum(1 for each in Path("data").rglob("*") if each.is_file())
+        count = sum(1 for each in [Path("data"), *Path("data").rglob("*")] if each.is_file())
         yield Finding("ok", "data", f"{count:,} {'file' if count == 1 else 'files'} in data/")
 
 
@@ -64,14 +64,14 @@ def scores() -> Iterator[Finding]:
         now = params.load()
     except params.ParamsError:
         return  # reported by `parameters`
-    extractor = now.features.choice(labelled=now.prepare.labels == "folders")
+    extractor = now.features.choice(labelled=now.prepare.labelled, kind=now.prepare.kind)
     if extractor in ("inception", "dinov2") and not Path(now.features.weights or "?").is_file():
         first = 'pip install ".[inception]", then ' if extractor == "inception" else ""
         remedy = f"{first}ddpm weights {extractor}, then name the file in features.weights"
         yield Finding("missing", "scores", f"features.weights must name the weights of {extractor}: {remedy}")
     else:
         yield Finding("ok", "scores", f"from features of {extractor}")
-    if not Path("data").exists():
+    if now.prepare.kind != "images" or not Path("data").exists():
         return
     try:
         found = find(Path("data"))

@@ -2,19 +2,23 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ddpm.cli.edit import yaml_value
 from ddpm.common import faults, terminal, units
+from ddpm.config import changes as config_changes
+from ddpm.config import render
 from ddpm.config.params import Params
 from ddpm.config.sections.pipeline import RELATIVE_LIMITS
+from ddpm.config.sections.prepare import Images, Series
 from ddpm.data.prepare import SMALLEST_SET
 from ddpm.data.survey import Survey
 
 RESOLUTIONS = (8, 16, 28, 32, 64)
 MAX_RESOLUTION = RESOLUTIONS[-1]
+IMAGE_DEVIATION = 0.5
 DEEPEST_SIDE = 8
 """Approximate side of the deepest U-Net level in published networks of every resolution."""
 
@@ -31,14 +35,45 @@ class Change:
 def propose(found: Survey, now: Params, name: str) -> list[Change]:
     """List the changes of the current parameters `now` that suit the images `found` in a set called `name`."""
     proposed = [
+        *switch_kind(now, Images()),
         *_of_images(found, now),
-        *_of_net(_resolution(found)[0], now),
+        *of_net(_resolution(found)[0], now),
         *_of_counts(found, now),
         *_of_gate(found, now, name),
     ]
+    return changed(proposed, now)
+
+
+def changed(proposed: list[Change], now: Params) -> list[Change]:
+    """Keep the last proposal for each key, if it changes the current parameters, in the order of the file."""
     flat = {f"{section}.{key}": value for section, keys in now.model_dump().items() for key, value in keys.items()}
-    order = list(flat)
-    return sorted((one for one in proposed if flat[one.key] != one.value), key=lambda one: order.index(one.key))
+    last = {one.key: one for one in proposed}
+    order = {section: place for place, section in enumerate(now.model_dump())}
+    found = [one for one in last.values() if one.key not in flat or flat[one.key] != one.value]
+    keys = [*flat, *(one.key for one in found)]
+    return sorted(found, key=lambda one: (order[one.key.partition(".")[0]], keys.index(one.key)))
+
+
+def switch_kind(now: Params, section: Images | Series) -> Iterator[Change]:
+    """Propose another kind of section prepare, with all of its keys, and what was changed for the present kind."""
+    if section.kind == now.prepare.kind:
+        return
+    for key, value in section.model_dump().items():
+        yield Change(f"prepare.{key}", value, f"the data are {section.kind}" if key == "kind" else "default")
+    if section.kind == "images":
+        yield Change("sample.clamp", True, "images have a range")
+        yield Change("diffusion.sigma_data", IMAGE_DEVIATION, "of images in [-1, 1]")
+        yield Change("features.extractor", "auto", "kernels are for series")
+
+
+def in_text(text: str, changes: Sequence[Change]) -> str:
+    """Apply changes to the text of params.yaml; a section of another kind is written anew."""
+    values = {change.key: change.value for change in changes}
+    if kind := values.get("prepare.kind"):
+        own = {key.partition(".")[2]: values.pop(key) for key in list(values) if key.startswith("prepare.")}
+        section = (Series if kind == "series" else Images)(**own)
+        text = render.with_section(text, "prepare", section)
+    return config_changes.in_text(text, values)
 
 
 def show(changes: Sequence[Change]) -> None:
@@ -52,15 +87,15 @@ def show(changes: Sequence[Change]) -> None:
         terminal.echo(f"    {f'{key}: {yaml_value(change.value)}':<32}# {change.why}")
 
 
-def cost(settings: Params, classes: tuple[str, ...]) -> str:
+def cost(settings: Params, image: Mapping[str, Any]) -> str:
     """Estimate the duration of a training on this machine from a timed step.
 
-    classes: those of the images. Of parameters that this machine does not support, the reason.
+    image: section `image` of the model's config. Of parameters that this machine does not support, the reason.
     """
     from ddpm.training import estimate
 
     try:
-        found = estimate.measure(settings, classes if settings.prepare.labels == "folders" else ())
+        found = estimate.measure(settings, image)
     except (ValueError, MemoryError, RuntimeError) as error:
         if not (reason := faults.exhausted(error) or (isinstance(error, ValueError) and str(error))):
             raise
@@ -113,7 +148,7 @@ def _resolution(found: Survey) -> tuple[int, str]:
     return below, f"{why}; a GPU can train at more" if side > MAX_RESOLUTION else why
 
 
-def _of_net(resolution: int, now: Params) -> Iterator[Change]:
+def of_net(resolution: int, now: Params) -> Iterator[Change]:
     """Propose a network whose levels divide the resolution and, for a U-Net, whose deepest level is small enough."""
     net = now.net
     patch = 1 if net.kind == "unet" and resolution <= 2 * DEEPEST_SIDE else int(net.patch)
@@ -152,10 +187,15 @@ def _of_counts(found: Survey, now: Params) -> Iterator[Change]:
         yield Change("train.batch", max(1, found.count // 4), "there are few images")
 
 
+def of_name(name: str, kind: str) -> Iterator[Change]:
+    """Propose a registered model of its own. kind: of the data, and the name of a source without one."""
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or kind
+    yield Change("promote.name", f"ddpm-{slug}"[:100], f"models of other {kind} do not compete with it")
+
+
 def _of_gate(found: Survey, now: Params, name: str) -> Iterator[Change]:
     """Propose a separate registered model, without limits set for other images."""
-    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "images"
-    yield Change("promote.name", f"ddpm-{slug}"[:100], "models of other images do not compete with it")
+    yield from of_name(name, "images")
     why = "the limit was for other images; set one after the first run"
     yield Change("promote.max_fid", None, why)
     yield Change("promote.min_inception_score", None, why)

@@ -73,6 +73,8 @@ def open_session(count: int, seed: int) -> tuple["Session", str]:
     if not (sample / "sample.json").is_file():
         raise FileNotFoundError(f"{sample} has no samples. Run `dvc repro sample` (or `make run`).")
     data, drawn = prepared.load(), files.read_json(sample / "sample.json")
+    if data.series is not None:
+        raise ValueError("`ddpm review` is for images; people do not tell series apart by sight. See the report.")
     conditions = {"weights_sha256": drawn["weights_sha256"], "data_sha256": data.sha256}
     if drawn["weights_sha256"] != files.sha256_file(config.with_name("weights.safetensors")):
         raise ValueError(f"{sample} was generated with other weights than those in out/train. Run `dvc repro sample`.")

@@ -17,7 +17,6 @@ from ddpm.sampling.settings import STEPS
 from ddpm.sampling.settings import sampling as chosen_settings
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ddpm.metrics.shards import Shard
@@ -85,8 +84,8 @@ def sample(
     out: Annotated[
         Path,
         typer.Option(
-            help="A .png (one grid), a .gif or .webp (animation of the sampling), a .npy (array), or a folder (one PNG "
-            "per image)."
+            help="A .png (one grid), a .gif or .webp (animation of the sampling), a .npy (array), a .csv (series), or "
+            "a folder (one PNG per image)."
         ),
     ] = Path("samples.png"),
     by_class: Annotated[
@@ -94,7 +93,7 @@ def sample(
     ] = False,
     overwrite: options.OverwriteOption = False,
 ) -> None:
-    """Sample images into a picture, animation, array or folder.
+    """Sample images or series into a picture, animation, array, table or folder.
 
     A grid of all classes has a column for each. In a folder, files are named by seed and class; the text of each PNG
     has these, the model and its weights. A registered version is sampled with the settings that it was evaluated with;
@@ -132,6 +131,7 @@ def _sample(
     from ddpm.common import files
     from ddpm.common.class_names import class_index
     from ddpm.imaging import animation
+    from ddpm.imaging.paths import as_pictures
     from ddpm.model import checkpoint
     from ddpm.sampling import generate
 
@@ -140,6 +140,7 @@ def _sample(
         folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
+    sample_output.require_table(out, config.image.columns)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
     sampling, notes = chosen_settings(model, own, chosen, config.diffusion.steps, guide=weak is not None)
     classes, out = config.image.classes, target.out
@@ -156,7 +157,7 @@ def _sample(
         drawn = {"seed": seed, "labels": labels, "guide": loaded_guide, "device": device}
         strip = generate.strip(loaded, count, frame_count, sampling, **drawn)
         in_turn = len(classes) if label is None else 0
-        files.write_bytes(out, animation.animate(strip, out.suffix, in_turn))
+        files.write_bytes(out, animation.animate(as_pictures(strip), out.suffix, in_turn))
         terminal.echo(f"sample: an animation of {count:,} images of {model} in {frame_count} frames is in {out}")
         return
     parts = _draw(
@@ -167,7 +168,8 @@ def _sample(
     every = labels or generate.default_labels(count, len(classes))
     names = [classes[each] for each in every]
     origin = {"model": model, "weights": loaded.sha256}
-    target.write(sample_output.Samples(parts, seed, names, classes if label is None else (), origin))
+    in_turn = classes if label is None else ()
+    target.write(sample_output.Samples(parts, seed, names, in_turn, origin, config.image.columns))
     parts.remove()
     terminal.echo(f"sample: {count:,} images of {model} are in {out}")
 
@@ -208,7 +210,7 @@ def _draw(
     with silent if shard.rank else progress("sample", count, "images") as shown:
         shown.start_at(parts.done())
 
-        def draw(indices: range) -> "NDArray[np.uint8]":
+        def draw(indices: range) -> "NDArray[Any]":
             chosen = every and every[indices.start : indices.stop]
             return generate.generate(
                 model, len(indices), sampling, seed=seed + indices.start, labels=chosen, guide=guide, batch=batch,

@@ -1,5 +1,7 @@
-"""The outputs of `ddpm sample`: a grid, an array, or a folder of images; limits of animations."""
+"""The outputs of `ddpm sample`: a grid, an array, a table, or a folder of images; limits of animations."""
 
+import csv
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
 MAX_GRID = 10_000
 MAX_ANIMATED = 100
+TABLE = ".csv"
 ANIMATIONS = (".gif", ".webp")  # as in imaging.animation, which imports Pillow
 OWN_FILE = re.compile(r"seed-\d+(-.+)?\.png")
 """Names of the files in a folder of samples."""
@@ -23,6 +26,7 @@ class Samples:
 
     seed: that of the first image; image i has seed + i. labels: class name of each image; empty without classes.
     in_turn: the class names if they are drawn in turn, else empty. origin: model and weights, for the files' text.
+    columns: of series; empty for images.
     """
 
     parts: "Parts"
@@ -30,6 +34,7 @@ class Samples:
     labels: Sequence[str]
     in_turn: Sequence[str]
     origin: Mapping[str, str]
+    columns: Sequence[str] = ()
 
     def text(self, index: int) -> dict[str, str]:
         """Return the text of the PNG of an image."""
@@ -80,13 +85,14 @@ def writer(out: Path, count: int, *, by_class: bool, overwrite: bool) -> Callabl
     writers: Mapping[str, Callable[[Samples], None]] = {
         ".png": lambda drawn: _grid(out, drawn),
         ".npy": lambda drawn: files.write_npy_rows(out, count, drawn.parts.read()),
+        TABLE: lambda drawn: _table(out, drawn),
         **{suffix: lambda drawn: None for suffix in ANIMATIONS},  # written from all steps, not from the images
         "": lambda drawn: _folder(out, drawn, by_class=by_class),
     }
     if out.suffix not in writers and not out.is_dir():
         raise ValueError(
-            f"--out {out}: end it with .png for one grid, .gif or .webp for an animation, .npy for an array, or name a "
-            "folder"
+            f"--out {out}: end it with .png for one grid, .gif or .webp for an animation, .npy for an array, .csv for "
+            "a table of series, or name a folder"
         )
     kind = "" if out.is_dir() else out.suffix
     if kind == ".png" and count > MAX_GRID:
@@ -99,6 +105,12 @@ def writer(out: Path, count: int, *, by_class: bool, overwrite: bool) -> Callabl
     return writers[kind]
 
 
+def require_table(out: Path, columns: Sequence[str]) -> None:
+    """Raise ValueError for a table of images. columns: of the model's series, empty for images."""
+    if out.suffix == TABLE and not columns:
+        raise ValueError(f"--out {out}: a table is for series, and this model generates images; use .png or .npy")
+
+
 def class_folders(classes: Sequence[str]) -> None:
     """Raise ValueError for --by-class without classes, or with names that are not names of folders."""
     if not classes:
@@ -108,15 +120,30 @@ def class_folders(classes: Sequence[str]) -> None:
             raise ValueError(f"--by-class: the class {name!r} cannot be the name of a folder; omit --by-class")
 
 
+def _table(out: Path, drawn: Samples) -> None:
+    """Write one line for each row of each series: its number, the row, and the values of the columns."""
+    from ddpm.common import files
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["series", "row", *drawn.columns])
+    every = (series for part in drawn.parts.read() for series in part)
+    for number, series in enumerate(every):
+        table.writerows([number, row, *(f"{value:.9g}" for value in values)] for row, values in enumerate(series))
+    files.write_text(out, text.getvalue())
+
+
 def _grid(out: Path, drawn: Samples) -> None:
     """Write one grid: a column for each class drawn in turn, otherwise as square as the count allows.
 
     Small images are enlarged by an integer factor.
     """
-    from ddpm.common import files
-    from ddpm.imaging import pixels, sheets
+    import numpy as np
 
-    images = [image for part in drawn.parts.read() for image in part]
+    from ddpm.common import files
+    from ddpm.imaging import paths, pixels, sheets
+
+    images = list(paths.as_pictures(np.concatenate(list(drawn.parts.read()))))
     columns = pixels.grid_columns(len(images), len(drawn.in_turn))
     headings = drawn.in_turn if columns == len(drawn.in_turn) else ()
     label = ", ".join(drawn.in_turn) or next(iter(drawn.labels), "")
@@ -127,10 +154,11 @@ def _grid(out: Path, drawn: Samples) -> None:
 def _folder(out: Path, drawn: Samples, *, by_class: bool) -> None:
     """Write one PNG per image into a folder, or into folders of classes in it, that appears complete or not at all."""
     from ddpm.common import files
+    from ddpm.imaging.paths import as_pictures
     from ddpm.imaging.pixels import to_png
 
     with files.fresh_folder(out) as new:
-        for index, image in enumerate(image for part in drawn.parts.read() for image in part):
+        for index, image in enumerate(image for part in drawn.parts.read() for image in as_pictures(part)):
             folder = new / drawn.labels[index] if by_class else new
             folder.mkdir(exist_ok=True)
             (folder / drawn.file_name(index)).write_bytes(to_png(image, text=drawn.text(index)))

@@ -24,7 +24,7 @@ GUIDED = {"prediction", "sigma_data", "weighting", "variance"}
 
 def problems(prepare: Prepare, features: Features, diffusion: Diffusion, train: Train, sample: Sample) -> Iterator[str]:
     """Yield a message for each missing or invalid file. Reads no weights except an extractor's."""
-    match features.choice(labelled=prepare.labels == "folders"):
+    match features.choice(labelled=prepare.labelled, kind=prepare.kind):
         case "inception":
             yield from _weights("inception", features.weights, INCEPTION_FILE, INCEPTION_SHA256)
         case "dinov2":
@@ -65,7 +65,9 @@ def _guide(guide: str, prepare: Prepare, diffusion: Diffusion) -> Iterator[str]:
     try:
         theirs = json.loads((Path(guide) / CHECKPOINT[0]).read_bytes())
         image, process = theirs["image"], theirs["diffusion"]
-        pairs = {f"image.{key}": (getattr(prepare, key), image[key]) for key in ("resolution", "channels")}
+        pairs = {"image.resolution": (prepare.sides[0], image["resolution"])}
+        if prepare.kind == "images":  # the channels of series are known once these are read
+            pairs["image.channels"] = prepare.channels, image["channels"]
         if theirs.get("version") != 1:  # whose diffusion section had other keys
             ours = diffusion.model_dump(exclude=GUIDED)
             pairs |= {f"diffusion.{key}": (value, process.get(key)) for key, value in ours.items()}

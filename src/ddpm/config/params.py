@@ -4,6 +4,7 @@ An invalid file fails here, before any work, with the key, its value, the limit,
 misspelt key. Packages below `config` receive plain arguments and never import these classes.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from ddpm.config.sections import (
 from ddpm.config.sections.diffusion import Ddpm
 from ddpm.config.sections.net import UNet
 from ddpm.config.sections.pipeline import Name
+from ddpm.config.sections.prepare import MOST_COLUMNS, Images
 
 __all__ = [
     "PARAMS_FILE",
@@ -58,7 +60,7 @@ LONGEST_LIST = 20  # problems listed in a message
 class Params(Section):
     """All sections, and the rules between them."""
 
-    prepare: Prepare = Field(default_factory=Prepare)
+    prepare: Prepare = Field(default_factory=Images)
     features: Features = Field(default_factory=Features)
     diffusion: Diffusion = Field(default_factory=Ddpm)
     net: Net = Field(default_factory=UNet)
@@ -71,13 +73,14 @@ class Params(Section):
     @model_validator(mode="after")
     def sections_agree(self) -> Self:
         """Check the rules between sections."""
-        self.net.check_side(self.prepare.resolution)
+        self.net.check_side(self.prepare.sides[0], self.prepare.side_key)
+        self._kind_has_meaning()
         self._guidance_has_labels()
         self._limits_have_scores()
-        if self.prepare.resolution % self.diffusion.shrinks_by:
+        if self.prepare.sides[0] % self.diffusion.shrinks_by:
             raise ValueError(
                 f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
-                f"{self.diffusion.shrinks_by}; it is {self.prepare.resolution}"
+                f"{self.diffusion.shrinks_by}; it is {self.prepare.sides[0]}"
             )
         if self.sample.steps > self.diffusion.steps:
             raise ValueError(f"sample.steps = {self.sample.steps} exceeds diffusion.steps = {self.diffusion.steps}")
@@ -98,9 +101,11 @@ class Params(Section):
 
     def _sizes_are_possible(self) -> None:
         """Refuse sizes that need a terabyte of memory; smaller limits depend on the machine."""
-        image, micro = self.prepare.resolution**2 * self.prepare.channels, self.train.batch // self.train.accumulation
-        first = self.net.values(self.prepare.resolution)
-        chosen = self.features.choice(labelled=self.prepare.labels == "folders")
+        prepare, micro = self.prepare, self.train.batch // self.train.accumulation
+        channels = prepare.channels if prepare.kind == "images" else MOST_COLUMNS
+        image = math.prod(prepare.sides) * channels
+        first = self.net.values(prepare.sides)
+        chosen = self.features.choice(labelled=prepare.labelled, kind=prepare.kind)
         features = 4 * self.features.width if chosen == "classifier" else 2048
         for name, size in (
             ("net: the weights, their average, gradient and two moments", 20 * self.net.weights),
@@ -136,11 +141,11 @@ class Params(Section):
             )
 
     def _guidance_has_labels(self) -> None:
-        labelled = self.prepare.labels == "folders"
+        labelled = self.prepare.labelled
         by_label = self.sample.guidance != 1 and not self.sample.guide
         if by_label and not labelled:
             raise ValueError(
-                f"sample.guidance = {self.sample.guidance} needs labels, but prepare.labels = none; "
+                f"sample.guidance = {self.sample.guidance} needs labels, and {self._without_labels()}; "
                 "use 1, or a weaker model as sample.guide"
             )
         if by_label and self.train.label_dropout == 0:
@@ -154,7 +159,30 @@ class Params(Section):
                 "or put the images into class folders"
             )
 
+    def _without_labels(self) -> str:
+        return "prepare.labels = none" if self.prepare.kind == "images" else "prepare.kind = series has none"
+
+    def _kind_has_meaning(self) -> None:
+        """Refuse what exists for images only, or for series only."""
+        if self.prepare.kind == "images":
+            if self.features.extractor == "kernels":
+                raise ValueError("features.extractor = kernels is for series (prepare.kind); use auto")
+            return
+        for key, value, needed in (
+            ("features.extractor", self.features.extractor, ("auto", "kernels")),
+            ("diffusion.condition", self.diffusion.condition, ("none",)),
+            ("train.flip", self.train.flip, (False,)),
+            ("sample.clamp", self.sample.clamp, (False,)),
+        ):
+            if value not in needed:
+                shown = " or ".join(str(each).lower() for each in needed)
+                raise ValueError(f"{key} = {str(value).lower()} is for images, but prepare.kind = series; use {shown}")
+
     def _limits_have_scores(self) -> None:
+        series = self.prepare.kind == "series"
+        for limit in ("min_inception_score", "min_class_share", "min_class_skill"):
+            if series and getattr(self.promote, limit) is not None:
+                raise ValueError(f"promote.{limit} is a limit for images, but prepare.kind = series; use null")
         if self.features.extractor == "dinov2" and self.promote.min_inception_score is not None:
             raise ValueError(
                 f"promote.min_inception_score = {self.promote.min_inception_score:g} needs an Inception Score, which "

@@ -27,6 +27,14 @@ def text(params: Params, header: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
+def with_section(text: str, name: str, section: Section) -> str:
+    """Replace a section of a params file by another one with its comments; the rest stays as it is."""
+    yaml = yaml_file.writer()
+    document = yaml.load(text)  # ruamel's round trip: constructs no objects from tags
+    document[name] = _mapping(section)
+    return re.sub(r"(?<!\n)\n(?=\w+:\n)", "\n\n", _dumped(document))  # the empty line was part of the old section
+
+
 def comment(section: type[Section], name: str) -> str:
     """Build the comment of a key: its description, then choices that it does not mention, or the range."""
     schema = _properties(section)[name]

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ RELEASE = 64 * 2**20
 """Bytes after which the pages of a memory-mapped file are released."""
 
 
-def blocks(images: NDArray[np.uint8], size: int = BLOCK) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def blocks(images: NDArray[Any], size: int = BLOCK) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield (start, images[start : start + size]) of images (N, ...), in order.
 
     Of a read-only memory map, pages already seen are released now and then: the system would take them back in need,

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,25 @@ from ddpm.data.manifest import read_head
 
 
 @dataclass(frozen=True)
-class PreparedSet:
-    """All images, sorted by path.
+class SeriesColumns:
+    """The columns of a series: names, transform of their values, mean and deviation over the training split."""
 
-    images: uint8 (N, H, W, C), memory-mapped, copy on write; labels: int64 (N,), class index, or -1;
-    heldout: bool (N,), True for images excluded from training; sha256: identity of these three arrays; folder: where
-    they lie.
+    columns: tuple[str, ...]
+    transform: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """All examples: images sorted by path, or windows of a series by time.
+
+    images: uint8 (N, H, W, C), or float32 (N, L, C) of series, memory-mapped, copy on write; labels: int64 (N,), class
+    index, or -1; heldout: bool (N,), True for images excluded from training; sha256: identity of these three arrays;
+    folder: where they lie. series: None for images.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     heldout: NDArray[np.bool_]
     classes: tuple[str, ...]
@@ -31,6 +42,12 @@ class PreparedSet:
     channels: int
     sha256: str
     folder: Path
+    series: SeriesColumns | None = None
+
+    @property
+    def kind(self) -> str:
+        """A row of `domains.DOMAINS`."""
+        return "images" if self.series is None else "series"
 
     @property
     def train_indices(self) -> NDArray[np.int64]:
@@ -61,7 +78,11 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
     images = read_npy(folder / "images.npy", memory_map=True)
     labels, heldout = read_npy(folder / "labels.npy"), read_npy(folder / "heldout.npy")
     side, channels, count = head["resolution"], head["channels"], head["count"]
-    if images.shape != (count, side, side, channels) or len(labels) != count or len(heldout) != count:
+    series = None
+    if head.get("kind") == "series":
+        series = SeriesColumns(tuple(head["columns"]), head["transform"], tuple(head["mean"]), tuple(head["std"]))
+    stored = (side, side, channels) if series is None else (side, channels)
+    if images.shape != (count, *stored) or len(labels) != count or len(heldout) != count:
         raise DataError(
             f"{folder} is inconsistent: {count} images in the manifest, array of shape {images.shape}. {_AGAIN}"
         )
@@ -69,14 +90,15 @@ def load(folder: Path = Path("out/prepare"), verify: bool = False) -> PreparedSe
         raise DataError(
             f"{folder} was changed after it was prepared: its SHA-256 differs from statistics.json. {_AGAIN}"
         )
-    return PreparedSet(images, labels, heldout, tuple(head["classes"]), side, channels, statistics["sha256"], folder)
+    classes, sha256 = tuple(head["classes"]), statistics["sha256"]
+    return PreparedSet(images, labels, heldout, classes, side, channels, sha256, folder, series)
 
 
 _AGAIN = "Run `dvc repro --force prepare`."
 
 
-def identity(images: NDArray[np.uint8], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> str:
-    """Compute the SHA-256 of shape, pixels, labels and split, independent of the machine's byte order."""
+def identity(images: NDArray[Any], labels: NDArray[np.int64], heldout: NDArray[np.bool_]) -> str:
+    """Compute the SHA-256 of shape, values, labels and split, independent of the machine's byte order."""
     digest = hashlib.sha256(repr(images.shape).encode())
     for _, block in blocks(images):
         digest.update(block.tobytes())

@@ -1,4 +1,4 @@
-"""The profile of a prepared set, from which the drift of another set can be measured later and elsewhere.
+"""The profile of a prepared set of images or series, to measure the drift of another set later and elsewhere.
 
 It is small (about fifty bytes per image), is recorded with the model trained on the set, and depends only on images and
 parameters.
@@ -22,15 +22,20 @@ ROW = np.dtype(
     [
         ("pixels", "V16"),  # the first half of the SHA-256 of the prepared pixels: enough to tell images apart
         ("file", "V16"),  # and of the file
-        ("brightness", "<f4"),  # mean grey value of the prepared image, 0 to 255
-        ("contrast", "<f4"),  # standard deviation of its grey values
-        ("width", "<u4"),  # of the original
+        ("brightness", "<f4"),  # mean grey value of the prepared image, 0 to 255; of a series, its level
+        ("contrast", "<f4"),  # standard deviation of its grey values; of a series, its volatility
+        ("width", "<u4"),  # of the original; of a series, its length, and then its columns
         ("height", "<u4"),
         ("mode", "u1"),  # index into `modes`
         ("label", "<i4"),  # index into `classes`, or -1
     ]
 )
 UNLABELLED = "(unlabelled)"
+MEASURES = {
+    "images": {"side": "side", "brightness": "brightness", "contrast": "contrast"},
+    "series": {"level": "brightness", "volatility": "contrast"},
+}
+"""By kind of data: the measures of an example, and the columns that hold them; `side` is the shorter side."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Profile:
     resolution: int
     channels: int
     data_sha256: str
+    kind: str = "images"
 
     def class_counts(self) -> Counter[str]:
         """Count the images by class name."""
@@ -57,8 +63,9 @@ class Profile:
         return Counter(f"{row['width']}x{row['height']}" for row in self.rows)
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """Return one number per image: `brightness`, `contrast`, or the shorter `side` of the original."""
-        found = np.minimum(self.rows["width"], self.rows["height"]) if name == "side" else self.rows[name]
+        """Return one number per example: a measure of its kind (MEASURES)."""
+        column = MEASURES[self.kind][name]
+        found = np.minimum(self.rows["width"], self.rows["height"]) if column == "side" else self.rows[column]
         return found.astype(np.float64)
 
     def write(self, folder: Path) -> None:
@@ -71,7 +78,7 @@ class Profile:
             "classes": list(self.classes),
             "modes": list(self.modes),
             "data_sha256": self.data_sha256,
-        }
+        } | ({} if self.kind == "images" else {"kind": self.kind})
         write_json(folder / HEAD, head)
 
 
@@ -114,4 +121,5 @@ def load(folder: Path) -> Profile:
         head["resolution"],
         head["channels"],
         head["data_sha256"],
+        head.get("kind", "images"),
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from ddpm.domains import images
-from ddpm.domains.domain import Domain
+from ddpm.domains import images, series
+from ddpm.domains.domain import Domain, Scale
 
-IMAGES = "images"
-DOMAINS: dict[str, Callable[[int, int], Domain]] = {IMAGES: images.domain}
-"""By kind: a function of the number of positions along each axis and the number of channels."""
+IMAGES, SERIES = "images", "series"
+DOMAINS: dict[str, Callable[[int, int, Scale], Domain]] = {IMAGES: images.domain, SERIES: series.domain}
+"""By kind: a function of the number of positions along each axis, the number of channels, and their scale."""
 
-__all__ = ["DOMAINS", "IMAGES", "Domain"]
+__all__ = ["DOMAINS", "IMAGES", "SERIES", "Domain", "Scale"]

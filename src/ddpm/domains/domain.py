@@ -10,6 +10,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of each channel, in stored units; empty for a domain of fixed range."""
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Domain:
     """Examples of one kind and shape. All else in the core is independent of dimensions.
 

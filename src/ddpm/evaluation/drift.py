@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm.data.profile import Profile
+from ddpm.data.profile import MEASURES, Profile
 
 ALPHA = 0.05
 """Chance of an alarm, of all tests together, when nothing has changed."""
@@ -107,7 +107,7 @@ class Drift:
         if not self.effects():
             return f"{'; '.join(parts)}; nothing else differs from the champion's data beyond chance"
         sizes = ", ".join(f"{name} {size:.2g}" for name, size in self.effects().items())
-        against = {"beyond": f"beyond prepare.max_drift = {limit}", "within": f"within prepare.max_drift = {limit}"}
+        against = {"beyond": f"beyond flow.max_drift = {limit}", "within": f"within flow.max_drift = {limit}"}
         measured = "no limit is set" if limit is None else against[self.verdict(limit)]
         return f"{'; '.join(parts)}; different from the champion's data in {sizes}: {measured}"
 
@@ -129,17 +129,24 @@ class Drift:
 
 
 def compare(old: Profile, new: Profile, features: FeatureDistance | None = None, notes: Sequence[str] = ()) -> Drift:
-    """Compare two sets by their profiles. features: their distance, measured by the caller with a network."""
+    """Compare two sets of one kind by their profiles; raises ValueError for two kinds.
+
+    features: their distance, measured by the caller with a network.
+    """
+    if old.kind != new.kind:
+        raise ValueError(f"{old.kind} and {new.kind} cannot be compared. Give the new data another promote.name.")
     tables = {
         "classes": (old.class_counts(), new.class_counts()),
         "sizes": (old.size_counts(), new.size_counts()),
         "modes": (old.mode_counts(), new.mode_counts()),
     }
+    if new.kind != "images":
+        tables = {"sizes": tables["sizes"]}
     found = [counted(name, *table) for name, table in tables.items()]
-    found += [measured(name, old.values(name), new.values(name)) for name in ("side", "brightness", "contrast")]
+    found += [measured(name, old.values(name), new.values(name)) for name in MEASURES[new.kind]]
     corrected = holm([test.p_value for test in found])
     tests = tuple(_corrected(test, p_value) for test, p_value in zip(found, corrected, strict=True))
-    before, after = tables["classes"]
+    before, after = old.class_counts(), new.class_counts()
     names = sorted(before.keys() | after.keys())
     return Drift(
         old.data_sha256,

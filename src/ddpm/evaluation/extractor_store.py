@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ddpm.common import files
-from ddpm.metrics import classifier, dinov2, efficientnet, inception, published
+from ddpm.metrics import classifier, dinov2, efficientnet, inception, kernels, published
 from ddpm.metrics.dinov2 import DinoV2Extractor
 from ddpm.metrics.efficientnet import EfficientNetExtractor
 from ddpm.metrics.extractors import AS_IT_IS, ClassifierExtractor, Extractor, ExtractorError
 from ddpm.metrics.inception import InceptionExtractor
+from ddpm.metrics.kernels import KernelExtractor
 
 EXTRACTOR, WEIGHTS = "extractor.json", "extractor.safetensors"
 
@@ -40,6 +41,15 @@ def write_efficientnet(folder: Path, resize: str, device: str) -> Extractor:
     return extractor
 
 
+def write_kernels(folder: Path, fitted: kernels.Kernels) -> Extractor:
+    """Save fitted kernels and return them as an extractor, named by the hash of the file."""
+    files.write_tensors(folder / WEIGHTS, fitted.tensors())
+    extractor = KernelExtractor(fitted, files.sha256_file(folder / WEIGHTS))
+    config = {"name": extractor.name, "sha256": extractor.sha256, "dimension": extractor.dimension}
+    files.write_json(folder / EXTRACTOR, config | {"channels": extractor.channels})
+    return extractor
+
+
 def from_folder(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
     """The extractor that extractor.json of a features stage names. `resize` is for a classifier, which has none.
 
@@ -52,6 +62,9 @@ def from_folder(folder: Path, device: str, resize: str = AS_IT_IS) -> Extractor:
         case EfficientNetExtractor.name:
             network = efficientnet.from_weights(_tensors(folder, config["weights_sha256"]))
             return EfficientNetExtractor(network, config["resize"], device, config["sha256"])
+        case KernelExtractor.name:
+            fitted = kernels.from_tensors(_tensors(folder, config["sha256"]))
+            return KernelExtractor(fitted, config["sha256"])
         case ClassifierExtractor.name:
             return _classifier(folder, config, device, resize)
         case name:

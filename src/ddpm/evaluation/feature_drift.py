@@ -50,7 +50,12 @@ def load_record(folder: Path, device: str = "cpu") -> tuple[Extractor, Moments, 
     counts = summary["floor_counts"]
     moments = reference.read_moments(folder / reference.REFERENCE)[0]
     floors = RealDistances(
-        fid["halves"], fid["heldout"], counts["halves"], moments.count, counts["heldout"], extractor.dimension
+        fid.get("resampled", fid["halves"]),
+        fid["heldout"],
+        counts["halves"],
+        moments.count,
+        counts["heldout"],
+        extractor.dimension,
     )
     return extractor, moments, floors
 

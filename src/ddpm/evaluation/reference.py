@@ -1,6 +1,6 @@
 """Reference of an evaluation, written by the features stage: extractor, features and statistics of real images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ CHUNK = 500  # images looked at between two writes
 
 def observe(
     extractor: Extractor,
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     indices: NDArray[np.int64],
     file: Path,
     *,
@@ -44,7 +44,7 @@ def observe(
 
 def _stream(
     look: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     indices: NDArray[np.int64],
     file: Path,
     advance: Advance,
@@ -72,20 +72,22 @@ def write(
     extractor: Extractor,
     train: Features,
     heldout: Features,
-    noise: Features,
+    noisy: Mapping[str, Features],
     *,
     classes: tuple[str, ...],
     class_counts: NDArray[np.int64] | None,
     data_sha256: str,
     accuracy: float | None,
     seed: int,
+    order: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
-    """Save statistics of features that lie in `folder` (TRAIN, HELDOUT, NOISE), and the floors; returns the summary.
+    """Save statistics of features that lie in `folder`, and the floors; returns the summary.
 
-    class_counts: labels of the training split, counted. Raises TooFewImagesError for a split too small to be scored.
+    noisy, order: as in `floors`. class_counts: labels of the training split, counted. Raises TooFewImagesError for a
+    split too small to be scored.
     """
     shares = None if class_counts is None else class_counts / class_counts.sum()
-    found = floors(train, heldout, noise, seed=seed, extractor=extractor, train_shares=shares)
+    found = floors(train, heldout, noisy, seed=seed, extractor=extractor, train_shares=shares, order=order)
     statistics = moments(train.features)
     spatial = None if train.spatial is None else moments(train.spatial)
     _write_moments(folder / REFERENCE, statistics, spatial)

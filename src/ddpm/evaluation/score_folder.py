@@ -16,6 +16,7 @@ from ddpm.common import files
 from ddpm.common.progress import progress
 from ddpm.data import prepared
 from ddpm.evaluation import reference
+from ddpm.metrics import floors, stylised_facts
 from ddpm.metrics.extractors import Extractor
 from ddpm.metrics.frechet import require_enough
 from ddpm.metrics.inception_score import class_shares
@@ -43,12 +44,12 @@ NO_CONDITION = {"count", "batch", "strip", "evaluations"}
 class Samples:
     """A folder of samples and their features, in the order of their seeds.
 
-    images: uint8 (N, H, W, C); labels: int64 (N,); near: indices into the training split and distances of the
-    NEIGHBOURS nearest training images, (N, NEIGHBOURS) each.
+    images: uint8 (N, H, W, C), or series float32 (N, L, C); labels: int64 (N,); near: indices into the training split
+    and distances of the NEIGHBOURS nearest training images, (N, NEIGHBOURS) each.
     """
 
     folder: Path
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     features: Features
     near: tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -103,6 +104,9 @@ def score(
     if data.classes and (samples.labels >= 0).all():
         requested = class_shares(samples.labels, len(data.classes))
         metrics["class_shares_requested"] = dict(zip(data.classes, map(significant, requested), strict=True))
+    if data.series is not None:
+        metrics |= _facts(samples, data, data.series.transform)
+        metrics["floors"]["facts_deviation"] = metrics["facts"].pop("largest_deviation")
     accuracy = files.read_json(reference.FOLDER / reference.SUMMARY)["heldout_accuracy"]
     if accuracy is not None:
         metrics["extractor_accuracy"] = accuracy
@@ -110,6 +114,16 @@ def score(
         real_accuracy = accuracy_of_real_images(samples.labels, extractor, real, data)
         metrics["floors"]["class_accuracy"] = {"heldout": significant(real_accuracy)}
     return metrics
+
+
+def _facts(samples: Samples, data: prepared.PreparedSet, transform: str) -> dict[str, Any]:
+    """Compute the stylised facts of series, and the largest deviation from those of real ones."""
+    real, heldout = (np.asarray(data.images[each]) for each in (data.train_indices, data.heldout_indices))
+    random = np.random.default_rng(0)
+    made = {"noise": floors.independent, "shuffled": floors.shuffled}
+    noisy = {name: make(len(samples.images), real, random) for name, make in made.items()}
+    found = stylised_facts.compare(samples.images, real, heldout, noisy, transform)
+    return {"facts": found, "facts_deviation": found["largest_deviation"].pop("generated")}
 
 
 def _copies(samples: Samples, data: prepared.PreparedSet) -> int:

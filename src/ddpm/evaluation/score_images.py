@@ -130,7 +130,7 @@ def _reference(
     real, more = features["real"], features.get("heldout")
     found = None
     if len(real) // 2 >= frechet.SMALLEST_SET:
-        found = floors(Features(real), None if more is None else Features(more), None, seed=seed, extractor=extractor)
+        found = floors(Features(real), None if more is None else Features(more), {}, seed=seed, extractor=extractor)
     heldout = real[:0] if more is None else more
     sha256 = files.sha256_json([files.sha256_bytes(part.tobytes()) for part in (real, heldout)] + [list(classes)])
     scores, counts = (found.scores, found.counts) if found else ({}, {})

@@ -6,6 +6,9 @@ from ddpm.evaluation import score_text
 from ddpm.evaluation.score_record import ScoreRecord
 from ddpm.evaluation.score_text import NAMES
 
+FACTS_TOLERANCE = 1.0
+"""Spreads of real blocks of time by which the largest deviation of stylised facts may exceed the champion's."""
+
 
 @dataclass(frozen=True)
 class ScoreRow:
@@ -37,12 +40,12 @@ class Limits:
 def relative(
     candidate: ScoreRecord, champion: ScoreRecord | None, limits: Limits
 ) -> tuple[tuple[ScoreRow, ...], tuple[ScoreRow, ...]]:
-    """Judge the scores relative to real images: FID ratio and class accuracy; KID, recall and memorisation.
+    """Judge the scores relative to real images: FID ratio and class accuracy; KID, recall, memorisation, facts.
 
     A limit on classes or memorisation applies only if the evaluation has such a score; FID and recall are required.
     """
     ratio = row("fid_ratio", candidate, champion, most=limits.max_fid_ratio)
-    kid, recall, memorisation = guarded(candidate, champion)
+    kid, recall, memorisation, facts = guarded(candidate, champion)
     if limits.min_recall_ratio is not None:
         recall = _share(recall, limits.min_recall_ratio, 0.0, candidate.floor("recall", "halves"))
     accuracy = row("class_accuracy", candidate, champion)
@@ -50,12 +53,12 @@ def relative(
         accuracy = _share(accuracy, limits.min_class_skill, candidate.chance, accuracy.floor)
     if candidate.has("memorisation_ratio"):
         memorisation = _judged(memorisation, least=limits.min_memorisation_ratio)
-    return (ratio, accuracy), (kid, recall, memorisation)
+    return (ratio, accuracy), (kid, recall, memorisation, facts)
 
 
 def guarded(candidate: ScoreRecord, champion: ScoreRecord | None) -> tuple[ScoreRow, ...]:
     """List the scores that must not regress, regardless of the gain in FID."""
-    return tuple(row(key, candidate, champion) for key in ("kid", "recall", "memorisation_ratio"))
+    return tuple(row(key, candidate, champion) for key in ("kid", "recall", "memorisation_ratio", "facts_deviation"))
 
 
 def limited(
@@ -69,16 +72,19 @@ def limited(
 
     KID of a good model is near 0, where a relative tolerance is smaller than sampling noise, so a difference of
     `kid_noise` is always tolerated. A memorisation ratio above 1 means that samples are farther from the training
-    images than new images are, so a decrease to 1 is not a regression.
+    images than new images are, so a decrease to 1 is not a regression. Stylised facts of series deviate in units of
+    the spread of real blocks of time: less than one more is chance.
     """
-    kid, recall, memorisation = rows
+    kid, recall, memorisation, facts = rows
     if kid.champion is not None:
         kid = _judged(kid, most=kid.champion + max(kid_tolerance * abs(kid.champion), kid_noise))
     if recall.champion is not None and recall.ok is not False:
         recall = _judged(recall, least=recall.champion - recall_tolerance)
     if memorisation.champion is not None and memorisation.ok is not False:
         memorisation = _judged(memorisation, least=min(memorisation.champion, 1.0) - memorisation_tolerance)
-    return kid, recall, memorisation
+    if facts.champion is not None:
+        facts = _judged(facts, most=facts.champion + FACTS_TOLERANCE)
+    return kid, recall, memorisation, facts
 
 
 def _share(row: ScoreRow, share: float, chance: float, real: float | None) -> ScoreRow:

@@ -15,6 +15,7 @@ NAMES = {
     "class_share_min": "smallest class share",
     "memorisation_ratio": "memorisation ratio",
     "heldout_gap": "held-out loss gap",
+    "facts_deviation": "deviation of stylised facts",
 }
 SHARES = frozenset({"class_accuracy", "class_share_min", "heldout_gap"})
 """Keys of the scores that are written as percentages."""

@@ -8,7 +8,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ddpm.metrics.resize import POLICIES, to_side
 
 M = TypeVar("M", bound=nn.Module)
 Advance = Callable[[int], None]
-Images = NDArray[np.uint8] | Iterable[NDArray[np.uint8]]
-"""An array (N, H, W, C), or an iterable of images (H, W, C), of any sizes if the extractor resizes."""
+Images = NDArray[Any] | Iterable[NDArray[Any]]
+"""Images (N, H, W, C), or an iterable of them, of any sizes if the extractor resizes; or series (N, L, C)."""
 
 AS_IT_IS = "none"  # policy of an extractor that does not resize
 
@@ -31,7 +31,7 @@ class ExtractorError(ValueError):
 
 
 class Extractor(Protocol):
-    """Maps images to the features that scores are computed from. A custom extractor implements these members."""
+    """Maps images or series to the features that scores are computed from. A custom one implements these members."""
 
     name: str
     sha256: str  # of the weights
@@ -172,7 +172,7 @@ def in_batches(
     images: Images,
     batch: int,
     dimension: int,
-    prepared: Callable[[NDArray[np.uint8]], Tensor],
+    prepared: Callable[[NDArray[Any]], Tensor],
     features: Callable[[Tensor], Tensor],
     advance: Advance,
 ) -> NDArray[np.float32]:
@@ -191,7 +191,7 @@ def in_batches(
     return np.concatenate(parts)
 
 
-def _chunks(images: Images, batch: int, prepared: Callable[[NDArray[np.uint8]], Tensor]) -> Iterator[Tensor]:
+def _chunks(images: Images, batch: int, prepared: Callable[[NDArray[Any]], Tensor]) -> Iterator[Tensor]:
     """Iterate over prepared images, `batch` at a time."""
     if isinstance(images, np.ndarray):
         for start in range(0, len(images), batch):

@@ -107,9 +107,9 @@ def _near(samples: Floats, unseen: Floats) -> dict[str, Any]:
     }
 
 
-def count_copies(images: NDArray[np.uint8], training: Set[bytes]) -> int:
-    """Count images (N, H, W, C) that equal a training image in every pixel.
+def count_copies(images: NDArray[Any], training: Set[bytes]) -> int:
+    """Count images or series (N, ...) that equal a training one in every value.
 
-    training: the first DIGEST bytes of the SHA-256 of the pixels of each training image, which has the same shape.
+    training: the first DIGEST bytes of the SHA-256 of the values of each training example, of the same shape.
     """
     return sum(hashlib.sha256(image.tobytes()).digest()[:DIGEST] in training for image in images)

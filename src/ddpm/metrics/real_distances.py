@@ -60,9 +60,10 @@ def expected_fid(floors: Mapping[str, Any], counts: Mapping[str, Any], condition
     """Estimate the FID of as many new real images as there are samples, against the same reference.
 
     Extrapolated from the floors of FID (`heldout`, `halves`, of `counts` images) to the counts of `conditions`, as in
-    metrics.json. None without halves or counts. Without held-out images, it is the finite-sample bias alone.
+    metrics.json; of series, from `resampled` halves, since theirs are of different times. None without halves or
+    counts. Without held-out images, it is the finite-sample bias alone.
     """
-    halves, split = _number(floors.get("halves")), _number(floors.get("heldout"))
+    halves, split = _number(floors.get("resampled", floors.get("halves"))), _number(floors.get("heldout"))
     half, held = _number(counts.get("halves")), _number(counts.get("heldout"))
     reference, count = _number(conditions.get("reference_count")), _number(conditions.get("count"))
     if not halves or not half or not count or not reference:

@@ -1,10 +1,10 @@
-"""Comparability of two models: whether equal seeds give images of the same kind."""
+"""Comparability of two models: whether equal seeds give examples of the same kind."""
 
 from ddpm.model.config import ModelConfig
 
 
 def differences(first: ModelConfig, second: ModelConfig) -> list[str]:
-    """Differences between the configs of two checkpoints in resolution, channels, classes or condition."""
+    """Differences between the configs of two checkpoints in kind, shape, columns, classes or condition."""
     kinds = [_kind(each) for each in (first, second)]
     if sorted(first.image.classes) == sorted(second.image.classes):
         kinds[1]["classes"] = kinds[0]["classes"]  # in another order: each is asked for by its name
@@ -13,8 +13,11 @@ def differences(first: ModelConfig, second: ModelConfig) -> list[str]:
 
 def _kind(config: ModelConfig) -> dict[str, str]:
     return {
+        "kind": config.image.kind,
         "resolution": str(config.image.resolution),
         "channels": str(config.image.channels),
+        "columns": ", ".join(config.image.columns),
+        "transform": config.image.transform,
         "classes": ", ".join(config.image.classes) or "none",
         "condition": config.diffusion.condition,
     }

@@ -39,7 +39,10 @@ def network(config: ModelConfig) -> nn.Module:
     outputs = image.channels * (2 if diffusion.learned_variance else 1)
     inputs = image.channels * (2 if diffusion.scale else 1)
     make = NETS[config.net.kind]
-    return make(inputs, outputs, image.resolution, classes + 1 if classes else 0, **config.net.options)
+    dimensions = len(image.domain.shape) - 1
+    return make(
+        inputs, outputs, image.resolution, classes + 1 if classes else 0, **config.net.options, dimensions=dimensions
+    )
 
 
 def units(network: nn.Module) -> list[nn.Module]:
@@ -48,20 +51,20 @@ def units(network: nn.Module) -> list[nn.Module]:
 
 
 def hidden_weights(network: nn.Module) -> list[Tensor]:
-    """The weights of hidden convolutions and linear layers: 4-D or 2-D, without embeddings, first and last layers."""
+    """The weights of hidden convolutions and linear layers: 2-D to 4-D, without embeddings, first and last layers."""
     outer = next(layers for kind, layers in OUTER.items() if isinstance(network, kind))  # FSDP derives classes
     excluded = {*outer(network)}
     for module in network.modules():
         if isinstance(module, Embedding):
             excluded |= {*module.modules()}
-    layers = (module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    layers = (module for module in network.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear))
     return [layer.weight for layer in layers if layer not in excluded]
 
 
 UNITS = (Attention, Block, ResidualBlock, Stack)
 NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "dit": DiT, "plain": Plain}
 OUTER: dict[type[nn.Module], Callable[[Any], tuple[nn.Module, ...]]] = {
-    # the first and last layers of each kind: those that read or write pixels
+    # the first and last layers of each kind: those that read or write examples
     UNet: lambda net: (net.conv_in, net.conv_out),
     DiT: lambda net: (net.patchify, net.modulation, net.project),
     Plain: lambda net: ((*net.encoder, net.middle)[0].convs[0], net.conv_out),

@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ddpm.diffusion import conditioning
-from ddpm.domains import DOMAINS, IMAGES, Domain
+from ddpm.domains import DOMAINS, IMAGES, Domain, Scale
 
 VERSION = 2
+FIXED = Scale()
 
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """The images of a model: `resolution` x `resolution` pixels, 1 or 3 channels, names of the classes.
+    """The examples of a model: images of `resolution` x `resolution` pixels, or series of `resolution` rows.
 
-    label_dropout: share of labels hidden in training; 0: the model cannot draw without a class. kind: a row of
-    `domains.DOMAINS`.
+    classes: their names. label_dropout: share of labels hidden in training; 0: the model cannot draw without a class.
+    kind: a row of `domains.DOMAINS`. Of series: columns, the name of each channel; scale of each; transform, a row of
+    `data.transforms`.
     """
 
     resolution: int
@@ -23,16 +25,24 @@ class ImageConfig:
     classes: tuple[str, ...]
     label_dropout: float
     kind: str = IMAGES
+    columns: tuple[str, ...] = ()
+    scale: Scale = FIXED
+    transform: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown kind."""
         if self.kind not in DOMAINS:
             raise ValueError(f"its image.kind is {self.kind!r}; possible: {', '.join(DOMAINS)}")
 
+    def require_images(self, what: str) -> None:
+        """Refuse what has no meaning for series. what: the request, as the subject of a sentence. Raises ValueError."""
+        if self.kind != IMAGES:
+            raise ValueError(f"{what} is for models of images; this one generates {self.kind}")
+
     @property
     def domain(self) -> Domain:
         """Shape and conversions of the examples."""
-        return DOMAINS[self.kind](self.resolution, self.channels)
+        return DOMAINS[self.kind](self.resolution, self.channels, self.scale)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,9 @@ class ModelConfig:
                     tuple(image["classes"]),
                     float(image.get("label_dropout", 0.0)),
                     image.get("kind", IMAGES),
+                    tuple(image.get("columns", ())),
+                    Scale(tuple(image.get("mean", ())), tuple(image.get("std", ()))),
+                    image.get("transform", ""),
                 ),
                 NetConfig(net.pop("kind"), net),
                 DiffusionConfig(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ddpm.nets.dimensions import CONVOLUTIONS
 from ddpm.nets.layers import Embedding, attended, zeroed
 
 WAVES = 256  # sinusoids of the time, as published
@@ -38,9 +39,10 @@ class Block(nn.Module):
 
 
 class DiT(nn.Module):
-    """`F(x, t, labels)`: x (B, inputs, H, W), t (B,) float, labels (B,) int64 or None; (B, outputs, H, W) float32.
+    """`F(x, t, labels)`: x (B, inputs, ...), t (B,) float, labels (B,) int64 or None; (B, outputs, ...) float32.
 
-    resolution: H = W, divisible by `patch`. classes: labels including the one for none, or 0. width: of a token,
+    dimensions: 2 for images (H, W), 1 for series (L). resolution: the length of each side, divisible by `patch`.
+    classes: labels including the one for none, or 0. width: of a token,
     divisible by 4 and by `heads`. mlp_ratio: width of the hidden layers of the MLPs, in multiples of `width`.
     """
 
@@ -59,31 +61,34 @@ class DiT(nn.Module):
         heads: int,
         mlp_ratio: int,
         dropout: float,
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         self.patch = patch
-        self.patchify = nn.Conv2d(inputs, width, patch, stride=patch)
+        self.patchify = CONVOLUTIONS[dimensions](inputs, width, patch, stride=patch)
         nn.init.xavier_uniform_(self.patchify.weight.data.flatten(1))  # as of a linear layer of patches
         self.embedding = Embedding(WAVES, width, classes)
         for parameter in self.embedding.parameters():
             nn.init.normal_(parameter, std=0.02 if parameter.ndim == 2 else 0.0)
         self.blocks = nn.ModuleList([Block(width, heads, mlp_ratio, dropout) for _ in range(depth)])
         self.modulation = zeroed(nn.Linear(width, 2 * width))
-        self.project = zeroed(nn.Linear(width, patch**2 * outputs))
-        self.register_buffer("positions", positions(resolution // patch, width), persistent=False)
+        self.project = zeroed(nn.Linear(width, patch**dimensions * outputs))
+        self.register_buffer("positions", positions(resolution // patch, width, dimensions), persistent=False)
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """See the class."""
         embedding = self.embedding(time, labels)
-        patches = self.patchify(x)  # (B, width, H / patch, W / patch)
-        height, width = patches.shape[2:]
+        patches = self.patchify(x)  # (B, width, H / patch, W / patch) or (B, width, L / patch)
+        grid = patches.shape[2:]
+        dimensions = len(grid)
         tokens = patches.flatten(2).transpose(1, 2) + self.positions
         for block in self.blocks:
             tokens = block(tokens, embedding)
         shift, scale = self.modulation(functional.silu(embedding))[:, None].chunk(2, dim=2)
-        pixels = self.project(_modulated(tokens, shift, scale))  # (B, N, patch * patch * outputs), channels innermost
-        pixels = pixels.view(len(x), height, width, self.patch, self.patch, -1).permute(0, 5, 1, 3, 2, 4)
-        result: Tensor = pixels.reshape(len(x), -1, height * self.patch, width * self.patch).float()
+        patches = self.project(_modulated(tokens, shift, scale))  # (B, N, patch^dimensions * outputs), channels last
+        patches = patches.view(len(x), *grid, *[self.patch] * dimensions, -1)
+        of_side = [axis for side in range(1, dimensions + 1) for axis in (side, side + dimensions)]
+        result: Tensor = patches.permute(0, -1, *of_side).reshape(len(x), -1, *x.shape[2:]).float()
         return result
 
 
@@ -94,16 +99,18 @@ def started(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
-def positions(side: int, width: int) -> Tensor:
-    """Where each of side x side tokens lies, row by row: (side^2, width) float32.
+def positions(side: int, width: int, dimensions: int = 2) -> Tensor:
+    """Where each token lies: (side, width) in one dimension, (side^2, width), row by row, in two; float32.
 
-    The first half of the channels tells the column, the second the row, each by sines and cosines of `width / 4`
-    frequencies from 1 towards 1/10000.
+    In two, the first half of the channels tells the column and the second the row. A place is told by equally many
+    sines and cosines, of frequencies from 1 towards 1/10000.
     """
-    quarter = width // 4
-    frequencies = 10000.0 ** -(torch.arange(quarter, dtype=torch.float64) / quarter)
+    count = width // (2 * dimensions)
+    frequencies = 10000.0 ** -(torch.arange(count, dtype=torch.float64) / count)
     angles = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
-    line = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, width / 2)
+    line = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, width / dimensions)
+    if dimensions == 1:
+        return line.float()
     columns, rows = line[None].expand(side, -1, -1), line[:, None].expand(-1, side, -1)
     return torch.cat([columns, rows], dim=2).flatten(0, 1).float()
 

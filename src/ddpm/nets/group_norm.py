@@ -13,23 +13,25 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from ddpm.nets.dimensions import per_position
+
 FEW_CHANNELS, FEW_PIXELS = 8, 128  # measured on AVX-512: channels of a group, pixels of an image
 
 
 def norm_silu(norm: nn.GroupNorm, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """`silu(norm(x) * (1 + scale) + shift)`: x (B, C, H, W), scale and shift (B, C) or both None; returns x's shape."""
+    """`silu(norm(x) * (1 + scale) + shift)`: x (B, C, ...), scale and shift (B, C) or both None; returns x's shape."""
     if _gains(norm, x, scale is not None):
         apply = cast(Callable[..., Tensor], _NormSilu.apply)  # torch has no type for it
         return apply(x, norm.weight, norm.bias, scale, shift, norm.num_groups, norm.eps)
     hidden: Tensor = norm(x)
     if scale is not None and shift is not None:
-        hidden = hidden * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+        hidden = hidden * (1 + per_position(scale, x)) + per_position(shift, x)
     return functional.silu(hidden)
 
 
 def _gains(norm: nn.GroupNorm, x: Tensor, scaled: bool) -> bool:
     """Return True where the fused step is faster: for channels-last float32 on the CPU, outside torch's compiler."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
+    if x.ndim != 4 or x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
     if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
         return False

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ddpm.nets.dimensions import CONVOLUTIONS, per_position
 from ddpm.nets.group_norm import norm_silu
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -20,12 +21,13 @@ def zeroed(layer: Layer) -> Layer:
 
 
 def like_layout(x: Tensor, weight: Tensor) -> Tensor:
-    """x (B, C, H, W) in channels-last order if `weight`, of several input channels, is; else as it is.
+    """x (B, C, H, W) in channels-last order if `weight`, of several input channels, is; else, and in 1-D, as it is.
 
     A convolution of one input channel answers in the default order, which residual connections would keep.
     """
-    ordered = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
-    return x.contiguous(memory_format=torch.channels_last) if ordered else x
+    if x.ndim != 4 or weight.is_contiguous() or not weight.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def sinusoids(time: Tensor, dimension: int, *, reaches_last: bool = False) -> Tensor:
@@ -69,10 +71,11 @@ class Embedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, around which the input is added (Ho et al. 2020; ADM).
+    """GroupNorm, SiLU, convolution of width 3, twice, around which the input is added (Ho et al. 2020; ADM).
 
     The embedding is added between the two, or, with `scale_shift`, scales and shifts the second normalisation.
-    resize: what halves or doubles the side, of the input and of what the first convolution sees (ADM).
+    resize: what halves or doubles the side, of the input and of what the first convolution sees (ADM). dimensions: 1
+    or 2, as in `dimensions`.
     """
 
     def __init__(
@@ -86,27 +89,29 @@ class ResidualBlock(nn.Module):
         dropout: float,
         scale_shift: bool,
         resize: nn.Module | None = None,
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
+        convolution = CONVOLUTIONS[dimensions]
         self.scale_shift = scale_shift
         self.resize = resize or nn.Identity()
         self.norm1 = nn.GroupNorm(groups, inputs, epsilon)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = convolution(inputs, outputs, 3, padding=1)
         self.embed = nn.Linear(embedding, outputs * (2 if scale_shift else 1))
         self.norm2 = nn.GroupNorm(groups, outputs, epsilon)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.conv2 = zeroed(convolution(outputs, outputs, 3, padding=1))
+        self.shortcut = convolution(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, inputs, H, W), embedding (B, E); returns (B, outputs, H, W), or with the sides resized."""
+        """x (B, inputs, ...), embedding (B, E); returns (B, outputs, ...), or with the sides resized."""
         hidden = self.conv1(self.resize(norm_silu(self.norm1, x)))
         embedded = self.embed(functional.silu(embedding))
         if self.scale_shift:
             scale, shift = embedded.chunk(2, dim=1)
             hidden = norm_silu(self.norm2, hidden, scale, shift)
         else:
-            hidden = norm_silu(self.norm2, hidden + embedded[:, :, None, None])
+            hidden = norm_silu(self.norm2, hidden + per_position(embedded, hidden))
         result: Tensor = self.shortcut(self.resize(x)) + self.conv2(self.dropout(hidden))
         return result
 
@@ -121,7 +126,7 @@ def attended(query_key_value: Tensor, heads: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Self-attention among the pixels, in heads of `head_channels`."""
+    """Self-attention among the positions, in heads of `head_channels`."""
 
     def __init__(self, channels: int, *, head_channels: int, groups: int, epsilon: float) -> None:
         super().__init__()
@@ -131,38 +136,38 @@ class Attention(nn.Module):
         self.project = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W); returns the same shape."""
-        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
+        """x (B, C, ...); returns the same shape."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, N, C)
         mixed = self.project(attended(self.query_key_value(tokens), self.heads))
         result: Tensor = x + mixed.transpose(1, 2).view(x.shape)
         return result
 
 
 class Downsample(nn.Module):
-    """Half the side, by a strided 3x3 convolution.
+    """Half the side, by a strided convolution of width 3.
 
     centred: padded all round; else on the right and below only, as "same" padding was in Ho et al. 2020.
     """
 
-    def __init__(self, channels: int, *, centred: bool) -> None:
+    def __init__(self, channels: int, *, centred: bool, dimensions: int = 2) -> None:
         super().__init__()
         self.centred = centred
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if centred else 0)
+        self.conv = CONVOLUTIONS[dimensions](channels, channels, 3, stride=2, padding=1 if centred else 0)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H/2, W/2); the embedding is of no use here."""
-        halved: Tensor = self.conv(x if self.centred else functional.pad(x, (0, 1, 0, 1)))
+        """(B, C, H, W) to (B, C, H/2, W/2), or (B, C, L) to (B, C, L/2); the embedding is of no use here."""
+        halved: Tensor = self.conv(x if self.centred else functional.pad(x, (0, 1) * (x.ndim - 2)))
         return halved
 
 
 class Upsample(nn.Module):
-    """Twice the side: nearest neighbours, then a 3x3 convolution."""
+    """Twice the side: nearest neighbours, then a convolution of width 3."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, dimensions: int = 2) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = CONVOLUTIONS[dimensions](channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 2H, 2W); the embedding is of no use here."""
+        """(B, C, H, W) to (B, C, 2H, 2W), or (B, C, L) to (B, C, 2L); the embedding is of no use here."""
         doubled: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
         return doubled

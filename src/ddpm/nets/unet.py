@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from ddpm.nets.dimensions import CONVOLUTIONS, HALVINGS, shuffle, unshuffle
 from ddpm.nets.group_norm import norm_silu
 from ddpm.nets.layers import Attention, Downsample, Embedding, ResidualBlock, Upsample, like_layout, zeroed
 
@@ -44,7 +44,7 @@ class Encoder(Level):
     """A level of the way down; keeps what every block and the resize put out."""
 
     def forward(self, x: Tensor, embedding: Tensor, kept: list[Tensor]) -> Tensor:
-        """x (B, C, H, W); returns the input of the next level and appends to `kept`."""
+        """x (B, C, ...); returns the input of the next level and appends to `kept`."""
         for block, attend in zip(self.blocks, self.attentions, strict=True):
             x = attend(block(x, embedding))
             kept.append(x)
@@ -58,7 +58,7 @@ class Middle(Level):
     """The deepest level."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, C, H, W); returns the same shape."""
+        """x (B, C, ...); returns the same shape."""
         for block, attend in zip(self.blocks, self.attentions, strict=True):
             x = attend(block(x, embedding))
         return x
@@ -68,7 +68,7 @@ class Decoder(Level):
     """A level of the way up; each block also sees what the encoder kept."""
 
     def forward(self, x: Tensor, embedding: Tensor, kept: list[Tensor]) -> Tensor:
-        """x (B, C, H, W); takes from the end of `kept`."""
+        """x (B, C, ...); takes from the end of `kept`."""
         for block, attend in zip(self.blocks, self.attentions, strict=True):
             x = attend(block(torch.cat([x, kept.pop()], dim=1), embedding))
         if self.resize is not None:
@@ -77,9 +77,10 @@ class Decoder(Level):
 
 
 class UNet(nn.Module):
-    """`F(x, t, labels)`: x (B, inputs, H, W), t (B,) float, labels (B,) int64 or None; (B, outputs, H, W) float32.
+    """`F(x, t, labels)`: x (B, inputs, ...), t (B,) float, labels (B,) int64 or None; (B, outputs, ...) float32.
 
-    resolution: H = W, divisible by `patch * 2^(levels - 1)`. classes: labels including the one for none, or 0.
+    dimensions: 2 for images (H, W), 1 for series (L). resolution: the length of each side, divisible by
+    `patch * 2^(levels - 1)`. classes: labels including the one for none, or 0.
     attention: sides, after `patch`, that have attention; the middle has it by itself. resample: `conv` (a strided
     convolution; nearest neighbours and a convolution) or `residual` (a residual block that averages or repeats pixels).
     layout: a row of LAYOUTS.
@@ -104,24 +105,26 @@ class UNet(nn.Module):
         dropout: float,
         patch: int,
         layout: str = "adm",
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         details = LAYOUTS[layout]
+        convolution, folded = CONVOLUTIONS[dimensions], patch**dimensions
         widths = [channels * multiplier for multiplier in multipliers]
         sides = [resolution // patch // 2**level for level in range(len(widths))]
         self.patch = patch
         embedding = 4 * channels
         block = partial(
             ResidualBlock, embedding=embedding, groups=groups, epsilon=details.epsilon, dropout=dropout,
-            scale_shift=scale_shift,
+            scale_shift=scale_shift, dimensions=dimensions,
         )  # fmt: skip
         mix = partial(Attention, head_channels=head_channels, groups=groups, epsilon=details.epsilon)
         down: dict[str, Callable[[int], nn.Module]] = {
-            "conv": partial(Downsample, centred=details.centred),
-            "residual": lambda width: block(width, width, resize=nn.AvgPool2d(2)),
+            "conv": partial(Downsample, centred=details.centred, dimensions=dimensions),
+            "residual": lambda width: block(width, width, resize=HALVINGS[dimensions](2)),
         }
         up: dict[str, Callable[[int], nn.Module]] = {
-            "conv": Upsample,
+            "conv": partial(Upsample, dimensions=dimensions),
             "residual": lambda width: block(width, width, resize=nn.Upsample(scale_factor=2.0)),
         }
 
@@ -129,7 +132,7 @@ class UNet(nn.Module):
             return mix(width) if side in attention else nn.Identity()
 
         self.embedding = Embedding(channels, embedding, classes, reaches_last=details.reaches_last)
-        self.conv_in = nn.Conv2d(inputs * patch**2, channels, 3, padding=1)
+        self.conv_in = convolution(inputs * folded, channels, 3, padding=1)
 
         skips = [channels]  # widths of the tensors that the encoder keeps for the decoder
         encoder, width = [], channels
@@ -154,12 +157,12 @@ class UNet(nn.Module):
         self.decoder = nn.ModuleList(decoder)
 
         self.norm_out = nn.GroupNorm(groups, width, details.epsilon)
-        self.conv_out = zeroed(nn.Conv2d(width, outputs * patch**2, 3, padding=1))
+        self.conv_out = zeroed(convolution(width, outputs * folded, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """See the class."""
         embedding = self.embedding(time, labels)
-        x = like_layout(self.conv_in(functional.pixel_unshuffle(x, self.patch)), self.conv_out.weight)
+        x = like_layout(self.conv_in(unshuffle(x, self.patch)), self.conv_out.weight)
         kept = [x]
         for level in self.encoder:
             x = level(x, embedding, kept)
@@ -167,4 +170,4 @@ class UNet(nn.Module):
         for level in self.decoder:
             x = level(x, embedding, kept)
         x = self.conv_out(norm_silu(self.norm_out, x))
-        return functional.pixel_shuffle(x, self.patch).float()
+        return shuffle(x, self.patch).float()

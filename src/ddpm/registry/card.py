@@ -135,8 +135,11 @@ def _data(found: Version, run: "Run") -> str:
     sources = {"DVC hash": "ddpm.data_hash", "commit": "ddpm.git_sha"}
     facts = [f"{title} {escape(tags.get(tag, 'none'))}" for title, tag in sources.items()]
     if counts := _dataset(run):
-        size = f"{counts['resolution']} x {counts['resolution']} pixels"
-        facts.insert(0, f"{counts['images']:,} images of {size}, {counts['channels']} channel(s)")
+        side, channels = counts["resolution"], counts["channels"]
+        what = f"images of {side} x {side} pixels, {channels} channel(s)"
+        if counts.get("kind") == "series":
+            what = f"windows of {side} rows, {channels} column(s)"
+        facts.insert(0, f"{counts['images']:,} {what}")
     if names := found.classes:
         shown = ", ".join(map(escape, names[:MOST_CLASSES])) + (", ..." if len(names) > MOST_CLASSES else "")
         facts.append(f"{len(names)} classes: {shown}")

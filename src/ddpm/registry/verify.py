@@ -77,18 +77,18 @@ def _facts(uri: str, answer: subprocess.CompletedProcess[str]) -> dict[str, Any]
         facts: dict[str, Any] = json.loads(answer.stdout.strip().splitlines()[-1])
         problem = _problem(facts)
     except (ValueError, LookupError, TypeError) as error:
-        raise VerificationError(f"{uri} loads, but its process did not report its images ({error!r})") from error
+        raise VerificationError(f"{uri} loads, but its process did not report its samples ({error!r})") from error
     if problem:
         raise VerificationError(f"{uri} loads, but {problem}. It was not promoted.")
     return facts
 
 
 def _problem(facts: dict[str, Any]) -> str | None:
-    """Describe a fault of the images; None without one."""
-    if facts["dtype"] != "uint8":
-        return f"its images are {facts['dtype']}, not uint8"
-    if len(facts["shape"]) != 4 or facts["shape"] != facts["expected"]:
-        return f"its images have the shape {facts['shape']} instead of {facts['expected']}"
+    """Describe a fault of the samples; None without one."""
+    if facts["dtype"] != facts["expected_dtype"]:
+        return f"its samples are {facts['dtype']}, not {facts['expected_dtype']}"
+    if len(facts["shape"]) < 3 or facts["shape"] != facts["expected"]:
+        return f"its samples have the shape {facts['shape']} instead of {facts['expected']}"
     if facts["constant"]:
-        return "it generates images of a single value"
+        return "it generates samples of a single value"
     return None

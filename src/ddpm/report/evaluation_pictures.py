@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,16 @@ from ddpm.common import files
 from ddpm.data.prepared import PreparedSet
 from ddpm.evaluation import history, score_folder
 from ddpm.evaluation.score_folder import Samples
+from ddpm.imaging.paths import Paths, common_limits
 from ddpm.imaging.pixels import Pixels
 from ddpm.metrics import loss_gap
 from ddpm.metrics.extractors import Extractor
+from ddpm.metrics.floors import shuffled
 from ddpm.model import checkpoint
 from ddpm.report import figures, picture, schedules
 from ddpm.report.picture import Picture
+
+LAGS = 25
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,13 @@ def evaluation(
     neighbours: int,
 ) -> list[Picture]:
     """Draw all pictures of an evaluation. pairs: as in neighbours.json; other arguments as for `write`."""
-    real = RealImages(data.images, data.labels, data.heldout, data.classes)
+    strip = files.read_npy(samples.folder / "strip.npy")
+    shown = _as_pictures(data, samples, strip)
+    real = RealImages(shown[0], data.labels, data.heldout, data.classes)
     drawn = Drawn(
-        samples.images,
+        shown[1],
         samples.labels,
-        files.read_npy(samples.folder / "strip.npy"),
+        shown[2],
         score_folder.confidence(extractor, samples.features.features, samples.labels),
         samples.near[1][:, 0],
     )
@@ -93,6 +99,8 @@ def evaluation(
     worst = [sample for sample, *_ in metrics["memorisation"]["worst"][:neighbours]]
     copies = score_folder.neighbours(samples, data.train_indices, worst)
     found = images(real, drawn, grid)
+    if data.series is not None:
+        found += series(data, samples.images)
     if "class_histogram" in metrics:
         found.append(class_shares(real, metrics["class_histogram"], drawn.labels))
     return [
@@ -102,6 +110,16 @@ def evaluation(
         companions(real, drawn, copies, typical, "worst"),
         companions(real, drawn, pairs, typical, "of_each_class"),
     ]
+
+
+def _as_pictures(data: PreparedSet, samples: Samples, strip: NDArray[Any]) -> tuple[Pixels, Pixels, Pixels]:
+    """Real examples, samples and strip as images: those of images as they are, of series as paths of one scale."""
+    if data.series is None:
+        return data.images, samples.images, strip
+    limits = common_limits(data.images)
+    frames = Paths(strip.reshape(-1, *strip.shape[2:]), limits)[:]
+    real, drawn = (cast(Pixels, Paths(each, limits)) for each in (data.images, samples.images))  # indexed as arrays are
+    return real, drawn, frames.reshape(*strip.shape[:2], *frames.shape[1:])
 
 
 def images(real: RealImages, drawn: Drawn, grid: int) -> list[Picture]:
@@ -117,6 +135,18 @@ def images(real: RealImages, drawn: Drawn, grid: int) -> list[Picture]:
         if scores is not None:
             found.append(figures.extremes(drawn.images, drawn.labels, real.classes, scores=scores, by=by))
     return [*found, figures.denoising(drawn.strip, drawn.labels, real.classes)]
+
+
+def series(data: PreparedSet, generated: NDArray[Any]) -> list[Picture]:
+    """Draw memory, tails and paths of generated series (M, L, C) beside real and shuffled ones."""
+    if data.series is None:
+        raise ValueError("these are images, not series")
+    real, heldout = (np.asarray(data.images[each]) for each in (data.train_indices, data.heldout_indices))
+    mixed = shuffled(len(generated), real, np.random.default_rng(0))
+    sets = {"real": real, "held out": heldout, "shuffled": mixed, "generated": generated}
+    paths = {name: sets[name] for name in ("real", "held out", "generated")}
+    lags = min(LAGS, data.resolution // 2)
+    return [figures.memory(sets, lags), figures.tails(sets), figures.fans(paths, data.series.transform)]
 
 
 def companions(

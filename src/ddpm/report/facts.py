@@ -108,7 +108,8 @@ def _date(text: str) -> str:
 def _data(training: Training, statistics: Mapping[str, Any], summary: RunSummary | None) -> str:
     version = summary.lineage.get("ddpm.data_hash", "none") if summary else "none"
     digest = version.removesuffix(".dir") if version != "none" else str(statistics["sha256"])
-    counts = f"{statistics['train']:,} training and {statistics['heldout']:,} held-out images"
+    examples = "windows" if statistics.get("kind") == "series" else "images"
+    counts = f"{statistics['train']:,} training and {statistics['heldout']:,} held-out {examples}"
     return f"{training.data or 'data'} ({digest[:SHORT]}): {counts}"
 
 
@@ -117,5 +118,6 @@ def _network(training: Training, config: Mapping[str, Any]) -> str:
     side, channels = image.get("resolution"), image.get("channels")
     parts = [str(net.get("kind", ""))]
     parts += [f"{count(training.parameters)} parameters"] if training.parameters else []
-    parts += [f"{side} × {side} × {channels}"] if side and channels else []
+    shape = f"{side} × {channels}" if image.get("kind") == "series" else f"{side} × {side} × {channels}"
+    parts += [shape] if side and channels else []
     return ", ".join(filter(None, parts))

@@ -10,7 +10,7 @@ from ddpm.common.units import score_number
 from ddpm.imaging import sheets
 from ddpm.imaging.pixels import Pixels
 from ddpm.metrics import loss_gap
-from ddpm.report import pictures, plots
+from ddpm.report import pictures, plots, series_plots
 from ddpm.report.picture import Picture
 
 Labels = NDArray[np.int64]
@@ -178,6 +178,44 @@ def heldout_loss(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -
         f"{last['images']:,.0f} images; final gap {gap}",
         name="heldout_loss",
         part="training",
+    )
+
+
+def memory(sets: Mapping[str, NDArray[np.floating]], lags: int) -> Picture:
+    """Show the autocorrelation of series; sets (N, L, C) by name."""
+    return Picture(
+        series_plots.memory(sets, lags),
+        "Memory",
+        "Autocorrelation of the values, at the left, and of their magnitudes, at the right: large changes that follow "
+        "one another. Shuffled are real rows in random order, which have none.",
+        f"Autocorrelation at lags 1 to {lags} of {', '.join(sets)} series",
+        name="memory",
+        part="images",
+    )
+
+
+def tails(sets: Mapping[str, NDArray[np.floating]]) -> Picture:
+    """Show the quantiles of series against those of real ones; sets as in `memory`."""
+    return Picture(
+        series_plots.tails(sets),
+        "Tails",
+        "Quantiles of the values of all rows against those of the real training rows, on the grey line if equal.",
+        f"Quantiles of {', '.join(sets)} series",
+        name="tails",
+        part="images",
+    )
+
+
+def fans(sets: Mapping[str, NDArray[np.floating]], transform: str) -> Picture:
+    """Show the spread of paths over a window; sets as in `memory`."""
+    summed = "sums of the values" if transform != "none" else "values"
+    return Picture(
+        series_plots.fans(sets, series_plots.accumulated(transform)),
+        "Paths",
+        f"Median, quartiles and the range of 90 % of the {summed} over the rows of a window (first column).",
+        f"Fans of {', '.join(sets)} paths",
+        name="fans",
+        part="images",
     )
 
 

@@ -142,7 +142,11 @@ def compose(
         commands=lineage.commands(summary),
         caveat=lineage.caveat(summary),
         times=times.describe(summary) if summary else None,
-        tables={CONDITIONS: flat(conditions), "Model": flat(model)},
+        tables={
+            **scores.stylised_facts(evaluated.source.get("facts")),
+            CONDITIONS: flat(conditions),
+            "Model": flat(model),
+        },
     )
 
 

@@ -29,7 +29,7 @@ def training(images: Sequence[float], loss: Sequence[float], lr: Sequence[float]
     left, right = figure.subplots(1, 2)
     for axes, values, name, colour in ((left, loss, "training loss", BLUE), (right, lr, "learning rate", ORANGE)):
         axes.plot(images, values, color=colour, linewidth=1.8, marker="o" if len(images) < 3 else None)
-        _tidy(axes)
+        tidy(axes)
         axes.set_title(name, loc="left", color=GREY, fontsize=11)
         axes.set_xlabel("training images seen", color=GREY)
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -56,7 +56,7 @@ def heldout(rows: Sequence[Mapping[str, float]], sigmas: Sequence[float]) -> byt
         for name in reversed(loss_gap.SETS):  # held-out on top
             values = [row[loss_gap.column(name, number)] for row in rows]
             axes.plot(images, values, color=colours[name], linewidth=1.5, marker="o" if len(rows) < 3 else None)
-        _tidy(axes)
+        tidy(axes)
         axes.set_title(f"sigma {sigma:.3g}", loc="left", color=GREY, fontsize=9)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(3))
@@ -77,7 +77,7 @@ def losses(curves: Mapping[str, Sequence[tuple[float, float]]]) -> bytes:
             color=LINES[number % len(LINES)], linewidth=2.4 if number == 0 else 1.6, label=label(name),
             linestyle="-" if number < len(LINES) else "--", marker="o" if len(points) < 3 else None,
         )  # fmt: skip
-    _tidy(axes)
+    tidy(axes)
     axes.set_title("held-out loss", loc="left", color=GREY, fontsize=11)
     axes.set_xlabel("training images seen", color=GREY)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -102,7 +102,7 @@ def classes(names: Sequence[str], generated: Sequence[float], real: Sequence[flo
         linewidth=2.5,
         label="training set",
     )
-    _tidy(axes)
+    tidy(axes)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel("share of images (%)", color=GREY)
     axes.set_xlabel("class, by the classifier", color=GREY)
@@ -137,7 +137,7 @@ def schedules(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDAr
         own_course = np.linspace(0, 1, len(sigmas[own]))
         at = np.interp(np.log(sampled), np.log(sigmas[own]), own_course)
         axes.plot(at, of(sampled), "o", color=ORANGE, markersize=3.5)
-        _tidy(axes)
+        tidy(axes)
         axes.set_title(title, loc="left", color=GREY, fontsize=11)
         axes.set_xlabel("t / T", color=GREY)
         if title == "sigma":
@@ -148,7 +148,7 @@ def schedules(sigmas: Mapping[str, NDArray[np.float64]], own: str, sampled: NDAr
     return png(figure)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
     """Style axes: two spines, a faint grid, grey text."""
     axes.set_facecolor("none")
     for side in ("top", "right"):

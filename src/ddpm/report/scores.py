@@ -86,6 +86,8 @@ KINDS = (
           "held-out images: far below 1 indicates copies."),
     _kind("heldout_gap", "lower", "Relative difference of the loss on held-out and on training images: a large one "
           "indicates memorisation."),
+    _kind("facts_deviation", "lower", "Series: the largest deviation of a stylised fact (kurtosis, memory, leverage, "
+          "risk) from that of the training windows, in units of its spread over blocks of time."),
     *(_kind(key, "higher", NEIGHBOURS[key]) for key in ("density", "coverage")),
     *(Kind(key, key.replace("_", " ").capitalize(), "higher", meaning) for key, meaning in CLIPPED.items()),
     Kind("fid_infinity", "FID∞", "lower", "FID extrapolated to infinitely many images."),
@@ -153,3 +155,21 @@ def _spread(kind: Kind, record: ScoreRecord) -> str:
         return ""
     within = "standard error" if kind.deviation.endswith("_se") else "between splits"
     return f"± {score_number(deviation, digits=2, share=kind.share)} {within}"
+
+
+def stylised_facts(found: Mapping[str, Any] | None) -> dict[str, dict[str, str]]:
+    """Build the table of stylised facts from metrics.json: a fact, then its value for each set; empty for images."""
+    if not found:
+        return {}
+    sets = found["sets"]
+    rows = {
+        fact.replace("_", " "): ", ".join(f"{name} {score_number(values[fact])}" for name, values in sets.items())
+        + f"; spread of real blocks {score_number(found['spread'][fact])}"
+        for fact in sets["real"]
+    }
+    covered = found["coverage"]
+    rows["coverage of the value at risk"] = (
+        f"{covered['rate']:.2%} of held-out values below it, {covered['expected']:.0%} expected; Kupiec's test for "
+        f"{covered['count']:,} values, if independent: p = {covered['p_value']:.2g}"
+    )
+    return {"Stylised facts": rows}

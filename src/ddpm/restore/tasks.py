@@ -86,6 +86,7 @@ def plan(
     if task not in TASKS:
         raise ValueError(f"task {task!r} is unknown; possible: {', '.join(TASKS)}")
     image, trained = config.image, config.diffusion.scale
+    image.require_images("restoration")
     _check_model(config, task, label)
     if mask != (task == "inpaint"):
         raise ValueError(_mask_error(task))

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ddpm.common import files
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
 JOB = "job.json"
 
 
@@ -36,7 +35,7 @@ class Parts:
     def fill(self, generate: Callable[[range], Images], parts: Iterable[range] | None = None) -> None:
         """Generate the missing parts, or the given ones of them if several processes share the work.
 
-        generate: returns the images of a range of indices, (len(range), H, W, C).
+        generate: returns the images of a range of indices, (len(range), ...).
         """
         for indices in self.missing() if parts is None else parts:
             files.write_npy(self._path(indices.start), generate(indices))

@@ -1,4 +1,4 @@
-"""Sampling images from a model. Image i depends only on seed + i, not on batch size or number of processes."""
+"""Sampling images or series. Example i depends only on seed + i, not on batch size or number of processes."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,8 @@ from ddpm.sampling.options import Sampling
 
 __all__ = ["NO_LABEL", "Sampling", "check", "default_labels", "evaluations", "generate", "strip"]
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""Stored examples: images uint8 (N, H, W, C), or series float32 (N, L, C)."""
 DEFAULT = Sampling()
 
 
@@ -42,7 +43,7 @@ def generate(
     advance: Callable[[int], None] | None = None,
     callback: samplers.Callback = samplers.no_callback,
 ) -> Images:
-    """Generate `count` images: (count, H, W, C) uint8.
+    """Generate `count` examples as they are stored: images (count, H, W, C) uint8, or series (count, L, C) float32.
 
     labels: one per image, NO_LABEL for none; None cycles through the classes (i modulo classes), or with low_res uses
     no labels. low_res: input of a super-resolution model, (count, H / scale, W / scale, C) uint8. guide: weaker model
@@ -99,7 +100,7 @@ def small_images(
 
 
 def strip(model: Model, count: int, frames: int, sampling: Sampling = DEFAULT, **options: Any) -> Images:
-    """Sample images and record the path from noise: (count, frames, H, W, C) uint8.
+    """Sample and record the path from noise: images (count, frames, H, W, C) uint8, or series (count, frames, L, C).
 
     The spacing is always uniform, because with log-SNR spacing most frames look like noise. Frame j shows `x_t`
     (variance-preserving coordinates); the last one is the final image. Options (seed, labels, device): as `generate`.

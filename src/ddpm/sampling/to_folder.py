@@ -101,7 +101,7 @@ def sample_to_folder(
 def _write(
     out: Path, images: generate.Images, labels: Sequence[int], strip: generate.Images, summary: Mapping[str, Any]
 ) -> None:
-    """Write images (N, H, W, C), labels (N,), the strip and the summary to a new folder."""
+    """Write images or series, (N, ...), labels (N,), the strip and the summary to a new folder."""
     with files.fresh_folder(out) as new:
         files.write_npy(new / "images.npy", images)
         files.write_npy(new / "labels.npy", np.array(labels, dtype=np.int64))

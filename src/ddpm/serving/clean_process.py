@@ -49,10 +49,12 @@ def main(uri: str) -> None:
     source = Path(sys.modules["ddpm"].__file__ or "").resolve()
     if not source.is_relative_to(folder):
         raise SystemExit(f"the code came from {source}, not from the model")
+    output = model.metadata.signature.outputs.inputs[0]
     facts = {
         "shape": list(images.shape),
-        "expected": [len(example), *model.metadata.signature.outputs.inputs[0].shape[1:]],
+        "expected": [len(example), *output.shape[1:]],
         "dtype": str(images.dtype),
+        "expected_dtype": str(output.type),
         "constant": bool(images.min() == images.max()),
     }
     print(json.dumps(facts))

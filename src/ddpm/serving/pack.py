@@ -91,13 +91,16 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "ModelSignature":
-    """Build the signature: one input row per image, uint8 images as output, parameters with defaults."""
+    """Build the signature: one input row per example, uint8 images or float32 series as output, parameters."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import Array
 
     side, channels = config["image"]["resolution"], config["image"]["channels"]
+    series = config["image"].get("kind") == "series"
+    shape = (-1, side, channels) if series else (-1, side, side, channels)
+    output = TensorSpec(np.dtype(np.float32 if series else np.uint8), shape)
     kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
     default = {key: conditions.get(key, options.default(key)) for key in options.REQUESTED}
     if conditions.get(options.GUIDE):
@@ -111,7 +114,7 @@ def signature(config: Mapping[str, Any], conditions: Mapping[str, Any]) -> "Mode
         columns += [ColSpec(Array(Array(Array(DataType.long))), "image")]
     return ModelSignature(
         inputs=Schema(columns),
-        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, side, side, channels))]),
+        outputs=Schema([output]),
         params=ParamSchema(
             [
                 ParamSpec("count", DataType.long, 0),

@@ -6,10 +6,12 @@ A super-resolution model also needs a column `image`: the small image of each ro
 (height, width, channels) of integers 0 to 255; label -1 then means that its class is unknown.
 Parameters: `count` (0: one image per row; otherwise the rows are used in turn), `seed` (image i is drawn from
 seed + i), `steps`, `sampler`, `class` or `label` (for all images), `guidance`, `format` (a key of `requests.FORMATS`).
-Output: uint8 images (count, H, W, C), or PNGs in base64. An invalid request, or one beyond `requests.Limits`, gets a
-client error with the reason. Requests are served one at a time, as each uses all cores.
+Output: uint8 images (count, H, W, C), or float32 series (count, L, C) in units of the data, or PNGs in base64. An
+invalid request, or one beyond `requests.Limits`, gets a client error with the reason. Requests are served one at a
+time, as each uses all cores.
 """
 
+import math
 import os
 import threading
 import time
@@ -51,7 +53,7 @@ class DiffusionModel(PythonModel):
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> NDArray[np.uint8] | list[str]:
+    ) -> NDArray[Any] | list[str]:
         """Sample images, as the module describes. Raises MlflowException (client error) for an invalid request."""
         begun, asked = time.monotonic(), params or {}
         try:
@@ -64,7 +66,7 @@ class DiffusionModel(PythonModel):
             chosen = {key: asked[key] for key in REQUESTED if key in asked}
             sampling = generate.Sampling.suited(**self.options, **chosen)
             generate.check(self.model.config, sampling, count, labels, None if low_res is None else low_res.shape)
-            size = count * self.model.resolution**2 * self.model.channels
+            size = count * math.prod(self.model.config.image.domain.stored)
             self.limits.check(count, sampling, size if form is requests.arrays else 0)
             with self._exclusive(begun), self.limits.enforced(self.model.denoiser.net, begun):
                 images = generate.generate(

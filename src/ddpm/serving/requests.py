@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ddpm.common.units import duration
 from ddpm.diffusion.samplers.table import SAMPLERS
+from ddpm.imaging.paths import as_pictures
 from ddpm.imaging.pixels import grid_columns, tile, to_png
 from ddpm.sampling.options import Sampling
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""Images uint8 (N, H, W, C), or series float32 (N, L, C)."""
 PREFIX = "DDPM_SERVE_"
 MLFLOW_SECONDS = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"
 SHARE = 0.9  # of MLflow's own time limit, at which it closes the connection without stopping the sampling
@@ -105,18 +106,18 @@ def evaluations(sampling: Sampling) -> int:
 
 
 def arrays(images: Images, classes: int = 0) -> Images:
-    """Return the images unchanged: uint8 (N, H, W, C)."""
+    """Return the images or series unchanged."""
     return images
 
 
 def pngs(images: Images, classes: int = 0) -> list[str]:
-    """Encode one PNG per image, in base64."""
-    return [_png(image) for image in images]
+    """Encode one PNG per image or series, in base64."""
+    return [_png(image) for image in as_pictures(images)]
 
 
 def grid(images: Images, classes: int = 0) -> list[str]:
-    """Encode all images as one grid, a PNG in base64. classes: number of those drawn in turn, each a column."""
-    return [_png(tile(images, grid_columns(len(images), classes)))]
+    """Encode all images or series as one grid, a PNG in base64. classes: number of those drawn in turn, each a column."""
+    return [_png(tile(as_pictures(images), grid_columns(len(images), classes)))]
 
 
 FORMATS: Mapping[str, Callable[[Images, int], Any]] = {"array": arrays, "png": pngs, "grid": grid}

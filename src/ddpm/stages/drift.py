@@ -19,7 +19,7 @@ def main(record: str, target: str) -> None:
     from ddpm.evaluation import feature_drift
 
     found = feature_drift.compare(Path(record), PREPARED, os.environ.get("DDPM_DEVICE", "auto"))
-    files.write_json(Path(target), found.as_json(params.load().prepare.max_drift))
+    files.write_json(Path(target), found.as_json(params.load().flow.max_drift))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main() -> None:
     settings, data = params.load().features, prepared.load()
     device = evaluation_device(os.environ.get("DDPM_DEVICE", "auto"))
     with files.fresh_folder(reference.FOLDER) as folder:
-        chosen = settings.model_dump() | {"extractor": settings.choice(labelled=len(data.classes) > 1)}
+        chosen = settings.model_dump() | {"extractor": settings.choice(labelled=len(data.classes) > 1, kind=data.kind)}
         summary = features.build(folder, data, device, **chosen)
     accuracy = summary["heldout_accuracy"]
     note = f", held-out accuracy {accuracy:.2%}" if accuracy is not None else ""

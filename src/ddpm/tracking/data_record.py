@@ -45,7 +45,8 @@ def record_dataset(run_id: str, out: Path = Path("out")) -> None:
         return
     tags, found = run.data.tags, profile.load(out / "prepare")
     digest = tags.get("ddpm.data_hash", "none").removesuffix(".dir")
-    counts = {"images": len(found.rows), "resolution": found.resolution, "channels": found.channels}
+    counts: dict[str, Any] = {"images": len(found.rows), "resolution": found.resolution, "channels": found.channels}
+    counts |= {} if found.kind == "images" else {"kind": found.kind}
     source = {"file": "data.dvc", "md5": tags.get("ddpm.data_hash"), "commit": tags.get("ddpm.git_sha")}
     dataset = Dataset(
         name="data",
@@ -59,9 +60,15 @@ def record_dataset(run_id: str, out: Path = Path("out")) -> None:
 
 
 def _schema(found: profile.Profile) -> dict[str, Any]:
-    """The arrays that a training reads, in MLflow's form: images uint8 (N, H, W, C) and labels int64 (N,)."""
+    """The arrays that a training reads, in MLflow's form.
+
+    Images uint8 (N, H, W, C) or series float32 (N, L, C), and labels int64 (N,).
+    """
     side, shapes = found.resolution, {}
-    for part, dtype, shape in (("features", "uint8", [side, side, found.channels]), ("targets", "int64", [])):
+    stored = ("float32", [side, found.channels])
+    if found.kind == "images":
+        stored = ("uint8", [side, side, found.channels])
+    for part, (dtype, shape) in {"features": stored, "targets": ("int64", list[int]())}.items():
         if part == "features" or found.classes:
             tensor = {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
             shapes[part] = json.dumps([tensor])

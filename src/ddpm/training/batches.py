@@ -22,9 +22,10 @@ from ddpm.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Training images: images uint8 (N, H, W, C), labels int64 (N,) or None, `indices` of the training split.
+    """Training examples: images uint8 (N, H, W, C) or series float32 (N, L, C), and labels int64 (N,) or None.
 
-    null_label: the label that means "no class". encode: stored examples to the network's, as in `Domain`.
+    indices: of the training split. null_label: the label that means "no class". encode: stored examples to the
+    network's, as in `Domain`.
     """
 
     images: Tensor
@@ -82,7 +83,7 @@ class EpochSampler:
 class Batch(NamedTuple):
     """A micro-batch on the network's device.
 
-    x: (B, C, H, W) in [-1, 1]. sigma: (B,) float64. noise: standard normal, like x. labels: (B,) int64 or None.
+    x: (B, C, ...), images in [-1, 1]. sigma: (B,) float64. noise: standard normal, like x. labels: (B,) int64 or None.
     """
 
     x: Tensor
@@ -95,8 +96,9 @@ class Batch(NamedTuple):
 class Choice:
     """One process's part of one step, chosen on the host, in the order of its micro-batches.
 
-    images: uint8 (B, H, W, C), or their indices (B,) in a set on the device. sigma: (B,) float64. flipped: (B,) bool.
-    positions: (B,) int64, of the images in the training, which select their noise. labels: (B,) int64 or None.
+    images: stored examples (B, ...), or their indices (B,) in a set on the device. sigma: (B,) float64. flipped:
+    (B,) bool. positions: (B,) int64, of the examples in the training, which select their noise. labels: (B,) int64 or
+    None.
     """
 
     images: Tensor

@@ -1,7 +1,9 @@
-"""The cost of a training before it is run, measured on a few steps with random images."""
+"""The cost of a training before it is run, measured on a few steps with random examples."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,22 +26,23 @@ class Estimate:
     device: str
 
 
-def measure(settings: params.Params, classes: tuple[str, ...], device: str = "auto") -> Estimate:
-    """Time one training step of a new network on images of the configured size, without compilation.
+def measure(settings: params.Params, image: Mapping[str, Any], device: str = "auto") -> Estimate:
+    """Time one training step of a new network on random examples, without compilation.
 
-    classes: names of the classes. Raises ValueError for parameters that the device does not support.
+    image: section `image` of the config, as of `setup.examples`. Raises ValueError for parameters that the device does
+    not support.
     """
     where = choose_device(device)
     chosen = settings.train.model_copy(update={"compile": False, "sharding": "none"})
     setup.set_kernels(chosen, where)
-    side, channels = settings.prepare.resolution, settings.prepare.channels
-    config = setup.checkpoint_config(settings, side, channels, classes)
+    config = setup.checkpoint_config(settings, image)
+    domain = config.image.domain
     training = setup.new_state(config, chosen, where)
     recipe = setup.train_config(settings)
     size = recipe.batch // recipe.accumulation
-    images = np.random.default_rng(0).integers(256, size=(size, side, side, channels), dtype=np.uint8)
+    stored = np.random.default_rng(0).integers(256, size=(size, *domain.stored)).astype(domain.dtype)
     labels, indices = np.zeros(size, np.int64), np.arange(size)
-    data = batches.in_memory(images, labels, indices, len(classes), where, config.image.domain.encode)
+    data = batches.in_memory(stored, labels, indices, len(config.image.classes), where, domain.encode)
 
     def seconds(batch: int) -> float:
         """Take one step and wait for it."""

@@ -16,6 +16,7 @@ from ddpm.common import files, terminal
 from ddpm.common.progress import Progress, progress
 from ddpm.config import params
 from ddpm.data import prepared
+from ddpm.imaging.paths import as_pictures
 from ddpm.imaging.pixels import tile
 from ddpm.metrics import loss_gap
 from ddpm.model import build, checkpoint, power_ema
@@ -46,8 +47,7 @@ def train(settings: params.Params, stop: StopRequest, device: str) -> None:
     Raises loop.TrainingStopped, after saving, if `stop` was requested; ValueError for parameters that do not fit.
     """
     dataset = prepared.load(verify=os.environ.get("RANK", "0") == "0")
-    classes = dataset.classes if settings.prepare.labels == "folders" else ()
-    config = setup.checkpoint_config(settings, dataset.resolution, dataset.channels, classes)
+    config = setup.checkpoint_config(settings, setup.examples(dataset, labelled=settings.prepare.labelled))
     initial = Path(settings.train.initial) if settings.train.initial else None
     if initial:
         config = config.extended(initial_sha256=checkpoint.fitting(initial, config))
@@ -222,17 +222,17 @@ def record(job: Job, tracker: Tracker, shown: Progress) -> None:
 
 
 def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: params.Sample) -> Any:
-    """Sample a grid of images with the EMA weights: (H, W, C) uint8."""
+    """Sample a grid of images or paths with the EMA weights: (H, W, C) uint8."""
     denoiser = build.denoiser(config)
     denoiser.load_state_dict(ema)
     count = max(len(config.image.classes), 8)
-    steps = min(sample.steps, config.diffusion.steps)
+    sampling = generate.Sampling(steps=min(sample.steps, config.diffusion.steps), clamp=sample.clamp)
     low_res, labels = small_heldout(config, 4 * count)
     images = generate.generate(
-        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels,
+        checkpoint.Model(denoiser, config, ""), 4 * count, sampling, labels=labels,
         low_res=low_res, batch=4 * count,
     )  # fmt: skip
-    return tile(images, count)
+    return tile(as_pictures(images), count)
 
 
 def write_outputs(training: state.State, config: ModelConfig, *, writes: bool = True) -> None:

@@ -48,8 +48,8 @@ def _factor(gram: Tensor) -> Tensor:
 def directions(updates: Sequence[Tensor]) -> list[Tensor]:
     """Orthogonalise updates of one shape together, with their scale: the same shapes and memory formats.
 
-    updates: (out, in) or (out, in, height, width), taken as (out, in * height * width). Matrices with more rows than
-    columns get the factor sqrt(rows / columns).
+    updates: (out, in), (out, in, length) or (out, in, height, width), taken as (out, all others).
+    Matrices with more rows than columns get the factor sqrt(rows / columns).
     """
     matrices = torch.stack([each.flatten(1) for each in updates])
     scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
@@ -60,7 +60,7 @@ def directions(updates: Sequence[Tensor]) -> list[Tensor]:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, for `hidden` weights; AdamW for all `others`.
 
-    hidden: 2-D and 4-D weights. Sharded weights keep sharded momentum; each process gathers one update at a time and
+    hidden: 2-D to 4-D weights. Sharded weights keep sharded momentum; each process gathers one update at a time and
     orthogonalises it whole. Weight decay is decoupled in both groups.
     """
 

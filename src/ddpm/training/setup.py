@@ -1,10 +1,13 @@
 """A training from its parameters: model and loop configuration, initial state and process group."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ddpm.config import params
+from ddpm.data.prepared import PreparedSet
 from ddpm.diffusion import conditioning
 from ddpm.model import build, checkpoint, power_ema
 from ddpm.model.config import ModelConfig
@@ -20,16 +23,31 @@ from ddpm.training import data_parallel, optimizers, state
 from ddpm.training.config import TrainConfig
 
 
-def checkpoint_config(settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]) -> ModelConfig:
-    """The config of a checkpoint: enough to rebuild the network and to validate requests."""
-    image = {"resolution": resolution, "channels": channels, "classes": list(classes)}
+def examples(data: PreparedSet, *, labelled: bool) -> dict[str, Any]:
+    """The section `image` of a checkpoint's config that describes these data."""
+    classes = data.classes if labelled else ()
+    image = {"resolution": data.resolution, "channels": data.channels, "classes": list(classes)}
+    if data.series is None:
+        return image
+    return image | {"kind": data.kind} | {name: _plain(each) for name, each in vars(data.series).items()}
+
+
+def checkpoint_config(settings: params.Params, image: Mapping[str, Any]) -> ModelConfig:
+    """The config of a checkpoint: enough to rebuild the network, to validate requests, and to undo the scale.
+
+    image: its section of that name, without label_dropout; see `examples`.
+    """
     return ModelConfig.from_json(
         {
-            "image": image | {"label_dropout": settings.train.label_dropout},
+            "image": {**image, "label_dropout": settings.train.label_dropout},
             "net": settings.net.model_dump(mode="json"),
             "diffusion": settings.diffusion.model_dump(mode="json"),
         }
     )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def train_config(settings: params.Params) -> TrainConfig:

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,10 +60,10 @@ def publish(source: Path, steps: tuple[int, ...], target: Path, digest: str) -> 
         power_ema.write_index(new, steps, digest)
 
 
-def set_aside(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+def set_aside(images: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Select (len(indices),) the training images to set aside to choose a length, by a hash of their pixels.
 
-    images: (N, H, W, C). Raises ValueError for too few of them.
+    images: (N, ...), as stored. Raises ValueError for too few of them.
     """
     aside = np.array([_position(images[index]) < ASIDE for index in indices], dtype=np.bool_)
     if aside.sum() < FEWEST_ASIDE:
@@ -97,7 +98,7 @@ def _set_ema(state: State, snapshots: power_ema.Snapshots, length: float) -> Non
         state.ema[name].copy_(distribute_like(tensor, state.ema[name]))
 
 
-def _position(image: NDArray[np.uint8]) -> float:
+def _position(image: NDArray[Any]) -> float:
     """Hash an image to [0, 1), uniformly over images."""
     digest = hashlib.sha256(SALT + np.ascontiguousarray(image).tobytes()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48

@@ -176,6 +176,5 @@ def _slugs(changes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shaping(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the parameters that shape a result; max_drift only stops scheduled runs."""
-    kept = {name: section for name, section in values.items() if name not in UNUSED}
-    return kept | {"prepare": {key: value for key, value in values["prepare"].items() if key != "max_drift"}}
+    """Select the parameters that shape a result."""
+    return {name: section for name, section in values.items() if name not in UNUSED}

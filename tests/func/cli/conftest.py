@@ -143,8 +143,8 @@ def scored_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
                                  (noise(100, 50), "noise_features.npy"))
         )  # fmt: skip
         reference.write(
-            features, extractor, train, heldout, noisy, classes=("dark", "light"), class_counts=np.array([120, 120]),
-            data_sha256="d", accuracy=1.0, seed=0,
+            features, extractor, train, heldout, {"noise": noisy}, classes=("dark", "light"),
+            class_counts=np.array([120, 120]), data_sha256="d", accuracy=1.0, seed=0,
         )  # fmt: skip
         np.save("real.npy", REAL)
         np.save("fake.npy", FAKE)

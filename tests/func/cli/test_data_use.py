@@ -16,12 +16,36 @@ from ddpm.cli import data, project_checks
 from ddpm.config import params
 from ddpm.data import pointer
 from tests.func.cli.conftest import folder, images, run, special, state
+from tests.support import prices
 from tests.support.imagefiles import encoded, zipped
 
 
 def linked(path: Path, target: str) -> Path:
     (path / "a" / "link.png").symlink_to(target)
     return path
+
+
+def test_a_table_of_prices(checkout: Path, tmp_path: Path) -> None:
+    source = prices.write(tmp_path / "prices.csv", 3000, 2)
+    done = run("ddpm", "data", "use", str(source), "--apply", cwd=checkout).stdout
+    for part in ("2 columns (share0, share1)", "rows: 3,000, 2000-01-03 to", "every 1 day", "kind: series", "make run"):
+        assert part in done
+    found = params.load(checkout / "params.yaml")
+    assert (found.prepare.kind, found.prepare.sides, found.promote.name) == ("series", (64,), "ddpm-prices")
+    run("python", "-m", "ddpm.stages.prepare", cwd=checkout)
+    assert params.read_yaml(checkout / "out/prepare/manifest.json")["kind"] == "series"
+    assert "rows: 3,000" in run("ddpm", "data", "status", cwd=checkout).stdout
+
+    before = (checkout / "data").read_bytes()
+    source.write_text(source.read_text() + "2030-01-01,1,x\n")
+    done = run("ddpm", "data", "update", cwd=checkout, check=False)
+    assert (done.returncode, (checkout / "data").read_bytes()) == (1, before)
+    assert "'share1' is not of numbers" in done.stderr
+
+    pictures = folder(tmp_path / "pets", images())
+    run("ddpm", "data", "use", str(pictures), "--apply", cwd=checkout)
+    found = params.load(checkout / "params.yaml")
+    assert (found.prepare.kind, found.sample.clamp) == ("images", True)
 
 
 def test_a_folder_of_colour_images(checkout: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from ddpm.common.files import sha256_file
 from ddpm.config import params
+from ddpm.data.series import survey
 from tests.func.cli.conftest import ROOT, run
 from tests.support.imagefiles import encoded
 
@@ -38,6 +39,19 @@ def test_the_script_makes_the_committed_bytes(name: str, clone: Path, tmp_path: 
     run("dvc", "pull", "--quiet", "data.dvc", cwd=clone)
     assert files(clone / "data") == [f"{name}.zip"]
     assert sha256_file(clone / "data" / f"{name}.zip") == sha256_file(tmp_path / "made.zip")
+
+
+def test_the_prices_of_oil_are_those_of_the_agency(clone: Path) -> None:
+    """The prices at both ends, the lowest and the highest, and the source."""
+    shutil.copy(clone / "assets/datasets/oil.yaml", clone / "data.dvc")
+    run("dvc", "pull", "--quiet", "data.dvc", cwd=clone)
+    assert files(clone / "data") == ["ATTRIBUTION.txt", "oil.csv"]
+    assert "U.S. Energy Information Administration" in (clone / "data/ATTRIBUTION.txt").read_text()
+    found = survey.survey(clone / "data")
+    table, values = found.cleaned.table, found.cleaned.table.values[:, 0]
+    assert (found.rows, found.missing, values[0], values[-1]) == (8321, "drop", 25.56, 46.92)
+    extremes = {str(table.dates[at])[:10]: values[at] for at in (values.argmin(), values.argmax())}
+    assert extremes == {"1986-03-31": 10.25, "2008-07-03": 145.31}
 
 
 def test_the_default_is_mnist() -> None:

@@ -61,9 +61,9 @@ def test_numbers_are_read_back_as_they_were_meant(value: str, read: float) -> No
 
 
 def test_words_null_empty_text_and_an_equals_sign_in_the_value() -> None:
-    overrides.apply(["prepare.max_drift=null", 'flow.branch=""', "promote.name=other"])
+    overrides.apply(["flow.max_drift=null", 'flow.branch=""', "promote.name=other"])
     settings = params.load()
-    assert (settings.prepare.max_drift, settings.flow.branch, settings.promote.name) == (None, "", "other")
+    assert (settings.flow.max_drift, settings.flow.branch, settings.promote.name) == (None, "", "other")
     with pytest.raises(params.ParamsError, match=r"flow\.branch = 'a=b'"):
         overrides.apply(["flow.branch=a=b"])
 

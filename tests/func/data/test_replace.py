@@ -95,7 +95,7 @@ def _dies(call: object) -> bool:
 
 def test_the_embedded_sets_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])
-    assert pointer.embedded() == ["digits", "mnist"]
+    assert pointer.embedded() == ["digits", "mnist", "oil"]
     assert {pointer.embedded_hash(name) for name in pointer.embedded()} >= {pointer.version().md5}
 
 

@@ -157,7 +157,7 @@ def test_a_scheduled_run_fails_before_training_until_the_drift_is_accepted(
     assert state.is_failed()
     error = state.result(raise_on_failure=False)
     assert isinstance(error, drift.DriftError)
-    for words in ("brightness", "beyond prepare.max_drift = 0.15", "ddpm run", "--accept-drift", "contact.png"):
+    for words in ("brightness", "beyond flow.max_drift = 0.15", "ddpm run", "--accept-drift", "contact.png"):
         assert words in str(error)
     assert not Path("trained.json").exists()
 

@@ -176,12 +176,12 @@ def test_scoring_takes_the_extractor_of_a_project(installed: Installed, empty: P
         images, np.repeat([0, 1], 60), classes=2, width=4, budget=1000, batch=40, lr=0.01, seed=0
     )
     seen = extractor_store.write_classifier(extractor, trained, "cpu")
-    parts = [
+    train, heldout, noise = (
         reference.observe(seen, images, np.arange(len(images)), extractor / name)
         for name in (reference.TRAIN, reference.HELDOUT, reference.NOISE)
-    ]
-    reference.write(extractor, seen, *parts, classes=("dark", "light"), class_counts=np.array([60, 60]),
-                    data_sha256="d", accuracy=1.0, seed=0)  # fmt: skip
+    )
+    reference.write(extractor, seen, train, heldout, {"noise": noise}, classes=("dark", "light"),
+                    class_counts=np.array([60, 60]), data_sha256="d", accuracy=1.0, seed=0)  # fmt: skip
     np.save(empty / "real.npy", images)
     words = ("score", "--real", "real.npy", "--fake", "real.npy")
     said = installed.run(*words, "--extractor", "classifier:features", cwd=empty)

@@ -50,7 +50,7 @@ def draw_wrong_size(folder: Path) -> None:
     ("damage", "said"),
     [
         (lose_code, "does not contain the package"),
-        (draw_black, "images of a single value"),
+        (draw_black, "samples of a single value"),
         pytest.param(break_weights, "not a complete safetensors file", marks=pytest.mark.slow),
         pytest.param(shutil.rmtree, "cannot be loaded", marks=pytest.mark.slow),
         pytest.param(draw_wrong_size, r"shape \[2, 4, 8, 1\] instead of \[2, 8, 8, 1\]", marks=pytest.mark.slow),

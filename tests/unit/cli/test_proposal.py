@@ -25,11 +25,12 @@ def test_a_background_on_which_most_transparent_images_show_nothing_is_changed(
 
 
 def test_the_cost_of_a_proposal_is_that_of_its_training() -> None:
-    text = proposal.cost(QUICK, ("a", "b"))
+    image = {"resolution": 8, "channels": 1, "classes": ["a", "b"]}
+    text = proposal.cost(QUICK, image)
     assert text.startswith("training: about ")
     assert "on cpu, 16,000 images at " in text
     assert text.endswith(" parameters")
     unsupported = QUICK.model_copy(update={"train": QUICK.train.model_copy(update={"precision": "tf32"})})
     assert "note: no training with these parameters here: train.precision = tf32 needs" in proposal.cost(
-        unsupported, ()
+        unsupported, image
     )

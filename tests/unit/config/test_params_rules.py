@@ -19,7 +19,7 @@ from tests.support.changed_params import ROOT, refusal, with_changes
         ("prepare__holdout", 0.0, "greater than 0"),
         ("prepare__holdout", 0.95, "less than 0.9"),
         ("prepare__max_bad_fraction", 1.5, "less than or equal to 1"),
-        ("prepare__max_drift", 1.5, "less than or equal to 1"),
+        ("flow__max_drift", 1.5, "less than or equal to 1"),
         ("diffusion__steps", 0, "greater than or equal to 1"),
         ("diffusion__steps", 5001, "less than or equal to 5000"),
         ("diffusion__schedule", "cosin", "'linear', 'scaled-linear', 'cosine', 'quadratic' or 'sigmoid'"),
@@ -135,6 +135,31 @@ def test_rules_between_keys(changes: dict[str, Any], told: list[str]) -> None:
     refused = refusal(with_changes(**changes))
     for part in told:
         assert part in refused
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "told"),
+    [
+        ("sample", {"clamp": True}, "sample.clamp = true is for images, but prepare.kind = series; use false"),
+        ("train", {"flip": True}, "train.flip = true is for images"),
+        ("features", {"extractor": "inception"}, "features.extractor = inception is for images"),
+        ("diffusion", {"condition": "low-resolution-2"}, "diffusion.condition = low-resolution-2 is for images"),
+        ("sample", {"guidance": 2.0}, "sample.guidance = 2.0 needs labels, and prepare.kind = series has none"),
+        ("promote", {"min_class_skill": 0.5}, "promote.min_class_skill is a limit for images"),
+        ("prepare", {"window": 42}, "prepare.window = 42 must be divisible by 8"),
+        ("prepare", {"columns": ["a", "a"]}, "columns = ['a', 'a'] names a column twice"),
+        ("prepare", {"resolution": 28}, "prepare.resolution is not a parameter"),
+        ("prepare", {"kind": "serie"}, "prepare.kind = 'serie' is unknown; did you mean series?"),
+    ],
+)
+def test_what_series_do_not_have(section: str, changes: dict[str, Any], told: str) -> None:
+    value = presets.values(ROOT / "presets/series-quick.yaml")
+    value[section] |= changes
+    assert told in refusal(value)
+
+
+def test_kernels_are_for_series() -> None:
+    assert "features.extractor = kernels is for series" in refusal(with_changes(features__extractor="kernels"))
 
 
 @pytest.mark.parametrize(

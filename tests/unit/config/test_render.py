@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from ddpm.common import yaml_file
 from ddpm.config import changes, params, presets, render
-from ddpm.config.sections import diffusion, net, sample
+from ddpm.config.sections import diffusion, net, prepare, sample
 from ddpm.sampling.options import OPTIONS
 
 SECTIONS: list[type[BaseModel]] = [
@@ -40,8 +40,8 @@ def test_every_field_has_a_default_and_a_comment_with_all_its_choices(section: A
         (params.Train, "lr", "peak learning rate (above 0, at most 10)"),
         (params.Train, "clip", "gradient clipping: largest norm"),
         (params.Train, "optimizer", "optimiser: adam, adamw, sgd; muon: of hidden layers, with adamw for the rest"),
-        (params.Prepare, "channels", "1 grey, 3 colour"),
-        (params.Prepare, "labels", "folders: sub-folders are classes; none: unlabelled"),
+        (prepare.Images, "channels", "1 grey, 3 colour"),
+        (prepare.Images, "labels", "folders: sub-folders are classes; none: unlabelled"),
         (params.Flow, "retries", "further attempts after a transient failure, such as a busy DVC lock (0 to 10)"),
         (params.Promote, "min_recall_ratio", "smallest recall relative to real images (0 to 1); null: no limit"),
         (net.UNet, "dropout", "in every residual block (from 0, below 1)"),

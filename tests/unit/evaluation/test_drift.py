@@ -139,7 +139,7 @@ def test_a_feature_distance_counts_above_twice_its_floor() -> None:
     assert drift.compare(profile(1), profile(1), distance(1.9)).verdict(0.2) == "none"
     result = drift.compare(profile(1), profile(1), distance(2.1))
     assert (result.verdict(0.2), result.size) == ("beyond", 0.4)
-    assert "features 0.4: beyond prepare.max_drift = 0.2" in result.summary(0.2)
+    assert "features 0.4: beyond flow.max_drift = 0.2" in result.summary(0.2)
 
 
 def test_the_record_has_what_a_page_shows() -> None:

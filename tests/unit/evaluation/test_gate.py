@@ -109,6 +109,8 @@ def test_the_reason_explains_the_required_gain():
         ({"memorisation_ratio": 1.4}, {"memorisation_ratio": 0.96}, "better"),  # nearer to what new images have
         ({"memorisation_ratio": 1.4}, {"memorisation_ratio": 0.94}, "regressed"),
         ({"memorisation_ratio": None}, {"memorisation_ratio": None}, "better"),  # no held-out images
+        ({"facts_deviation": 2.0}, {"facts_deviation": 3.0}, "better"),  # series: within one spread of real blocks
+        ({"facts_deviation": 2.0}, {"facts_deviation": 3.01}, "regressed"),
     ],
 )
 def test_a_gain_in_fid_may_not_cost_another_score(champion, candidate, outcome):

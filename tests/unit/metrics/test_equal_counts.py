@@ -27,7 +27,7 @@ class Even:
 def even():
     """The reference of 4,000 images, 1,000 held out, all of one distribution."""
     train, heldout = gaussian(4000, 0), gaussian(1000, 1)
-    known = floors(Features(train), Features(heldout), None, seed=0)
+    known = floors(Features(train), Features(heldout), {}, seed=0)
     return Reference(frechet.moments(train), train, heldout, known.scores, (), "e" * 64, floor_counts=known.counts)
 
 

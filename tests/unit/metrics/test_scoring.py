@@ -15,7 +15,7 @@ def reference(digits, extractor):
     shares = np.bincount(digits[1][:1000], minlength=10) / 1000
     noise = extractor(np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8))
     known = floors(
-        Features(train), Features(heldout), Features(noise), seed=0, extractor=extractor, train_shares=shares
+        Features(train), Features(heldout), {"noise": Features(noise)}, seed=0, extractor=extractor, train_shares=shares
     )
     classes = tuple("0123456789")
     return Reference(
@@ -112,9 +112,9 @@ def test_tiny_sets_are_refused(unseen, extractor, reference):
 def test_tiny_splits_are_refused():
     few, many = Features(np.zeros((49, 4), np.float32)), Features(np.zeros((400, 4), np.float32))
     with pytest.raises(frechet.TooFewImagesError, match=r"held-out split: 49.*prepare\.holdout"):
-        floors(many, few, many, seed=0)
+        floors(many, few, {"noise": many}, seed=0)
     with pytest.raises(frechet.TooFewImagesError, match="half of the training split: 49"):
-        floors(many.part(slice(99)), many, many, seed=0)
+        floors(many.part(slice(99)), many, {"noise": many}, seed=0)
 
 
 def test_a_covariance_without_full_rank_is_said(digits, extractor):
@@ -129,8 +129,8 @@ def test_a_covariance_without_full_rank_is_said(digits, extractor):
 
 def test_floors_fall_with_the_number_of_images():
     seen = Features(np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32))
-    small = floors(seen.part(slice(400)), seen.part(slice(400, 600)), seen, seed=0).scores["fid"]
-    large = floors(seen.part(slice(2000)), seen.part(slice(2000, 4000)), seen, seed=0).scores["fid"]
+    small = floors(seen.part(slice(400)), seen.part(slice(400, 600)), {"noise": seen}, seed=0).scores["fid"]
+    large = floors(seen.part(slice(2000)), seen.part(slice(2000, 4000)), {"noise": seen}, seed=0).scores["fid"]
     assert small["halves"] > 2 * large["halves"]
     assert small["heldout"] > 2 * large["heldout"]
 

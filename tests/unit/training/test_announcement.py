@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,12 +51,17 @@ def test_a_training_that_resumes_near_its_end_has_no_estimate() -> None:
         first_steps(step)
 
 
+def examples(*classes: str) -> dict[str, Any]:
+    """Images as the quick preset prepares them."""
+    return {"resolution": 8, "channels": 1, "classes": list(classes)}
+
+
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_a_step_of_the_proposed_training_is_timed(accumulation: int) -> None:
     settings = presets.load(PRESETS / "quick.yaml")
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"accumulation": accumulation})})
-    found = estimate.measure(settings, ("a", "b"), "cpu")
+    found = estimate.measure(settings, examples("a", "b"), "cpu")
     assert found.images_per_second > 0
     assert found.device == "cpu"
-    unlabelled = dataclasses.replace(estimate.measure(settings, (), "cpu"), images_per_second=1)
+    unlabelled = dataclasses.replace(estimate.measure(settings, examples(), "cpu"), images_per_second=1)
     assert 0 < found.parameters - unlabelled.parameters < found.parameters / 2

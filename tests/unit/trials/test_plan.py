@@ -53,7 +53,7 @@ def test_arguments_that_are_no_changes_are_refused(assignments: list[str], said:
         ({"train.lr": "fast"}, "train.lr"),
         ({"train.lr": BASE["train"]["lr"]}, "changes nothing"),
         ({"promote.min_improvement": 0.9}, "changes nothing"),
-        ({"prepare.max_drift": 0.9}, "changes nothing"),
+        ({"flow.max_drift": 0.9}, "changes nothing"),
         ({"train.initial": "nowhere"}, "nowhere"),
     ],
 )

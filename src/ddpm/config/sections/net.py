@@ -1,5 +1,7 @@
 """Section net: the network, with the keys of its kind."""
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,7 +24,7 @@ class UNet(Section):
         description="width of each level, in multiples of channels; each level halves the resolution",
     )  # fmt: skip
     blocks: int = Field(1, ge=1, le=16, description="residual blocks per level")
-    attention: tuple[Count, ...] = Field((), max_length=8, description="resolutions with self-attention")
+    attention: tuple[Count, ...] = Field((), max_length=8, description="sides with self-attention")
     middle_attention: bool = Field(False, description="self-attention in the middle block")
     head_channels: int = Field(32, ge=1, le=1024, description="channels per attention head")
     groups: Count = Field(8, description="groups of GroupNorm")
@@ -44,9 +46,9 @@ class UNet(Section):
         widths = [self.channels * multiplier for multiplier in self.multipliers]
         return sum(18.0 * (2 * self.blocks + 1) * width**2 for width in widths)
 
-    def values(self, side: int) -> float:
-        """Numbers of the first layer, for an image of a side."""
-        return (side / self.patch) ** 2 * self.channels
+    def values(self, sides: Sequence[int]) -> float:
+        """Numbers of the first layer, for an example with these sides."""
+        return math.prod(side / self.patch for side in sides) * self.channels
 
     @property
     def downsampling(self) -> int:
@@ -64,10 +66,10 @@ class UNet(Section):
                 )
         return self
 
-    def check_side(self, side: int) -> None:
-        """Refuse images of a side that this network cannot take. Raises ValueError."""
+    def check_side(self, side: int, key: str) -> None:
+        """Refuse examples of a side, set by `key`, that this network cannot take. Raises ValueError."""
         levels = f"net.patch = {self.patch} and {len(self.multipliers)} levels in net.multipliers"
-        _check_halving(side, self.downsampling, levels)
+        _check_halving(side, key, self.downsampling, levels)
         sides = [side // self.patch // 2**level for level in range(len(self.multipliers))]
         for attended in self.attention:
             if attended not in sides:
@@ -98,9 +100,9 @@ class DiT(Section):
         """Number of weights, roughly."""
         return self.depth * (10.0 + 2 * self.mlp_ratio) * self.width**2
 
-    def values(self, side: int) -> float:
-        """Numbers of the first layer, for an image of a side."""
-        return (side / self.patch) ** 2 * self.width
+    def values(self, sides: Sequence[int]) -> float:
+        """Numbers of the first layer, for an example with these sides."""
+        return math.prod(side / self.patch for side in sides) * self.width
 
     @model_validator(mode="after")
     def widths_divide(self) -> Self:
@@ -111,10 +113,10 @@ class DiT(Section):
             raise ValueError(f"width = {self.width} must be divisible by 4: sines and cosines of columns and of rows")
         return self
 
-    def check_side(self, side: int) -> None:
-        """Refuse images of a side that this network cannot take. Raises ValueError."""
+    def check_side(self, side: int, key: str) -> None:
+        """Refuse examples of a side, set by `key`, that this network cannot take. Raises ValueError."""
         if side % self.patch:
-            raise ValueError(f"net.patch = {self.patch} must divide prepare.resolution = {side}")
+            raise ValueError(f"net.patch = {self.patch} must divide {key} = {side}")
 
 
 class Plain(Section):
@@ -133,9 +135,9 @@ class Plain(Section):
         """Number of weights, roughly."""
         return sum(18.0 * self.blocks * (self.channels << level) ** 2 for level in range(self.levels))
 
-    def values(self, side: int) -> float:
-        """Numbers of the first layer, for an image of a side."""
-        return (side / self.patch) ** 2 * self.channels
+    def values(self, sides: Sequence[int]) -> float:
+        """Numbers of the first layer, for an example with these sides."""
+        return math.prod(side / self.patch for side in sides) * self.channels
 
     @model_validator(mode="after")
     def widths_divide(self) -> Self:
@@ -144,17 +146,17 @@ class Plain(Section):
             raise ValueError(f"groups = {self.groups} must divide channels = {self.channels}")
         return self
 
-    def check_side(self, side: int) -> None:
-        """Refuse images of a side that this network cannot take. Raises ValueError."""
+    def check_side(self, side: int, key: str) -> None:
+        """Refuse examples of a side, set by `key`, that this network cannot take. Raises ValueError."""
         _check_halving(
-            side, self.patch * 2 ** (self.levels - 1), f"net.patch = {self.patch}, net.levels = {self.levels}"
+            side, key, self.patch * 2 ** (self.levels - 1), f"net.patch = {self.patch}, net.levels = {self.levels}"
         )
 
 
 Net = Annotated[UNet | DiT | Plain, Field(discriminator="kind")]
 
 
-def _check_halving(side: int, shrinks: int, why: str) -> None:
+def _check_halving(side: int, key: str, shrinks: int, why: str) -> None:
     if side % shrinks:
         halvings = shrinks.bit_length() - 1
-        raise ValueError(f"prepare.resolution = {side} must be divisible by {shrinks}: {why} halve it {halvings} times")
+        raise ValueError(f"{key} = {side} must be divisible by {shrinks}: {why} halve it {halvings} times")

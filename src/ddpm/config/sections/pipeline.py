@@ -88,6 +88,9 @@ class Flow(Section):
     """The workflow around the stages."""
 
     time_limit: int = Field(7200, ge=1, le=366 * 24 * 3600, description="seconds after which a stage is stopped")
+    max_drift: Fraction | None = Field(
+        0.15, description="difference from the champion's data that stops a scheduled run; null: no limit"
+    )
     retries: int = Field(
         2, ge=0, le=10, description="further attempts after a transient failure, such as a busy DVC lock"
     )

@@ -1,0 +1,1 @@
+"""Time series: one table of dates and columns in, windows out."""
