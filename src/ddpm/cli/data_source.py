@@ -46,8 +46,8 @@ def examples(found: "Survey | SeriesSurvey", settings: "Params") -> dict[str, An
     if isinstance(found, Survey) and not isinstance(section, Series):
         classes = found.classes if section.labelled else ()
         return {"resolution": section.resolution, "channels": section.channels, "classes": list(classes)}
-    assert isinstance(section, Series), "parameters were proposed for these data"
-    assert not isinstance(found, Survey), "parameters were proposed for these data"
+    if isinstance(found, Survey) or not isinstance(section, Series):
+        raise TypeError("the parameters are for another kind of data")
     columns = ["value"] if section.layout == "separate" else list(found.cleaned.table.columns)
     of_channel = {"mean": [0.0] * len(columns), "std": [1.0] * len(columns)}
     shape = {"resolution": section.window, "channels": len(columns), "classes": []}

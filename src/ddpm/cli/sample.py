@@ -140,7 +140,7 @@ def _sample(
         folder, own = shard.in_turn(lambda: registry.download_with_settings(model))
         weak = shard.in_turn(lambda: registry.download(guide)) if guide else None
     config = checkpoint.read_config(folder)
-    sample_output.require_table(out, config.image.columns)
+    sample_output.require_table(target.out, config.image.columns)
     chosen = {name: value for name in NAMES if (value := context.params[name]) is not None}
     sampling, notes = chosen_settings(model, own, chosen, config.diffusion.steps, guide=weak is not None)
     classes, out = config.image.classes, target.out

@@ -116,7 +116,7 @@ def pngs(images: Images, classes: int = 0) -> list[str]:
 
 
 def grid(images: Images, classes: int = 0) -> list[str]:
-    """Encode all images or series as one grid, a PNG in base64. classes: number of those drawn in turn, each a column."""
+    """Encode all images or series as one grid, a PNG in base64. classes: number of those in turn, each a column."""
     return [_png(tile(as_pictures(images), grid_columns(len(images), classes)))]
 
 
