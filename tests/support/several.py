@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ddpm.common import files
+from ddpm.diffusion.objectives import Objective, denoising
 from ddpm.metrics.shards import Shard
 from ddpm.model import build
 from ddpm.runtime.process_group import process_group
@@ -28,6 +29,7 @@ from tests.support.sample_section import section
 # Without dropout: its places differ from process to process, all else is that of one process.
 CONFIG: dict[str, Any] = {**tiny.CONFIG, "net": {**tiny.CONFIG["net"], "dropout": 0.0}}
 TRAIN_CONFIG = replace(tiny.TRAIN_CONFIG, log_every=8)  # one line of the history for each step
+SHORT = replace(TRAIN_CONFIG, images=40)
 STOPPED_AT = 7
 SAMPLE = section(count=10, batch=3)
 
@@ -46,20 +48,25 @@ def fit(
     loop.fit(training, tiny.data(), recipe, group=group, **chosen)
 
 
-def replicas(rank: int, count: int, optimizer: str = "adamw") -> tuple[state.State, data_parallel.DDPGroup]:
+def replicas(
+    rank: int, count: int, optimizer: str = "adamw", objective: Objective = denoising
+) -> tuple[state.State, data_parallel.DDPGroup]:
     """A training of which every process holds a whole."""
-    training = tiny.training(CONFIG, optimizer)
-    return training, data_parallel.DDPGroup(rank, count, training.denoiser)
+    training = tiny.training(CONFIG, optimizer, objective)
+    return training, data_parallel.DDPGroup(rank, count, training.denoiser, objective)
 
 
-def shards(rank: int, count: int, optimizer: str = "adamw") -> tuple[state.State, data_parallel.FSDPGroup]:
+def shards(
+    rank: int, count: int, optimizer: str = "adamw", objective: Objective = denoising
+) -> tuple[state.State, data_parallel.FSDPGroup]:
     """A training that the processes divide."""
     torch.manual_seed(0)
     denoiser = build.denoiser(tiny.typed(CONFIG))
     data_parallel.shard(denoiser, build.units(denoiser.net), torch.device("cpu"))
     chosen = optimizers.optimizer(denoiser, optimizer, tiny.OPTIMIZER)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
-    return state.State(denoiser, ema, chosen), data_parallel.FSDPGroup(rank, count, denoiser)
+    training = state.State(denoiser, ema, chosen, objective=objective)
+    return training, data_parallel.FSDPGroup(rank, count, denoiser)
 
 
 def heldout() -> HeldoutLoss:
@@ -145,6 +152,11 @@ def main(folder: Path) -> None:
         state.restore(divided, folder / "stopped")
         fit(divided, shared)
         leave(folder / "shards_resumed", divided, shared)
+
+        for name, make in (("consistency_replicas", replicas), ("consistency_shards", shards)):
+            trained, shared = make(rank, count, objective=tiny.distilling(CONFIG))
+            fit(trained, shared, SHORT)
+            leave(folder / name, trained, shared)
 
         for name, make in (("muon_replicas", replicas), ("muon_shards", shards)):
             trained, shared = make(rank, count, "muon")

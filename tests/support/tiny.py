@@ -1,11 +1,13 @@
 """A diffusion model small enough to train in a test, and images that it can learn."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ddpm.diffusion import consistency, objectives
 from ddpm.model import build, checkpoint
 from ddpm.model.config import ModelConfig
 from ddpm.runtime.device import channels_last
@@ -58,14 +60,26 @@ def data(labelled: bool = True) -> TrainingSet:
     return batches.in_memory(images, labels, np.arange(27), 2 if labelled else 0, torch.device("cpu"))
 
 
-def training(config: dict[str, Any] = CONFIG, optimizer: str = "adamw") -> state.State:
+def training(
+    config: dict[str, Any] = CONFIG, optimizer: str = "adamw", objective: objectives.Objective = objectives.denoising
+) -> state.State:
     """A training at step 0."""
     torch.manual_seed(0)
     denoiser = build.denoiser(ModelConfig.from_json(config))
     channels_last(denoiser)
     ema = {name: tensor.clone() for name, tensor in denoiser.state_dict().items()}
     chosen = optimizers.optimizer(denoiser, optimizer, OPTIMIZER)
-    return state.State(denoiser, ema, chosen)
+    return state.State(denoiser, ema, chosen, objective=objective)
+
+
+def distilling(config: dict[str, Any] = CONFIG) -> objectives.Objective:
+    """The consistency objective, with a guided teacher of random weights."""
+    torch.manual_seed(2)
+    teacher = build.denoiser(ModelConfig.from_json(config)).eval().requires_grad_(requires_grad=False)
+    for parameter in teacher.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    guided = consistency.guided(teacher, len(config["image"]["classes"]), 1.35)
+    return partial(objectives.OBJECTIVES["consistency"], teacher=guided, hops=5)
 
 
 def random_checkpoint(folder: Path, config: dict[str, Any] = CONFIG) -> Path:

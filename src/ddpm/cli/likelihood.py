@@ -155,6 +155,7 @@ def load_images(
     from ddpm.common.class_names import class_index
     from ddpm.data import order, prepared
 
+    config.require_denoiser("the likelihood")
     image, classes = config.image, list(config.image.classes)
     if config.diffusion.scale:
         raise ValueError("the likelihood of a super-resolution model is not supported")

@@ -74,6 +74,7 @@ class Params(Section):
         self.net.check_side(self.prepare.resolution)
         self._guidance_has_labels()
         self._limits_have_scores()
+        self._objective_has_its_sampler()
         if self.prepare.resolution % self.diffusion.shrinks_by:
             raise ValueError(
                 f"diffusion.condition = {self.diffusion.condition} needs a prepare.resolution divisible by "
@@ -152,6 +153,26 @@ class Params(Section):
             raise ValueError(
                 "features.extractor = classifier needs labels, but prepare.labels = none; use extractor: auto, "
                 "or put the images into class folders"
+            )
+
+    def _objective_has_its_sampler(self) -> None:
+        """Check that a consistency model can be trained with this prediction, and is sampled as one."""
+        trains, samples = self.train.objective == "consistency", self.sample.sampler == "consistency"
+        if trains and not samples:
+            raise ValueError(
+                f"train.objective = consistency needs sample.sampler = consistency; it is {self.sample.sampler}. Use "
+                "it with sample.spacing = trailing and sample.steps = 1 to 4"
+            )
+        if samples and not trains:
+            raise ValueError("sample.sampler = consistency needs a model trained with train.objective = consistency")
+        if trains and self.diffusion.prediction == "x0":
+            raise ValueError(
+                "train.objective = consistency needs a model that returns its input where sigma is 0, which "
+                "diffusion.prediction = x0 does not; use v, or any other"
+            )
+        if trains and self.train.teacher_guidance != 1 and self.prepare.labels == "none":
+            raise ValueError(
+                f"train.teacher_guidance = {self.train.teacher_guidance} needs labels, but prepare.labels = none; use 1"
             )
 
     def _limits_have_scores(self) -> None:

@@ -36,6 +36,7 @@ def export(model: Path, folder: Path, label: str | None = None) -> None:
     Raises ValueError that names all unsupported values and the supported ones.
     """
     config = checkpoint.read_config(model)
+    config.require_denoiser("an export for diffusers")
     _check(config)
     weights = {
         name.removeprefix("net."): value for name, value in files.read_tensors(model / checkpoint.WEIGHTS).items()

@@ -7,6 +7,7 @@ sections, with the digest of the training.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from ddpm.common import files
 from ddpm.diffusion.denoiser import Denoiser
 from ddpm.model import build
-from ddpm.model.config import ModelConfig
+from ddpm.model.config import DENOISING, ModelConfig
 from ddpm.runtime.device import choose_device
 
 WEIGHTS, RAW, CONFIG = "weights.safetensors", "raw.safetensors", "config.json"
@@ -74,11 +75,14 @@ def fitting(folder: Path, config: ModelConfig) -> str:
 
     Raises ValueError that names what differs, FileNotFoundError for what is missing.
     """
-    ours, theirs = config.source, read_config(folder).source
+    teacher = read_config(folder)
+    ours, theirs = config.source, teacher.source
+    teacher.require_denoiser(f"train.initial = {folder}: a training")
     parts = (
         *(("net", key) for key in {**ours["net"], **theirs["net"]} if key != "dropout"),
         ("image", "channels"), ("diffusion", "variance"), ("diffusion", "condition"),
         *([("image", "classes")] if theirs["image"]["classes"] else []),  # an unlabelled model can learn classes
+        *(_of_a_teacher(ours, theirs) if config.objective != DENOISING else []),
     )  # fmt: skip
     for section, key in parts:
         here, there = ours[section].get(key), theirs[section].get(key)
@@ -87,6 +91,12 @@ def fitting(folder: Path, config: ModelConfig) -> str:
                 f"train.initial = {folder}: {section}.{key} is {there!r} there and {here!r} here; make them equal"
             )
     return files.sha256_file(folder / WEIGHTS)
+
+
+def _of_a_teacher(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a consistency model has in common with its teacher: the noise levels, the prediction and the classes."""
+    keys = {*ours["diffusion"], *theirs["diffusion"]} - {"weighting"}
+    return [*(("diffusion", key) for key in sorted(keys)), ("image", "classes")]
 
 
 def starting(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from ddpm.diffusion import conditioning
 from ddpm.domains import DOMAINS, IMAGES, Domain
 
 VERSION = 2
+DENOISING = "denoising"
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,17 @@ class DiffusionConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Image, network and diffusion of a model. digest: of the training; "" where unknown. source: as in config.json."""
+    """Image, network and diffusion of a model.
+
+    digest: of the training; "" where unknown. objective: what it was trained for, `denoising` or `consistency`. source:
+    as in config.json.
+    """
 
     image: ImageConfig
     net: NetConfig
     diffusion: DiffusionConfig
     digest: str
+    objective: str
     source: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -101,6 +107,7 @@ class ModelConfig:
                     diffusion,
                 ),
                 str(upgraded.get("digest", "")),
+                str(upgraded.get("objective", DENOISING)),
                 upgraded,
             )
         except KeyError as error:
@@ -109,6 +116,17 @@ class ModelConfig:
     def as_json(self) -> dict[str, Any]:
         """The content of config.json."""
         return {"version": VERSION, **self.source}
+
+    def require_denoiser(self, purpose: str) -> None:
+        """Raise ValueError for a consistency model, whose output is an image of the flow, not the mean of all images.
+
+        purpose: what needs a denoiser, as the start of the message.
+        """
+        if self.objective != DENOISING:
+            raise ValueError(
+                f"{purpose} needs a denoiser, and this is a {self.objective} model (train.objective): use its teacher, "
+                "the model of train.initial"
+            )
 
     def extended(self, **entries: Any) -> Self:
         """The same model with further entries at the top of its config.json."""

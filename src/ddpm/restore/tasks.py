@@ -122,6 +122,7 @@ def largest_noise(diffusion: DiffusionConfig) -> float:
 
 
 def _check_model(config: ModelConfig, task: str, label: int | None) -> None:
+    config.require_denoiser(task)
     image, condition = config.image, config.diffusion.condition
     if condition != "none" and task != "super-resolution":
         raise ValueError(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from ddpm.diffusion.process import PROCESSES
-from ddpm.model.config import ImageConfig, ModelConfig
+from ddpm.model.config import DENOISING, ImageConfig, ModelConfig
 from ddpm.sampling.options import Sampling
 
 NO_LABEL = -1
+CONSISTENCY = "consistency"
+"""The sampler of consistency models."""
 
 
 def check(
@@ -22,6 +24,7 @@ def check(
     labels: one per image, NO_LABEL for none; low_res: shape of the input of a super-resolution model; guide: config of
     the weaker model for autoguidance.
     """
+    _check_objective(config, sampling, guide)
     _check_low_res(config, count, low_res)
     total, classes = config.diffusion.steps, config.image.classes
     if sampling.steps > total:
@@ -37,6 +40,22 @@ def check(
         labels = [NO_LABEL] * count
     if labels is not None:
         _check_labels(config.image, count, labels)
+
+
+def _check_objective(config: ModelConfig, sampling: Sampling, guide: ModelConfig | None) -> None:
+    """Require the sampler `consistency` for a consistency model, and refuse it for any other."""
+    if guide is not None:
+        guide.require_denoiser("guidance by a weaker model")
+    if config.objective == DENOISING and sampling.sampler == CONSISTENCY:
+        raise ValueError(
+            f"sampler = {CONSISTENCY!r} needs a model trained with train.objective = consistency, and this one was "
+            f"trained for {config.objective}: use another sampler"
+        )
+    if config.objective != DENOISING and sampling.sampler != CONSISTENCY:
+        raise ValueError(
+            f"sampler = {sampling.sampler!r} needs a denoiser, and this is a {config.objective} model: use sampler = "
+            f"{CONSISTENCY!r} with 1 to 4 steps and spacing = 'trailing'"
+        )
 
 
 def _check_labels(image: ImageConfig, count: int, labels: Sequence[int]) -> None:

@@ -23,6 +23,7 @@ UNGUIDED, HEUN = Sampling(), Sampling(sampler="heun")
 
 def check(config: ModelConfig, count: int, steps: int, label: int | None, sampling: Sampling = UNGUIDED) -> None:
     """Validate a request against a model's config, without its weights. Raises ValueError."""
+    config.require_denoiser("interpolation")
     if count < 2:
         raise ValueError(f"count = {count}: must be 2 or more, for the two ends")
     if label is None and config.image.classes and not config.image.label_dropout:

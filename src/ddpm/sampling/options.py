@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 Sampler = Literal[
     "ddpm", "ddim", "euler", "heun", "dpm-solver++", "dpm-solver++sde", "predictor-corrector", "predictor-corrector-ve",
-    "ode",
+    "ode", "consistency",
 ]  # fmt: skip
 Spacing = Literal["uniform", "trailing", "quadratic", "log-snr", "karras"]
 Variance = Literal["small", "large", "reverse-diffusion", "learned"]

@@ -6,6 +6,7 @@ the processes divide weights, EMA and optimiser state among them.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ddpm.diffusion.denoiser import Denoiser
+from ddpm.diffusion.objectives import Objective
 
 Loss = Callable[..., Tensor]
 
@@ -32,9 +34,9 @@ class ProcessGroup:
         """True if this process writes the outputs."""
         return self.rank == 0
 
-    def loss(self, denoiser: Denoiser) -> Loss:
-        """`denoiser.loss`, whose gradients are averaged over the group."""
-        return denoiser.loss
+    def loss(self, denoiser: Denoiser, objective: Objective) -> Loss:
+        """The objective of this denoiser, whose gradients are averaged over the group."""
+        return partial(objective, denoiser)
 
     def no_sync(self) -> contextlib.AbstractContextManager[object]:
         """Accumulate gradients without exchanging them, for every micro-batch of a step but the last."""
@@ -79,27 +81,27 @@ class ProcessGroup:
 SINGLE_PROCESS = ProcessGroup()
 
 
-class _Objective(nn.Module):
+class _Loss(nn.Module):
     """The loss as a module, since DDP hooks into `forward`."""
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
         super().__init__()
-        self.denoiser = denoiser
+        self.denoiser, self.objective = denoiser, objective
 
     def forward(self, *inputs: Any) -> Tensor:
-        return self.denoiser.loss(*inputs)
+        return self.objective(self.denoiser, *inputs)
 
 
 class DDPGroup(ProcessGroup):
     """DDP: every process holds the whole model; gradients are averaged while they are computed."""
 
-    def __init__(self, rank: int, count: int, denoiser: Denoiser) -> None:
+    def __init__(self, rank: int, count: int, denoiser: Denoiser, objective: Objective) -> None:
         super().__init__(rank, count)
         self.replica = DistributedDataParallel(
-            _Objective(denoiser), forward_sync_buffers=False, gradient_as_bucket_view=True
+            _Loss(denoiser, objective), forward_sync_buffers=False, gradient_as_bucket_view=True
         )
 
-    def loss(self, denoiser: Denoiser) -> Loss:
+    def loss(self, denoiser: Denoiser, objective: Objective) -> Loss:
         """See ProcessGroup."""
         return self.replica
 

@@ -19,7 +19,7 @@ from ddpm.data import prepared
 from ddpm.imaging.pixels import tile
 from ddpm.metrics import loss_gap
 from ddpm.model import build, checkpoint, power_ema
-from ddpm.model.config import ImageConfig, ModelConfig
+from ddpm.model.config import DENOISING, ImageConfig, ModelConfig
 from ddpm.provenance import fingerprint
 from ddpm.runtime.device import choose_device
 from ddpm.runtime.process_group import process_group
@@ -219,10 +219,12 @@ def preview_grid(ema: dict[str, torch.Tensor], config: ModelConfig, sample: para
     count = max(len(config.image.classes), 8)
     steps = min(sample.steps, config.diffusion.steps)
     low_res, labels = small_heldout(config, 4 * count)
+    sampling = generate.Sampling(steps=steps)
+    if config.objective != DENOISING:
+        sampling = generate.Sampling(sampler=sample.sampler, steps=steps, spacing=sample.spacing)
     images = generate.generate(
-        checkpoint.Model(denoiser, config, ""), 4 * count, generate.Sampling(steps=steps), labels=labels,
-        low_res=low_res, batch=4 * count,
-    )  # fmt: skip
+        checkpoint.Model(denoiser, config, ""), 4 * count, sampling, labels=labels, low_res=low_res, batch=4 * count
+    )
     return tile(images, count)
 
 

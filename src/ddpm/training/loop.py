@@ -95,7 +95,7 @@ def train_step(
     for param_group in optimizer.param_groups:
         param_group["lr"] = learning_rate(config, state.step * config.batch) * param_group.get("lr_factor", 1.0)
     optimizer.zero_grad(set_to_none=True)
-    loss_of = group.loss(denoiser)
+    loss_of = group.loss(denoiser, state.objective)
     seen = []
     for number, (x, sigma, noise, labels) in enumerate(batches, start=1):
         condition = conditioning.low_resolution(x, config.condition_scale) if config.condition_scale else None

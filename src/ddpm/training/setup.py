@@ -1,13 +1,14 @@
 """A training from its parameters: model and loop configuration, initial state and process group."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ddpm.config import params
-from ddpm.diffusion import conditioning
+from ddpm.diffusion import conditioning, consistency, objectives
 from ddpm.model import build, checkpoint, power_ema
-from ddpm.model.config import ModelConfig
+from ddpm.model.config import DENOISING, ModelConfig
 from ddpm.runtime.device import (
     REDUCE_OVERHEAD,
     channels_last,
@@ -23,11 +24,13 @@ from ddpm.training.config import TrainConfig
 def checkpoint_config(settings: params.Params, resolution: int, channels: int, classes: tuple[str, ...]) -> ModelConfig:
     """The config of a checkpoint: enough to rebuild the network and to validate requests."""
     image = {"resolution": resolution, "channels": channels, "classes": list(classes)}
+    kind = {} if settings.train.objective == DENOISING else {"objective": settings.train.objective}
     return ModelConfig.from_json(
         {
             "image": image | {"label_dropout": settings.train.label_dropout},
             "net": settings.net.model_dump(mode="json"),
             "diffusion": settings.diffusion.model_dump(mode="json"),
+            **kind,
         }
     )
 
@@ -90,12 +93,32 @@ def new_state(
     ema = {name: tensor.clone() for name, tensor in weights.items()}
     lengths = power_ema.LENGTHS if settings.snapshots else ()
     averages = {length: {name: tensor.clone() for name, tensor in weights.items()} for length in lengths}
-    return state.State(denoiser, ema, optimizer, averages=averages)
+    return state.State(denoiser, ema, optimizer, averages=averages, objective=_objective(settings, where, initial))
+
+
+def _objective(settings: params.Train, where: torch.device, initial: Path | None) -> objectives.Objective:
+    """What the training minimises. The teacher of a consistency model is the checkpoint `initial`, as it was."""
+    objective = objectives.OBJECTIVES[settings.objective]
+    if settings.objective == DENOISING:
+        return objective
+    if initial is None:
+        raise ValueError(f"train.objective = {settings.objective} needs a teacher as train.initial")
+    teacher = checkpoint.load(initial, device=str(where))
+    if settings.teacher_guidance != 1 and not teacher.config.image.label_dropout:
+        raise ValueError(
+            f"train.teacher_guidance = {settings.teacher_guidance} needs a teacher that was also trained without "
+            f"labels (train.label_dropout), which {initial} was not; use 1"
+        )
+    if settings.channels_last:
+        channels_last(teacher.denoiser)
+    guided = consistency.guided(teacher.denoiser, len(teacher.classes), settings.teacher_guidance)
+    return partial(objective, teacher=guided, hops=settings.hops)
 
 
 def make_group(training: state.State, settings: params.Train, rank: int, count: int) -> data_parallel.ProcessGroup:
     """The process group of a training: one process, DDP or FSDP."""
     if count == 1:
         return data_parallel.SINGLE_PROCESS
-    group = data_parallel.FSDPGroup if settings.sharding == "full" else data_parallel.DDPGroup
-    return group(rank, count, training.denoiser)
+    if settings.sharding == "full":
+        return data_parallel.FSDPGroup(rank, count, training.denoiser)
+    return data_parallel.DDPGroup(rank, count, training.denoiser, training.objective)

@@ -19,6 +19,7 @@ from torch import Tensor
 from ddpm.common import files, terminal, units
 from ddpm.common.locks import acquire
 from ddpm.diffusion.denoiser import Denoiser
+from ddpm.diffusion.objectives import Objective, denoising
 from ddpm.runtime.sharded_tensors import distribute_like, gather_to_host, local_tensor
 
 TENSORS, PROGRESS, SNAPSHOTS = "state.safetensors", "progress.json", "snapshots"
@@ -42,6 +43,7 @@ class State:
     """Network, EMA of its weights, optimiser and progress of a training.
 
     averages: power-function averages by length. snapshots: SHA-256 of each snapshot written so far, by file name.
+    objective: what the training minimises; not part of a checkpoint.
     """
 
     denoiser: Denoiser
@@ -52,6 +54,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     averages: dict[float, dict[str, Tensor]] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
+    objective: Objective = denoising
 
     @functools.cached_property
     def tracked(self) -> Tracked:

@@ -107,6 +107,13 @@ def test_one_process_goes_on_where_two_stopped(two: Path, one: state.State, name
     assert_close(training, one)
 
 
+@pytest.mark.parametrize("name", ["consistency_replicas", "consistency_shards"])
+def test_two_processes_train_a_consistency_model_as_one_does(two: Path, name: str) -> None:
+    alone = tiny.training(several.CONFIG, objective=tiny.distilling(several.CONFIG))
+    several.fit(alone, several.data_parallel.SINGLE_PROCESS, several.SHORT)
+    assert_close(read(two / name), alone)
+
+
 @pytest.fixture(scope="module")
 def one_by_muon() -> state.State:
     """The training by Muon in one process."""

@@ -7,6 +7,8 @@ import pytest
 from ddpm.config import presets
 from tests.support.changed_params import ROOT, refusal, with_changes
 
+FEW_STEPS = {"train__objective": "consistency", "train__initial": "teacher", "sample__sampler": "consistency"}
+
 
 @pytest.mark.parametrize(
     ("key", "value", "limit"),
@@ -64,6 +66,16 @@ def test_a_value_out_of_range_names_key_value_and_limit(key: str, value: Any, li
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"train__objective": "consistency"}, ["train: objective: consistency", "as initial"]),
+        (FEW_STEPS | {"train__ema": "auto"}, ["ema: auto", "give ema a number"]),
+        (FEW_STEPS | {"train__compile": "reduce-overhead"}, ["reduce-overhead needs objective: denoising"]),
+        (FEW_STEPS | {"sample__sampler": "ddim"}, ["needs sample.sampler = consistency; it is ddim"]),
+        (FEW_STEPS | {"diffusion__prediction": "x0"}, ["diffusion.prediction = x0 does not; use v"]),
+        (
+            FEW_STEPS | {"prepare__labels": "none", "train__label_dropout": 0.0},
+            ["train.teacher_guidance = 1.35 needs labels"],
+        ),
+        ({"sample__sampler": "consistency"}, ["needs a model trained with train.objective = consistency"]),
         ({"prepare__resolution": 30}, ["prepare.resolution = 30 must be divisible by 4", "net.patch = 2"]),
         (
             {

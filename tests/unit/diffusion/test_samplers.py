@@ -97,6 +97,16 @@ def test_the_law_of_a_stochastic_sampler_converges_at_its_order(name: str, optio
     assert math.log2(error(160) / error(320)) == pytest.approx(order, abs=0.1)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_exact_consistency_function_draws_the_exact_law_in_any_number_of_steps(steps: int) -> None:
+    sigmas = torch.cat([torch.logspace(math.log10(HIGH), -1, steps, dtype=torch.float64), torch.zeros(1)])
+    draw = samplers.SAMPLERS["consistency"].draw
+    mean, spread = law(draw, sigmas, MEAN, SPREAD**2 + HIGH**2, flow)
+    assert (mean, spread) == pytest.approx((MEAN, SPREAD), abs=1e-12)
+    _, blurred = law(draw, sigmas, MEAN, SPREAD**2 + HIGH**2)  # of a denoiser, which is no consistency function
+    assert blurred < 0.99 * SPREAD
+
+
 def test_every_order_of_the_table_is_measured() -> None:
     measured = {*ODE, *(name for name, _ in LAW), "ode"}
     assert {name for name, row in samplers.SAMPLERS.items() if row.order is not None} == measured

@@ -148,13 +148,14 @@ def test_pixels_round_to_the_nearest_level_and_back() -> None:
     assert pixels.to_uint8(between).ravel().tolist() == [0, 0, 1, 255]
 
 
-def broken(value: float, **changes: Any) -> checkpoint.Model:
+def broken(value: float, objective: str = "denoising") -> checkpoint.Model:
     """A model one of whose weights is NaN or infinite, as after a failed copy or an overflow."""
     torch.manual_seed(0)
-    denoiser = build.denoiser(tiny.typed({**tiny.CONFIG, "diffusion": tiny.CONFIG["diffusion"] | changes}))
+    config = tiny.typed({**tiny.CONFIG, "objective": objective})
+    denoiser = build.denoiser(config)
     with torch.no_grad():
         denoiser.net.conv_out.bias.fill_(value)
-    return checkpoint.Model(denoiser.eval(), tiny.typed(), "f00d" * 16)
+    return checkpoint.Model(denoiser.eval(), config, "f00d" * 16)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -164,7 +165,7 @@ def test_an_estimate_that_is_not_finite_is_an_error_and_no_picture(value: float,
     where = r"evaluation 1 .* sigma = \d.* not finite in 100%"
     message = rf"weights f00df00df00d, sampled with {re.escape(sampler)}: {where}"
     with pytest.raises(pixels.NotFiniteError, match=message):
-        generate.generate(broken(value), 2, asked)
+        generate.generate(broken(value, "consistency" if sampler == "consistency" else "denoising"), 2, asked)
 
 
 def test_neither_strip_nor_interpolation_nor_likelihood_comes_of_a_broken_model() -> None:

@@ -1,5 +1,6 @@
 """Every sampler with a real network: batches, strips, counted evaluations, the variance that a model has learnt."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 
 from ddpm.diffusion.samplers import table as samplers
 from ddpm.model import checkpoint
-from ddpm.sampling import generate
+from ddpm.restore import tasks
+from ddpm.sampling import generate, interpolate
 from ddpm.sampling.generate import Sampling
 from tests.support import tiny
 
+CONSISTENCY: dict[str, Any] = {**tiny.CONFIG, "objective": "consistency"}
 LEARNED: dict[str, Any] = {**tiny.CONFIG, "diffusion": {**tiny.CONFIG["diffusion"], "variance": "learned"}}
 EVALUATIONS = {"heun": 2 * 6 - 1, "predictor-corrector": 2 * 6, "predictor-corrector-ve": 2 * 6}  # else one per level
 
@@ -27,6 +30,8 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Model:
 
 @pytest.mark.parametrize("sampler", list(samplers.SAMPLERS))
 def test_image_i_is_the_same_in_any_batch_at_the_cost_that_is_counted(model: checkpoint.Model, sampler: str) -> None:
+    if sampler == "consistency":
+        model = replace(model, config=tiny.typed(CONSISTENCY))
     sampling = Sampling.suited(sampler=sampler, steps=6, spacing="karras", guidance=2.0, tolerance=1e-2)
     with generate.evaluations(model) as seen:
         together = generate.generate(model, 4, sampling, seed=11)
@@ -76,6 +81,21 @@ def test_a_variance_that_was_not_learnt_is_refused_before_weights_are_loaded() -
     with pytest.raises(ValueError, match="variance = 'learned': this model was trained with a fixed variance"):
         generate.check(tiny.typed(), Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
     generate.check(tiny.typed(LEARNED), Sampling(sampler="ddpm", steps=8, variance="learned"), 1)
+
+
+def test_a_consistency_model_and_its_sampler_belong_together() -> None:
+    own = Sampling(sampler="consistency", steps=2, spacing="trailing")
+    generate.check(tiny.typed(CONSISTENCY), own, 1)
+    with pytest.raises(ValueError, match=r"sampler = 'consistency' needs a model trained with train\.objective"):
+        generate.check(tiny.typed(), own, 1)
+    with pytest.raises(ValueError, match=r"'ddim' needs a denoiser, .* a consistency model: use sampler = 'consist"):
+        generate.check(tiny.typed(CONSISTENCY), Sampling(sampler="ddim", steps=2), 1)
+    with pytest.raises(ValueError, match="guidance by a weaker model needs a denoiser, and this is a consistency"):
+        generate.check(tiny.typed(), Sampling(guidance=2.0), 1, guide=tiny.typed(CONSISTENCY))
+    with pytest.raises(ValueError, match="interpolation needs a denoiser"):
+        interpolate.check(tiny.typed(CONSISTENCY), 2, 5, 0)
+    with pytest.raises(ValueError, match=r"denoise needs a denoiser, and this is a consistency model .* its teacher"):
+        tasks.plan(tiny.typed(CONSISTENCY), "denoise")
 
 
 @pytest.mark.parametrize(("wrong", "words"), [

@@ -53,6 +53,19 @@ def test_stopped_and_resumed_equals_uninterrupted_to_the_bit(tmp_path: Path, opt
     assert_same(whole, second)
 
 
+def test_a_consistency_model_resumes_to_the_bit_with_dropout(tmp_path: Path) -> None:
+    whole, first, second = (tiny.training(objective=tiny.distilling()) for _ in range(3))
+    run(whole)
+    with pytest.raises(loop.TrainingStopped):
+        run(first, stop_at=11, save=lambda now: state.save(now, tmp_path, 2))
+    assert state.restore(second, tmp_path)
+    run(second)
+    assert_same(whole, second)
+    plain = tiny.training()
+    run(plain)
+    assert plain.history != whole.history
+
+
 def test_previews_and_checkpoints_do_not_change_the_result(tmp_path: Path) -> None:
     plain, watched = tiny.training(), tiny.training()
     run(plain)

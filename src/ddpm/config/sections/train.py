@@ -17,6 +17,15 @@ class Train(Section):
     initial: Place = Field(
         "", description='checkpoint folder whose EMA weights training starts from (fine-tuning); "": none'
     )
+    objective: Literal["denoising", "consistency"] = Field(
+        "denoising", description="denoising; consistency: distil the teacher, train.initial, into few sampling steps"
+    )
+    hops: int = Field(
+        16, ge=1, le=5000, description="consistency: steps in which the student follows the teacher's flow"
+    )
+    teacher_guidance: float = Field(
+        1.35, ge=0, le=100, description="consistency: guidance scale w of the teacher; 1: no guidance"
+    )
     images: Count = Field(89_600, description="budget: training images seen")
     batch: Batch = Field(32, description="images per optimiser step")
     accumulation: Count = Field(1, description="micro-batches per optimiser step")
@@ -70,12 +79,33 @@ class Train(Section):
                 f"ema: auto needs at least {FEWEST_SNAPSHOTS} snapshots, and snapshots = {self.snapshots}. Raise it, "
                 "or give ema a number"
             )
+        self._objective_is_possible()
         self._graphs_are_possible()
         if isinstance(self.processes, int):
             self._processes_share(self.processes)
         if self.sharding == "full" and self.channels_last:
             raise ValueError("sharding: full needs channels_last: false (FSDP divides rows of contiguous weights)")
         return self
+
+    def _objective_is_possible(self) -> None:
+        """Refuse a consistency model without teacher, or with what its loss cannot do."""
+        if self.objective == "denoising":
+            return
+        if not self.initial:
+            raise ValueError(
+                "objective: consistency distils a trained model: name its checkpoint folder as initial, such as a copy "
+                "of out/train/model"
+            )
+        if self.ema == "auto":
+            raise ValueError(
+                "ema: auto chooses by the held-out loss of a denoiser, which objective: consistency does not lower; "
+                "give ema a number"
+            )
+        if self.compile == "reduce-overhead":
+            raise ValueError(
+                "compile: reduce-overhead needs objective: denoising: the second network pass of a consistency loss "
+                "would overwrite the first. Use compile: true"
+            )
 
     def _graphs_are_possible(self) -> None:
         """Refuse CUDA graphs where a graph would overwrite gradients, or find the weights elsewhere."""

@@ -18,6 +18,7 @@ from ddpm.diffusion.samplers.ancestral import (
     with_fraction,
 )
 from ddpm.diffusion.samplers.base import Callback, Denoise, Noise, no_callback
+from ddpm.diffusion.samplers.consistency import consistency
 from ddpm.diffusion.samplers.ode import dpm_solver_pp, dpm_solver_pp_sde, euler, heun, ode
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Denoise",
     "Noise",
     "Sampler",
+    "consistency",
     "ddim",
     "ddpm",
     "ddpm_learned",
@@ -75,5 +77,6 @@ SAMPLERS: dict[str, Sampler] = {
     "predictor-corrector": Sampler(predictor_corrector, "Song et al. 2021, alg. 3 and 5 (VP)", None, ALWAYS),
     "predictor-corrector-ve": Sampler(predictor_corrector_ve, "Song et al. 2021, alg. 2 and 4 (VE)", None, ALWAYS),
     "ode": Sampler(ode, "Song et al. 2021, sec. 4.3 (RK45)", 5, NEVER, evaluations=None, batched=False),
+    "consistency": Sampler(consistency, "Song et al. 2023, alg. 1", None, ALWAYS),
 }
 """Source of docs/samplers.md, which `make docs` writes."""
