@@ -67,6 +67,39 @@ def test_training_starts_from_a_checkpoint(ready: Path) -> None:
     )
 
 
+FEW_STEPS: dict[str, dict[str, Any]] = {
+    "train": {"initial": "base", "objective": "consistency", "hops": 4},
+    "sample": {"sampler": "consistency", "steps": 2, "spacing": "trailing"},
+}
+
+
+def test_a_consistency_model_is_distilled_and_samples_in_two_evaluations(ready: Path) -> None:
+    train.main()
+    MODEL.rename("base")
+    write_params(**FEW_STEPS)
+    train.main()
+    config = checkpoint.read_config(MODEL)
+    assert config.objective == "consistency"
+    base, tuned = (files.read_tensors(each / checkpoint.WEIGHTS) for each in (Path("base"), MODEL))
+    assert max((tuned[name] - base[name]).abs().max().item() for name in base) > 1e-3
+    sample.main()
+    assert files.read_npy(Path("out/sample/images.npy")).shape == (50, 8, 8, 1)
+
+    write_params(train=FEW_STEPS["train"] | {"teacher_guidance": 1.0}, sample=FEW_STEPS["sample"])
+    train.main()
+    plain = files.read_tensors(MODEL / checkpoint.WEIGHTS)
+    assert any((tuned[name] != plain[name]).any() for name in tuned)
+    MODEL.rename("student")
+    write_params(train={"initial": "student"})
+    with pytest.raises(
+        ValueError, match=r"train\.initial = student: a training needs a denoiser, and this is a"
+    ):
+        train.main()
+    write_params(**FEW_STEPS, diffusion={"prediction": "eps"})
+    with pytest.raises(ValueError, match=r"diffusion\.prediction is 'v' there and 'eps' here"):
+        train.main()
+
+
 def test_an_unlabelled_checkpoint_learns_classes(ready: Path) -> None:
     """At first, every label, and none, gives the output of the unlabelled model."""
     write_params(train={"initial": "base", "images": 96, "warmup": 0})

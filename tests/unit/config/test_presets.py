@@ -19,6 +19,7 @@ def test_the_promised_presets_are_there() -> None:
         "mnist",
         "mnist-long",
         "mnist-x0",
+        "mnist-fast",
         "cifar10",
         "images64",
         "vp-sde",
