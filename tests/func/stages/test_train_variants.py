@@ -91,9 +91,7 @@ def test_a_consistency_model_is_distilled_and_samples_in_two_evaluations(ready: 
     assert any((tuned[name] != plain[name]).any() for name in tuned)
     MODEL.rename("student")
     write_params(train={"initial": "student"})
-    with pytest.raises(
-        ValueError, match=r"train\.initial = student: a training needs a denoiser, and this is a"
-    ):
+    with pytest.raises(ValueError, match=r"train\.initial = student: a training needs a denoiser, and this is a"):
         train.main()
     write_params(**FEW_STEPS, diffusion={"prediction": "eps"})
     with pytest.raises(ValueError, match=r"diffusion\.prediction is 'v' there and 'eps' here"):
