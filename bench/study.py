@@ -5,6 +5,7 @@
     python bench/study.py --out study.jsonl deep wide  # two of them
     python bench/study.py --out study.jsonl vp-sde edm --pictures docs    # presets, as they are
     python bench/study.py --out study.jsonl default muon-x0 --seeds 0 1 2 --steps 12 20 --guidance 1.15 1.35
+    python bench/study.py --out study.jsonl mnist-fast --steps 1 2 4 --set 'train.initial="teacher"'  # few steps
     python bench/study.py --out study.jsonl --table                       # means over seeds, as Markdown
 
 A variant is a row of VARIANTS: the keys of params.yaml, or whole sections, that it changes; any other name is that of a

@@ -39,7 +39,8 @@ def trained(
     """
     where = choose_device()
     config = checkpoint_config(settings, images.shape[1], images.shape[3], classes)
-    training, recipe = new_state(config, settings.train, where), train_config(settings)
+    initial = Path(settings.train.initial) if settings.train.initial else None
+    training, recipe = new_state(config, settings.train, where, initial), train_config(settings)
     data = batches.in_memory(images, labels, indices, len(classes), where)
 
     def nothing(*values: Any) -> None:
