@@ -43,7 +43,7 @@ def loss(
         target = denoiser(moved, lower.clamp(min=denoiser.sigmas[0]), labels, condition)
         target = torch.where(per_image(lower, x) > 0, target, moved)
     weight = WEIGHTINGS[weighting](sigma, denoiser.coefficients(sigma), denoiser.sigma_data)
-    error = denoiser(y, sigma, labels, condition) - target
+    error: Tensor = denoiser(y, sigma, labels, condition) - target
     return weight.to(x.dtype) * error.square().mean(dim=tuple(range(1, x.ndim)))
 
 
