@@ -12,6 +12,7 @@ from ddpm.common import faults
 from ddpm.config import params
 from ddpm.provenance import checkout
 from flows import console
+from flows.dvc import StageError
 from flows.service import prefect_server
 from flows.service.watchdog import FAILED, INTERRUPTED, STOPPED, Watchdog
 
@@ -63,7 +64,7 @@ def _ending(error: BaseException) -> Ending | None:
         reason = (str(error) or name).splitlines()[0]
         return Ending("failed", f"{server} could not be used: {reason}. {AGAIN}", FAILED)
     if isinstance(error, ValueError | RuntimeError | OSError):
-        return Ending("failed", getattr(error, "brief", str(error)), FAILED)  # flows.dvc.StageError has a brief
+        return Ending("failed", error.brief if isinstance(error, StageError) else str(error), FAILED)
     return None
 
 

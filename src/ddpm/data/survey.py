@@ -166,7 +166,7 @@ def lines(found: Survey) -> list[str]:
 
 def _transparency(found: Survey) -> str:
     """Explain what becomes of transparent pixels."""
-    grey = {0: "black", OPAQUE: "white"}.get(found.background, "grey")
+    grey = {0: "black", 255: "white"}.get(found.background, "grey")
     hidden = f"; {found.invisible:,} of these images then show nothing" if found.invisible else ""
     return (
         f"transparency: in {found.transparent:,} images, laid over {grey} (prepare.background = {found.background})"

@@ -118,9 +118,10 @@ def _extractor(option: str, resize: str | None, device: str) -> tuple[Extractor,
             if found.name != "classifier":
                 raise ValueError(f"{folder} holds {found.name}, not a classifier; use --extractor {found.name}")
             return found, tuple(files.read_json(folder / reference.SUMMARY)["classes"])
-        case _:
+        case "inception" | "dinov2":
             file = path or f"weights/{inception.FILE if kind == 'inception' else dinov2.FILE}"
             return extractor_store.open_published(kind, file, resize or "clean", device), ()
+    raise KeyError(f"{kind} is a name without a loader")
 
 
 def _reference(

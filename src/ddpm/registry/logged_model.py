@@ -5,6 +5,7 @@ loaded by the address of the version, which the entry names.
 """
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from ddpm.registry.evidence import VERDICT_TAG
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ADDRESS_TAG = "Load"
 """Tag with the address of the version: what to load, and what identifies the entry."""
+REFUSED = re.compile(r"""[/:.%"']""")
+"""Characters that MLflow refuses in the name of a logged model, though not in that of a registered one."""
 
 
 def show(connection: "MlflowClient", run: "Run", found: Version) -> None:
@@ -32,8 +35,9 @@ def show(connection: "MlflowClient", run: "Run", found: Version) -> None:
     if model is None:
         with store.once():
             model = connection.create_logged_model(
-                run.info.experiment_id, found.name, run_id, {ADDRESS_TAG: _address(found)}, dict(run.data.params)
-            )
+                run.info.experiment_id, REFUSED.sub("_", found.name), run_id, {ADDRESS_TAG: _address(found)},
+                dict(run.data.params),
+            )  # fmt: skip
     log_metrics(
         connection, run_id,
         [Metric(each.key, each.value, each.timestamp, each.step, model_id=model.model_id, run_id=run_id)
@@ -53,9 +57,8 @@ def show(connection: "MlflowClient", run: "Run", found: Version) -> None:
 
 def entry(connection: "MlflowClient", run: "Run", found: Version) -> "LoggedModel | None":
     """Return the entry of a version; None without one."""
-    filters = f"tags.`{ADDRESS_TAG}` = '{_address(found)}' AND source_run_id = '{run.info.run_id}'"
-    models = connection.search_logged_models([run.info.experiment_id], filters, max_results=1)
-    return models[0] if models else None
+    models = connection.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return next((each for each in models if each.tags.get(ADDRESS_TAG) == _address(found)), None)
 
 
 def delete(connection: "MlflowClient", found: Version) -> None:

@@ -46,6 +46,18 @@ def test_a_described_version_is_a_logged_model_with_scores_and_parameters(make: 
     assert not Path(model.artifact_location.removeprefix("file://")).exists(), "the files are stored once"
 
 
+@pytest.mark.parametrize("name", ["digits.v2", "ann's digits"])
+def test_names_that_only_the_registry_takes_have_an_entry_each(
+    project: Path, run_id: str, tiny_checkpoint: Path, name: str
+) -> None:
+    connection = tracking.client()
+    connection.create_registered_model(name)
+    for number in (1, 2):
+        connection.create_model_version(name, tiny_checkpoint.as_uri(), run_id)
+        registry.describe(name, number)
+    assert sorted(each.tags["Load"] for each in logged(run_id)) == [f"models:/{name}/1", f"models:/{name}/2"]
+
+
 @pytest.mark.parametrize("where", ["create_logged_model", "set_logged_model_tags", "finalize_logged_model"])
 def test_an_interrupted_entry_is_completed_once(
     make: Make, run_id: str, monkeypatch: pytest.MonkeyPatch, where: str
