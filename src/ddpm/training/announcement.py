@@ -10,7 +10,7 @@ from ddpm.training.config import TrainConfig
 
 SKIPPED = 2
 """First steps that are not timed: they fill caches and compile."""
-MOST_STEPS, SECONDS = 20, 3.0
+MOST_STEPS, SECONDS = 20, 10.0
 """End of the timing, whichever is reached first."""
 
 
