@@ -54,7 +54,7 @@ def events(text: str) -> list[dict[str, Any]]:
     with get_client(sync_client=True) as client:
         while time.monotonic() < deadline:
             known = client.request("POST", "/events/filter", json=wanted).json()["events"]
-            if found := [each for each in known if text in each["payload"]["text"]]:
+            if found := [each for each in known if text in each["payload"].get("text", "")]:  # not every event has one
                 return found
             time.sleep(0.2)
     return []
